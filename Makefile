@@ -1,0 +1,32 @@
+# make demo: the main job on a fresh machine.  make test: lint, import contract, tests.
+PYTHON ?= python3
+PIP_FLAGS ?=            # e.g. --no-index --find-links wheels, for a machine without network
+RUN ?= runs/demo-$(shell date +%Y%m%d-%H%M%S)
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test clean
+
+demo: $(VENV)/installed
+	$(BIN)/python train.py --config demo --out $(RUN)
+	$(BIN)/python evaluate.py $(RUN) --labels $$($(BIN)/python -m nexperia_tf.data.records sample --truth)
+
+test: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: setup.cfg pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install $(PIP_FLAGS) -e .
+	touch $@
+
+$(VENV)/installed-test: setup.cfg pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install $(PIP_FLAGS) -e .[test]
+	touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info

@@ -1,0 +1,103 @@
+"""How every command starts and ends: arguments in, one clear line on bad input."""
+
+import contextlib
+import dataclasses
+import io
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+import tyro
+
+from nexperia_tf import errors
+
+BAD_INPUT = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Flags that every command has."""
+
+    debug: bool = False
+    """Show the traceback of an error."""
+
+
+def run(
+    function: Callable,
+    arguments: type,
+    *,
+    argv: Sequence[str] | None = None,
+    prog: str | None = None,
+) -> NoReturn:
+    """Parses the command line into `arguments`, calls `function` and exits.
+
+    Args:
+        function: takes one instance of `arguments`; returns None, or an exit code.
+        arguments: a frozen dataclass below `Options`; its docstrings are the help.
+        argv: the words behind the command's name, those of the process by default.
+        prog: the command's name in its help.
+    """
+    # Arrows and boxes of progress bars are not in every console's code page.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        sys.exit(function(parse(arguments, argv, prog=prog)))
+    except errors.BadInput as error:
+        _fail(str(error), BAD_INPUT, debug="--debug" in argv)
+    except KeyboardInterrupt:
+        _fail("stopped by the keyboard", 130, debug=False)
+    except OSError as error:
+        message = f"{error.filename or 'file system'}: {error.strerror or error}."
+        _fail(message, BAD_INPUT, debug="--debug" in argv)
+    except Exception as error:  # a defect of ours: still one line, and how to see more
+        message = f"{type(error).__name__}: {error} (--debug shows where)"
+        _fail(message, 1, debug="--debug" in argv)
+
+
+def parse(arguments: type, argv: Sequence[str], *, prog: str | None = None):
+    """An instance of `arguments` from command-line words.
+
+    Raises:
+        errors.BadInput: the words do not fit; tyro's box shortened to one line.
+        SystemExit: `--help` was asked for.
+    """
+    box = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(box):
+            return tyro.cli(
+                arguments,
+                args=list(argv),
+                prog=prog,
+                config=(tyro.conf.OmitArgPrefixes,),
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise errors.BadInput(_without_box(box.getvalue())) from None
+
+
+def _without_box(text: str) -> str:
+    lines = [line.strip("╭╮╰╯│─ ") for line in text.splitlines()]
+    body = lines[1:]  # the first line is the box's title
+    rule = next((i for i, line in enumerate(body) if not line), len(body))
+    sentence = " ".join(body[:rule]).rstrip(".")
+    return f"{sentence or 'the arguments do not fit'}; --help shows every flag."
+
+
+def _fail(message: str, code: int, *, debug: bool) -> NoReturn:
+    if debug:
+        traceback.print_exc()
+    print(f"error: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    # A pipe that was closed at the other end must not fail again while flushing.
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+    sys.exit(code)
+
+
+def quiet_tensorflow() -> None:
+    """Keeps TensorFlow's start-up notes out of the output; call before importing it."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

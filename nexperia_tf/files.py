@@ -1,0 +1,178 @@
+"""Files that are either whole or absent: write beside, fsync, rename."""
+
+import contextlib
+import csv
+import hashlib
+import io
+import json
+import os
+import pathlib
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+
+from nexperia_tf import errors
+
+MANIFEST = "MANIFEST.sha256"
+
+
+def write_bytes(path: str | os.PathLike, content: bytes) -> None:
+    """Publishes `content` at `path`; an older file stays whole until the rename.
+
+    Raises:
+        OSError: the disk is full or the place not writable; nothing is left behind.
+    """
+    path = pathlib.Path(path)
+    beside = _beside(path)
+    try:
+        with open(beside, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Publishes `text` as UTF-8 with newlines as given."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: str | os.PathLike, payload: object) -> None:
+    """Publishes `payload` as indented JSON; NaN and infinity are refused."""
+    write_text(path, json.dumps(payload, indent=2, allow_nan=False) + "\n")
+
+
+def write_csv(
+    path: str | os.PathLike, header: Sequence[str], rows: Iterable[Sequence]
+) -> None:
+    """Publishes a table with `\\n` line ends; None becomes an empty cell."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(header)
+    table.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def read_json(path: str | os.PathLike) -> dict:
+    """The JSON object in `path`.
+
+    Raises:
+        errors.BadInput: the file is missing or no JSON object.
+    """
+    try:
+        payload = json.loads(pathlib.Path(path).read_text("utf-8"))
+    except FileNotFoundError:
+        raise errors.BadInput(f"{path}: no such file.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise errors.BadInput(f"{path}: not valid JSON ({error}).") from None
+    if not isinstance(payload, dict):
+        raise errors.BadInput(f"{path}: a JSON object is expected.")
+    return payload
+
+
+@contextlib.contextmanager
+def new_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """Yields a folder beside `path` that becomes `path` when the block ends well.
+
+    Raises:
+        errors.BadInput: `path` exists already, or its place cannot be written.
+    """
+    path = pathlib.Path(path)
+    refuse_existing(path)
+    beside = _beside(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.mkdir()
+    except OSError as error:
+        raise errors.BadInput(
+            f"{path}: cannot be written ({error.strerror}); choose another folder."
+        ) from None
+    try:
+        yield beside
+        publish(beside, path)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+
+
+def refuse_existing(path: str | os.PathLike) -> None:
+    """Raises errors.BadInput when something already stands at `path`."""
+    if os.path.lexists(path):
+        raise errors.BadInput(
+            f"{path}: exists already; name another folder or remove it first."
+        )
+
+
+def publish(beside: pathlib.Path, path: pathlib.Path) -> None:
+    """Syncs every file below `beside` and renames the folder to `path`."""
+    for folder, _, names in os.walk(beside):
+        for name in names:
+            _sync(pathlib.Path(folder) / name)
+        _sync_folder(pathlib.Path(folder))
+    os.rename(beside, path)
+    _sync_folder(path.parent)
+
+
+def sha256(path: str | os.PathLike) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_manifest(folder: str | os.PathLike) -> None:
+    """Writes MANIFEST.sha256 over all files below `folder`, as `sha256sum -c` reads."""
+    folder = pathlib.Path(folder)
+    lines = [f"{sha256(folder / name)}  {name}\n" for name in _names_below(folder)]
+    write_text(folder / MANIFEST, "".join(lines))
+
+
+def verify_manifest(folder: str | os.PathLike) -> None:
+    """Checks every file that MANIFEST.sha256 names.
+
+    Raises:
+        errors.BadInput: the manifest or a file is missing, or a file differs from
+            its SHA-256; the message names the first one.
+    """
+    folder = pathlib.Path(folder)
+    manifest = folder / MANIFEST
+    if not manifest.is_file():
+        raise errors.BadInput(f"{manifest}: no such file; the folder is incomplete.")
+    for line in manifest.read_text("utf-8", errors="replace").splitlines():
+        digest, _, name = line.partition("  ")
+        file = folder / name
+        if not name or not file.is_file():
+            raise errors.BadInput(f"{file}: named by {MANIFEST} but missing.")
+        if sha256(file) != digest:
+            raise errors.BadInput(
+                f"{file}: differs from its SHA-256 in {MANIFEST}; the file is damaged, "
+                "restore it or make it again."
+            )
+
+
+def _names_below(folder: pathlib.Path) -> list[str]:
+    names = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    return sorted(name for name in names if name != MANIFEST)
+
+
+def _beside(path: pathlib.Path) -> pathlib.Path:
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+
+
+def _sync(path: pathlib.Path) -> None:
+    # Windows flushes only handles that are open for writing.
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: pathlib.Path) -> None:
+    if os.name != "posix":  # a folder cannot be opened elsewhere, nor needs it
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

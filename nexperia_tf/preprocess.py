@@ -1,0 +1,117 @@
+"""Image bytes to image tensor: the only decode, resize and scale.
+
+Training, evaluation and the SavedModel all call these functions, so a verdict cannot
+change on export. TensorFlow is imported inside, so that the constants can be read
+without it.
+"""
+
+import typing
+
+if typing.TYPE_CHECKING:
+    import tensorflow as tf
+
+# ImageNet's statistics, so that published weights see what they were trained on; grey
+# takes the mean over the channels, which makes folding the stem's channels exact.
+MEAN = {1: (0.449,), 3: (0.485, 0.456, 0.406)}  # of 255, by number of channels
+STD = {1: (0.226,), 3: (0.229, 0.224, 0.225)}
+
+JPEG_MAGIC = b"\xff\xd8\xff"
+BMP_MAGIC = b"BM"
+
+
+def scale_and_offset(channels: int) -> tuple[list[float], list[float]]:
+    """Numbers with which `pixels * scale + offset` is standardised, one a channel."""
+    scale = [1 / (255 * std) for std in STD[channels]]
+    offset = [-mean / std for mean, std in zip(MEAN[channels], STD[channels])]
+    return scale, offset
+
+
+def decode(image_bytes: "tf.Tensor", channels: int) -> "tf.Tensor":
+    """Decodes BMP, JPEG or PNG, told apart by their first bytes, never by a name.
+
+    Args:
+        image_bytes: scalar string tensor.
+        channels: 1 or 3; grey pictures are repeated into three channels, colour ones
+            become luma when one is asked for.
+
+    Returns:
+        uint8 tensor of shape `(height, width, channels)`.
+
+    Raises:
+        tf.errors.InvalidArgumentError: the bytes are no such picture.
+    """
+    import tensorflow as tf
+
+    def jpeg():
+        # The default DCT is up to 6 levels away from other decoders, this one is exact.
+        return tf.io.decode_jpeg(image_bytes, channels, dct_method="INTEGER_ACCURATE")
+
+    def bmp():
+        # decode_bmp takes grey as 0 ("as stored") only.
+        return _to_channels(tf.io.decode_bmp(image_bytes, channels=0), channels)
+
+    def png():
+        return tf.io.decode_png(image_bytes, channels)
+
+    is_jpeg = tf.strings.substr(image_bytes, 0, 3) == JPEG_MAGIC
+    is_bmp = tf.strings.substr(image_bytes, 0, 2) == BMP_MAGIC
+    image = tf.cond(is_jpeg, jpeg, lambda: tf.cond(is_bmp, bmp, png))
+    return tf.ensure_shape(image, (None, None, channels))
+
+
+def _to_channels(image: "tf.Tensor", channels: int) -> "tf.Tensor":
+    import tensorflow as tf
+
+    stored = tf.shape(image)[-1]
+    if channels == 1:
+        return tf.cond(
+            stored == 1,
+            lambda: image[..., :1],
+            lambda: tf.image.rgb_to_grayscale(image[..., :3]),
+        )
+    return tf.cond(
+        stored == 1,
+        lambda: tf.repeat(image[..., :1], 3, axis=-1),
+        lambda: image[..., :3],
+    )
+
+
+def letterbox_geometry(height: int, width: int, size: int) -> tuple[float, int, int]:
+    """Where a picture lies on its square canvas: `(scale, top, left)`.
+
+    A point `(x, y)` of the picture stands at `(x * scale + left, y * scale + top)`.
+    """
+    scale = size / max(height, width)
+    inner_height = max(1, round(height * scale))
+    inner_width = max(1, round(width * scale))
+    return scale, (size - inner_height) // 2, (size - inner_width) // 2
+
+
+def letterbox(image: "tf.Tensor", size: int) -> "tf.Tensor":
+    """Resizes the long side to `size` with antialiasing and pads the rest with 0.
+
+    Nothing is cropped: a random or central crop can cut the defect out.
+
+    Args:
+        image: uint8 tensor of shape `(height, width, channels)`.
+        size: side of the square canvas in pixels.
+
+    Returns:
+        uint8 tensor of shape `(size, size, channels)`.
+    """
+    import tensorflow as tf
+
+    channels = image.shape[-1]
+    sides = tf.cast(tf.shape(image)[:2], tf.float32)
+    inner = tf.round(sides * (size / tf.reduce_max(sides)))
+    inner = tf.clip_by_value(tf.cast(inner, tf.int32), 1, size)
+
+    def resized():
+        scaled = tf.image.resize(image, inner, antialias=True)
+        return tf.cast(tf.clip_by_value(tf.round(scaled), 0, 255), tf.uint8)
+
+    same = tf.reduce_all(inner == tf.shape(image)[:2])
+    image = tf.cond(same, lambda: image, resized)
+    top, left = (size - inner[0]) // 2, (size - inner[1]) // 2
+    image = tf.image.pad_to_bounding_box(image, top, left, size, size)
+    return tf.ensure_shape(image, (size, size, channels))
