@@ -30,6 +30,7 @@ def run(
     *,
     argv: Sequence[str] | None = None,
     prog: str | None = None,
+    defaults: Callable[[list[str]], object] | None = None,
 ) -> NoReturn:
     """Parses the command line into `arguments`, calls `function` and exits.
 
@@ -38,6 +39,7 @@ def run(
         arguments: a frozen dataclass below `Options`; its docstrings are the help.
         argv: the words behind the command's name, those of the process by default.
         prog: the command's name in its help.
+        defaults: gives, from the words, the `arguments` that stand where no flag is.
     """
     # Arrows and boxes of progress bars are not in every console's code page.
     for stream in (sys.stdout, sys.stderr):
@@ -45,7 +47,8 @@ def run(
             stream.reconfigure(errors="replace")
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
-        sys.exit(function(parse(arguments, argv, prog=prog)))
+        default = defaults(argv) if defaults else None
+        sys.exit(function(parse(arguments, argv, prog=prog, default=default)))
     except errors.BadInput as error:
         _fail(str(error), BAD_INPUT, debug="--debug" in argv)
     except KeyboardInterrupt:
@@ -58,8 +61,14 @@ def run(
         _fail(message, 1, debug="--debug" in argv)
 
 
-def parse(arguments: type, argv: Sequence[str], *, prog: str | None = None):
-    """An instance of `arguments` from command-line words.
+def parse(
+    arguments: type,
+    argv: Sequence[str],
+    *,
+    prog: str | None = None,
+    default: object | None = None,
+):
+    """An instance of `arguments` from command-line words and a default instance.
 
     Raises:
         errors.BadInput: the words do not fit; tyro's box shortened to one line.
@@ -72,6 +81,7 @@ def parse(arguments: type, argv: Sequence[str], *, prog: str | None = None):
                 arguments,
                 args=list(argv),
                 prog=prog,
+                default=default,
                 config=(tyro.conf.OmitArgPrefixes,),
             )
     except SystemExit as stop:

@@ -107,6 +107,27 @@ def refuse_existing(path: str | os.PathLike) -> None:
         )
 
 
+def check_writable(path: str | os.PathLike) -> None:
+    """Raises errors.BadInput when nothing could be written at `path`."""
+    path = pathlib.Path(path).absolute()
+    parent = next(folder for folder in path.parents if folder.exists())
+    probe = _beside(parent / "probe")
+    try:
+        probe.mkdir()  # permissions alone do not tell: file systems can be read-only
+        probe.rmdir()
+    except OSError as error:
+        raise errors.BadInput(
+            f"{path}: cannot be written ({error.strerror}); choose another folder."
+        ) from None
+
+
+def move_into_place(beside: pathlib.Path, path: pathlib.Path) -> None:
+    """Syncs the file `beside`, written by a library, and renames it to `path`."""
+    _sync(beside)
+    os.replace(beside, path)
+    _sync_folder(path.parent)
+
+
 def publish(beside: pathlib.Path, path: pathlib.Path) -> None:
     """Syncs every file below `beside` and renames the folder to `path`."""
     for folder, _, names in os.walk(beside):

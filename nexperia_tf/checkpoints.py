@@ -1,0 +1,93 @@
+"""Checkpoints of a run: folders that are whole and verified, or not there at all.
+
+Keras' BackupAndRestore accepts stale metadata and forgets callbacks' state, so weights
+and optimizer go through tf.train.Checkpoint, the rest through one JSON file, and the
+folder of both is published by rename with a SHA-256 manifest.
+"""
+
+import pathlib
+import re
+import shutil
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from nexperia_tf import errors, files
+
+KEEP = 2  # the newest, and the one before should it turn out damaged
+_NAME = re.compile(r"epoch-(\d{4,})")
+
+
+def save(
+    folder: pathlib.Path,
+    *,
+    epoch: int,
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    state: dict,
+) -> None:
+    """Publishes `folder/epoch-NNNN` and removes all but the last `KEEP`.
+
+    Args:
+        folder: the run's checkpoints folder, made when absent.
+        epoch: epochs finished.
+        model: weights, batch-norm statistics and seeds are saved.
+        optimizer: moments, step and loss scale are saved.
+        state: what else the run must remember, as JSON.
+    """
+    target = folder / f"epoch-{epoch:04d}"
+    shutil.rmtree(target, ignore_errors=True)  # one that resume found to be damaged
+    with files.new_folder(target) as beside:
+        _checkpoint(model, optimizer).write(str(beside / "weights"))
+        files.write_json(beside / "state.json", {"epoch": epoch, **state})
+        files.write_manifest(beside)
+    for old in saved(folder)[:-KEEP]:
+        shutil.rmtree(old)
+
+
+def saved(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The checkpoints in `folder`, oldest first."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))
+
+
+def restore(
+    folder: pathlib.Path,
+    *,
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+) -> tuple[dict | None, Sequence[str]]:
+    """Loads the newest undamaged checkpoint.
+
+    Returns:
+        its state (None when there is no checkpoint at all) and one warning for each
+        newer checkpoint that was damaged and left aside.
+
+    Raises:
+        errors.BadInput: there are checkpoints, and all of them are damaged.
+    """
+    warnings = []
+    for path in reversed(saved(folder)):
+        try:
+            files.verify_manifest(path)
+            state = files.read_json(path / "state.json")
+        except errors.BadInput as error:
+            warnings.append(f"{path.name} is left aside: {error}")
+            continue
+        optimizer.build(model.trainable_variables)  # its slots must exist before
+        status = _checkpoint(model, optimizer).read(str(path / "weights"))
+        status.assert_consumed()
+        return state, warnings
+    if warnings:
+        raise errors.BadInput(f"{folder}: no checkpoint can be used; {warnings[0]}")
+    return None, warnings
+
+
+def _checkpoint(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer
+) -> tf.train.Checkpoint:
+    # Dropout's and other layers' seeds are no weights: they go in beside them.
+    seeds = [v for v in model.variables if v.path.endswith("seed_generator_state")]
+    return tf.train.Checkpoint(model=model, optimizer=optimizer, seeds=seeds)

@@ -1,0 +1,91 @@
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from nexperia_tf import preprocess
+
+RNG = np.random.default_rng(0)
+GREY = RNG.integers(0, 256, (26, 27), dtype=np.uint8)
+COLOUR = RNG.integers(0, 256, (26, 27, 3), dtype=np.uint8)
+
+
+def _encoded(pixels, format, **options):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("format", ["BMP", "PNG"])
+@pytest.mark.parametrize("pixels", [GREY, COLOUR], ids=["grey", "colour"])
+def test_lossless_pixels_are_kept(format, pixels):
+    channels = 1 if pixels.ndim == 2 else 3
+    decoded = preprocess.decode(tf.constant(_encoded(pixels, format)), channels)
+    np.testing.assert_array_equal(decoded.numpy().squeeze(), pixels)
+
+
+@pytest.mark.parametrize("pixels", [GREY, COLOUR], ids=["grey", "colour"])
+def test_jpeg_equals_pillows_decoder(pixels):
+    content = _encoded(pixels, "JPEG", quality=90)
+    channels = 1 if pixels.ndim == 2 else 3
+    decoded = preprocess.decode(tf.constant(content), channels).numpy().squeeze()
+    expected = np.asarray(Image.open(io.BytesIO(content))).astype(int)
+    # Upsampling of colour differs by rounding; grey is the DCT alone.
+    assert np.abs(decoded - expected).max() <= (0 if pixels.ndim == 2 else 2)
+
+
+@pytest.mark.parametrize("format", ["BMP", "PNG"])
+def test_grey_is_repeated_where_colour_is_asked_for(format):
+    decoded = preprocess.decode(tf.constant(_encoded(GREY, format)), 3).numpy()
+    np.testing.assert_array_equal(decoded, np.repeat(GREY[..., None], 3, axis=-1))
+
+
+@pytest.mark.parametrize("format", ["BMP", "PNG"])
+def test_grey_stored_as_rgb_is_the_same_grey(format):
+    rgb = np.repeat(GREY[..., None], 3, axis=-1)
+    decoded = preprocess.decode(tf.constant(_encoded(rgb, format)), 1).numpy()
+    assert np.abs(decoded[..., 0].astype(int) - GREY).max() <= 1  # luma rounding
+
+
+def test_what_is_no_picture_raises():
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        preprocess.decode(tf.constant(b"no picture"), 1)
+
+
+@pytest.mark.parametrize("shape", [(267, 275), (275, 267), (100, 400), (64, 64)])
+def test_letterbox_keeps_the_whole_picture_in_proportion(shape):
+    image = tf.fill((*shape, 1), tf.constant(200, tf.uint8))
+    boxed = preprocess.letterbox(image, 96).numpy()[..., 0]
+    scale, top, left = preprocess.letterbox_geometry(*shape, 96)
+    inside = np.zeros((96, 96), bool)
+    height, width = round(shape[0] * scale), round(shape[1] * scale)
+    inside[top : top + height, left : left + width] = True
+    assert (boxed[inside] == 200).all()
+    assert (boxed[~inside] == 0).all()
+    assert max(height, width) == 96
+
+
+def test_letterbox_is_antialiased_like_pillow():
+    smooth = np.asarray(
+        Image.fromarray(GREY).resize((275, 267), Image.Resampling.BICUBIC)
+    )
+    boxed = preprocess.letterbox(tf.constant(smooth[..., None]), 96).numpy()[..., 0]
+    expected = np.asarray(
+        Image.fromarray(smooth).resize((96, 93), Image.Resampling.BILINEAR)
+    )
+    assert np.abs(boxed[1:94].astype(int) - expected).mean() < 0.5
+
+
+def test_a_picture_of_the_right_size_is_left_alone():
+    image = tf.constant(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    np.testing.assert_array_equal(preprocess.letterbox(image, 64), image)
+
+
+def test_scaled_pixels_have_imagenets_statistics():
+    scale, offset = preprocess.scale_and_offset(3)
+    mean = np.array([0.485, 0.456, 0.406]) * 255
+    np.testing.assert_allclose(mean * scale + offset, 0, atol=1e-6)
+    std = np.array([0.229, 0.224, 0.225]) * 255
+    np.testing.assert_allclose((mean + std) * scale + offset, 1, atol=1e-6)

@@ -1,0 +1,56 @@
+"""Trains a classifier: a config in, a run folder out.
+
+python train.py --backbone resnext
+python train.py --data PATH --backbone resnext26_32x4d --image-size 128
+"""
+
+import dataclasses
+import pathlib
+
+from nexperia_tf import command, configs
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments(configs.Config, command.Options):
+    """Trains a classifier on device photographs; writes a run folder."""
+
+    config: str = ""
+    """Start from a named experiment or a config.json; other flags win over it."""
+
+    resume: bool = False
+    """Continue the run in --out from its newest checkpoint."""
+
+
+def defaults(argv: list[str]) -> Arguments:
+    """The values that stand where no flag is given.
+
+    They are those of `--config`, or of the run that `--resume --out RUN` continues.
+    """
+    words = dict(zip(argv, [*argv[1:], ""]))
+    words |= dict(token.split("=", 1) for token in argv if "=" in token)
+    if name := words.get("--config"):
+        return _from(configs.load(name), config=name)
+    out = words.get("--out", "")
+    if "--resume" in argv and (pathlib.Path(out) / "config.json").is_file():
+        return _from(configs.load(str(pathlib.Path(out) / "config.json")))
+    return Arguments()
+
+
+def _from(config: configs.Config, **more) -> Arguments:
+    return Arguments(**dataclasses.asdict(config), **more)
+
+
+def main(arguments: Arguments) -> None:
+    """Trains and says where the results are."""
+    command.quiet_tensorflow()
+    from nexperia_tf import training
+
+    values = dataclasses.asdict(arguments)
+    own = {field.name for field in dataclasses.fields(configs.Config)}
+    config = configs.Config(**{k: v for k, v in values.items() if k in own})
+    folder = training.train(config, resume=arguments.resume)
+    training.print_summary(folder)
+
+
+if __name__ == "__main__":
+    command.run(main, Arguments, prog="train.py", defaults=defaults)
