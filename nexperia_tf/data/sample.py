@@ -1,0 +1,420 @@
+"""Draws look-alike devices: `python -m nexperia_tf.data.sample OUT --devices N`.
+
+The raw folder it makes has the form, the names and the faults of a hand-over from the
+line, and `truth.csv` beside them says what was planted. No stage reads truth.csv; a
+person gives it to `evaluate.py --labels`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import struct
+from collections.abc import Callable, Iterable
+from typing import Literal
+
+import cv2
+import numpy as np
+import rich.progress
+import tyro
+
+from nexperia_tf import command, errors, files
+from nexperia_tf import labels as label_names
+from nexperia_tf.data import sample_defects, sample_drawing, sample_marking, sample_plan
+from nexperia_tf.data import sample_visibility as visibility
+from nexperia_tf.data.sample_drawing import HEIGHT, WIDTH, Look
+from nexperia_tf.data.sample_plan import Device, File, Lot
+
+VERSION = visibility.VERSION
+SCHEMA = 1
+FORMS = ("hand_over", "second_stage")
+TRUTH = "truth.csv"
+TRUTH_HEADER = (
+    "image_id,label,defect_type,visibility,kind,source,filed_as,annotation,"
+    "x1,y1,x2,y2,device,lot"
+).split(",")
+
+_PASS_FOLDER = "20191003_SOT23_PassImage"
+_LABELED_FOLDER = "20191129_Labeled_Image"
+
+Box = tuple[int, int, int, int]
+
+
+def draw(
+    out: str | pathlib.Path,
+    *,
+    devices: int = 3400,
+    seed: int = 0,
+    form: str = "hand_over",
+    progress: Callable[[Iterable], Iterable] = iter,
+) -> None:
+    """Draws a raw folder of look-alike devices; the same bytes for the same arguments.
+
+    Args:
+        out: the folder to make; it appears when it is complete.
+        devices: how many devices; copies and broken files come on top.
+        seed: another seed draws other devices.
+        form: "hand_over" or "second_stage".
+        progress: wraps the list of files, to show how far the drawing is.
+
+    Raises:
+        errors.BadInput: `out` exists or cannot be written, fewer than 20 devices, or
+            an unknown form.
+    """
+    if form not in FORMS:
+        raise errors.BadInput(f"--form {form}: choose one of {', '.join(FORMS)}.")
+    plan = sample_plan.plan(devices, seed)
+    paths = _PATHS[form](plan.files, seed)
+    with files.new_folder(out) as folder:
+        for name in {str(pathlib.PurePosixPath(path).parent) for path in paths}:
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        boxes = []
+        threads = cv2.getNumThreads()
+        cv2.setNumThreads(1)  # one picture is too small to share among threads
+        try:
+            for place in progress(range(len(paths))):
+                content, box = _file(plan, place, seed)
+                (folder / paths[place]).write_bytes(content)
+                boxes.append(box)
+        finally:
+            cv2.setNumThreads(threads)
+        _ANNOTATE[form](folder, plan.files, paths, boxes, seed)
+        _write_truth(folder, plan, paths, boxes)
+        _write_summary(folder, plan, devices, seed, form)
+
+
+def device(
+    seed: int,
+    index: int,
+    defect_type: str | None = None,
+    *,
+    level: str = "plain",
+) -> tuple[np.ndarray, Box | None]:
+    """Draws one device alone, quickly.
+
+    Args:
+        seed, index: name the device; the same numbers give the same pixels.
+        defect_type: a key of the table of visibility, None for a good device.
+        level: how visible the defect is, a level of that table.
+
+    Returns:
+        Pixels, uint8 of shape `(267, 275)`, and the box x1, y1, x2, y2 around the
+        defect; None for good devices and for defects that have no box by nature.
+
+    >>> pixels, box = device(0, 7, "chipping")
+    >>> pixels.shape, pixels.dtype.name, len(box)
+    ((267, 275), 'uint8', 4)
+    """
+    lots = sample_plan.plan(sample_plan.SMALLEST, seed).lots
+    lot = index % len(lots)
+    shown = Device(index, lot, defect_type or "", level if defect_type else "")
+    return _photograph(shown, lots[lot], seed)
+
+
+def look(seed: int, index: int, lot: Lot) -> Look:
+    """How a faultless device of a lot lies before the camera of its machine."""
+    machine = np.random.default_rng([lot.machine, 1])
+    floor = int(machine.integers(30, 56))
+    focus = float(machine.uniform(0.45, 1.1))
+    noise = float(machine.uniform(1.4, 2.4))
+    mesh, lines = machine.random() < 0.35, machine.random() < 0.15
+    foot, print_level = int(machine.integers(125, 185)), int(machine.integers(38, 62))
+
+    random = sample_drawing.stream((seed, index), sample_drawing.LOOK)
+    dx, dy = np.clip(random.normal(0, (4.0, 4.5)), -10, 10)
+    x = 131 + dx + float(np.clip(random.normal(0, 7.0), -15, 15))
+    y = 140 + dy + float(np.clip(random.normal(0, 4.5), -9, 9))
+    angle = float(np.clip(random.normal(-0.2, 3.4), -10, 7))
+    focus = max(0.4, focus + float(random.uniform(-0.1, 0.3)))
+    marking = sample_marking.Marking(
+        code=lot.code,
+        date=lot.date,
+        contrast=int(print_level + random.integers(-8, 9)),
+        height=float(random.uniform(33, 36)),
+        width=float(random.uniform(24, 28)),
+        pitch=float(random.uniform(37, 39)),
+        outlined=focus < 0.75,
+    )
+    leads = tuple(
+        sample_drawing.Lead(
+            foot=int(np.clip(foot + random.integers(-25, 26), 115, 210))
+        )
+        for _ in sample_drawing.LEAD_NAMES
+    )
+    return Look(
+        key=(seed, index),
+        floor=floor + int(random.integers(-3, 4)),
+        body=int(random.integers(9, 16)),
+        focus=focus,
+        noise=noise,
+        mesh=mesh,
+        lines=lines,
+        pepper=random.random() < 0.1,
+        pocket=(float(dx), float(dy)),
+        pose=sample_drawing.Pose(x, y, angle),
+        marking=marking,
+        leads=leads,
+        specks=int(random.poisson(3.0)),
+    )
+
+
+def _photograph(
+    shown: Device, lot: Lot, seed: int, *, shot: int = 0
+) -> tuple[np.ndarray, Box | None]:
+    """One photograph of a device, and the box around its defect."""
+    clean = look(seed, shown.index, lot)
+    box = None
+    if not shown.defect_type:
+        frame, seen = sample_drawing.render(clean), clean
+    elif shown.defect_type == "no_device":
+        seen = _no_device(clean)
+        frame = sample_drawing.render(seen)
+    else:
+        _, strength = visibility.TABLE[shown.defect_type][shown.visibility]
+        frame, seen, box = sample_defects.draw(clean, shown.defect_type, strength)
+        if shown.defect_type in sample_plan.UNBOXED_TYPES:
+            box = None
+    if shot:  # the reel moved by a pixel between two photographs of a burst
+        move = sample_drawing.stream((seed, shown.index, shot), sample_drawing.LOOK)
+        dx, dy = (int(v) for v in move.integers(-1, 2, 2))
+        frame, box = _shifted(frame, dx, dy), _shifted_box(box, dx, dy)
+    return sample_drawing.expose(frame, seen, shot=shot), box
+
+
+def _no_device(clean: Look) -> Look:
+    """A frame that shows no device: an empty pocket, or the camera beside it."""
+    if clean.key[-1] % 2:
+        return dataclasses.replace(clean, device=False)
+    return dataclasses.replace(clean, guide=True)
+
+
+def _file(plan: sample_plan.Plan, place: int, seed: int) -> tuple[bytes, Box | None]:
+    """Content of one file of the plan, and the true box of what it shows."""
+    file = plan.files[place]
+    pixels, box = _photograph(
+        file.device, plan.lots[file.device.lot], seed, shot=file.shot
+    )
+    if file.kind in _ALTER:
+        random = np.random.default_rng([seed, 1, place])
+        pixels, box = _ALTER[file.kind](random, pixels, box)
+    return _ENCODE.get(file.kind, _bmp)(pixels), box
+
+
+def _brighter(random, pixels, box):
+    gain = float(random.choice([random.uniform(0.8, 0.92), random.uniform(1.08, 1.2)]))
+    table = np.clip(np.rint(np.arange(256) * gain), 0, 255).astype(np.uint8)
+    return table[pixels], box
+
+
+def _moved(random, pixels, box):
+    dx, dy = (int(v) for v in random.choice([-1, 1], 2) * random.integers(1, 6, 2))
+    return _shifted(pixels, dx, dy), _shifted_box(box, dx, dy)
+
+
+def _shifted(pixels: np.ndarray, dx: int, dy: int) -> np.ndarray:
+    """The picture moved by whole pixels, its border repeated."""
+    rows = np.clip(np.arange(HEIGHT) - dy, 0, HEIGHT - 1)
+    columns = np.clip(np.arange(WIDTH) - dx, 0, WIDTH - 1)
+    return pixels[rows][:, columns]
+
+
+def _shifted_box(box: Box | None, dx: int, dy: int) -> Box | None:
+    if box is None:
+        return None
+    x1, x2 = np.clip([box[0] + dx, box[2] + dx], 0, WIDTH - 1).tolist()
+    y1, y2 = np.clip([box[1] + dy, box[3] + dy], 0, HEIGHT - 1).tolist()
+    return x1, y1, x2, y2
+
+
+def _bmp(pixels: np.ndarray) -> bytes:
+    """An 8-bit grey BMP, bottom row first, as the cameras write it."""
+    height, width = pixels.shape
+    stride = (width + 3) // 4 * 4
+    size = 14 + 40 + 1024 + stride * height
+    header = struct.pack("<2sIHHI", b"BM", size, 0, 0, 14 + 40 + 1024)
+    info = struct.pack(
+        "<IiiHHIIiiII", 40, width, height, 1, 8, 0, stride * height, 2835, 2835, 256, 0
+    )
+    grey = np.arange(256, dtype=np.uint8)
+    palette = np.stack([grey, grey, grey, np.zeros_like(grey)], axis=1)
+    rows = np.zeros((height, stride), np.uint8)
+    rows[:, :width] = pixels[::-1]
+    return header + info + palette.tobytes() + rows.tobytes()
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    return cv2.imencode(".png", pixels)[1].tobytes()
+
+
+def _jpeg(pixels: np.ndarray) -> bytes:
+    return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
+
+
+_ALTER: dict[str, Callable] = {"brightness_copy": _brighter, "shifted_copy": _moved}
+_ENCODE: dict[str, Callable[[np.ndarray], bytes]] = {
+    "png_copy": _png,
+    "jpeg_copy": _jpeg,
+    "truncated": lambda pixels: _bmp(pixels)[:30000],
+    "empty_file": lambda pixels: b"",
+    "text_file": lambda pixels: b"error: camera did not answer in time\n",
+}
+
+
+# --- the two raw forms -------------------------------------------------------------
+
+
+def _ending(file: File) -> str:
+    # A PNG keeps the ending of the file it replaced: content decides, not the name.
+    return ".jpg" if file.kind == "jpeg_copy" else ".bmp"
+
+
+def _hand_over_paths(plan_files: list[File], seed: int) -> list[str]:
+    return [
+        f"{_PASS_FOLDER}/{file.name}{_ending(file)}"
+        if file.filed_as == label_names.GOOD
+        else f"{_LABELED_FOLDER}/{file.filed_as}/{file.name}{_ending(file)}"
+        for file in plan_files
+    ]
+
+
+def _second_stage_paths(plan_files: list[File], seed: int) -> list[str]:
+    random = np.random.default_rng([seed, 2])
+    count = max(2, round(sample_plan.TEST_RATE * len(plan_files)))
+    test = {int(place) for place in random.permutation(len(plan_files))[:count]}
+    return [
+        f"test/test_contest/test/{file.name}{_ending(file)}"
+        if place in test
+        else "train/train_contest/"
+        f"{'good_all' if file.filed_as == label_names.GOOD else 'defect'}/"
+        f"{file.name}{_ending(file)}"
+        for place, file in enumerate(plan_files)
+    ]
+
+
+def _drawn_box(file: File, box: Box | None) -> Box | None:
+    """The rectangle somebody drew: the true one, a point, or none."""
+    if file.annotation == "zero":
+        x, y = (box[0] + box[2]) // 2, (box[1] + box[3]) // 2
+        return x, y, x, y
+    return box if file.annotation == "box" else None
+
+
+def _hand_over_annotations(folder, plan_files, paths, boxes, seed) -> None:
+    rows: dict[str, list[str]] = {
+        file.filed_as: []
+        for file in plan_files
+        if file.filed_as not in (label_names.GOOD, *sample_plan.UNBOXED_TYPES)
+    }
+    for file, box in zip(plan_files, boxes):
+        drawn = _drawn_box(file, box)
+        if drawn is not None:
+            corners = ",".join(map(str, drawn))
+            row = f"{file.name},{file.filed_as},rectangle,{corners}\n"
+            rows[file.filed_as].append(row)
+    for name, lines in rows.items():
+        path = folder / _LABELED_FOLDER / name / "ImageLabel.csv"
+        files.write_text(path, "".join(sorted(lines)))
+
+
+def _second_stage_annotations(folder, plan_files, paths, boxes, seed) -> None:
+    random = np.random.default_rng([seed, 3])
+    areas, submission = [], []
+    for file, path, box in zip(plan_files, paths, boxes):
+        drawn = _drawn_box(file, box)
+        if path.startswith("test/"):
+            submission.append(file.name)
+        elif drawn is not None:
+            areas.append((file.name, *drawn))
+    submission = [(name, round(random.random(), 6)) for name in sorted(submission)]
+    header = ("id", "x_1", "y_1", "x_2", "y_2")
+    files.write_csv(folder / "defect_area.csv", header, sorted(areas))
+    header = ("id", "defect_score")
+    files.write_csv(folder / "submission_sample.csv", header, submission)
+
+
+_PATHS = {"hand_over": _hand_over_paths, "second_stage": _second_stage_paths}
+_ANNOTATE = {
+    "hand_over": _hand_over_annotations,
+    "second_stage": _second_stage_annotations,
+}
+
+
+def _write_truth(folder, plan, paths, boxes) -> None:
+    """Writes what was planted, one row for each file, sorted by image_id."""
+    ids = [str(pathlib.PurePosixPath(path).with_suffix("")) for path in paths]
+    rows = []
+    for file, image_id, box in zip(plan.files, ids, boxes):
+        shown = file.device
+        rows.append(
+            (
+                image_id,
+                shown.label,
+                shown.defect_type,
+                shown.visibility,
+                file.kind,
+                "" if file.source is None else ids[file.source],
+                file.filed_as,
+                file.annotation,
+                *(box or ("", "", "", "")),
+                shown.index,
+                plan.lots[shown.lot].name,
+            )
+        )
+    files.write_csv(folder / TRUTH, TRUTH_HEADER, sorted(rows))
+
+
+def _write_summary(folder, plan, devices: int, seed: int, form: str) -> None:
+    kinds = [file.kind or "device" for file in plan.files]
+    types = [file.device.defect_type or "good" for file in plan.files]
+    files.write_json(
+        folder / "summary.json",
+        {
+            "schema": SCHEMA,
+            "sample_version": VERSION,
+            "devices": devices,
+            "seed": seed,
+            "form": form,
+            "files": len(plan.files),
+            "lots": len(plan.lots),
+            "files_by_kind": {kind: kinds.count(kind) for kind in sorted(set(kinds))},
+            "files_by_type": {kind: types.count(kind) for kind in sorted(set(types))},
+            "visibility": visibility.TABLE,
+        },
+    )
+
+
+# --- command -----------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments(command.Options):
+    """Draw a raw folder of look-alike devices."""
+
+    out: tyro.conf.Positional[pathlib.Path] = dataclasses.field(kw_only=True)
+    """Folder to make; it must not exist."""
+    devices: int = 3400
+    """How many devices; copies and broken files come on top."""
+    seed: int = 0
+    """Another seed draws other devices."""
+    form: Literal["hand_over", "second_stage"] = "hand_over"
+    """Raw form of the folder."""
+
+
+def main(arguments: Arguments) -> None:
+    """Draws the sample and says where it is."""
+
+    def progress(places):
+        return rich.progress.track(places, description="drawing devices")
+
+    draw(
+        arguments.out,
+        devices=arguments.devices,
+        seed=arguments.seed,
+        form=arguments.form,
+        progress=progress,
+    )
+    print(f"{arguments.out}: {arguments.devices} devices, version {VERSION}")
+
+
+if __name__ == "__main__":
+    command.run(main, Arguments, prog="python -m nexperia_tf.data.sample")

@@ -1,0 +1,377 @@
+"""Draws the defects of look-alike devices, from plain to barely visible.
+
+A defect either changes the look (bent lead, missing marking, empty pocket) or is
+painted over the finished frame (chipping, foreign material, scratch, glue). Its box
+is measured, not computed: where the frame with the defect differs from the frame
+without it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from nexperia_tf.data import sample_drawing as drawing
+from nexperia_tf.data.sample_drawing import Look
+
+Box = tuple[int, int, int, int]  # x1, y1, x2, y2 in pixels, both corners inside
+
+_W, _H = drawing.BODY
+
+
+class Overlay:
+    """Something that lies on the device: where, and how bright."""
+
+    def __init__(self, look: Look, random: np.random.Generator, strength: float):
+        self.look, self.random, self.strength = look, random, strength
+        self.alpha = np.zeros((drawing.HEIGHT, drawing.WIDTH), np.uint8)
+
+    def area(self, points, opacity: int = 255) -> None:
+        """Covers a polygon given in pixels from the body's centre."""
+        drawing.area(self.alpha, self.look.pose.to_frame(points), opacity)
+
+    def path(self, points, thickness: int = 1, opacity: int = 255) -> None:
+        """Covers a path given in pixels from the body's centre."""
+        place = self.look.pose.to_frame(points)
+        drawing.path(self.alpha, place, opacity, thickness)
+
+    def paint(
+        self,
+        frame: np.ndarray,
+        *,
+        low: int,
+        high: int,
+        grain: float,
+        cover: tuple[int, int] = (255, 255),
+    ) -> None:
+        """Lays mottled matter over the frame, in place.
+
+        Args:
+            frame: uint8, changed where the overlay covers it.
+            low, high: grey levels between which the matter is mottled.
+            grain: size of its clouds in pixels.
+            cover: opacity under its darkest and brightest clouds.
+        """
+        x, y, w, h = cv2.boundingRect(self.alpha)
+        if w == 0:
+            return
+        there = (slice(y, y + h), slice(x, x + w))
+        cloud = drawing.mottle(self.random, (h, w), grain).astype(np.int32)
+        shade = low + (high - low) * cloud // 255
+        opacity = cover[0] + (cover[1] - cover[0]) * cloud // 255
+        strength = round(255 * self.strength)
+        alpha = self.alpha[there].astype(np.int32) * opacity // 255 * strength // 255
+        frame[there] = drawing.mix(
+            frame[there], shade.astype(np.uint8), alpha.astype(np.uint8)
+        )
+
+
+def draw(look: Look, defect_type: str, strength: float) -> tuple[np.ndarray, Look, Box]:
+    """Draws a device with a defect.
+
+    Args:
+        look: the device as it would be without the defect.
+        defect_type: a key of `sample_visibility.TABLE`.
+        strength: 0 to 1, from that table.
+
+    Returns:
+        The frame before exposure, the look it was drawn from, and the box around all
+        that the defect changed, with the loose margin of a hand-drawn one.
+    """
+    random = drawing.stream(look.key, drawing.DEFECT)
+    if defect_type in CHANGES:
+        changed = CHANGES[defect_type](look, random, strength)
+        frame = drawing.render(changed)
+    else:
+        changed = look
+        frame = drawing.render(look)
+    clean = frame.copy() if changed is look else drawing.render(look)
+    if defect_type in OVERLAYS:
+        OVERLAYS[defect_type](frame, Overlay(changed, random, strength))
+    return frame, changed, _loose_box(clean, frame, look.focus, random)
+
+
+def _loose_box(clean, frame, focus, random) -> Box:
+    blurred = [cv2.GaussianBlur(image, (0, 0), focus) for image in (clean, frame)]
+    x, y, w, h = cv2.boundingRect(cv2.compare(*blurred, cv2.CMP_NE))
+    left, top, right, bottom = (int(m) for m in random.integers(2, 8, 4))
+    return (
+        max(0, x - left),
+        max(0, y - top),
+        min(drawing.WIDTH - 1, x + w - 1 + right),
+        min(drawing.HEIGHT - 1, y + h - 1 + bottom),
+    )
+
+
+def _ragged(random, points, roughness: float) -> np.ndarray:
+    """A path made jagged between its corners; a step every four pixels."""
+    points = np.asarray(points, float)
+    jagged = [points[:1]]
+    for a, b in zip(points[:-1], points[1:]):
+        steps = max(1, int(np.hypot(*(b - a)) / 4))
+        along = a + (b - a) * (np.arange(1, steps + 1) / steps)[:, None]
+        off = drawing.bell(random, (steps, 2), 16) * (roughness / 16)
+        off[-1] = 0
+        jagged.append(along + off)
+    return np.concatenate(jagged)
+
+
+def _blob(random, centre, width: float, height: float, points: int = 14) -> np.ndarray:
+    """An irregular closed outline."""
+    angles = np.radians(np.arange(points) * (360 / points))
+    reach = random.uniform(0.55, 1.1, points)
+    outline = np.stack([width * np.cos(angles), height * np.sin(angles)], axis=1)
+    return centre + outline * reach[:, None] / 2
+
+
+def _pick(random, shares: dict[str, float]) -> str:
+    names = list(shares)
+    return names[
+        int(np.searchsorted(np.cumsum(list(shares.values())), random.random()))
+    ]
+
+
+# --- what lies on the device -------------------------------------------------------
+
+
+def _chipping(frame, overlay: Overlay) -> None:
+    """Mould compound broken off along the outline of the body."""
+    random = overlay.random
+    shares = {"corner": 0.30, "right": 0.16, "left": 0.15, "bottom": 0.11, "top": 0.07}
+    shape = _pick(random, {**shares, "frame": 0.13, "inside": 1.0})
+    if shape == "corner":
+        x, y = random.choice([-1, 1]), random.choice([-1, 1])
+        a, b = random.uniform(14, 62), random.uniform(14, 50)
+        corner = np.array([(0, 0), (-a, 0), (0, -b), (0, 0)]) * (x, y)
+        overlay.area(_ragged(random, corner + (x * _W, y * _H), 2.5))
+    elif shape in ("left", "right"):
+        side = -1 if shape == "left" else 1
+        inner = side * (_W - random.uniform(10, 40))
+        slope = random.uniform(-8, 8)
+        strip = [(side * _W, -_H), (inner + slope, -_H), (inner - slope, _H)]
+        overlay.area(_ragged(random, [*strip, (side * _W, _H)], 2.5))
+    elif shape in ("top", "bottom"):
+        side = -1 if shape == "top" else 1
+        length = random.uniform(40, 2 * _W)
+        start = random.uniform(-_W, _W - length)
+        inner = side * (_H - random.uniform(4, 13))
+        strip = [(start, side * _H), (start + 4, inner), (start + length - 4, inner)]
+        overlay.area(_ragged(random, [*strip, (start + length, side * _H)], 2))
+    elif shape == "frame":
+        corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)])
+        overlay.path(_ragged(random, corners * (_W - 2, _H - 2), 1.5), 5)
+    else:
+        centre = (
+            random.uniform(-70, 70),
+            random.choice([-1, 1]) * random.uniform(18, 40),
+        )
+        size = random.uniform(25, 65), random.uniform(14, 40)
+        overlay.area(_blob(random, centre, *size))
+    overlay.paint(frame, low=70, high=215, grain=3, cover=(150, 255))
+
+
+def _foreign_material(frame, overlay: Overlay) -> None:
+    """A lump, spray, fibre, smear or tape residue on or beside the device."""
+    random = overlay.random
+    shape = _pick(
+        random, {"lump": 0.46, "spray": 0.12, "fibre": 0.20, "rope": 0.12, "tape": 1.0}
+    )
+    centre = np.array([random.uniform(-95, 95), random.uniform(-45, 48)])
+    if shape == "lump":
+        width, height = random.uniform(8, 34), random.uniform(8, 24)
+        overlay.area(_blob(random, centre, width, height))
+        for _ in range(int(random.integers(0, 4))):
+            aside = centre + random.uniform(-1.1, 1.1, 2) * (width, height)
+            overlay.area(_blob(random, aside, *random.uniform(2, 7, 2), points=6))
+        overlay.paint(frame, low=120, high=255, grain=2.5, cover=(120, 255))
+    elif shape == "spray":
+        for _ in range(int(random.integers(25, 90))):
+            place = random.uniform(-1, 1, 2) * (_W, _H)
+            overlay.area(_blob(random, place, *random.uniform(1.5, 4.5, 2), points=6))
+        overlay.paint(frame, low=140, high=235, grain=6)
+    elif shape == "fibre":
+        overlay.path(_wander(random, centre, random.uniform(40, 170), 0.5), 2)
+        overlay.paint(frame, low=110, high=220, grain=8)
+    elif shape == "rope":
+        run = _wander(random, centre, random.uniform(25, 80), 0.35)
+        for place in run[::2]:
+            overlay.area(_blob(random, place, *random.uniform(4, 11, 2), points=8))
+        overlay.paint(frame, low=120, high=255, grain=2, cover=(90, 255))
+    else:
+        size = random.uniform(18, 42)
+        for _ in range(int(size * size / 14)):
+            place = centre + random.uniform(-0.5, 0.5, 2) * size
+            overlay.area(_blob(random, place, *random.uniform(1.2, 3.5, 2), points=5))
+        overlay.paint(frame, low=90, high=200, grain=3)
+
+
+def _wander(random, start, length: float, bend: float) -> np.ndarray:
+    """A path of steps of four pixels that changes its direction a little each time."""
+    steps = max(2, int(length / 4))
+    turns = np.cumsum(drawing.bell(random, (1, steps), 16)[0] * (bend / 16))
+    heading = random.uniform(0, 2 * np.pi) + turns
+    offsets = 4 * np.stack([np.cos(heading), np.sin(heading)], axis=1)
+    run = np.cumsum(offsets, axis=0)
+    run = run - run.mean(axis=0) + start
+    return np.clip(run, (-125, -105), (135, 105))
+
+
+def _scratch(frame, overlay: Overlay) -> None:
+    """A brighter band across, rubbed letters, a scribble, or a short spike."""
+    random = overlay.random
+    shape = _pick(random, {"band": 0.38, "rubbed": 0.34, "scribble": 0.16, "spike": 1})
+    if shape == "band":
+        reach = random.uniform(25, 110)
+        middle = random.uniform(-1, 1, 2) * (max(5, 95 - reach), 15)
+        end = np.array([reach, random.uniform(-38, 38)])
+        line = _ragged(random, [middle - end, middle + end], 0.7)
+        width = int(random.integers(3, 10))
+        overlay.path(line, width, 110)
+        overlay.path(line, max(1, width // 3), 200)
+        overlay.alpha = cv2.GaussianBlur(overlay.alpha, (0, 0), 1.5)
+        overlay.paint(frame, low=90, high=170, grain=5)
+    elif shape == "rubbed":
+        size = random.uniform(22, 70), random.uniform(22, 50)
+        centre = np.array([random.uniform(-75, 75), random.uniform(-12, 12)])
+        slope = random.uniform(-0.6, 0.6)
+        for _ in range(int(size[1] * 0.9)):
+            middle = centre + random.uniform(-0.5, 0.5, 2) * size
+            half = np.array([1, slope]) * random.uniform(4, size[0] * 0.3)
+            overlay.path([middle - half, middle + half], 1, 150)
+        overlay.paint(frame, low=85, high=150, grain=4)
+    elif shape == "scribble":
+        centre = np.array([-59 + random.uniform(-8, 8), random.uniform(-14, 14)])
+        for _ in range(int(random.integers(5, 12))):
+            turn = np.radians(np.arange(0, 400, 30))
+            reach = random.uniform(7, 18)
+            loop = np.stack([np.cos(turn) * 1.1, np.sin(turn)], axis=1) * reach
+            overlay.path(centre + random.uniform(-4, 4, 2) + loop, 1, 190)
+        overlay.paint(frame, low=85, high=165, grain=4)
+    else:
+        start = random.uniform(-1, 1, 2) * (85, 34)
+        end = start + random.uniform(-1, 1, 2) * (40, 28)
+        overlay.path(_ragged(random, [start, end], 0.5), 2)
+        overlay.paint(frame, low=110, high=190, grain=4)
+
+
+def _lead_glue(frame, overlay: Overlay) -> None:
+    """Mould resin that hides a part of a lead's bright knee next to the body."""
+    random = overlay.random
+    name = _pick(random, {"top_right": 0.56, "top_left": 0.33, "bottom": 1.0})
+    middle, away = {"top_right": 69, "top_left": -71, "bottom": -2}[name], -1
+    if name == "bottom":
+        away = 1
+    near, far = _H - 2, _H + random.uniform(9, 21)
+    left, right = middle - 17.0, middle + 17.0
+    if random.random() < 0.6:  # one corner of the knee only
+        cut = random.uniform(10, 20)
+        if random.random() < 0.5:
+            right = left + cut
+        else:
+            left = right - cut
+    resin = [(left, near), (left, far), (right, far - 4), (right, near), (left, near)]
+    overlay.area(_ragged(random, np.array(resin) * (1, away), 1.2))
+    overlay.paint(frame, low=45, high=120, grain=4)
+
+
+def _pocket_damage(frame, overlay: Overlay) -> None:
+    """Creases of the pocket's floor; the dent of the wall is part of the look."""
+    random = overlay.random
+    for _ in range(int(random.integers(3, 7))):
+        start = np.array([random.uniform(-120, -60), random.uniform(-70, 70)])
+        overlay.path(_wander(random, start, random.uniform(40, 120), 0.3), 2, 200)
+    overlay.paint(frame, low=70, high=170, grain=6)
+
+
+# --- what changes the device itself ------------------------------------------------
+
+
+def _lead_defect(look: Look, random, strength: float) -> Look:
+    """A bent, short or missing lead."""
+    which = int(np.searchsorted([0.25, 0.60], random.random()))
+    leads = list(look.leads)
+    lead = leads[which]
+    shape = _pick(random, {"bent": 0.5, "short": 0.35, "missing": 1.0})
+    if shape == "bent":
+        shift = float(random.choice([-1, 1])) * max(
+            2.5, strength * random.uniform(7, 15)
+        )
+        leads[which] = dataclasses.replace(lead, shift=shift)
+    elif shape == "short" or strength < 1:
+        leads[which] = dataclasses.replace(
+            lead, length=50 - max(4, round(strength * random.uniform(14, 30)))
+        )
+    else:
+        leads[which] = None
+    return dataclasses.replace(look, leads=tuple(leads))
+
+
+def _marking_defect(look: Look, random, strength: float) -> Look:
+    """A code that is missing, faded, doubled or partly unwritten."""
+    marking = look.marking
+    shape = _pick(random, {"faded": 0.45, "doubled": 0.3, "partly": 1.0})
+    if shape == "faded" or strength < 0.3:
+        contrast = round(marking.contrast * (1 - strength))
+        if contrast < 4:
+            return dataclasses.replace(look, marking=None)
+        marking = dataclasses.replace(marking, contrast=contrast)
+    elif shape == "doubled":
+        offset = random.uniform(4, 9, 2) * random.choice([-1, 1], 2)
+        marking = dataclasses.replace(
+            marking,
+            ghost=tuple(float(v) for v in offset),
+            ghost_contrast=round(strength * marking.contrast),
+        )
+    else:
+        count = max(1, round(strength * random.uniform(1, 4)))
+        missing = tuple(int(p) for p in sorted(random.permutation(5)[:count]))
+        marking = dataclasses.replace(marking, missing=missing)
+    return dataclasses.replace(look, marking=marking)
+
+
+def _device_flip(look: Look, random, strength: float) -> Look:
+    """A device that does not lie flat: on edge, turned, or face down."""
+    if strength < 0.5:  # looks normal to the eye but for a tilt
+        pose = dataclasses.replace(look.pose, angle=look.pose.angle + 7.0)
+        return dataclasses.replace(look, pose=pose)
+    shape = _pick(random, {"edge": 0.45, "turned": 0.3, "face_down": 1.0})
+    if shape == "edge":
+        pose = dataclasses.replace(look.pose, y=look.pose.y + random.uniform(4, 14))
+        flat = drawing.Lead(flat=True)
+        return dataclasses.replace(
+            look, pose=pose, tilted=True, body=5, marking=None, leads=(flat, flat, None)
+        )
+    if shape == "turned":
+        angle = random.uniform(30, 60) * random.choice([-1, 1])
+        pose = dataclasses.replace(look.pose, angle=look.pose.angle + angle)
+        bent = dataclasses.replace(look.leads[0], shift=9.0)
+        return dataclasses.replace(look, pose=pose, leads=(bent, *look.leads[1:]))
+    return dataclasses.replace(look, marking=None, body=look.body + 6)
+
+
+def _empty_pocket(look: Look, random, strength: float) -> Look:
+    focus = look.focus + (2.5 if random.random() < 0.2 else 0.4)
+    return dataclasses.replace(look, device=False, focus=focus)
+
+
+def _dented_pocket(look: Look, random, strength: float) -> Look:
+    return dataclasses.replace(look, dent=strength * random.uniform(10, 30))
+
+
+OVERLAYS: dict[str, Callable] = {
+    "chipping": _chipping,
+    "foreign_material": _foreign_material,
+    "scratch": _scratch,
+    "lead_glue": _lead_glue,
+    "pocket_damage": _pocket_damage,
+}
+CHANGES: dict[str, Callable] = {
+    "lead_defect": _lead_defect,
+    "marking_defect": _marking_defect,
+    "device_flip": _device_flip,
+    "empty_pocket": _empty_pocket,
+    "pocket_damage": _dented_pocket,
+}
