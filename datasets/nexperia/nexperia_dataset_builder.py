@@ -1,0 +1,7 @@
+"""The `nexperia` dataset for `tfds build`; all it does is in nexperia_tf.data.records."""
+
+from nexperia_tf.data import records
+
+
+class Builder(records.Nexperia):
+    """Device photographs, cleaned, deduplicated and split by lot."""

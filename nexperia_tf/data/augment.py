@@ -1,0 +1,113 @@
+"""Harmless changes of training pictures: turn, flip, shift, zoom, light.
+
+A picture's change follows from (seed, epoch, index of the picture) alone, so that a
+resumed run sees the very batches of an unbroken one. Stronger policies, which are not
+stateless, live in strong_augment.py.
+"""
+
+import dataclasses
+import functools
+
+import cv2
+import numpy as np
+
+from nexperia_tf import errors
+
+FLIPS = ("none", "horizontal", "vertical", "both")
+_DRAWS = 8  # random numbers in [0, 1) for each picture and epoch
+
+
+@dataclasses.dataclass(frozen=True)
+class Policy:
+    """How far pictures are changed.
+
+    Attributes:
+        flip: axes along which pictures may be mirrored. The default keeps up and down
+            apart: a device lying the wrong way round is a defect, a mirrored marking
+            is none.
+        rotation: largest turn in degrees, either way.
+        zoom: largest further shrinking; the room it gives is the room for shifts.
+        brightness: largest change as a fraction of the full range, either way.
+        contrast: largest change of the gain, either way.
+    """
+
+    flip: str = "horizontal"
+    rotation: float = 10.0
+    zoom: float = 0.1
+    brightness: float = 0.06
+    contrast: float = 0.2
+
+    def __post_init__(self):
+        if self.flip not in FLIPS:
+            raise errors.BadInput(
+                f"flip {self.flip!r} is unknown; choose one of {', '.join(FLIPS)}."
+            )
+
+
+@functools.lru_cache(maxsize=4)  # batches of two epochs may be under way at once
+def draws(seed: int, epoch: int, count: int) -> np.ndarray:
+    """Random numbers of one epoch, float64 of shape `(count, 8)`; row i is picture i's.
+
+    A row does not depend on `count`.
+    """
+    generator = np.random.Generator(np.random.Philox(key=(seed, epoch)))
+    table = generator.random((count, _DRAWS))
+    table.flags.writeable = False  # it is shared
+    return table
+
+
+def augment(images: np.ndarray, draws: np.ndarray, policy: Policy) -> np.ndarray:
+    """Changes every picture by its own random numbers.
+
+    Args:
+        images: uint8 array of shape `(batch, size, size, channels)`.
+        draws: float array of shape `(batch, 8)`, the pictures' rows of `draws`.
+        policy: how far.
+
+    Returns:
+        uint8 array of the same shape.
+    """
+    size = images.shape[1]
+    changed = np.empty_like(images)
+    tables = light(draws, policy)
+    for i, matrix in enumerate(motion(draws, size, policy)):
+        # The mirrored rim is what a picture's surroundings look like; black corners
+        # would be seen in training only.
+        warped = cv2.warpAffine(
+            images[i], matrix, (size, size), borderMode=cv2.BORDER_REFLECT_101
+        )
+        changed[i] = cv2.LUT(warped, tables[i]).reshape(images[i].shape)
+    return changed
+
+
+def motion(draws: np.ndarray, size: int, policy: Policy) -> np.ndarray:
+    """Affine maps from old to new pixel centres, float64 of shape `(batch, 2, 3)`.
+
+    The whole picture stays within the frame, whatever is drawn: a turned one is shrunk
+    until its corners fit, a shift uses only the room that is left. So no defect, boxed
+    or not, is ever cut off.
+    """
+    turn, shrink, right, down, mirror_x, mirror_y = draws.T[:6]
+    angle = np.deg2rad(policy.rotation) * (2 * turn - 1)
+    reach = np.abs(np.cos(angle)) + np.abs(np.sin(angle))  # half-width after the turn
+    slack = policy.zoom * shrink  # of the half-width, free after shrinking
+    scale = (1 - slack) / reach
+    flip_x = np.where((mirror_x < 0.5) & (policy.flip in ("horizontal", "both")), -1, 1)
+    flip_y = np.where((mirror_y < 0.5) & (policy.flip in ("vertical", "both")), -1, 1)
+    linear = np.empty((len(draws), 2, 2))
+    linear[:, 0, 0] = scale * np.cos(angle) * flip_x
+    linear[:, 0, 1] = -scale * np.sin(angle) * flip_y
+    linear[:, 1, 0] = scale * np.sin(angle) * flip_x
+    linear[:, 1, 1] = scale * np.cos(angle) * flip_y
+    centre = np.full(2, (size - 1) / 2)
+    shift = (size / 2) * slack[:, None] * (2 * np.stack([right, down], axis=1) - 1)
+    offset = centre + shift - linear @ centre
+    return np.concatenate([linear, offset[:, :, None]], axis=2)
+
+
+def light(draws: np.ndarray, policy: Policy) -> np.ndarray:
+    """New grey level for each old one, uint8 of shape `(batch, 256)`."""
+    gain = 1 + policy.contrast * (2 * draws[:, 6] - 1)
+    offset = 255 * policy.brightness * (2 * draws[:, 7] - 1)
+    levels = np.arange(256) * gain[:, None] + offset[:, None]
+    return np.clip(np.rint(levels), 0, 255).astype(np.uint8)

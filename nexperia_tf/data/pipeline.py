@@ -1,0 +1,264 @@
+"""Records to batches: the only file that shuffles.
+
+All epochs of a training are one `tf.data.Dataset`. Order and augmentation follow from
+(seed, epoch) alone, so a dataset that starts at a later epoch or step gives the very
+batches the unbroken one would have given there.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+from rich import progress
+
+from nexperia_tf import errors, preprocess
+from nexperia_tf.data import augment as augmentation
+from nexperia_tf.data import records, strong_augment
+
+TRAIN = "train"
+AUGMENTS = ("none", "default", *strong_augment.NAMES)
+CACHES = ("auto", "memory", "none")
+CACHE_BYTES = 4 << 30  # "auto" keeps decoded pictures in memory up to this much
+SHUFFLE_WINDOW = 8192  # records, where pictures are not kept in memory
+_DECODE_BATCH = 64
+
+
+def training_batches(
+    dataset: records.Dataset,
+    *,
+    image_size: int,
+    channels: int,
+    batch_size: int,
+    seed: int,
+    epochs: int,
+    first_epoch: int = 0,
+    first_step: int = 0,
+    augment: str = "default",
+    policy: augmentation.Policy | None = None,
+    deterministic: bool = False,
+    cache: str = "auto",
+    worker: tuple[int, int] = (0, 1),
+) -> tf.data.Dataset:
+    """Shuffled, augmented batches of split train, epoch after epoch.
+
+    Args:
+        dataset: the records.
+        image_size: side of the letterboxed pictures in pixels.
+        channels: 1 or 3.
+        batch_size: devices in a batch, of all workers together; the few left over at
+            the end of an epoch are others in the next one.
+        seed: decides, with the epoch, order and augmentation.
+        epochs: last epoch plus one.
+        first_epoch: epoch to start with.
+        first_step: batches of the first epoch to leave out.
+        augment: one of `AUGMENTS`; the strong ones come on top of the default.
+        policy: how far the default augmentation goes.
+        deterministic: refuse what cannot be repeated to the bit.
+        cache: "memory" keeps decoded pictures, "none" decodes them in every epoch,
+            "auto" keeps them up to `CACHE_BYTES`.
+        worker: own number and count of workers; each gets its share of every batch.
+
+    Yields:
+        uint8 images of shape `(batch, image_size, image_size, channels)` and float32
+        labels of shape `(batch,)`, 1 for a defect.
+
+    Raises:
+        errors.BadInput: a name is unknown, the choices do not go together, or the
+            split holds less than one batch.
+    """
+    _check_augment(augment, deterministic)
+    share = _share(batch_size, worker)
+    steps = steps_per_epoch(dataset, batch_size)
+    if _keeps(dataset, TRAIN, image_size, channels, cache):
+        devices, window, pictures = _kept(dataset, image_size, channels)
+    else:
+        devices, window, pictures = _streamed(dataset, image_size, channels)
+
+    def shuffled(epoch: tf.Tensor) -> tf.data.Dataset:
+        # The order follows from this pair, whatever the caller seeded (0 means none).
+        tf.random.set_seed(seed + 1)
+        order = devices.shuffle(window, seed=epoch).take(steps * batch_size)
+        return order.map(lambda device: (epoch, device))
+
+    batches = tf.data.Dataset.range(first_epoch, epochs).flat_map(shuffled)
+    batches = batches.skip(first_step * batch_size)
+    batches = _own(batches, batch_size, worker)
+    batches = pictures(batches, share)  # (epochs, indices, images, labels)
+    if augment != "none":
+        change = _default(dataset, policy or augmentation.Policy(), seed)
+        batches = batches.map(change, tf.data.AUTOTUNE)
+    batches = batches.map(lambda epochs, indices, images, labels: (images, labels))
+    if augment in strong_augment.NAMES:
+        batches = batches.map(strong_augment.policy(augment))
+    total = (epochs - first_epoch) * steps - first_step
+    return batches.apply(tf.data.experimental.assert_cardinality(total)).prefetch(2)
+
+
+def evaluation_batches(
+    dataset: records.Dataset,
+    split: str,
+    *,
+    image_size: int,
+    channels: int,
+    batch_size: int,
+    cache: str = "none",
+) -> tf.data.Dataset:
+    """All images of a split in the order of its records, the last batch smaller.
+
+    Yields:
+        as `training_batches`; labels of split `unlabelled` are -1.
+    """
+    batches = (
+        records.load(dataset, split)
+        .map(_decoder(image_size, channels), tf.data.AUTOTUNE)
+        .batch(batch_size)
+    )
+    if _keeps(dataset, split, image_size, channels, cache):
+        batches = batches.cache()
+    return batches.prefetch(2)
+
+
+def steps_per_epoch(dataset: records.Dataset, batch_size: int) -> int:
+    """Whole batches in split train.
+
+    Raises:
+        errors.BadInput: not even one.
+    """
+    count = records.split_sizes(dataset).get(TRAIN, 0)
+    if count < batch_size:
+        raise errors.BadInput(
+            f"{dataset.folder}: {count} images to train on are less than one batch of "
+            f"{batch_size}; choose a smaller batch size."
+        )
+    return count // batch_size
+
+
+def _decoder(image_size: int, channels: int) -> Callable:
+    def picture(record):
+        image = preprocess.decode(record["image"], channels)
+        image = preprocess.letterbox(image, image_size)
+        return image, tf.cast(record["label"], tf.float32)
+
+    return picture
+
+
+def _kept(dataset: records.Dataset, image_size: int, channels: int) -> tuple:
+    """Devices as indices into pictures that are decoded once, here and now."""
+    count = records.split_sizes(dataset)[TRAIN]
+    images = np.empty((count, image_size, image_size, channels), np.uint8)
+    labels = np.empty(count, np.float32)
+    batches = evaluation_batches(
+        dataset,
+        TRAIN,
+        image_size=image_size,
+        channels=channels,
+        batch_size=_DECODE_BATCH,
+    )
+    at = 0
+    shown = progress.track(
+        batches,
+        "Decoding pictures",
+        len(batches),
+        console=records.SCREEN,
+        transient=True,
+    )
+    for some, their_labels in shown:
+        images[at : at + len(some)], labels[at : at + len(some)] = some, their_labels
+        at += len(some)
+
+    def take(indices):
+        return images[indices], labels[indices]
+
+    def pictures(order: tf.data.Dataset, share: int) -> tf.data.Dataset:
+        def look_up(epochs, indices):
+            some, their_labels = tf.numpy_function(
+                take, [indices], [tf.uint8, tf.float32], stateful=False
+            )
+            some = tf.ensure_shape(some, (share, *images.shape[1:]))
+            return epochs, indices, some, tf.ensure_shape(their_labels, (share,))
+
+        return order.batch(share).map(look_up, tf.data.AUTOTUNE)
+
+    return tf.data.Dataset.range(count), count, pictures
+
+
+def _streamed(dataset: records.Dataset, image_size: int, channels: int) -> tuple:
+    """Devices as records that are decoded in every epoch anew."""
+    decode = _decoder(image_size, channels)
+
+    def pictures(order: tf.data.Dataset, share: int) -> tf.data.Dataset:
+        def look(epoch, device):
+            return (epoch, device["index"], *decode(device))
+
+        return order.map(look, tf.data.AUTOTUNE).batch(share, drop_remainder=True)
+
+    def device(index, record):
+        return {"index": index, "image": record["image"], "label": record["label"]}
+
+    devices = records.load(dataset, TRAIN).enumerate().map(device)
+    return devices, SHUFFLE_WINDOW, pictures
+
+
+def _default(
+    dataset: records.Dataset, policy: augmentation.Policy, seed: int
+) -> Callable:
+    count = records.split_sizes(dataset)[TRAIN]
+
+    def change(images, epochs, indices):
+        # All of a batch is of one epoch: an epoch holds whole batches only.
+        draws = augmentation.draws(seed, int(epochs[0]), count)
+        return augmentation.augment(images, draws[indices], policy)
+
+    def changed(epochs, indices, images, labels):
+        new = tf.numpy_function(
+            change, [images, epochs, indices], tf.uint8, stateful=False
+        )
+        return epochs, indices, tf.ensure_shape(new, images.shape), labels
+
+    return changed
+
+
+def _own(
+    order: tf.data.Dataset, batch_size: int, worker: tuple[int, int]
+) -> tf.data.Dataset:
+    """What one worker has to do of every batch."""
+    rank, workers = worker
+    if workers == 1:
+        return order
+    share = batch_size // workers
+    order = order.enumerate()
+    order = order.filter(lambda place, _: place % batch_size // share == rank)
+    return order.map(lambda _, device: device)
+
+
+def _share(batch_size: int, worker: tuple[int, int]) -> int:
+    _, workers = worker
+    if batch_size % workers:
+        raise errors.BadInput(
+            f"batch size {batch_size} cannot be shared among {workers} workers; "
+            f"choose a multiple of {workers}."
+        )
+    return batch_size // workers
+
+
+def _keeps(
+    dataset: records.Dataset, split: str, image_size: int, channels: int, cache: str
+) -> bool:
+    if cache not in CACHES:
+        raise errors.BadInput(
+            f"cache {cache!r} is unknown; choose one of {', '.join(CACHES)}."
+        )
+    size = records.split_sizes(dataset).get(split, 0) * image_size**2 * channels
+    return cache == "memory" or (cache == "auto" and size <= CACHE_BYTES)
+
+
+def _check_augment(augment: str, deterministic: bool) -> None:
+    if augment not in AUGMENTS:
+        raise errors.BadInput(
+            f"augment {augment!r} is unknown; choose one of {', '.join(AUGMENTS)}."
+        )
+    if deterministic and augment in strong_augment.NAMES:
+        raise errors.BadInput(
+            f"augment {augment!r} keeps hidden random state and cannot be repeated; "
+            "leave out --deterministic or choose default or none."
+        )

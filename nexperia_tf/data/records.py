@@ -1,0 +1,377 @@
+"""Clean photographs as TFDS records: built once for each content, read by name."""
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import hashlib
+import io
+import json
+import os
+import pathlib
+import shutil
+import typing
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import rich.console
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from rich import progress
+from tensorflow_datasets.core.utils import gcs_utils
+
+from nexperia_tf import errors, files, labels
+from nexperia_tf.data import layouts, manifest, prepare, sample
+
+SCHEMA = "1.0.0"  # raised with every change of what a record holds
+SAMPLE = "sample"
+SAMPLE_DEVICES = 3400
+SPLITS = (*manifest.SPLITS, manifest.UNLABELLED)
+SOURCE = "source.json"  # beside the records: what they were made from
+
+SCREEN = rich.console.Console(stderr=True)  # progress, apart from a command's answer
+
+# TFDS asks a public bucket whether it has the dataset; these records are private.
+gcs_utils._is_gcs_disabled = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """Records on disk.
+
+    Attributes:
+        name: as `tfds.load` takes it, such as "nexperia/sample".
+        data_dir: as `tfds.load` takes it.
+        prepared: folder of manifest.csv, duplicates.csv, summary.json, report.html.
+    """
+
+    name: str
+    data_dir: pathlib.Path
+    prepared: pathlib.Path
+
+    @property
+    def folder(self) -> pathlib.Path:
+        """Where the record files lie."""
+        return self.data_dir / self.name / SCHEMA
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """One photograph out of the records."""
+
+    image_id: str
+    image: bytes
+    label: int
+    defect_type: str
+    group: str
+    lot: str
+    machine: str
+    boxes: list[list[float]]
+
+
+def features() -> tfds.features.FeaturesDict:
+    """What one record holds."""
+    return tfds.features.FeaturesDict(
+        {
+            # The file's bytes as they are: TFDS decodes them for who loads by name,
+            # this package takes the bytes and decodes them in preprocess.py.
+            "image": tfds.features.Image(shape=(None, None, None)),
+            "label": tfds.features.ClassLabel(names=labels.NAMES),  # -1: not labelled
+            "image_id": tfds.features.Text(),
+            "group": tfds.features.Text(),
+            "lot": tfds.features.Text(),
+            "machine": tfds.features.Text(),
+            "defect_type": tfds.features.Text(),
+            # x1, y1, x2, y2 in pixels of the raw photograph
+            "boxes": tfds.features.Sequence(
+                tfds.features.Tensor(shape=(4,), dtype=np.float32)
+            ),
+        }
+    )
+
+
+@dataclasses.dataclass(eq=False)
+class Config(tfds.core.BuilderConfig):
+    """A raw form, with the options of `prepare.prepare`."""
+
+    layout: str | None = None
+    unboxed: str | None = None
+    good: str | None = None
+    group: str | None = None
+
+    def options(self) -> dict[str, str | None]:
+        names = ("layout", "unboxed", "good", "group")
+        return {name: getattr(self, name) for name in names}
+
+
+class Nexperia(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """Prepares a raw folder and writes what passed as records."""
+
+    VERSION = tfds.core.Version(SCHEMA)
+    RELEASE_NOTES: typing.ClassVar = {SCHEMA: "First version."}
+    BUILDER_CONFIGS: typing.ClassVar = [
+        Config(name=SAMPLE, layout="hand_over", description="drawn look-alikes"),
+        *(Config(name=n, layout=n, description=f"form {n}") for n in layouts.LAYOUTS),
+    ]
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        "Pass the raw folder as --manual_dir; config `sample` draws its own."
+    )
+
+    def __init__(
+        self,
+        *,
+        raw: str | os.PathLike | None = None,
+        prepared: str | os.PathLike | None = None,
+        **options,
+    ):
+        """As in TFDS; `raw` and its `prepared` folder spare the build's first steps."""
+        self._raw = raw and pathlib.Path(raw)
+        self._prepared = prepared and pathlib.Path(prepared)
+        super().__init__(**options)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return self.dataset_info_from_configs(
+            description="Device photographs, good and defective.",
+            features=features(),
+            supervised_keys=("image", "label"),
+            metadata=tfds.core.MetadataDict(),
+        )
+
+    def download_and_prepare(self, *, download_config=None, **options) -> None:
+        manual_dir = download_config and download_config.manual_dir
+        if manual_dir and self.is_prepared():
+            self._refuse_other_content(pathlib.Path(manual_dir))
+        tfds.display_progress_bar(False)  # its bars have no total; ours below have
+        try:
+            super().download_and_prepare(download_config=download_config, **options)
+        finally:
+            tfds.display_progress_bar(True)
+
+    def _refuse_other_content(self, raw: pathlib.Path) -> None:
+        # By name and version alone TFDS would take the records for made already.
+        if self.info.metadata["content"] != content(raw, self.builder_config):
+            raise errors.BadInput(
+                f"{self.data_path}: holds records of another raw folder; "
+                "pass --overwrite or another --data_dir."
+            )
+
+    def _split_generators(self, dl_manager) -> dict:
+        if self._prepared is None:
+            self._prepare(dl_manager)
+        rows = manifest.read(self._prepared / "manifest.csv")
+        by_split = {s: [r for r in rows if r.used and r.split == s] for s in SPLITS}
+        # TFDS refuses a split without examples.
+        return {s: self._generate_examples(r) for s, r in by_split.items() if r}
+
+    def _prepare(self, dl_manager) -> None:
+        root = pathlib.Path(self._data_dir_root)
+        if self.builder_config.name == SAMPLE:
+            self._raw = drawn_sample(root)
+        else:
+            self._raw = pathlib.Path(dl_manager.manual_dir)
+        config = self.builder_config
+        made_from = content(self._raw, config)
+        self._prepared = root / "prepared" / f"{config.name}-{made_from[:12]}"
+        if not self._prepared.exists():
+            prepare.prepare(self._raw, self._prepared, **config.options())
+        self.info.metadata["content"] = made_from
+
+    def _generate_examples(self, rows: Sequence[manifest.Row]) -> Iterator[tuple]:
+        title = f"Writing {rows[0].split} records"
+        for row in progress.track(rows, title, transient=True, console=SCREEN):
+            yield row.image_id, example(self._raw, row)
+
+
+def example(raw: pathlib.Path, row: manifest.Row) -> dict:
+    """The record of one row of the manifest.
+
+    Raises:
+        errors.BadInput: the file is not the one that was prepared.
+    """
+    image = (raw / row.path).read_bytes()
+    if hashlib.sha256(image).hexdigest() != row.sha256:
+        raise errors.BadInput(
+            f"{raw / row.path}: changed since it was prepared; start again."
+        )
+    label = labels.NAMES.index(row.label) if row.label else labels.UNLABELLED
+    texts = ("image_id", "group", "lot", "machine", "defect_type")
+    record = {name: getattr(row, name) for name in texts}
+    return {"image": image, "label": label, "boxes": row.boxes, **record}
+
+
+def build(
+    data: str | os.PathLike,
+    *,
+    data_dir: str | os.PathLike = "data",
+    layout: str | None = None,
+    unboxed: str | None = None,
+    good: str | None = None,
+    group: str | None = None,
+) -> Dataset:
+    """The records of `data`, made on the way when they are not there yet.
+
+    Args:
+        data: "sample", the path of a raw folder, or "LAYOUT:PATH".
+        data_dir: where sample, manifests and records are kept; one folder for each
+            content and set of options, written beside and renamed when whole.
+        layout: raw form, detected by default.
+        unboxed: what becomes of defects without a box, "drop" or "keep".
+        good: which class is good, for form `folder`.
+        group: the column that must not be torn by the split.
+
+    Raises:
+        errors.BadInput: no such folder, or nothing in it that can be used.
+    """
+    data_dir = pathlib.Path(data_dir)
+    if str(data) == SAMPLE:
+        raw = drawn_sample(data_dir)
+        layout = layout or "hand_over"
+        config, name = SAMPLE, f"sample-v{sample.VERSION}"
+    else:
+        raw, layout = _raw_folder(str(data), layout)
+        config, name = layout, raw.resolve().name
+    options = Config(config, layout=layout, unboxed=unboxed, good=good, group=group)
+    folder = _built(data_dir, name, raw, options)
+    return Dataset(f"nexperia/{config}", folder, folder / "prepared")
+
+
+def drawn_sample(data_dir: pathlib.Path) -> pathlib.Path:
+    """The sample's raw folder, drawn when it is not there yet."""
+    raw = data_dir / f"sample-v{sample.VERSION}" / "raw"
+    if not raw.exists():
+        sample.draw(raw, devices=SAMPLE_DEVICES, seed=0)
+    return raw
+
+
+def _raw_folder(data: str, layout: str | None) -> tuple[pathlib.Path, str]:
+    prefix, _, rest = data.partition(":")
+    if prefix in layouts.LAYOUTS:
+        data, layout = rest, prefix
+    raw = pathlib.Path(data)
+    if not raw.is_dir():
+        raise errors.BadInput(
+            f"{raw}: no such folder; give a raw folder, LAYOUT:PATH or `sample`."
+        )
+    return raw, layout or layouts.detect(raw)
+
+
+def _built(
+    data_dir: pathlib.Path, name: str, raw: pathlib.Path, config: Config
+) -> pathlib.Path:
+    """The folder with the records of `raw`, made if no earlier call has."""
+    stamp = _stamp(raw, config)
+    for source in data_dir.glob(f"*/{SOURCE}"):
+        if files.read_json(source).get("stamp") == stamp:
+            return source.parent
+    made_from = content(raw, config)
+    folder = data_dir / f"{name}-{made_from[:12]}"
+    if not folder.exists():
+        with files.new_folder(folder) as beside:
+            prepare.prepare(raw, beside / "prepared", **config.options())
+            _write(raw, beside, config.name)
+    # By this the next call sees that nothing has changed, without reading it all.
+    source = {"schema": SCHEMA, "content": made_from, "stamp": stamp}
+    files.write_json(folder / SOURCE, source)
+    return folder
+
+
+def _write(raw: pathlib.Path, folder: pathlib.Path, config: str) -> None:
+    prepared = folder / "prepared"
+    builder = Nexperia(data_dir=folder, config=config, raw=raw, prepared=prepared)
+    download = tfds.download.DownloadConfig(
+        try_download_gcs=False, compute_stats=tfds.download.ComputeStatsMode.SKIP
+    )
+    with contextlib.redirect_stdout(io.StringIO()):  # TFDS speaks of downloads
+        builder.download_and_prepare(download_config=download)
+    shutil.rmtree(folder / "downloads")  # nothing was
+
+
+def content(raw: pathlib.Path, config: Config) -> str:
+    """Hex SHA-256 over every file below `raw` and all that decides how it is used."""
+    names = _names_below(raw)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        digests = pool.map(lambda name: files.sha256(raw / name), names)
+        return _digest(config, zip(names, digests))
+
+
+def _stamp(raw: pathlib.Path, config: Config) -> str:
+    """Stands for `content` as long as no file's size or time changes."""
+    stats = ((name, (raw / name).stat()) for name in _names_below(raw))
+    listing = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+    return _digest(config, [str(raw.resolve()), *listing])
+
+
+def _digest(config: Config, parts: Iterable) -> str:
+    decisions = [SCHEMA, manifest.SCHEMA, config.name, config.options()]
+    return hashlib.sha256(json.dumps([decisions, *parts]).encode()).hexdigest()
+
+
+def _names_below(raw: pathlib.Path) -> list[str]:
+    paths = (p for p in raw.rglob("*") if p.is_file())
+    return sorted(path.relative_to(raw).as_posix() for path in paths)
+
+
+def split_sizes(dataset: Dataset) -> dict[str, int]:
+    """Images in each split; only splits that have images are named."""
+    return {s: info.num_examples for s, info in _builder(dataset).info.splits.items()}
+
+
+def channels(dataset: Dataset) -> int:
+    """1 when every image in the records is grey, else 3."""
+    rows = manifest.read(dataset.prepared / "manifest.csv")
+    return 1 if all(row.mode == "L" for row in rows if row.used) else 3
+
+
+def load(dataset: Dataset, split: str) -> tf.data.Dataset:
+    """Records of one split, always in the same order.
+
+    Yields:
+        dicts as `features` names them; `image` is a scalar string, the file's bytes.
+
+    Raises:
+        errors.BadInput: no image is in that split.
+    """
+    builder = _builder(dataset)
+    if split not in builder.info.splits:
+        there = ", ".join(f"{s} ({n})" for s, n in split_sizes(dataset).items())
+        raise errors.BadInput(
+            f"{dataset.folder}: no images in split {split!r}; there are {there}."
+        )
+    return builder.as_dataset(
+        split=split,
+        decoders={"image": tfds.decode.SkipDecoding()},
+        read_config=tfds.ReadConfig(try_autocache=False),
+    )
+
+
+def examples(
+    dataset: Dataset, split: str, image_ids: Iterable[str]
+) -> dict[str, Example]:
+    """The records of `image_ids`, by image_id, for galleries.
+
+    Raises:
+        errors.BadInput: one of them is not in the split.
+    """
+    wanted = set(image_ids)
+    found = {}
+    for record in load(dataset, split):
+        image_id = record["image_id"].numpy().decode()
+        if image_id in wanted:
+            found[image_id] = _example(record)
+        if len(found) == len(wanted):
+            return found
+    missing = min(wanted - set(found))
+    raise errors.BadInput(f"{dataset.folder}: no image {missing!r} in split {split!r}.")
+
+
+def _example(record: dict[str, tf.Tensor]) -> Example:
+    texts = ("image_id", "defect_type", "group", "lot", "machine")
+    return Example(
+        image=record["image"].numpy(),
+        label=int(record["label"]),
+        boxes=record["boxes"].numpy().tolist(),
+        **{name: record[name].numpy().decode() for name in texts},
+    )
+
+
+def _builder(dataset: Dataset) -> tfds.core.DatasetBuilder:
+    return tfds.builder_from_directory(dataset.folder)

@@ -1,0 +1,50 @@
+"""The strong policies of keras-cv, as an option on top of the default augmentation.
+
+keras-cv is frozen at 0.9.0 and keeps hidden random state: no run that uses it can be
+repeated or resumed to the bit. Nothing else in the package imports it.
+"""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+NAMES = ("randaugment", "gridmask", "mixup", "cutmix")
+
+Change = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+
+def policy(name: str) -> Change:
+    """A function of one batch for `tf.data.Dataset.map`.
+
+    Args:
+        name: one of `NAMES`; "mixup" and "cutmix" blend labels too.
+
+    Returns:
+        takes uint8 images of shape `(batch, size, size, channels)` and float32 labels
+        of shape `(batch,)`, gives the same, changed; blended labels lie in [0, 1].
+    """
+    import keras_cv  # seconds to import, and only for who asks for it
+
+    layer = {
+        "randaugment": lambda: keras_cv.layers.RandAugment(
+            value_range=(0, 255), augmentations_per_image=2, magnitude=0.3
+        ),
+        "gridmask": keras_cv.layers.GridMask,
+        "mixup": keras_cv.layers.MixUp,
+        "cutmix": keras_cv.layers.CutMix,
+    }[name]()
+
+    def change(images, labels):
+        grey = images.shape[-1] == 1
+        pixels = tf.cast(images, tf.float32)
+        if grey:  # RandAugment takes colour only
+            pixels = tf.image.grayscale_to_rgb(pixels)
+        batch = {"images": pixels, "labels": labels[:, None]}
+        batch = layer(batch, training=True)
+        pixels = tf.saturate_cast(tf.round(batch["images"]), tf.uint8)
+        if grey:
+            pixels = tf.image.rgb_to_grayscale(pixels)
+        pixels = tf.ensure_shape(pixels, images.shape)
+        return pixels, tf.reshape(batch["labels"], tf.shape(labels))
+
+    return change
