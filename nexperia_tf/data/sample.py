@@ -20,9 +20,11 @@ import tyro
 
 from nexperia_tf import command, errors, files
 from nexperia_tf import labels as label_names
-from nexperia_tf.data import sample_defects, sample_drawing, sample_marking, sample_plan
+from nexperia_tf.data import sample_canvas as canvas
+from nexperia_tf.data import sample_defects, sample_drawing, sample_look, sample_plan
 from nexperia_tf.data import sample_visibility as visibility
-from nexperia_tf.data.sample_drawing import HEIGHT, WIDTH, Look
+from nexperia_tf.data.sample_canvas import HEIGHT, WIDTH
+from nexperia_tf.data.sample_look import Look
 from nexperia_tf.data.sample_plan import Device, File, Lot
 
 VERSION = visibility.VERSION
@@ -30,9 +32,9 @@ SCHEMA = 1
 FORMS = ("hand_over", "second_stage")
 TRUTH = "truth.csv"
 TRUTH_HEADER = (
-    "image_id,label,defect_type,visibility,kind,source,filed_as,annotation,"
-    "x1,y1,x2,y2,device,lot"
-).split(",")
+    *("image_id", "label", "defect_type", "visibility", "kind", "source"),
+    *("filed_as", "annotation", "x1", "y1", "x2", "y2", "device", "lot"),
+)
 
 _PASS_FOLDER = "20191003_SOT23_PassImage"
 _LABELED_FOLDER = "20191129_Labeled_Image"
@@ -111,58 +113,11 @@ def device(
     return _photograph(shown, lots[lot], seed)
 
 
-def look(seed: int, index: int, lot: Lot) -> Look:
-    """How a faultless device of a lot lies before the camera of its machine."""
-    machine = np.random.default_rng([lot.machine, 1])
-    floor = int(machine.integers(30, 56))
-    focus = float(machine.uniform(0.45, 1.1))
-    noise = float(machine.uniform(1.4, 2.4))
-    mesh, lines = machine.random() < 0.35, machine.random() < 0.15
-    foot, print_level = int(machine.integers(125, 185)), int(machine.integers(38, 62))
-
-    random = sample_drawing.stream((seed, index), sample_drawing.LOOK)
-    dx, dy = np.clip(random.normal(0, (4.0, 4.5)), -10, 10)
-    x = 131 + dx + float(np.clip(random.normal(0, 7.0), -15, 15))
-    y = 140 + dy + float(np.clip(random.normal(0, 4.5), -9, 9))
-    angle = float(np.clip(random.normal(-0.2, 3.4), -10, 7))
-    focus = max(0.4, focus + float(random.uniform(-0.1, 0.3)))
-    marking = sample_marking.Marking(
-        code=lot.code,
-        date=lot.date,
-        contrast=int(print_level + random.integers(-8, 9)),
-        height=float(random.uniform(33, 36)),
-        width=float(random.uniform(24, 28)),
-        pitch=float(random.uniform(37, 39)),
-        outlined=focus < 0.75,
-    )
-    leads = tuple(
-        sample_drawing.Lead(
-            foot=int(np.clip(foot + random.integers(-25, 26), 115, 210))
-        )
-        for _ in sample_drawing.LEAD_NAMES
-    )
-    return Look(
-        key=(seed, index),
-        floor=floor + int(random.integers(-3, 4)),
-        body=int(random.integers(9, 16)),
-        focus=focus,
-        noise=noise,
-        mesh=mesh,
-        lines=lines,
-        pepper=random.random() < 0.1,
-        pocket=(float(dx), float(dy)),
-        pose=sample_drawing.Pose(x, y, angle),
-        marking=marking,
-        leads=leads,
-        specks=int(random.poisson(3.0)),
-    )
-
-
 def _photograph(
     shown: Device, lot: Lot, seed: int, *, shot: int = 0
 ) -> tuple[np.ndarray, Box | None]:
     """One photograph of a device, and the box around its defect."""
-    clean = look(seed, shown.index, lot)
+    clean = sample_look.faultless(seed, shown.index, lot)
     box = None
     if not shown.defect_type:
         frame, seen = sample_drawing.render(clean), clean
@@ -175,7 +130,7 @@ def _photograph(
         if shown.defect_type in sample_plan.UNBOXED_TYPES:
             box = None
     if shot:  # the reel moved by a pixel between two photographs of a burst
-        move = sample_drawing.stream((seed, shown.index, shot), sample_drawing.LOOK)
+        move = canvas.stream((seed, shown.index, shot), canvas.LOOK)
         dx, dy = (int(v) for v in move.integers(-1, 2, 2))
         frame, box = _shifted(frame, dx, dy), _shifted_box(box, dx, dy)
     return sample_drawing.expose(frame, seen, shot=shot), box

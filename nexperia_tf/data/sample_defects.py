@@ -9,13 +9,15 @@ without it.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 
 import cv2
 import numpy as np
 
+from nexperia_tf.data import sample_canvas as canvas
 from nexperia_tf.data import sample_drawing as drawing
-from nexperia_tf.data.sample_drawing import Look
+from nexperia_tf.data.sample_look import Lead, Look
 
 Box = tuple[int, int, int, int]  # x1, y1, x2, y2 in pixels, both corners inside
 
@@ -27,16 +29,23 @@ class Overlay:
 
     def __init__(self, look: Look, random: np.random.Generator, strength: float):
         self.look, self.random, self.strength = look, random, strength
-        self.alpha = np.zeros((drawing.HEIGHT, drawing.WIDTH), np.uint8)
+        self.alpha = np.zeros((canvas.HEIGHT, canvas.WIDTH), np.uint8)
 
     def area(self, points, opacity: int = 255) -> None:
         """Covers a polygon given in pixels from the body's centre."""
-        drawing.area(self.alpha, self.look.pose.to_frame(points), opacity)
+        canvas.area(self.alpha, self.look.pose.to_frame(points), opacity)
 
     def path(self, points, thickness: int = 1, opacity: int = 255) -> None:
         """Covers a path given in pixels from the body's centre."""
         place = self.look.pose.to_frame(points)
-        drawing.path(self.alpha, place, opacity, thickness)
+        canvas.path(self.alpha, place, opacity, thickness)
+
+    def keep_on_body(self) -> None:
+        """Takes away what would lie beside the body."""
+        body = np.zeros_like(self.alpha)
+        corners = [(-_W, -_H), (_W, -_H), (_W, _H), (-_W, _H)]
+        canvas.area(body, self.look.pose.to_frame(corners), 255)
+        cv2.min(self.alpha, body, dst=self.alpha)
 
     def paint(
         self,
@@ -59,12 +68,12 @@ class Overlay:
         if w == 0:
             return
         there = (slice(y, y + h), slice(x, x + w))
-        cloud = drawing.mottle(self.random, (h, w), grain).astype(np.int32)
+        cloud = canvas.mottle(self.random, (h, w), grain).astype(np.int32)
         shade = low + (high - low) * cloud // 255
         opacity = cover[0] + (cover[1] - cover[0]) * cloud // 255
         strength = round(255 * self.strength)
         alpha = self.alpha[there].astype(np.int32) * opacity // 255 * strength // 255
-        frame[there] = drawing.mix(
+        frame[there] = canvas.mix(
             frame[there], shade.astype(np.uint8), alpha.astype(np.uint8)
         )
 
@@ -81,7 +90,7 @@ def draw(look: Look, defect_type: str, strength: float) -> tuple[np.ndarray, Loo
         The frame before exposure, the look it was drawn from, and the box around all
         that the defect changed, with the loose margin of a hand-drawn one.
     """
-    random = drawing.stream(look.key, drawing.DEFECT)
+    random = canvas.stream(look.key, canvas.DEFECT)
     if defect_type in CHANGES:
         changed = CHANGES[defect_type](look, random, strength)
         frame = drawing.render(changed)
@@ -91,18 +100,20 @@ def draw(look: Look, defect_type: str, strength: float) -> tuple[np.ndarray, Loo
     clean = frame.copy() if changed is look else drawing.render(look)
     if defect_type in OVERLAYS:
         OVERLAYS[defect_type](frame, Overlay(changed, random, strength))
-    return frame, changed, _loose_box(clean, frame, look.focus, random)
+    margin = (5, 13) if defect_type == "lead_defect" else (2, 8)
+    margins = [int(m) for m in random.integers(*margin, 4)]
+    return frame, changed, _loose_box(clean, frame, look.focus, margins)
 
 
-def _loose_box(clean, frame, focus, random) -> Box:
+def _loose_box(clean, frame, focus, margins) -> Box:
     blurred = [cv2.GaussianBlur(image, (0, 0), focus) for image in (clean, frame)]
     x, y, w, h = cv2.boundingRect(cv2.compare(*blurred, cv2.CMP_NE))
-    left, top, right, bottom = (int(m) for m in random.integers(2, 8, 4))
+    left, top, right, bottom = margins
     return (
         max(0, x - left),
         max(0, y - top),
-        min(drawing.WIDTH - 1, x + w - 1 + right),
-        min(drawing.HEIGHT - 1, y + h - 1 + bottom),
+        min(canvas.WIDTH - 1, x + w - 1 + right),
+        min(canvas.HEIGHT - 1, y + h - 1 + bottom),
     )
 
 
@@ -110,10 +121,10 @@ def _ragged(random, points, roughness: float) -> np.ndarray:
     """A path made jagged between its corners; a step every four pixels."""
     points = np.asarray(points, float)
     jagged = [points[:1]]
-    for a, b in zip(points[:-1], points[1:]):
+    for a, b in itertools.pairwise(points):
         steps = max(1, int(np.hypot(*(b - a)) / 4))
         along = a + (b - a) * (np.arange(1, steps + 1) / steps)[:, None]
-        off = drawing.bell(random, (steps, 2), 16) * (roughness / 16)
+        off = canvas.bell(random, (steps, 2), 16) * (roughness / 16)
         off[-1] = 0
         jagged.append(along + off)
     return np.concatenate(jagged)
@@ -121,10 +132,8 @@ def _ragged(random, points, roughness: float) -> np.ndarray:
 
 def _blob(random, centre, width: float, height: float, points: int = 14) -> np.ndarray:
     """An irregular closed outline."""
-    angles = np.radians(np.arange(points) * (360 / points))
-    reach = random.uniform(0.55, 1.1, points)
-    outline = np.stack([width * np.cos(angles), height * np.sin(angles)], axis=1)
-    return centre + outline * reach[:, None] / 2
+    outline = canvas.star(random.uniform(0.55, 1.1, points))
+    return centre + outline * (width / 2, height / 2)
 
 
 def _pick(random, shares: dict[str, float]) -> str:
@@ -140,22 +149,26 @@ def _pick(random, shares: dict[str, float]) -> str:
 def _chipping(frame, overlay: Overlay) -> None:
     """Mould compound broken off along the outline of the body."""
     random = overlay.random
-    shares = {"corner": 0.30, "right": 0.16, "left": 0.15, "bottom": 0.11, "top": 0.07}
+    shares = {"corner": 0.26, "right": 0.14, "left": 0.13, "bottom": 0.11, "top": 0.07}
     shape = _pick(random, {**shares, "frame": 0.13, "inside": 1.0})
     if shape == "corner":
         x, y = random.choice([-1, 1]), random.choice([-1, 1])
-        a, b = random.uniform(14, 62), random.uniform(14, 50)
-        corner = np.array([(0, 0), (-a, 0), (0, -b), (0, 0)]) * (x, y)
-        overlay.area(_ragged(random, corner + (x * _W, y * _H), 2.5))
+        a, b = random.uniform(20, 85), random.uniform(12, 46)
+        corner = [(_W, _H), (_W - a, _H), (_W, _H - b), (_W, _H)]
+        overlay.area(_ragged(random, np.multiply(corner, (x, y)), 2.5))
     elif shape in ("left", "right"):
         side = -1 if shape == "left" else 1
-        inner = side * (_W - random.uniform(10, 40))
+        inner = side * (_W - random.uniform(10, 42))
         slope = random.uniform(-8, 8)
-        strip = [(side * _W, -_H), (inner + slope, -_H), (inner - slope, _H)]
-        overlay.area(_ragged(random, [*strip, (side * _W, _H)], 2.5))
+        low, high = -_H, _H
+        if random.random() < 0.5:  # not over the whole height
+            low = low + random.uniform(0, 45)
+            high = max(low + 20, high - random.uniform(0, 45))
+        strip = [(side * _W, low), (inner + slope, low), (inner - slope, high)]
+        overlay.area(_ragged(random, [*strip, (side * _W, high)], 2.5))
     elif shape in ("top", "bottom"):
         side = -1 if shape == "top" else 1
-        length = random.uniform(40, 2 * _W)
+        length = random.uniform(60, 2 * _W)
         start = random.uniform(-_W, _W - length)
         inner = side * (_H - random.uniform(4, 13))
         strip = [(start, side * _H), (start + 4, inner), (start + length - 4, inner)]
@@ -164,13 +177,11 @@ def _chipping(frame, overlay: Overlay) -> None:
         corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)])
         overlay.path(_ragged(random, corners * (_W - 2, _H - 2), 1.5), 5)
     else:
-        centre = (
-            random.uniform(-70, 70),
-            random.choice([-1, 1]) * random.uniform(18, 40),
-        )
-        size = random.uniform(25, 65), random.uniform(14, 40)
-        overlay.area(_blob(random, centre, *size))
-    overlay.paint(frame, low=70, high=215, grain=3, cover=(150, 255))
+        x = random.uniform(-70, 70)
+        y = random.choice([-1, 1]) * random.uniform(18, 40)
+        size = random.uniform(35, 90), random.uniform(14, 40)
+        overlay.area(_blob(random, (x, y), *size))
+    overlay.paint(frame, low=85, high=185, grain=5, cover=(190, 255))
 
 
 def _foreign_material(frame, overlay: Overlay) -> None:
@@ -181,7 +192,7 @@ def _foreign_material(frame, overlay: Overlay) -> None:
     )
     centre = np.array([random.uniform(-95, 95), random.uniform(-45, 48)])
     if shape == "lump":
-        width, height = random.uniform(8, 34), random.uniform(8, 24)
+        width, height = random.uniform(10, 60), random.uniform(7, 22)
         overlay.area(_blob(random, centre, width, height))
         for _ in range(int(random.integers(0, 4))):
             aside = centre + random.uniform(-1.1, 1.1, 2) * (width, height)
@@ -211,7 +222,7 @@ def _foreign_material(frame, overlay: Overlay) -> None:
 def _wander(random, start, length: float, bend: float) -> np.ndarray:
     """A path of steps of four pixels that changes its direction a little each time."""
     steps = max(2, int(length / 4))
-    turns = np.cumsum(drawing.bell(random, (1, steps), 16)[0] * (bend / 16))
+    turns = np.cumsum(canvas.bell(random, (1, steps), 16)[0] * (bend / 16))
     heading = random.uniform(0, 2 * np.pi) + turns
     offsets = 4 * np.stack([np.cos(heading), np.sin(heading)], axis=1)
     run = np.cumsum(offsets, axis=0)
@@ -224,30 +235,30 @@ def _scratch(frame, overlay: Overlay) -> None:
     random = overlay.random
     shape = _pick(random, {"band": 0.38, "rubbed": 0.34, "scribble": 0.16, "spike": 1})
     if shape == "band":
-        reach = random.uniform(25, 110)
-        middle = random.uniform(-1, 1, 2) * (max(5, 95 - reach), 15)
-        end = np.array([reach, random.uniform(-38, 38)])
+        reach = random.uniform(8, 95)
+        middle = random.uniform(-1, 1, 2) * (max(5, 95 - reach), 6)
+        end = np.array([reach, random.choice([-1, 1]) * random.uniform(2, 40)])
         line = _ragged(random, [middle - end, middle + end], 0.7)
         width = int(random.integers(3, 10))
         overlay.path(line, width, 110)
         overlay.path(line, max(1, width // 3), 200)
-        overlay.alpha = cv2.GaussianBlur(overlay.alpha, (0, 0), 1.5)
+        cv2.GaussianBlur(overlay.alpha, (0, 0), 1.5, dst=overlay.alpha)
+        overlay.keep_on_body()
         overlay.paint(frame, low=90, high=170, grain=5)
     elif shape == "rubbed":
-        size = random.uniform(22, 70), random.uniform(22, 50)
+        size = random.uniform(22, 75), random.uniform(36, 80)
         centre = np.array([random.uniform(-75, 75), random.uniform(-12, 12)])
-        slope = random.uniform(-0.6, 0.6)
+        slope = random.uniform(-1.2, 1.2)
         for _ in range(int(size[1] * 0.9)):
             middle = centre + random.uniform(-0.5, 0.5, 2) * size
             half = np.array([1, slope]) * random.uniform(4, size[0] * 0.3)
             overlay.path([middle - half, middle + half], 1, 150)
+        overlay.keep_on_body()
         overlay.paint(frame, low=85, high=150, grain=4)
     elif shape == "scribble":
         centre = np.array([-59 + random.uniform(-8, 8), random.uniform(-14, 14)])
         for _ in range(int(random.integers(5, 12))):
-            turn = np.radians(np.arange(0, 400, 30))
-            reach = random.uniform(7, 18)
-            loop = np.stack([np.cos(turn) * 1.1, np.sin(turn)], axis=1) * reach
+            loop = canvas.star(np.full(13, random.uniform(7, 18)))
             overlay.path(centre + random.uniform(-4, 4, 2) + loop, 1, 190)
         overlay.paint(frame, low=85, high=165, grain=4)
     else:
@@ -281,7 +292,7 @@ def _pocket_damage(frame, overlay: Overlay) -> None:
     """Creases of the pocket's floor; the dent of the wall is part of the look."""
     random = overlay.random
     for _ in range(int(random.integers(3, 7))):
-        start = np.array([random.uniform(-120, -60), random.uniform(-70, 70)])
+        start = np.array([random.uniform(-125, -85), random.uniform(-70, 70)])
         overlay.path(_wander(random, start, random.uniform(40, 120), 0.3), 2, 200)
     overlay.paint(frame, low=70, high=170, grain=6)
 
@@ -294,7 +305,9 @@ def _lead_defect(look: Look, random, strength: float) -> Look:
     which = int(np.searchsorted([0.25, 0.60], random.random()))
     leads = list(look.leads)
     lead = leads[which]
-    shape = _pick(random, {"bent": 0.5, "short": 0.35, "missing": 1.0})
+    shape = _pick(random, {"bent": 0.42, "short": 0.3, "tilted": 0.2, "missing": 1.0})
+    if shape == "tilted" and strength >= 0.5:
+        return _on_edge(look, random)
     if shape == "bent":
         shift = float(random.choice([-1, 1])) * max(
             2.5, strength * random.uniform(7, 15)
@@ -339,17 +352,23 @@ def _device_flip(look: Look, random, strength: float) -> Look:
         return dataclasses.replace(look, pose=pose)
     shape = _pick(random, {"edge": 0.45, "turned": 0.3, "face_down": 1.0})
     if shape == "edge":
-        pose = dataclasses.replace(look.pose, y=look.pose.y + random.uniform(4, 14))
-        flat = drawing.Lead(flat=True)
-        return dataclasses.replace(
-            look, pose=pose, tilted=True, body=5, marking=None, leads=(flat, flat, None)
-        )
+        return _on_edge(look, random)
     if shape == "turned":
         angle = random.uniform(30, 60) * random.choice([-1, 1])
         pose = dataclasses.replace(look.pose, angle=look.pose.angle + angle)
         bent = dataclasses.replace(look.leads[0], shift=9.0)
         return dataclasses.replace(look, pose=pose, leads=(bent, *look.leads[1:]))
     return dataclasses.replace(look, marking=None, body=look.body + 6)
+
+
+def _on_edge(look: Look, random) -> Look:
+    """The body pushed down and dim, a bright edge, the lower lead hidden."""
+    pose = dataclasses.replace(look.pose, y=look.pose.y + random.uniform(4, 14))
+    flat = Lead(flat=True)
+    leads = (flat, flat, None)
+    return dataclasses.replace(
+        look, pose=pose, tilted=True, body=5, marking=None, leads=leads
+    )
 
 
 def _empty_pocket(look: Look, random, strength: float) -> Look:

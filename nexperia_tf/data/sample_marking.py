@@ -4,85 +4,110 @@ from __future__ import annotations
 
 import dataclasses
 
-import cv2
 import numpy as np
 
-SUBPIXEL_BITS = 4  # cv2 draws with coordinates in 1/16 pixel
-
-
-def _curve(*points: tuple[float, float]) -> np.ndarray:
-    """Chaikin's corner cutting, two rounds: a smooth stroke through few points."""
-    stroke = np.array(points, float)
-    for _ in range(2):
-        quarter = 0.75 * stroke[:-1] + 0.25 * stroke[1:]
-        three_quarters = 0.25 * stroke[:-1] + 0.75 * stroke[1:]
-        cut = np.stack([quarter, three_quarters], axis=1).reshape(-1, 2)
-        stroke = np.concatenate([stroke[:1], cut, stroke[-1:]])
-    return stroke
+from nexperia_tf.data import sample_canvas as canvas
+from nexperia_tf.data.sample_canvas import curve
 
 
 def _line(*points: tuple[float, float]) -> np.ndarray:
     return np.array(points, float)
 
 
-_RING = _curve(
-    (0.5, 0), (0.05, 0), (0, 0.5), (0.05, 1), (0.5, 1), (0.95, 1), (1, 0.5), (0.95, 0),
+_RING = curve(
     (0.5, 0),
-)  # fmt: skip
-_NINE = _curve(
-    (0.95, 0.35), (0.85, 0.62), (0.2, 0.62), (0, 0.35), (0.15, 0), (0.85, 0),
-    (1, 0.35), (0.95, 0.75), (0.75, 1), (0.25, 1), (0.1, 0.85),
-)  # fmt: skip
-_LOWER_BOWL = _curve((0, 0.48), (0.9, 0.48), (1.05, 0.75), (0.9, 1), (0, 1))
-_UPPER_BOWL = _curve((0, 0), (0.85, 0), (1, 0.24), (0.85, 0.48), (0, 0.48))
+    (0.05, 0),
+    (0, 0.5),
+    (0.05, 1),
+    (0.5, 1),
+    (0.95, 1),
+    (1, 0.5),
+    (0.95, 0),
+    (0.5, 0),
+)
+_NINE = curve(
+    (0.95, 0.35),
+    (0.85, 0.62),
+    (0.2, 0.62),
+    (0, 0.35),
+    (0.15, 0),
+    (0.85, 0),
+    (1, 0.35),
+    (0.95, 0.75),
+    (0.75, 1),
+    (0.25, 1),
+    (0.1, 0.85),
+)
+_LOWER_BOWL = curve((0, 0.48), (0.9, 0.48), (1.05, 0.75), (0.9, 1), (0, 1))
+_UPPER_BOWL = curve((0, 0), (0.85, 0), (1, 0.24), (0.85, 0.48), (0, 0.48))
 
 # Strokes in a unit box, y down, upright; the drawing turns them.
 GLYPHS: dict[str, list[np.ndarray]] = {
     "0": [_RING],
     "1": [_line((0.25, 0.2), (0.6, 0), (0.6, 1))],
     "2": [
-        _curve((0.05, 0.25), (0.2, 0), (0.85, 0), (1, 0.3), (0.7, 0.6), (0, 1)),
+        curve((0.05, 0.25), (0.2, 0), (0.85, 0), (1, 0.3), (0.7, 0.6), (0, 1)),
         _line((0, 1), (1, 1)),
     ],
     "3": [
-        _curve((0.05, 0.12), (0.3, 0), (0.95, 0), (0.95, 0.47), (0.4, 0.47)),
-        _curve((0.4, 0.47), (1, 0.47), (1.05, 1), (0.3, 1), (0, 0.85)),
+        curve((0.05, 0.12), (0.3, 0), (0.95, 0), (0.95, 0.47), (0.4, 0.47)),
+        curve((0.4, 0.47), (1, 0.47), (1.05, 1), (0.3, 1), (0, 0.85)),
     ],
     "4": [_line((0.75, 1), (0.75, 0), (0, 0.68), (1, 0.68))],
     "5": [
         _line((0.95, 0), (0.15, 0), (0.1, 0.45)),
-        _curve((0.1, 0.45), (0.5, 0.33), (1, 0.45), (1, 0.95), (0.4, 1.03), (0, 0.88)),
+        curve((0.1, 0.45), (0.5, 0.33), (1, 0.45), (1, 0.95), (0.4, 1.03), (0, 0.88)),
     ],
     "6": [1.0 - _NINE],
     "7": [_line((0, 0), (1, 0), (0.35, 1))],
     "8": [
-        _curve(
-            (0.5, 0.46), (0.05, 0.4), (0.1, 0), (0.9, 0), (0.95, 0.4), (0.5, 0.46),
-            (-0.05, 0.55), (0, 1), (1, 1), (1.05, 0.55), (0.5, 0.46),
-        )  # fmt: skip
+        curve(
+            (0.5, 0.46),
+            (0.05, 0.4),
+            (0.1, 0),
+            (0.9, 0),
+            (0.95, 0.4),
+            (0.5, 0.46),
+            (-0.05, 0.55),
+            (0, 1),
+            (1, 1),
+            (1.05, 0.55),
+            (0.5, 0.46),
+        )
     ],
     "9": [_NINE],
     "A": [_line((0, 1), (0.5, 0), (1, 1)), _line((0.2, 0.65), (0.8, 0.65))],
     "B": [_line((0, 0), (0, 1)), _UPPER_BOWL, _LOWER_BOWL],
     "C": [
-        _curve((1, 0.15), (0.75, 0), (0.1, 0), (0, 0.5), (0.1, 1), (0.75, 1), (1, 0.85))
+        curve((1, 0.15), (0.75, 0), (0.1, 0), (0, 0.5), (0.1, 1), (0.75, 1), (1, 0.85))
     ],
-    "D": [_line((0, 0), (0, 1)), _curve((0, 0), (0.9, 0), (1, 0.5), (0.9, 1), (0, 1))],
+    "D": [_line((0, 0), (0, 1)), curve((0, 0), (0.9, 0), (1, 0.5), (0.9, 1), (0, 1))],
     "F": [_line((0.95, 0), (0, 0), (0, 1)), _line((0, 0.48), (0.75, 0.48))],
     "G": [
-        _curve((1, 0.15), (0.75, 0), (0.1, 0), (0, 0.5), (0.1, 1), (0.75, 1), (1, 0.8)),
+        curve((1, 0.15), (0.75, 0), (0.1, 0), (0, 0.5), (0.1, 1), (0.75, 1), (1, 0.8)),
         _line((1, 0.85), (1, 0.55), (0.6, 0.55)),
     ],
-    "J": [_curve((0.8, 0), (0.8, 0.8), (0.75, 1), (0.2, 1), (0.05, 0.8))],
-    "K": [_line((0, 0), (0, 1)), _line((0.9, 0), (0.05, 0.55)), _line((0.3, 0.4), (1, 1))],
+    "J": [curve((0.8, 0), (0.8, 0.8), (0.75, 1), (0.2, 1), (0.05, 0.8))],
+    "K": [
+        _line((0, 0), (0, 1)),
+        _line((0.9, 0), (0.05, 0.55)),
+        _line((0.3, 0.4), (1, 1)),
+    ],
     "M": [_line((0, 1), (0.05, 0), (0.5, 0.7), (0.95, 0), (1, 1))],
     "P": [_line((0, 0), (0, 1)), _UPPER_BOWL],
     "R": [_line((0, 0), (0, 1)), _UPPER_BOWL, _line((0.5, 0.48), (1, 1))],
     "S": [
-        _curve(
-            (0.95, 0.15), (0.7, 0), (0.05, 0), (0.05, 0.42), (0.5, 0.48), (0.97, 0.55),
-            (0.97, 1), (0.3, 1), (0, 0.85),
-        )  # fmt: skip
+        curve(
+            (0.95, 0.15),
+            (0.7, 0),
+            (0.05, 0),
+            (0.05, 0.42),
+            (0.5, 0.48),
+            (0.97, 0.55),
+            (0.97, 1),
+            (0.3, 1),
+            (0, 0.85),
+        )
     ],
     "T": [_line((0, 0), (1, 0)), _line((0.5, 0), (0.5, 1))],
     "V": [_line((0, 0), (0.5, 1), (1, 0))],
@@ -90,12 +115,13 @@ GLYPHS: dict[str, list[np.ndarray]] = {
     "Y": [_line((0, 0), (0.5, 0.5), (1, 0)), _line((0.5, 0.5), (0.5, 1))],
     "Z": [_line((0, 0), (1, 0), (0, 1), (1, 1))],
     "o": [0.2 + 0.6 * _RING],
-}  # fmt: skip
+}
 
 CODES = (
-    "5CW TVW 1FW WDV WCM 210 1GW 3GW 3BW 6CW Z7W W1A A7W 110 WV3 1BW W76 W1G CJW 6BW "
-    "RRW W2G W7S JYW 5BW WCJ WV4 A4W Z2W PTW"
-).split()
+    *("5CW", "TVW", "1FW", "WDV", "WCM", "210", "1GW", "3GW", "3BW", "6CW", "Z7W"),
+    *("W1A", "A7W", "110", "WV3", "1BW", "W76", "W1G", "CJW", "6BW", "RRW", "W2G"),
+    *("W7S", "JYW", "5BW", "WCJ", "WV4", "A4W", "Z2W", "PTW"),
+)
 DATES = ("99", "98", "97", "96", "9o")
 
 
@@ -137,8 +163,8 @@ def strokes(marking: Marking) -> list[np.ndarray]:
         turn = np.array([[-marking.width * narrow, 0.0], [0.0, -marking.height]])
         places.append((character, centre, turn))
     for place, digit in enumerate(marking.date):
-        centre = np.array([-59.0, -9.5 + 22.5 * place])
-        turn = np.array([[0.0, -37.0], [18.5, 0.0]])
+        centre = np.array([-60.0, -10.0 + 21.5 * place])
+        turn = np.array([[0.0, -31.0], [16.0, 0.0]])
         places.append((digit, centre, turn))
     return [
         centre + (stroke - 0.5) @ turn.T
@@ -160,10 +186,7 @@ def draw(
 
 
 def _write(layer, lines, outlined, centre, body, contrast) -> None:
-    scale = 1 << SUBPIXEL_BITS
-    points = [np.rint((line + centre) * scale).astype(np.int32) for line in lines]
-    level = min(255, body + contrast)
-    drawing = {"lineType": cv2.LINE_AA, "shift": SUBPIXEL_BITS}
-    cv2.polylines(layer, points, False, level, 5 if outlined else 4, **drawing)
+    edge = 18 if outlined else 0  # a crisp edge is brighter than a blurred stroke
+    canvas.paths(layer, lines, min(255, body + contrast + edge), 4, at=centre)
     if outlined:
-        cv2.polylines(layer, points, False, body + contrast // 3, 2, **drawing)
+        canvas.paths(layer, lines, body + contrast // 3, 2, at=centre)

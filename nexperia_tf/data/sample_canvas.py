@@ -1,0 +1,133 @@
+"""What the sample draws with: noise, texture, lines and areas, in integers only.
+
+Only integer paths of OpenCV and numpy touch pixels, so that the same numbers give the
+same bytes on any machine.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import statistics
+
+import cv2
+import numpy as np
+
+WIDTH, HEIGHT = 275, 267
+_SUBPIXEL_BITS = 4  # cv2 draws with coordinates in 1/16 pixel
+
+# Streams of random numbers of one device.
+LOOK, POCKET, DEVICE, DEFECT, NOISE, SPECKS = range(6)
+
+# 256 equally likely values of a normal variable: noise from bytes, free of rounding.
+_QUANTILES = np.array(
+    [statistics.NormalDist().inv_cdf((k + 0.5) / 256) for k in range(256)]
+)
+
+
+def stream(key: tuple[int, ...], part: int) -> np.random.Generator:
+    """The random numbers of one part of one device."""
+    return np.random.default_rng([*key, part])
+
+
+def curve(*points: tuple[float, float]) -> np.ndarray:
+    """A smooth path from the first to the last of few points, `(n, 2)`."""
+    return _corner_cutting(len(points)) @ np.array(points, float)
+
+
+@functools.cache
+def _corner_cutting(count: int) -> np.ndarray:
+    """Chaikin's corner cutting, two rounds, as weights of `count` points."""
+    weights = np.eye(count)
+    for _ in range(2):
+        quarter = 0.75 * weights[:-1] + 0.25 * weights[1:]
+        three_quarters = 0.25 * weights[:-1] + 0.75 * weights[1:]
+        cut = np.stack([quarter, three_quarters], axis=1).reshape(-1, count)
+        weights = np.concatenate([weights[:1], cut, weights[-1:]])
+    return weights
+
+
+def bell(random: np.random.Generator, shape: tuple[int, int], sd: float) -> np.ndarray:
+    """Integer normal noise, int16 of `shape`."""
+    table = np.rint(_QUANTILES * sd).astype(np.int16)
+    uniform = np.frombuffer(random.bytes(shape[0] * shape[1]), np.uint8)
+    return cv2.LUT(uniform.reshape(shape), table)
+
+
+def mottle(
+    random: np.random.Generator, shape: tuple[int, int], grain: float
+) -> np.ndarray:
+    """Cloudy texture, uint8 of `shape` over 0-255; `grain` is the size of a cloud."""
+    rows = max(2, math.ceil(shape[0] / grain))
+    columns = max(2, math.ceil(shape[1] / grain))
+    coarse = np.frombuffer(random.bytes(rows * columns), np.uint8)
+    return cv2.resize(
+        coarse.reshape(rows, columns),
+        (shape[1], shape[0]),
+        interpolation=cv2.INTER_LINEAR_EXACT,
+    )
+
+
+def mix(under: np.ndarray, over: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """`over` seen through `alpha` (0-255) on `under`, all uint8, in integers."""
+    alpha = alpha.astype(np.uint16)
+    blend = under * (255 - alpha) + over * alpha + 127
+    return (blend // 255).astype(np.uint8)
+
+
+def path(
+    image: np.ndarray,
+    points: np.ndarray,
+    level: int,
+    thickness: int = 1,
+    *,
+    at: tuple[float, float] = (0.0, 0.0),
+) -> None:
+    """Draws an antialiased open path through `(n, 2)` points, in place.
+
+    Args:
+        image: uint8, drawn into.
+        points: x and y in pixels, a pixel's centre at whole numbers.
+        level: grey level of the ink.
+        thickness: pixels.
+        at: where the points' origin lies in the image.
+    """
+    paths(image, [points], level, thickness, at=at)
+
+
+def paths(
+    image: np.ndarray,
+    runs: list[np.ndarray],
+    level: int,
+    thickness: int = 1,
+    *,
+    at: tuple[float, float] = (0.0, 0.0),
+) -> None:
+    """Draws several paths of one level, in place; see `path`."""
+    lines = [_subpixels(run, at) for run in runs]
+    cv2.polylines(
+        image, lines, False, int(level), thickness, cv2.LINE_AA, _SUBPIXEL_BITS
+    )
+
+
+def area(
+    image: np.ndarray,
+    points: np.ndarray,
+    level: int,
+    *,
+    at: tuple[float, float] = (0.0, 0.0),
+) -> None:
+    """Fills an antialiased polygon, in place; arguments as those of `path`."""
+    outline = [_subpixels(points, at)]
+    cv2.fillPoly(image, outline, int(level), cv2.LINE_AA, _SUBPIXEL_BITS)
+
+
+def _subpixels(points: np.ndarray, at: tuple[float, float]) -> np.ndarray:
+    fixed = (np.asarray(points, float) + at) * (1 << _SUBPIXEL_BITS)
+    return np.rint(fixed).astype(np.int32)
+
+
+def star(reach: np.ndarray) -> np.ndarray:
+    """Closed outline whose corners lie `reach` pixels from the origin, all around."""
+    turn = 2 * np.pi / len(reach) * np.arange(len(reach))
+    return np.stack([reach * np.cos(turn), reach * np.sin(turn)], axis=1)
