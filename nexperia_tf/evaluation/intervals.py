@@ -110,7 +110,7 @@ def newcombe_of(
     value: float, n_defect: int, n_good: int, *, confidence: float = CONFIDENCE
 ) -> Interval:
     """As `newcombe`, from an AUC and the class sizes alone: also of published AUCs."""
-    z = _z(confidence)
+    z = z_value(confidence)
     half = (n_defect + n_good) / 2 - 1
 
     def squared_error(auc):
@@ -140,7 +140,7 @@ def delong(
         IEEE Signal Processing Letters 21 (2014) 1389.
     """
     (value,), ((variance,),) = delong_covariance(labels, [scores])
-    reach = _z(confidence) * math.sqrt(variance)
+    reach = z_value(confidence) * math.sqrt(variance)
     return Interval(value, max(0.0, value - reach), min(1.0, value + reach), "delong")
 
 
@@ -155,7 +155,7 @@ def logit_delong(
     if not 0 < value < 1:
         return None
     centre = special.logit(value)
-    reach = _z(confidence) * math.sqrt(variance) / (value * (1 - value))
+    reach = z_value(confidence) * math.sqrt(variance) / (value * (1 - value))
     low, high = special.expit([centre - reach, centre + reach])
     return Interval(value, float(low), float(high), "logit-delong")
 
@@ -258,7 +258,7 @@ def _difference(
 ) -> Difference:
     p_delong = 2 * stats.norm.sf(abs(value) / error) if error else float(value == 0)
     p_bootstrap = _two_sided(draws)
-    reach = _z(confidence) * error
+    reach = z_value(confidence) * error
     tail = (1 - confidence) / 2
     low, high = np.quantile(draws, [tail, 1 - tail])
     return Difference(
@@ -387,7 +387,8 @@ class _Ranked:
         return np.sum(defect * below, axis=1) / pairs
 
 
-def _z(confidence: float) -> float:
+def z_value(confidence: float) -> float:
+    """Standard errors on each side of a two-sided interval of this level."""
     if not 0 < confidence < 1:
         raise errors.BadInput(
             f"confidence: a level lies between 0 and 1, for example .95. "

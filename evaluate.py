@@ -1,0 +1,303 @@
+"""Judges scores: what is known of a model, what is not, and which threshold is safe."""
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+import tyro
+
+from nexperia_tf import command, errors, files, predictions
+from nexperia_tf.evaluation import (
+    answers,
+    evidence,
+    figures,
+    intervals,
+    opening,
+    operating_point,
+    report,
+)
+
+GOLDEN_ESCAPED = 1  # exit code
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments(command.Options):
+    """Judges runs and writes report.html and report.json."""
+
+    runs: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Run folders, SavedModel folders (with --data) or predictions.csv files; several
+    are compared on the same images."""
+
+    split: str = "test"
+    """Devices to judge: train, validation, test or unlabelled."""
+
+    out: str = ""
+    """Folder for the report; beside the first RUN, named after it, when empty."""
+
+    average: bool = False
+    """Judge the mean of the runs' scores as one more run."""
+
+    labels: str = ""
+    """CSV of image_id,label that judges the same scores by other labels."""
+
+    data: str = ""
+    """Dataset behind a SavedModel or a table, as train.py --data takes it."""
+
+    calibration: tuple[str, ...] = ()
+    """Table of scores that chooses the threshold, one for each RUN; a run folder takes
+    its validation split by itself."""
+
+    max_escape: float | None = None
+    """Escape rate to certify; .005 when not given. Given, the threshold is stored in
+    the run and exported, or refused with the number of defects needed."""
+
+    confidence: float = operating_point.CONFIDENCE
+    """Confidence of the guarantee and of every interval."""
+
+    max_overkill: float = operating_point.MAX_OVERKILL
+    """Good devices that may be rejected without review."""
+
+    prevalence: float | None = None
+    """Share of defects on the line, for yield loss and DPPM."""
+
+    golden: str = ""
+    """List of image ids that must never escape; one that does fails the command."""
+
+    submission: str = ""
+    """Write id,defect_score of every device of the split to this file, no report."""
+
+    heatmaps: bool = True
+    """Draw heat maps and play the pointing game where model and pictures are known."""
+
+    stage: str = "stage4"
+    """Layer of the heat maps: stem, stage1, stage2, stage3 or stage4."""
+
+
+def main(arguments: Arguments) -> int:
+    """Opens, judges, writes; returns the exit code."""
+    _check(arguments)
+    opened = _open(arguments)
+    if arguments.submission:
+        _submit(arguments, [one.subject for one in opened])
+        return 0
+    settings = _settings(arguments)
+    out = _out(arguments)
+    opened, facts = _labelled(arguments, opened)
+    opened, facts["notes"] = _with_records(arguments, opened)
+    subjects = _compared(arguments, [one.subject for one in opened])
+    payload = report.figures_of(subjects, settings, **facts)
+    stage = arguments.stage if arguments.heatmaps else None
+    pictures = evidence.gather(opened, payload, split=arguments.split, stage=stage)
+    report.write(out, payload, subjects, pictures)
+    _print(payload, out)
+    if arguments.max_escape is not None:
+        _store(opened, payload)
+    return _golden_exit_code(payload)
+
+
+def _check(arguments: Arguments) -> None:
+    """Finds arguments that cannot work before any work is done."""
+    if not arguments.runs:
+        raise errors.BadInput(
+            "RUN: name a run folder, a SavedModel folder or a predictions.csv."
+        )
+    if arguments.average and len(arguments.runs) < 2:
+        raise errors.BadInput("--average: needs two runs or more.")
+    if arguments.calibration and len(arguments.calibration) != len(arguments.runs):
+        raise errors.BadInput(
+            f"--calibration: one table for each RUN. Received "
+            f"{len(arguments.calibration)} for {len(arguments.runs)} runs."
+        )
+    for name in ("max_escape", "confidence", "max_overkill", "prevalence"):
+        value = getattr(arguments, name)
+        if value is not None and not 0 < value < 1:
+            raise errors.BadInput(
+                f"--{name.replace('_', '-')}: a share between 0 and 1, such as .005. "
+                f"Received {value}."
+            )
+
+
+def _open(arguments: Arguments) -> list[opening.Opened]:
+    tables = arguments.calibration or (None,) * len(arguments.runs)
+    opened = [
+        opening.open_scores(
+            run, split=arguments.split, data=arguments.data, calibration=table
+        )
+        for run, table in zip(arguments.runs, tables)
+    ]
+    names = [one.subject.name for one in opened]
+    if len(set(names)) == len(names):
+        return opened
+    # Runs of one name are told apart by where they lie.
+    return [
+        dataclasses.replace(one, subject=dataclasses.replace(one.subject, name=run))
+        for one, run in zip(opened, arguments.runs)
+    ]
+
+
+def _submit(arguments: Arguments, subjects: list[figures.Subject]) -> None:
+    if len(subjects) > 1 and not arguments.average:
+        raise errors.BadInput(
+            f"--submission: takes one run, or several with --average. Received "
+            f"{len(subjects)}."
+        )
+    table = (opening.average(subjects) if arguments.average else subjects[0]).scored
+    names = [pathlib.PurePosixPath(name).name for name in table.image_id]
+    if len(set(names)) < len(names):
+        raise errors.BadInput(
+            f"{table.source}: two devices share a file name; a submission tells them "
+            "apart by nothing else."
+        )
+    rows = zip(names, (repr(float(score)) for score in table.score))
+    files.write_csv(arguments.submission, ["id", "defect_score"], rows)
+    print(f"Submission: {arguments.submission} ({len(names)} devices)")
+
+
+def _settings(arguments: Arguments) -> figures.Settings:
+    max_escape = arguments.max_escape
+    return figures.Settings(
+        max_escape=operating_point.MAX_ESCAPE if max_escape is None else max_escape,
+        max_overkill=arguments.max_overkill,
+        confidence=arguments.confidence,
+        prevalence=arguments.prevalence,
+        golden=_golden(arguments.golden),
+    )
+
+
+def _golden(path: str) -> tuple[str, ...]:
+    """Image ids of a golden list: one a line, with or without header and columns."""
+    if not path:
+        return ()
+    try:
+        lines = pathlib.Path(path).read_text("utf-8-sig").splitlines()
+    except (FileNotFoundError, IsADirectoryError, UnicodeDecodeError):
+        raise errors.BadInput(
+            f"{path}: no such text file; write one image id a line."
+        ) from None
+    names = [line.split(",")[0].strip() for line in lines]
+    names = [name for name in names if name and name != "image_id"]
+    if not names:
+        raise errors.BadInput(f"{path}: names no device; write one image id a line.")
+    return tuple(dict.fromkeys(names))
+
+
+def _out(arguments: Arguments) -> pathlib.Path:
+    """The report's folder; an earlier report of the same name is replaced."""
+    if arguments.out:
+        out = pathlib.Path(arguments.out)
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            files.refuse_existing(out)
+        return out
+    first = pathlib.Path(arguments.runs[0])
+    kind = "comparison" if len(arguments.runs) > 1 else "report"
+    return first.parent / f"{first.stem if first.is_file() else first.name}-{kind}"
+
+
+def _labelled(
+    arguments: Arguments, opened: list[opening.Opened]
+) -> tuple[list[opening.Opened], dict]:
+    """The runs under the labels they are judged by, and what to say of these."""
+    facts: dict = {"split": arguments.split, "labels": None}
+    if opened[0].run is None and opened[0].dataset is None:
+        facts["split"] = opened[0].subject.scored.source
+    given = opened[0].subject.scored
+    if arguments.labels:
+        verdicts = predictions.read_labels(arguments.labels)
+        opened = [opening.relabelled(o, arguments.labels, verdicts) for o in opened]
+        now = opened[0].subject.scored.label
+        facts["labels"] = {
+            "source": arguments.labels,
+            "to_defect": int(np.sum((given.label == 0) & (now == 1))),
+            "to_good": int(np.sum((given.label == 1) & (now == 0))),
+            "auc_as_given": _auc_as_given(given, arguments.confidence),
+        }
+    for one in opened:
+        if not one.subject.scored.labelled:
+            raise errors.BadInput(
+                f"{one.subject.scored.source}: holds devices without a label; judge "
+                "them with --labels FILE or write their scores with --submission FILE."
+            )
+    return opened, facts
+
+
+def _auc_as_given(table: predictions.Predictions, confidence: float) -> dict | None:
+    if not table.labelled or len(set(table.label)) < 2:
+        return None
+    found = intervals.newcombe(table.label, table.score, confidence=confidence)
+    return dataclasses.asdict(found) | {"confidence": confidence}
+
+
+def _with_records(
+    arguments: Arguments, opened: list[opening.Opened]
+) -> tuple[list[opening.Opened], list[str]]:
+    found = [opening.with_records(one, data=arguments.data) for one in opened]
+    notes = dict.fromkeys(note for _, note in found if note)
+    return [one for one, _ in found], list(notes)
+
+
+def _compared(
+    arguments: Arguments, subjects: list[figures.Subject]
+) -> list[figures.Subject]:
+    """The subjects on the same devices in the same order, their mean behind them."""
+    tables = predictions.aligned([subject.scored for subject in subjects])
+    first = subjects[0]
+    subjects = [
+        dataclasses.replace(subject, scored=table, columns=first.columns)
+        for subject, table in zip(subjects, tables)
+    ]
+    return [*subjects, opening.average(subjects)] if arguments.average else subjects
+
+
+def _print(payload: dict, out: pathlib.Path) -> None:
+    for found in payload.get("runs") or [payload]:
+        print(
+            f"{found['name']}: AUC {answers.auc(found['auc'])}, {found['n_defect']} "
+            f"defects of {found['n']}"
+        )
+        for answer in answers.of_run(found)[:4]:
+            print(f"  {answer.question} {answer.answer}")
+    if payload["labels"] and payload["labels"]["auc_as_given"]:
+        as_given = answers.auc(payload["labels"]["auc_as_given"])
+        print(f"By the labels as given: AUC {as_given}")
+    for sentence in answers.comparison(payload.get("comparisons", [])):
+        print(sentence)
+    print(f"Report: {out / report.HTML}")
+
+
+def _store(opened: Sequence[opening.Opened], payload: dict) -> None:
+    """Stores and exports the guaranteed threshold, or refuses it."""
+    for found in payload.get("runs") or [payload]:
+        if not found["operating_point"]["guaranteed"]:
+            refusal = found["operating_point"]["refusal"]
+            raise errors.BadInput(f"refused: {found['name']}: {refusal}")
+    if len(opened) > 1 or opened[0].run is None:
+        return
+    from nexperia_tf import export, runs
+
+    run = opened[0].run
+    threshold = operating_point.serving_threshold(
+        payload["operating_point"]["threshold"]
+    )
+    calibration = dataclasses.replace(run.calibration, threshold=threshold)
+    runs.write_calibration(run.folder / runs.CALIBRATION, calibration)
+    print(f"Threshold {threshold:.6g} stored in {run.folder / runs.CALIBRATION}")
+    export.main(export.Arguments(run=str(run.folder)))
+
+
+def _golden_exit_code(payload: dict) -> int:
+    escaped = [
+        (found["name"], device)
+        for found in payload.get("runs") or [payload]
+        for device in (found["golden"] or {"escaped": []})["escaped"]
+    ]
+    for name, device in escaped:
+        print(
+            f"golden device {device['image_id']} escapes {name}: score "
+            f"{device['score']:.4g} lies below the threshold"
+        )
+    return GOLDEN_ESCAPED if escaped else 0
+
+
+if __name__ == "__main__":
+    command.run(main, Arguments, prog="evaluate.py")

@@ -1,0 +1,230 @@
+"""The first screen in words: five questions of whoever must sign."""
+
+import dataclasses
+
+from nexperia_tf.evaluation import operating_point
+
+YES, CARE, NO = "yes", "care", "no"
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """One question answered.
+
+    Attributes:
+        question: as the reader asks it.
+        answer: in a few words.
+        details: sentences behind it.
+        tone: YES, CARE or NO, for the colour beside it.
+    """
+
+    question: str
+    answer: str
+    details: tuple[str, ...]
+    tone: str
+
+
+def of_run(found: dict) -> list[Answer]:
+    """The five answers for one run's figures, as `figures.judge` gives them."""
+    return [
+        _ship(found),
+        _threshold(found),
+        _escapes(found),
+        _cost(found),
+        _uncertain(found),
+    ]
+
+
+def share(value: float | None) -> str:
+    """A rate in per cent with as many digits as it needs.
+
+    >>> share(0.00123), share(0.28172), share(0), share(1), share(0.9975)
+    ('0.12 %', '28.2 %', '0 %', '100 %', '99.75 %')
+    """
+    if value is None:
+        return "unknown"
+    distance = min(value, 1 - value)
+    if distance <= 0:
+        return f"{100 * value:.0f} %"
+    digits = 1 if distance >= 0.01 else 2 if distance >= 0.0005 else 4
+    return f"{100 * value:.{digits}f} %"
+
+
+def limits(found: dict) -> str:
+    """The limits of a rate, for brackets."""
+    return f"{share(found['low'])} to {share(found['high'])}"
+
+
+def auc(found: dict) -> str:
+    """AUC with its interval.
+
+    >>> auc({"value": 0.99844, "low": 0.99581, "high": 0.99931, "confidence": 0.95})
+    '0.9984 (95 %: 0.9958 to 0.9993)'
+    """
+    level = operating_point.percent(found.get("confidence", 0.95))
+    return f"{found['value']:.4f} ({level}: {found['low']:.4f} to {found['high']:.4f})"
+
+
+def _ship(found: dict) -> Answer:
+    question = "Can I ship this?"
+    point, golden = found["operating_point"], found["golden"]
+    target = operating_point.percent(point["target"])
+    overkill = f"It rejects {share(point['overkill_rate']['value'])} of good devices."
+    if golden and golden["escaped"]:
+        names = ", ".join(d["image_id"] for d in golden["escaped"][:5])
+        said = f"{len(golden['escaped'])} of {golden['n']} golden devices escape"
+        return Answer(question, f"No: {said}.", (f"They are {names}.", overkill), NO)
+    if not point["guaranteed"]:
+        answer = f"Not with a promise of {target} escapes."
+        return Answer(question, answer, (_sentence(point["refusal"]), overkill), NO)
+    if point["escape_rate"]["low"] > point["target"]:
+        details = (
+            f"{_count(point['escape_rate'])} defects escape, more than the promised "
+            f"{target}: these devices are not like those the threshold was chosen on.",
+        )
+        return Answer(question, "No: the promise is broken here.", details, NO)
+    sure = operating_point.percent(point["confidence"])
+    promise = (
+        f"With {sure} confidence at most {target} of defects escape, as long as the "
+        "devices to come are like the calibration devices."
+    )
+    if point["in_sample"]:
+        caution = (
+            "The same devices set the threshold and are judged here; score a second "
+            "set and pass the first as --calibration."
+        )
+        return Answer(question, "With care.", (promise, overkill, caution), CARE)
+    answer = f"Yes, if {share(point['overkill_rate']['value'])} overkill is acceptable."
+    return Answer(question, answer, (promise,), YES)
+
+
+def _threshold(found: dict) -> Answer:
+    question = "At which threshold?"
+    point, band, stored = found["operating_point"], found["band"], found["stored"]
+    details = [
+        f"Reject from this score on. It is a real defect's score: "
+        f"{point['misses_allowed']} of {point['calibration_defects']} defects of "
+        f"{point['calibrated_on']} lie below it."
+    ]
+    if band["reject_from"] is None:
+        bound = operating_point.percent(band["max_overkill"])
+        details.append(
+            f"A review band needs {band['good_needed']} good calibration devices to "
+            f"bound automatic rejects at {bound}."
+        )
+    elif band["reject_from"] > band["pass_below"]:
+        details.append(
+            f"Three ways: pass below, reject from {band['reject_from']:.4g} on, review "
+            f"between ({share(band['review_rate']['value'])} of these devices)."
+        )
+    if stored:
+        details.append(f"The run's exported label uses {stored['threshold']:.4g} now.")
+    tone = YES if point["guaranteed"] else CARE
+    return Answer(question, f"{point['threshold']:.4g}", tuple(details), tone)
+
+
+def _escapes(found: dict) -> Answer:
+    point = found["operating_point"]
+    escape = point["escape_rate"]
+    sure = operating_point.percent(point["confidence"])
+    details = [
+        f"Escape rate {share(escape['value'])} ({sure}: {limits(escape)}).",
+        f"Certified: at most {share(point['certified_escape'])}.",
+    ]
+    if point["in_sample"]:
+        details[0] += " These defects chose the threshold, so the count proves nothing."
+    for case in found["economics"]:
+        details.append(
+            f"At {operating_point.percent(case['prevalence'])} defects on the line: at "
+            f"most {case['dppm_certified']:,.1f} defective parts per million shipped, "
+            f"where no inspection ships {case['dppm_uninspected']:,.0f}."
+        )
+    answer = f"{_count(escape)} defects here."
+    tone = YES if point["guaranteed"] else CARE
+    return Answer("What will escape?", answer, tuple(details), tone)
+
+
+def _cost(found: dict) -> Answer:
+    point = found["operating_point"]
+    overkill = point["overkill_rate"]
+    sure = operating_point.percent(point["confidence"])
+    details = [
+        f"{_count(overkill)} good devices are rejected ({sure}: {limits(overkill)})."
+    ]
+    for case in found["economics"]:
+        details.append(
+            f"At {operating_point.percent(case['prevalence'])} defects on the line: "
+            f"{share(case['yield_loss']['value'])} of production; with the review band "
+            f"{share(case['review_rate'])} goes to review."
+        )
+    answer = f"{share(overkill['value'])} of good devices."
+    tone = YES if overkill["high"] < 0.05 else CARE
+    return Answer("What will it cost?", answer, tuple(details), tone)
+
+
+def _uncertain(found: dict) -> Answer:
+    details = [f"AUC {auc(found['auc'])}, from {found['n_defect']} defects."]
+    alike = [row["tpr"] for row in found["fpr_at_tpr"] if row["same_as"] is not None]
+    if alike:
+        told = ", ".join(operating_point.percent(tpr) for tpr in alike)
+        details.append(
+            f"{found['n_defect']} defects are too few to tell TPR {told} from the "
+            "target before it."
+        )
+    grouped = [i for i in found["auc_beside"] if i["method"] == "group-bootstrap"]
+    details += [
+        f"Drawn by lot instead of by device the AUC lies in {i['low']:.4f} to "
+        f"{i['high']:.4f}."
+        for i in grouped
+    ]
+    unseen = found["generalisation"]["unseen"]
+    seen = found["generalisation"]["seen"]
+    if seen and unseen:
+        details.append(
+            f"Lots that training saw: AUC {seen['value']:.4f}; lots it did not: "
+            f"{unseen['value']:.4f}. A new lot is the second case."
+        )
+    if (left := found["calibration"]["temperature_left"]) and not 0.8 < left < 1.25:
+        details.append(
+            f"Scores are no probabilities yet: a temperature of {left:.2f} would make "
+            "them so."
+        )
+    width = found["auc"]["high"] - found["auc"]["low"]
+    answer = f"The AUC, by {width:.4f}."
+    return Answer("What is uncertain?", answer, tuple(details), CARE)
+
+
+def comparison(found: list[dict]) -> list[str]:
+    """One sentence for each pair of runs."""
+    return [_pair(pair) for pair in found]
+
+
+def _pair(pair: dict) -> str:
+    difference, resampled = pair["difference"], pair["bootstrap"]["resampled"]
+    level = operating_point.percent(difference["confidence"])
+    how = (
+        f"AUC difference {difference['value']:+.5f} ({level}: {difference['low']:+.5f} "
+        f"to {difference['high']:+.5f}); p = {pair['p_delong']:.2g} by paired DeLong, "
+        f"{pair['p_bootstrap']:.2g} by paired bootstrap of {resampled}"
+    )
+    if pair["verdict"] == "distinguishable":
+        winner, loser = pair["first"], pair["second"]
+        if difference["value"] < 0:
+            winner, loser = loser, winner
+        return f"{winner} ranks better than {loser}. {how}."
+    needed = pair["devices_needed"]
+    more = (
+        f" About {needed:,} devices like these would tell a true difference of this "
+        "size."
+        if needed
+        else ""
+    )
+    return f"{pair['first']} and {pair['second']} are not distinguishable. {how}.{more}"
+
+
+def _count(rate: dict) -> str:
+    return f"{rate['count']} of {rate['of']}"
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]

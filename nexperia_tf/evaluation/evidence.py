@@ -1,0 +1,147 @@
+"""Pictures and heat maps for the report, from the records and the model."""
+
+import dataclasses
+import functools
+import typing
+from collections.abc import Sequence
+
+import numpy as np
+
+from nexperia_tf import preprocess
+from nexperia_tf.evaluation import gallery, heatmaps, opening
+
+if typing.TYPE_CHECKING:
+    import keras
+
+    from nexperia_tf import runs
+    from nexperia_tf.data import records
+
+POINTED = 300  # boxed defects the pointing game is played on; seconds on two cores
+Pictures = dict[str, dict[str, gallery.Picture]]
+
+
+def gather(
+    opened: Sequence[opening.Opened], payload: dict, *, split: str, stage: str | None
+) -> Pictures:
+    """Pictures of every device the report shows, by run name and image id.
+
+    Adds `localisation` to the figures of runs that have a model and annotated boxes.
+
+    Args:
+        opened: what is judged; devices are shown from the first with records.
+        payload: the figures, as `report.figures_of` gives them.
+        split: the judged one.
+        stage: layer of the heat maps; None leaves them out.
+    """
+    dataset = next((one.dataset for one in opened if one.dataset is not None), None)
+    if dataset is None:
+        return {}
+    found = payload.get("runs") or [payload]
+    examples = _examples(dataset, split, gallery.shown([*found, payload]))
+    plain = {name: _picture(example) for name, example in examples.items()}
+    pictures = {run["name"]: plain for run in found}
+    for one in opened:
+        if one.run is None or stage is None:
+            continue
+        looked = Looked(one.run, stage)
+        figures = next(run for run in found if run["name"] == one.subject.name)
+        own = [examples[name] for name in gallery.shown([figures])]
+        pictures[figures["name"]] = plain | looked.pictures(own)
+        localised = looked.localisation(dataset, split)
+        figures["localisation"] = localised
+        if figures is found[0]:  # the first run's figures stand at the top, too
+            payload["localisation"] = localised
+    return pictures
+
+
+def _examples(
+    dataset: "records.Dataset", split: str, names: list[str]
+) -> dict[str, "records.Example"]:
+    from nexperia_tf.data import records
+
+    return records.examples(dataset, split, names)
+
+
+def _picture(
+    example: "records.Example", heat: np.ndarray | None = None
+) -> gallery.Picture:
+    return gallery.picture(example.image, boxes=example.boxes, heat=heat)
+
+
+@dataclasses.dataclass(frozen=True)
+class Looked:
+    """A run's model, asked where it looks."""
+
+    run: "runs.Run"
+    stage: str
+
+    @functools.cached_property
+    def model(self) -> "keras.Model":
+        return self.run.model()
+
+    def pictures(
+        self, examples: Sequence["records.Example"]
+    ) -> dict[str, gallery.Picture]:
+        """The devices with their heat maps, by image id."""
+        if not examples:
+            return {}
+        maps = self._maps(self.model, self.canvases(examples))
+        return {e.image_id: _picture(e, heat) for e, heat in zip(examples, maps)}
+
+    def localisation(
+        self, dataset: "records.Dataset", split: str, *, devices: int = POINTED
+    ) -> dict | None:
+        """The pointing game of this model and of random weights; None without boxes."""
+        from nexperia_tf.data import records
+
+        names = boxed_defects(dataset, split, devices=devices)
+        if not names:
+            return None
+        examples = list(records.examples(dataset, split, names).values())
+        canvases = self.canvases(examples)
+        boxes = [self._boxes(example) for example in examples]
+        random = heatmaps.randomised(self.model)
+        played = {
+            name: heatmaps.localisation(self._maps(model, canvases), boxes)
+            for name, model in (("model", self.model), ("random", random))
+        }
+        return {"stage": self.stage} | {
+            name: dataclasses.asdict(found) for name, found in played.items()
+        }
+
+    def canvases(self, examples: Sequence["records.Example"]) -> np.ndarray:
+        """What the model is shown, uint8 of shape `(devices, size, size, channels)`."""
+        size, channels = self.run.image_size, self.run.channels
+        return np.stack(
+            [
+                preprocess.letterbox(preprocess.decode(e.image, channels), size).numpy()
+                for e in examples
+            ]
+        )
+
+    def _maps(self, model: "keras.Model", canvases: np.ndarray) -> np.ndarray:
+        maps = heatmaps.grad_cam(model, canvases, stage=self.stage)
+        return heatmaps.on_canvas(maps, self.run.image_size)
+
+    def _boxes(self, example: "records.Example") -> np.ndarray:
+        height, width = preprocess.decode(example.image, 1).shape[:2]
+        return heatmaps.boxes_on_canvas(
+            example.boxes, height=height, width=width, size=self.run.image_size
+        )
+
+
+def boxed_defects(
+    dataset: "records.Dataset", split: str, *, devices: int, seed: int = 0
+) -> list[str]:
+    """Up to `devices` defects of the split that have a box, drawn once for all runs."""
+    from nexperia_tf import labels
+    from nexperia_tf.data import manifest
+
+    rows = manifest.read(dataset.prepared / "manifest.csv")
+    names = [
+        row.image_id
+        for row in rows
+        if row.used and row.split == split and row.label == labels.DEFECT and row.boxes
+    ]
+    drawn = np.random.default_rng(seed).permutation(len(names))[:devices]
+    return [names[i] for i in sorted(drawn)]

@@ -1,0 +1,425 @@
+"""Every figure of one run and of a comparison, as report.json holds them."""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from nexperia_tf import errors, metrics, predictions
+from nexperia_tf.evaluation import calibration, intervals, operating_point, slices
+
+SCHEMA = 1  # of report.json
+# Shown when the line's own prevalence is not given; the share in the data is not it.
+PREVALENCES = (0.001, 0.01)
+WORST = 12  # devices in each gallery
+CHANGED = 24  # devices shown in a comparison
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What the judge was asked.
+
+    Attributes:
+        max_escape: escape rate to certify.
+        max_overkill: rate of good devices to reject without a look.
+        confidence: of guarantees and of every interval.
+        prevalence: share of defects on the line; None shows several.
+        golden: devices that must never escape.
+    """
+
+    max_escape: float = operating_point.MAX_ESCAPE
+    max_overkill: float = operating_point.MAX_OVERKILL
+    confidence: float = operating_point.CONFIDENCE
+    prevalence: float | None = None
+    golden: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """What is judged.
+
+    Attributes:
+        name: how the report calls it.
+        scored: the judged devices, all labelled.
+        calibration: devices the threshold is chosen on; None takes `scored` itself.
+        columns: further slices by name, text of shape `(devices,)`.
+        trained_on: groups of the training split; None when unknown.
+        stored: temperature and threshold the run has now; None when unknown.
+    """
+
+    name: str
+    scored: predictions.Predictions
+    calibration: predictions.Predictions | None = None
+    columns: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    trained_on: frozenset[str] | None = None
+    stored: Mapping[str, float] | None = None
+
+
+def judge(subject: Subject, settings: Settings) -> dict:
+    """The figures of one run.
+
+    Raises:
+        errors.BadInput: a single class, or a golden device that was not scored.
+    """
+    table, confidence = subject.scored, settings.confidence
+    labels, scores, where = table.label, table.score, table.source
+    point = _operating_point(subject, settings)
+    threshold = point["threshold"]
+    band = _band(subject, settings, threshold)
+    auc = intervals.newcombe(
+        *metrics.check(labels, scores, where=where), confidence=confidence
+    )
+    return {
+        "name": subject.name,
+        "source": where,
+        "n": len(table),
+        "n_defect": int(np.sum(labels == 1)),
+        "auc": _plain(auc) | {"confidence": confidence},
+        "auc_beside": _auc_beside(table, confidence),
+        "partial_auc": {
+            "min_tpr": metrics.MIN_TPR,
+            "value": metrics.partial_auc(labels, scores),
+        },
+        "average_precision": metrics.average_precision(labels, scores),
+        "brier": metrics.brier(labels, scores),
+        "log_loss": metrics.log_loss(labels, scores),
+        "fpr_at_tpr": _fpr_at_tpr(labels, scores, confidence),
+        "operating_point": point,
+        "band": band,
+        "economics": [_economics(p, point, band) for p in _prevalences(settings)],
+        "stored": dict(subject.stored) if subject.stored else None,
+        "calibration": _calibration(subject, confidence),
+        "slices": _slices(subject, threshold, confidence),
+        "generalisation": _generalisation(subject, confidence),
+        "golden": _golden(table, settings.golden, threshold),
+        "worst": _worst(table, threshold),
+        "localisation": None,  # evidence.py plays the pointing game
+    }
+
+
+def comparisons(
+    subjects: Sequence[Subject], judged: Sequence[dict], *, confidence: float
+) -> list[dict]:
+    """Every pair of runs: the difference, whether it is one, and who changed sides.
+
+    Each run decides at its own threshold.
+    """
+    first = subjects[0].scored
+    groups = _resampled_groups(first)
+    found = intervals.compare(
+        first.label,
+        [subject.scored.score for subject in subjects],
+        groups=groups,
+        confidence=confidence,
+    )
+    return [
+        {
+            "first": subjects[i].name,
+            "second": subjects[j].name,
+            "difference": {
+                "value": difference.value,
+                "low": difference.low,
+                "high": difference.high,
+                "method": "paired-delong",
+                "confidence": confidence,
+            },
+            "p_delong": difference.p_delong,
+            "p_bootstrap": difference.p_bootstrap,
+            "bootstrap": {
+                "low": difference.bootstrap_low,
+                "high": difference.bootstrap_high,
+                "resampled": difference.resampled,
+            },
+            "verdict": difference.words,
+            "devices_needed": difference.devices_needed,
+            **_changed(subjects[i], subjects[j], judged[i], judged[j]),
+        }
+        for (i, j), difference in found.items()
+    ]
+
+
+def _operating_point(subject: Subject, settings: Settings) -> dict:
+    chosen_on = subject.calibration or subject.scored
+    defects, scores = metrics.check(
+        chosen_on.label, chosen_on.score, where=chosen_on.source, metric="A threshold"
+    )
+    found = operating_point.choose(
+        scores[defects],
+        max_escape=settings.max_escape,
+        confidence=settings.confidence,
+    )
+    return {
+        "target": settings.max_escape,
+        "confidence": settings.confidence,
+        "threshold": found.threshold,
+        "guaranteed": found.guaranteed,
+        "defects_needed": found.defects_needed,
+        "refusal": None if found.guaranteed else found.refusal,
+        "calibration_defects": found.n_defect,
+        "misses_allowed": found.misses_allowed,
+        "certified_escape": found.certified_escape,
+        "calibrated_on": chosen_on.source,
+        # The judged devices set their own threshold: escapes among them prove nothing.
+        "in_sample": subject.calibration is None,
+        **rates(subject.scored, found.threshold, settings.confidence),
+    }
+
+
+def rates(
+    table: predictions.Predictions, threshold: float, confidence: float
+) -> dict[str, dict]:
+    """Escape and overkill rate at a threshold, with counts and exact limits."""
+    point = metrics.at(table.label, table.score, threshold)
+    n_defect = int(np.sum(table.label == 1))
+    n_good = len(table) - n_defect
+    return {
+        "escape_rate": _rate(point.misses, n_defect, confidence),
+        "overkill_rate": _rate(point.false_calls, n_good, confidence),
+    }
+
+
+def _rate(count: int, of: int, confidence: float) -> dict:
+    limits = intervals.clopper_pearson(count, of, confidence=confidence)
+    return _plain(limits) | {"count": count, "of": of}
+
+
+def _fpr_at_tpr(
+    labels: np.ndarray, scores: np.ndarray, confidence: float
+) -> list[dict]:
+    n_defect = int(np.sum(labels == 1))
+    rows: list[dict] = []
+    for point in metrics.fpr_at_tpr(labels, scores):
+        overkill = _rate(point.false_calls, len(labels) - n_defect, confidence)
+        needed = metrics.needed(n_defect, point.tpr)
+        alike = [r["tpr"] for r in rows if metrics.needed(n_defect, r["tpr"]) == needed]
+        rows.append(
+            dataclasses.asdict(point)
+            | {"low": overkill["low"], "high": overkill["high"]}
+            # Both ask for the same number of defects: these cannot tell them apart.
+            | {"same_as": alike[0] if alike else None}
+        )
+    return rows
+
+
+def _auc_beside(table: predictions.Predictions, confidence: float) -> list[dict]:
+    labels, scores = table.label, table.score
+    n_defect = int(np.sum(labels == 1))
+    beside = []
+    if 1 < n_defect < len(table) - 1:  # DeLong needs two of each
+        beside.append(intervals.logit_delong(labels, scores, confidence=confidence))
+        beside.append(intervals.delong(labels, scores, confidence=confidence))
+    groups = _resampled_groups(table)
+    if groups is not None:
+        found = intervals.grouped(labels, scores, groups, confidence=confidence)
+        beside.append(found)
+    return [_plain(interval) for interval in beside if interval]
+
+
+def _resampled_groups(table: predictions.Predictions) -> np.ndarray | None:
+    """The groups the bootstrap draws; None when no group has two devices."""
+    groups = table.column("group")
+    if groups is None:
+        groups = table.column("lot")
+    if groups is None or len(set(groups)) in (1, len(table)):
+        return None
+    return groups
+
+
+def _band(subject: Subject, settings: Settings, threshold: float) -> dict:
+    chosen_on = subject.calibration or subject.scored
+    band = operating_point.band(
+        chosen_on.label,
+        chosen_on.score,
+        pass_below=threshold,
+        max_overkill=settings.max_overkill,
+        confidence=settings.confidence,
+    )
+    table = subject.scored
+    decided = {
+        name: operating_point.shares(
+            table.score[table.label == value], band, confidence=settings.confidence
+        )
+        for name, value in (("good", 0), ("defect", 1))
+    }
+    reviewed = int(np.sum(table.score >= threshold)) - int(
+        np.sum(table.score >= (band.reject_from or math.inf))
+    )
+    return {
+        **dataclasses.asdict(band),
+        "review_rate": _rate(reviewed, len(table), settings.confidence),
+        **{name: _plain(shares) for name, shares in decided.items()},
+    }
+
+
+def _prevalences(settings: Settings) -> tuple[float, ...]:
+    return PREVALENCES if settings.prevalence is None else (settings.prevalence,)
+
+
+def _economics(prevalence: float, point: dict, band: dict) -> dict:
+    """What the threshold means for a line with this share of defects."""
+    limits = ("value", "low", "high")
+    overkill, escape = point["overkill_rate"], point["escape_rate"]
+    loss = {k: operating_point.yield_loss(overkill[k], prevalence) for k in limits}
+    shipped = {k: operating_point.dppm(escape[k], prevalence) for k in limits}
+    review = (
+        prevalence * band["defect"]["reviewed"]["value"]
+        + (1 - prevalence) * band["good"]["reviewed"]["value"]
+    )
+    return {
+        "prevalence": prevalence,
+        "yield_loss": loss,
+        "dppm": shipped,
+        # The most that the certified escape rate lets through.
+        "dppm_certified": operating_point.dppm(point["certified_escape"], prevalence),
+        "dppm_uninspected": 1e6 * prevalence,
+        "review_rate": review,
+    }
+
+
+def _calibration(subject: Subject, confidence: float) -> dict:
+    table = subject.scored
+    found: dict = {
+        "bins": [
+            dataclasses.asdict(found)
+            for found in calibration.reliability(
+                table.label, table.score, confidence=confidence
+            )
+        ],
+        "temperature_left": None,
+    }
+    if subject.calibration is not None:
+        fitted_on = subject.calibration
+        left = calibration.fit(
+            calibration.logits(fitted_on.score),
+            fitted_on.label,
+            where=fitted_on.source,
+        )
+        rescaled = calibration.rescaled(table.score, left)
+        found |= {
+            "temperature_left": left,  # 1 when the scores are calibrated already
+            "brier_rescaled": metrics.brier(table.label, rescaled),
+            "log_loss_rescaled": metrics.log_loss(table.label, rescaled),
+        }
+    return _plain(found)
+
+
+def _slices(subject: Subject, threshold: float, confidence: float) -> list[dict]:
+    table = subject.scored
+    columns = {name: table.column(name) for name in ("defect_type", "machine", "lot")}
+    lot, group = columns["lot"], table.column("group")
+    if group is not None and (lot is None or list(group) != list(lot)):
+        columns["group"] = group
+    columns = {k: v for k, v in columns.items() if v is not None}
+    found = slices.table(
+        table.label,
+        table.score,
+        columns | dict(subject.columns),
+        threshold=threshold,
+        confidence=confidence,
+    )
+    return [_plain(part) for part in found]
+
+
+def _generalisation(subject: Subject, confidence: float) -> dict:
+    """The score with and without help from a known lot, as far as can be told."""
+    table = subject.scored
+    groups = table.column("group")
+    if groups is None:
+        groups = table.column("lot")
+    found: dict = {"seen": None, "unseen": None, "within_groups": None}
+    if groups is None:
+        return found
+    if subject.trained_on is not None:
+        split = slices.familiarity(
+            table.label, table.score, groups, subject.trained_on, confidence=confidence
+        )
+        found |= _plain(split)
+    within = slices.within_groups(table.label, table.score, groups)
+    if within:
+        found["within_groups"] = {"value": within[0], "pairs": within[1]}
+    return found
+
+
+def _golden(
+    table: predictions.Predictions, golden: Sequence[str], threshold: float
+) -> dict | None:
+    if not golden:
+        return None
+    score = dict(zip(table.image_id, table.score.tolist()))
+    missing = [name for name in golden if name not in score]
+    if missing:
+        raise errors.BadInput(
+            f"--golden: {len(missing)} of {len(golden)} golden devices are not in "
+            f"{table.source}, the first is {missing[0]!r}; score them or take them off "
+            "the list."
+        )
+    escaped = [
+        {"image_id": name, "score": score[name]}
+        for name in golden
+        if score[name] < threshold
+    ]
+    return {"n": len(golden), "escaped": escaped}
+
+
+def _worst(table: predictions.Predictions, threshold: float) -> dict[str, list[dict]]:
+    """The defects that score lowest and the good devices that score highest."""
+    defects = np.flatnonzero(table.label == 1)
+    good = np.flatnonzero(table.label == 0)
+    lowest = defects[np.argsort(table.score[defects], kind="stable")][:WORST]
+    highest = good[np.argsort(-table.score[good], kind="stable")][:WORST]
+    return {
+        "escapes": [_device(table, row, threshold) for row in lowest],
+        "overkills": [_device(table, row, threshold) for row in highest],
+    }
+
+
+def _device(table: predictions.Predictions, row: int, threshold: float) -> dict:
+    kind = table.columns.get("defect_type")
+    return {
+        "image_id": table.image_id[row],
+        "score": float(table.score[row]),
+        "rejected": bool(table.score[row] >= threshold),
+        "label": int(table.label[row]),
+        "defect_type": "" if kind is None else kind[row],
+    }
+
+
+def _changed(first: Subject, second: Subject, one: dict, two: dict) -> dict:
+    """Devices that the two runs decide differently, most surprising first."""
+    table, other = first.scored, second.scored
+    rejected = table.score >= one["operating_point"]["threshold"]
+    then = other.score >= two["operating_point"]["threshold"]
+    defect = table.label == 1
+    kinds = {
+        "newly_caught": defect & ~rejected & then,
+        "newly_missed": defect & rejected & ~then,
+        "newly_overkilled": ~defect & ~rejected & then,
+        "newly_passed": ~defect & rejected & ~then,
+    }
+    changed = {}
+    for name, mask in kinds.items():
+        rows = np.flatnonzero(mask)
+        rows = rows[np.argsort(-np.abs(other.score - table.score)[rows])][:CHANGED]
+        devices = [
+            _device(other, row, two["operating_point"]["threshold"])
+            | {"score_first": float(table.score[row])}
+            for row in rows
+        ]
+        changed[name] = {"count": int(mask.sum()), "devices": devices}
+    return changed
+
+
+def _plain(value):
+    """Dataclasses, NumPy numbers and NaN as JSON knows them."""
+    if dataclasses.is_dataclass(value):
+        return _plain(dataclasses.asdict(value))
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,88 @@
+"""Devices as pictures inside the page: photograph, annotated boxes, heat map."""
+
+import base64
+import dataclasses
+import io
+from collections.abc import Iterable, Mapping
+
+import cv2
+import matplotlib
+import numpy as np
+import PIL.Image
+
+from nexperia_tf import preprocess
+from nexperia_tf.data import images
+
+SIDE = 320  # pixels of the longer side; larger photographs are shown smaller
+HEAT = 0.55  # how far the map covers the photograph where it is hottest
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """One device, ready for `<img>`.
+
+    Attributes:
+        photograph: data URI.
+        heat: data URI of the photograph under its map; None without a map.
+        width, height: pixels of the photograph; boxes are in these.
+        boxes: `(x, y, width, height)` each.
+    """
+
+    photograph: str
+    heat: str | None
+    width: int
+    height: int
+    boxes: tuple[tuple[float, float, float, float], ...]
+
+
+def picture(
+    content: bytes, *, boxes: Iterable = (), heat: np.ndarray | None = None
+) -> Picture:
+    """Encodes a photograph for the page.
+
+    Args:
+        content: the encoded photograph.
+        boxes: `[x1, y1, x2, y2]` in pixels of the photograph.
+        heat: float of shape `(size, size)`, 0..1, on the model's canvas.
+    """
+    pixels = images.load(content).pixels
+    colour = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=-1)
+    height, width = colour.shape[:2]
+    boxes = tuple((x1, y1, x2 - x1, y2 - y1) for x1, y1, x2, y2 in boxes)
+    shown = None if heat is None else _uri(_under(colour, heat))
+    return Picture(_uri(colour), shown, width, height, boxes)
+
+
+def _under(colour: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """The photograph with its map on top; cold places stay as they are."""
+    height, width = colour.shape[:2]
+    size = heat.shape[0]
+    scale, top, left = preprocess.letterbox_geometry(height, width, size)
+    bottom = top + max(1, round(height * scale))
+    right = left + max(1, round(width * scale))
+    heat = cv2.resize(heat[top:bottom, left:right].astype(np.float32), (width, height))
+    heat = np.clip(heat, 0, 1)
+    tint = matplotlib.colormaps["inferno"](heat)[..., :3] * 255
+    weight = HEAT * np.sqrt(heat)[..., None]
+    return np.rint(colour * (1 - weight) + tint * weight).astype(np.uint8)
+
+
+def _uri(colour: np.ndarray) -> str:
+    photograph = PIL.Image.fromarray(colour)
+    photograph.thumbnail((SIDE, SIDE))
+    encoded = io.BytesIO()
+    photograph.save(encoded, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(encoded.getvalue()).decode()
+
+
+def shown(found: Iterable[Mapping]) -> list[str]:
+    """Image ids of every device that the pages of these figures show, once each."""
+    names: dict[str, None] = {}
+    for figures in found:
+        for devices in figures.get("worst", {}).values():
+            names |= dict.fromkeys(device["image_id"] for device in devices)
+        for pair in figures.get("comparisons", ()):
+            for kind in ("newly_caught", "newly_missed"):
+                devices = pair[kind]["devices"]
+                names |= dict.fromkeys(device["image_id"] for device in devices)
+    return list(names)

@@ -1,0 +1,233 @@
+"""What `evaluate.py` was pointed at: a run, a SavedModel or a table of scores."""
+
+import dataclasses
+import os
+import pathlib
+import typing
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from nexperia_tf import errors, predictions
+from nexperia_tf.evaluation import figures, slices
+
+if typing.TYPE_CHECKING:
+    from nexperia_tf import runs
+    from nexperia_tf.data import manifest, records
+
+CALIBRATED_ON = "validation"
+BATCH = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Opened:
+    """One thing to judge, with what is behind it.
+
+    Attributes:
+        subject: its scores.
+        run: the run folder; None for other scores.
+        dataset: the records; None where only a table of scores is known.
+    """
+
+    subject: figures.Subject
+    run: "runs.Run | None" = None
+    dataset: "records.Dataset | None" = None
+
+
+def open_scores(
+    path: str | os.PathLike,
+    *,
+    split: str = "test",
+    data: str = "",
+    calibration: str | os.PathLike | None = None,
+) -> Opened:
+    """Opens a run folder, a SavedModel folder or a predictions.csv.
+
+    Args:
+        path: what `train.py`, `export.py` or another program wrote.
+        split: which devices to judge; a table holds its own.
+        data: the dataset a SavedModel is scored on, as `train.py --data` takes it.
+        calibration: table of the devices that choose the threshold; a run and a
+            SavedModel take their validation split.
+
+    Raises:
+        errors.BadInput: it is none of the three, or lacks that split.
+    """
+    path = pathlib.Path(path)
+    given = predictions.read(calibration) if calibration else None
+    if path.is_file():
+        table = predictions.read(path)
+        return Opened(
+            figures.Subject(name=_name(path), scored=table, calibration=given)
+        )
+    if (path / "config.json").is_file():
+        return _run(path, split, given)
+    if path.is_dir():
+        return _saved_model(path, split, data, given)
+    raise errors.BadInput(
+        f"{path}: no such file or folder; name a run folder, a SavedModel folder or a "
+        "predictions.csv."
+    )
+
+
+def _name(path: pathlib.Path) -> str:
+    """`runs/a/predictions/test.csv` is known as `a`, `scores.csv` as `scores`."""
+    if path.parent.name == "predictions" and path.parent.parent.name:
+        return path.resolve().parent.parent.name
+    return path.stem
+
+
+def _run(
+    path: pathlib.Path, split: str, given: predictions.Predictions | None
+) -> Opened:
+    from nexperia_tf import runs
+
+    run = runs.load(path)
+    validation = path / "predictions" / f"{CALIBRATED_ON}.csv"
+    if given is None and split != CALIBRATED_ON and validation.is_file():
+        given = run.predictions(CALIBRATED_ON)
+    subject = figures.Subject(
+        name=path.resolve().name,
+        scored=run.predictions(split),
+        calibration=given,
+        stored=dataclasses.asdict(run.calibration),
+    )
+    return Opened(subject, run=run)
+
+
+def _saved_model(
+    path: pathlib.Path, split: str, data: str, given: predictions.Predictions | None
+) -> Opened:
+    from nexperia_tf import export
+
+    served = export.load(path)
+    if not data:
+        raise errors.BadInput(
+            f"{path}: a SavedModel holds no scores; name the dataset with --data."
+        )
+    from nexperia_tf.data import records
+
+    dataset = records.build(data)
+    scored = _served(served, dataset, split)
+    if given is None and split != CALIBRATED_ON:
+        sizes = records.split_sizes(dataset)
+        given = (
+            _served(served, dataset, CALIBRATED_ON) if CALIBRATED_ON in sizes else None
+        )
+    stored = {name: served.facts[name] for name in ("temperature", "threshold")}
+    subject = figures.Subject(
+        name=path.resolve().name, scored=scored, calibration=given, stored=stored
+    )
+    return Opened(subject, dataset=dataset)
+
+
+def _served(served, dataset: "records.Dataset", split: str) -> predictions.Predictions:
+    from nexperia_tf.data import records
+
+    scores: list[float] = []
+    batch: list[bytes] = []
+    for record in records.load(dataset, split).as_numpy_iterator():
+        batch.append(record["image"])
+        if len(batch) == BATCH:
+            scores += served.score_bytes(batch)[0]
+            batch = []
+    if batch:
+        scores += served.score_bytes(batch)[0]
+    columns = records.metadata(dataset, split)
+    return predictions.Predictions(
+        image_id=columns.pop("image_id"),
+        label=columns.pop("label"),
+        score=scores,
+        columns=columns,
+        source=f"{dataset.name} {split}",
+    )
+
+
+def with_records(opened: Opened, *, data: str = "") -> tuple[Opened, str]:
+    """Adds what the records know: box sizes, brightness, groups of training.
+
+    Returns:
+        the same with its dataset, and a note for the report when there is none.
+    """
+    dataset = opened.dataset
+    try:
+        if dataset is None and data:
+            from nexperia_tf.data import records
+
+            dataset = records.build(data)
+        elif dataset is None and opened.run is not None:
+            dataset = opened.run.dataset
+    except errors.BadInput as error:
+        return opened, f"Pictures and image slices are left out: {error}"
+    if dataset is None:
+        return opened, "Scores alone were given: no pictures, no slices by image."
+    from nexperia_tf.data import manifest
+
+    rows = {
+        row.image_id: row for row in manifest.read(dataset.prepared / "manifest.csv")
+    }
+    scored = opened.subject.scored
+    found = [rows.get(name) for name in scored.image_id]
+    if not all(found):
+        missing = scored.image_id[found.index(None)]
+        note = f"Pictures are left out: {dataset.prepared} does not hold {missing!r}."
+        return opened, note
+    subject = dataclasses.replace(
+        opened.subject,
+        columns=image_columns(found),
+        trained_on=frozenset(
+            row.group for row in rows.values() if row.split == "train" and row.group
+        ),
+    )
+    return dataclasses.replace(opened, subject=subject, dataset=dataset), ""
+
+
+def image_columns(rows: Sequence["manifest.Row"]) -> dict[str, list[str]]:
+    """Slices that need the photographs: box size and brightness, in quarters."""
+    columns = {
+        "box_size": slices.quarters([_box_side(row) for row in rows]),
+        "brightness": slices.quarters([row.brightness for row in rows]),
+    }
+    return {name: values for name, values in columns.items() if any(values)}
+
+
+def _box_side(row: "manifest.Row") -> float | None:
+    """Side, in pixels, of a square as large as the device's largest box."""
+    areas = [(x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in row.boxes]
+    return max(areas) ** 0.5 if areas else None
+
+
+def relabelled(
+    opened: Opened, path: str | os.PathLike, verdicts: Mapping[str, tuple[int, str]]
+) -> Opened:
+    """Judges by other labels: the devices, and those that choose the threshold.
+
+    Calibration devices that the file does not name keep their labels.
+    """
+    subject = opened.subject
+    scored = predictions.relabelled(subject.scored, verdicts, source=str(path))
+    calibration = subject.calibration
+    if calibration is not None and all(n in verdicts for n in calibration.image_id):
+        calibration = predictions.relabelled(calibration, verdicts, source=str(path))
+    subject = dataclasses.replace(subject, scored=scored, calibration=calibration)
+    return dataclasses.replace(opened, subject=subject)
+
+
+def average(subjects: Sequence[figures.Subject]) -> figures.Subject:
+    """The mean of the scores, as one more run."""
+    calibrations = [subject.calibration for subject in subjects]
+    mean = _mean([subject.scored for subject in subjects])
+    first = subjects[0]
+    return figures.Subject(
+        name="average",
+        scored=mean,
+        calibration=None if None in calibrations else _mean(calibrations),
+        columns=first.columns,
+        trained_on=first.trained_on,
+    )
+
+
+def _mean(tables: Sequence[predictions.Predictions]) -> predictions.Predictions:
+    tables = predictions.aligned(tables)
+    score = np.mean([table.score for table in tables], axis=0)
+    return dataclasses.replace(tables[0], score=score, source="mean of scores")

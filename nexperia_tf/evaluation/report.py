@@ -1,0 +1,161 @@
+"""report.json and report.html: the same figures, for programs and for people."""
+
+import dataclasses
+import datetime
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import jinja2
+
+from nexperia_tf import files
+from nexperia_tf.evaluation import answers, figures, gallery, plots, slices
+
+JSON, HTML = "report.json", "report.html"
+SHOWN_SLICES = 12  # of one column; the rest are in report.json
+
+
+def figures_of(
+    subjects: Sequence[figures.Subject], settings: figures.Settings, **facts
+) -> dict:
+    """What report.json holds.
+
+    The keys of the first run stand at the top; with several runs each has its own
+    under `runs`, and `comparisons` holds every pair.
+
+    Args:
+        subjects: the runs; several must hold the same devices in the same order.
+        settings: what was asked.
+        **facts: stated as they are, such as the split and where labels came from.
+    """
+    judged = [figures.judge(subject, settings) for subject in subjects]
+    payload = {"schema": figures.SCHEMA, **facts, **judged[0]}
+    payload["settings"] = dataclasses.asdict(settings) | {
+        "golden": list(settings.golden)
+    }
+    payload["created"] = datetime.datetime.now(datetime.UTC).isoformat(
+        timespec="seconds"
+    )
+    if len(subjects) > 1:
+        payload["runs"] = judged
+        payload["comparisons"] = figures.comparisons(
+            subjects, judged, confidence=settings.confidence
+        )
+    return payload
+
+
+def write(
+    folder: str | os.PathLike,
+    payload: dict,
+    subjects: Sequence[figures.Subject],
+    pictures: Mapping[str, Mapping[str, gallery.Picture]] | None = None,
+) -> None:
+    """Writes both files into `folder`.
+
+    Args:
+        folder: made when it is not there; an earlier report in it is replaced.
+        payload: from `figures_of`, with what was added since.
+        subjects: the runs it was made of.
+        pictures: by run name, then by image id.
+    """
+    folder = pathlib.Path(folder)
+    html = page(payload, subjects, pictures or {})
+    folder.mkdir(parents=True, exist_ok=True)
+    files.write_text(folder / HTML, html)
+    files.write_json(folder / JSON, payload)
+
+
+def page(
+    payload: dict,
+    subjects: Sequence[figures.Subject],
+    pictures: Mapping[str, Mapping[str, gallery.Picture]],
+) -> str:
+    """report.html: one self-contained page."""
+    judged = payload.get("runs") or [payload]
+    runs = [
+        {
+            "found": found,
+            "answers": answers.of_run(found),
+            "roc": plots.roc(
+                [subject.scored], [subject.name], [found["operating_point"]]
+            ),
+            "histogram": plots.histogram(subject.scored, _thresholds(found)),
+            "reliability": plots.reliability(found["calibration"]["bins"]),
+            "slices": _slices(found["slices"]),
+            "pictures": pictures.get(subject.name, {}),
+        }
+        for subject, found in zip(subjects, judged)
+    ]
+    return _template().render(
+        payload=payload,
+        runs=runs,
+        compared=_compared(payload, subjects) if len(subjects) > 1 else None,
+        pictures=next(iter(pictures.values()), {}),
+    )
+
+
+def _thresholds(found: dict) -> dict[str, float]:
+    point, band = found["operating_point"], found["band"]
+    name = "reject" if point["guaranteed"] else "strictest"
+    lines = {f"{name} {point['threshold']:.3g}": point["threshold"]}
+    if band["reject_from"] is not None and band["reject_from"] > point["threshold"]:
+        lines[f"no review {band['reject_from']:.3g}"] = band["reject_from"]
+    return lines
+
+
+def _slices(found: Sequence[dict]) -> list[dict]:
+    """The slices by column, the worst of each; the rest is counted."""
+    columns: dict[str, list[dict]] = {}
+    for part in found:
+        columns.setdefault(part["by"], []).append(part)
+    return [
+        {
+            "title": slices.TITLES.get(by, by),
+            "parts": parts[:SHOWN_SLICES],
+            "left_out": len(parts[SHOWN_SLICES:]),
+        }
+        for by, parts in columns.items()
+    ]
+
+
+def _compared(payload: dict, subjects: Sequence[figures.Subject]) -> dict:
+    judged, pairs = payload["runs"], payload["comparisons"]
+    ranked = sorted(judged, key=lambda found: found["auc"]["value"], reverse=True)
+    return {
+        "sentences": answers.comparison(pairs),
+        "pairs": pairs,
+        "apart": any(pair["verdict"] == "distinguishable" for pair in pairs),
+        "best": ranked[0]["name"],
+        "roc": plots.roc(
+            [subject.scored for subject in subjects],
+            [subject.name for subject in subjects],
+            [found["operating_point"] for found in judged],
+        ),
+        "aucs": plots.forest([_row(f["name"], f["auc"]) for f in judged], zero=None),
+        "differences": plots.forest(
+            [
+                _row(f"{pair['first']} − {pair['second']}", pair["difference"])
+                for pair in pairs
+            ],
+            zero=0.0,
+        ),
+    }
+
+
+def _row(name: str, interval: dict) -> tuple[str, float, float, float]:
+    return name, interval["value"], interval["low"], interval["high"]
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["share"] = answers.share
+    environment.filters["limits"] = answers.limits
+    environment.filters["auc"] = answers.auc
+    environment.filters["percent"] = answers.operating_point.percent
+    return environment.get_template("report.html")
