@@ -1,0 +1,190 @@
+"""A person's word on single images, which wins over the machine.
+
+`decisions.csv` lies beside the raw folder, with the header `path,decision,value`:
+
+    path,decision,value
+    good/a.bmp,keep,
+    good/b.bmp,drop,
+    good/c.bmp,relabel,defect
+    good/d.bmp,relabel,defect:scratch
+    good/e.bmp,not_a_duplicate,good/f.bmp
+
+Paths are those of the manifest, with or without the ending. `not_a_duplicate` without a
+value says so against every other image. More columns, as a note, are left alone.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+
+from nexperia_tf import errors, labels
+from nexperia_tf.data import dedupe, manifest, tables
+
+NAME = "decisions.csv"
+KINDS = ("not_a_duplicate", "keep", "drop", "relabel")
+
+
+@dataclasses.dataclass(frozen=True)
+class Decision:
+    """One line of decisions.csv; `path` and `other` are paths of the manifest."""
+
+    path: str
+    kind: str
+    value: str = ""
+    other: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Decisions:
+    """All that a person has said.
+
+    Attributes:
+        applied: the decisions on images of this folder.
+        unmatched: paths that are no image of this folder, for the report.
+    """
+
+    applied: tuple[Decision, ...] = ()
+    unmatched: tuple[str, ...] = ()
+
+    @property
+    def kept(self) -> set[str]:
+        return {d.path for d in self.applied if d.kind == "keep"}
+
+    @property
+    def looked_at(self) -> set[str]:
+        """Images that the cleaning rules leave to the person who judged them."""
+        return {d.path for d in self.applied if d.kind in ("keep", "relabel")}
+
+
+def read(
+    file: pathlib.Path | None, raw: pathlib.Path, rows: Sequence[manifest.Row]
+) -> Decisions:
+    """Decisions on a raw folder's images.
+
+    Args:
+        file: the table; decisions.csv beside the raw folder by default, if it exists.
+        raw: the raw folder.
+        rows: its images.
+
+    Raises:
+        errors.BadInput: `file` is missing, or a line is not understood or contradicts
+            another one.
+    """
+    if file is None:
+        file = raw.resolve().parent / NAME
+        if not file.is_file():
+            return Decisions()
+    if not file.is_file():
+        raise errors.BadInput(f"{file}: no such file; name an existing decisions.csv.")
+    paths = {name: row.path for row in rows for name in (row.image_id, row.path)}
+    applied: list[Decision] = []
+    unmatched: list[str] = []
+    _, lines = tables.read(file, ("path", "decision", "value"))
+    for where, cells in lines:
+        decision = _decision(where, cells, paths)
+        (applied if isinstance(decision, Decision) else unmatched).append(decision)
+    _refuse_contradictions(file, applied)
+    return Decisions(tuple(dict.fromkeys(applied)), tuple(dict.fromkeys(unmatched)))
+
+
+def apply_labels(rows: Sequence[manifest.Row], decisions: Decisions) -> None:
+    """Gives rows the label that a person decided, and drops what a person dropped."""
+    known = {row.path: row for row in rows}
+    for decision in decisions.applied:
+        row = known[decision.path]
+        if decision.kind == "drop":
+            row.dropped_because = row.dropped_because or "decision"
+        if decision.kind == "relabel":
+            row.label, _, row.defect_type = decision.value.partition(":")
+            row.boxes = row.boxes if row.label == labels.DEFECT else []
+
+
+def without_denied(findings: dedupe.Findings, decisions: Decisions) -> dedupe.Findings:
+    """Findings without the pairs that a person denied.
+
+    The denied image leaves the clusters and twin groups it shares with the other one;
+    where it was the first of a cluster, the other one leaves.
+    """
+    denials = [d for d in decisions.applied if d.kind == "not_a_duplicate"]
+    if not denials:
+        return findings
+    return dataclasses.replace(
+        findings,
+        pairs=[p for p in findings.pairs if not any(_denies(d, p) for d in denials)],
+        clusters=_parted(findings.clusters, denials),
+        twin_groups=_parted(findings.twin_groups, denials),
+    )
+
+
+def _denies(denial: Decision, pair: dedupe.Pair) -> bool:
+    ends = {pair.path_a, pair.path_b}
+    return denial.path in ends and (not denial.other or denial.other in ends)
+
+
+def _parted(groups: list[list[str]], denials: list[Decision]) -> list[list[str]]:
+    parted = []
+    for group in groups:
+        leaving = set()
+        for denial in denials:
+            if denial.path not in group:
+                continue
+            if not denial.other:
+                leaving.add(denial.path)
+            elif denial.other in group:
+                first = group[0]
+                other_leaves = denial.path == first
+                leaving.add(denial.other if other_leaves else denial.path)
+        rest = [path for path in group if path not in leaving]
+        if len(rest) > 1:
+            parted.append(rest)
+    return parted
+
+
+def _decision(where: str, cells: dict[str, str], paths: dict[str, str]):
+    """The decision of a line, or the name in it that is no image."""
+    kind, value = cells["decision"], cells["value"]
+    if kind not in KINDS:
+        raise errors.BadInput(
+            f"{where}: decision {kind!r} is unknown; write one of {', '.join(KINDS)}."
+        )
+    path = _slashes(cells["path"])
+    if path not in paths:
+        return path
+    if kind == "relabel":
+        value = _checked_label(where, value)
+    if kind == "not_a_duplicate" and value:
+        if _slashes(value) not in paths:
+            return _slashes(value)
+        return Decision(paths[path], kind, other=paths[_slashes(value)])
+    return Decision(paths[path], kind, value if kind == "relabel" else "")
+
+
+def _checked_label(where: str, value: str) -> str:
+    label, _, kind = value.partition(":")
+    if label not in labels.NAMES or (kind and label == labels.GOOD):
+        raise errors.BadInput(
+            f"{where}: label {value!r} is unknown; write good, defect or defect:TYPE."
+        )
+    return value
+
+
+def _refuse_contradictions(file: pathlib.Path, decisions: list[Decision]) -> None:
+    said: dict[tuple[str, str], Decision] = {}
+    for decision in decisions:
+        if decision.kind == "not_a_duplicate":
+            continue
+        topic = "label" if decision.kind == "relabel" else "use"
+        earlier = said.setdefault((decision.path, topic), decision)
+        if earlier != decision:
+            raise errors.BadInput(
+                f"{file}: {decision.path} is to be both {_words(earlier)} and "
+                f"{_words(decision)}; keep one of the lines."
+            )
+
+
+def _words(decision: Decision) -> str:
+    return f"{decision.kind} {decision.value}".strip()
+
+
+def _slashes(path: str) -> str:
+    return path.replace("\\", "/")

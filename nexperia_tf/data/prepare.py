@@ -1,0 +1,376 @@
+"""Raw folder to manifest: clean, deduplicate, split, and say why.
+
+    python -m nexperia_tf.data.prepare RAW --out DIR
+
+writes manifest.csv, duplicates.csv, summary.json and report.html. The raw folder is
+only read. TensorFlow is not imported.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import os
+import pathlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
+
+import rich.progress
+import tyro
+
+from nexperia_tf import command, errors, files, labels
+from nexperia_tf.data import (
+    clean,
+    copies,
+    decisions,
+    dedupe,
+    device_score,
+    images,
+    layouts,
+    manifest,
+    prepare_report,
+    prepare_summary,
+    probe,
+    scan,
+    splits,
+)
+
+Progress = Callable[[str, int, int], None]  # step, done, total
+
+
+@dataclasses.dataclass
+class Prepared:
+    """All that one run found out: what the summary and the report are made of.
+
+    Attributes:
+        raw: the raw folder.
+        folder: what it says about its images, with the rows.
+        messages: the problem of each unreadable or unsupported file, by path.
+        findings: copies and twins, without those a person denied.
+        decided: what a person decided.
+        rules: the cleaning rules that were applied.
+        conflicts: clusters of copies with contradicting labels.
+        split_before: the split that leaks are counted against, by path.
+        repaired: images dropped because a copy or twin stands in another split.
+        leak_probe: what the paperwork gives away.
+        seconds: time of each step.
+    """
+
+    raw: pathlib.Path
+    folder: layouts.RawFolder
+    messages: dict[str, str] = dataclasses.field(default_factory=dict)
+    findings: dedupe.Findings | None = None
+    decided: decisions.Decisions = dataclasses.field(
+        default_factory=decisions.Decisions
+    )
+    rules: clean.Rules = dataclasses.field(default_factory=clean.Rules)
+    conflicts: list[list[manifest.Row]] = dataclasses.field(default_factory=list)
+    split_before: dict[str, str] = dataclasses.field(default_factory=dict)
+    repaired: int = 0
+    leak_probe: probe.Probe | None = None
+    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+
+    @property
+    def rows(self) -> list[manifest.Row]:
+        return self.folder.rows
+
+    @property
+    def split_after(self) -> dict[str, str]:
+        return {row.path: row.split for row in self.rows if row.split}
+
+
+def prepare(
+    raw: str | os.PathLike,
+    out: str | os.PathLike,
+    *,
+    layout: str | None = None,
+    unboxed: str | None = None,
+    good: str | None = None,
+    group: str | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+    cache: str | os.PathLike | None = None,
+    fresh: bool = False,
+    decided: str | os.PathLike | None = None,
+    repair: bool = False,
+    folds: int | None = None,
+    leave_one_out: str | None = None,
+    progress: Progress | None = None,
+) -> list[manifest.Row]:
+    """Prepares a raw folder and publishes the findings as folder `out`.
+
+    Args:
+        raw: folder of one of the four forms; only read.
+        out: folder to make; must not exist.
+        layout: name of the form, found out by default.
+        unboxed: `drop` or `keep` defects without a box; drop by default where the form
+            has boxes, but never a type that has none by its nature.
+        good: class name of good devices (form `folder`).
+        group: column whose value keeps images in one split; the lot by default.
+        seed: of the split.
+        workers: processes of the pass over the files.
+        cache: folder of measures by content hash; one in the user's cache by default.
+        fresh: measure every image anew and keep nothing.
+        decided: a decisions.csv; the one beside the raw folder by default.
+        repair: drop images whose copy or twin stands in another given split.
+        folds: also write folds.csv with that many folds.
+        leave_one_out: also write folds.csv with one fold per value of this column.
+        progress: called as `progress(step, done, total)`.
+
+    Returns:
+        The rows of the manifest, sorted by path.
+
+    Raises:
+        errors.BadInput: the raw folder, an option or `out` cannot be used.
+    """
+    raw, out = pathlib.Path(raw), pathlib.Path(out)
+    _check_options(raw, out, unboxed, folds, leave_one_out)
+    run = Prepared(raw, layouts.scan(raw, layout, good=good, group=group))
+    run.decided = decisions.read(decided and pathlib.Path(decided), raw, run.rows)
+    cache = None if fresh else pathlib.Path(cache or scan.default_cache())
+    with files.new_folder(out) as beside:
+        with _timed(run, "read"):
+            measures = scan.measure(
+                raw,
+                [row.path for row in run.rows],
+                workers=workers,
+                cache=cache,
+                progress=progress,
+            )
+            _fill(run, measures)
+        with _timed(run, "copies and twins"):
+            _find_copies(run, measures, workers, progress)
+        with _timed(run, "clean"):
+            _clean(run, unboxed)
+        del measures
+        with _timed(run, "split"):
+            _split(run, seed, repair)
+        with _timed(run, "leak probe"):
+            run.leak_probe = probe.probe(
+                [row for row in run.rows if row.used], seed=seed
+            )
+        manifest.write(beside / "manifest.csv", run.rows)
+        _write_pairs(beside / "duplicates.csv", run)
+        if folds or leave_one_out:
+            _write_folds(beside / "folds.csv", run.rows, folds, leave_one_out, seed)
+        with _timed(run, "report"):
+            prepare_report.write(beside / "report.html", run)
+        files.write_json(beside / "summary.json", prepare_summary.summary(run))
+    return run.rows
+
+
+def _check_options(raw, out, unboxed, folds, leave_one_out) -> None:
+    files.refuse_existing(out)
+    if out.resolve().is_relative_to(raw.resolve()):
+        raise errors.BadInput(
+            f"{out}: lies inside the raw folder, which is only read; name another one."
+        )
+    if unboxed not in (None, clean.DROP, clean.KEEP):
+        raise errors.BadInput(f"--unboxed {unboxed}: unknown; write drop or keep.")
+    if folds and leave_one_out:
+        raise errors.BadInput("--folds and --leave-one-out: give one of the two.")
+
+
+def _fill(run: Prepared, measures: dict[str, scan.Measures]) -> None:
+    for row in run.rows:
+        scan.fill(row, measures[row.path])
+        if row.dropped_because:
+            run.messages[row.path] = measures[row.path].message
+    decisions.apply_labels(run.rows, run.decided)
+    readable = [row for row in run.rows if row.path not in run.messages]
+    if not readable:
+        raise errors.BadInput(
+            f"{run.raw}: none of its {len(run.rows)} files is a readable image; "
+            f"{run.rows[0].path}: {run.messages[run.rows[0].path]}."
+        )
+    frames = scan.thumbnails([measures[row.path] for row in readable])
+    for row, score in zip(readable, device_score.scores(frames)):
+        row.device_score = round(float(score), 4)
+
+
+def _find_copies(
+    run: Prepared,
+    measures: dict[str, scan.Measures],
+    workers: int | None,
+    progress: Progress | None,
+) -> None:
+    pictures = [
+        dedupe.Picture(
+            path=row.path,
+            sha256=row.sha256,
+            pixel_sha256=row.pixel_sha256,
+            width=row.width,
+            height=row.height,
+            format=row.format,
+            sharpness=row.sharpness,
+            signature=measures[row.path].signature,
+        )
+        for row in run.rows
+        if row.path not in run.messages
+    ]
+    found = dedupe.find(
+        pictures,
+        load=functools.partial(_pixels, run.raw),
+        workers=workers or os.cpu_count() or 1,
+        progress=progress,
+    )
+    run.findings = decisions.without_denied(found, run.decided)
+    copies.name_groups(run.rows, run.findings)
+
+
+def _pixels(raw: pathlib.Path, path: str):
+    return images.load((raw / path).read_bytes()).pixels
+
+
+def _clean(run: Prepared, unboxed: str | None) -> None:
+    scores = [row.device_score for row in run.rows if row.device_score is not None]
+    run.rules = clean.rules_for(
+        run.folder, unboxed=unboxed, device_threshold=device_score.threshold(scores)
+    )
+    kept = run.decided.kept
+    run.conflicts = copies.drop_conflicts(run.rows, run.findings, kept=kept)
+    clean.apply(run.rows, run.rules, spared=run.decided.looked_at)
+    _check_classes(run)
+
+
+def _split(run: Prepared, seed: int, repair: bool) -> None:
+    rows, kept, given = run.rows, run.decided.kept, run.folder.given_splits
+    readable = [row for row in rows if row.path not in run.messages]
+    if given:
+        run.split_before = {row.path: row.split for row in readable}
+    else:
+        run.split_before = splits.at_random(readable, seed=seed) | {
+            row.path: row.split for row in readable if not row.label
+        }
+    copies.drop_duplicates(rows, run.findings, kept=kept, across_splits=not given)
+    if given:
+        note = splits.keep_given(rows, seed=seed)
+        run.folder.notes += [note] if note else []
+    else:
+        splits.assign(rows, seed=seed)
+    if repair:
+        run.repaired = copies.repair(rows, run.findings, kept=kept)
+    _check_classes(run)
+
+
+def _check_classes(run: Prepared) -> None:
+    left = {row.label for row in run.rows if row.used} - {""}
+    if left != set(labels.NAMES):
+        gone = " and ".join(sorted(set(labels.NAMES) - left))
+        raise errors.BadInput(
+            f"{run.raw}: no {gone} image is left after cleaning; check the labels and "
+            "boxes, or keep defects without a box with --unboxed keep."
+        )
+
+
+def _write_pairs(path: pathlib.Path, run: Prepared) -> None:
+    crossing = {
+        (pair.path_a, pair.path_b)
+        for pair in copies.leaks(run.findings.pairs, run.split_before).pairs
+    }
+    header = [
+        "path_a",
+        "path_b",
+        "kind",
+        "similarity",
+        "max_local_residual",
+        "cross_split_before",
+    ]
+    lines = (
+        (
+            pair.path_a,
+            pair.path_b,
+            pair.kind,
+            f"{pair.similarity:.4f}",
+            f"{pair.max_local_residual:.4f}",
+            int((pair.path_a, pair.path_b) in crossing),
+        )
+        for pair in run.findings.pairs
+    )
+    files.write_csv(path, header, lines)
+
+
+def _write_folds(
+    path: pathlib.Path,
+    rows: Sequence[manifest.Row],
+    count: int | None,
+    column: str | None,
+    seed: int,
+) -> None:
+    if column:
+        names = splits.leave_one_out(rows, column)
+    else:
+        names = splits.folds(rows, count, seed=seed)
+    used = [(row.image_id, name) for row, name in zip(rows, names) if name]
+    files.write_csv(path, ["image_id", "fold"], used)
+
+
+@contextlib.contextmanager
+def _timed(run: Prepared, step: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    run.seconds[step] = round(time.perf_counter() - start, 2)
+
+
+@contextlib.contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """A bar for each step of `prepare`."""
+    with rich.progress.Progress(transient=False) as bars:
+        tasks: dict[str, rich.progress.TaskID] = {}
+
+        def progress(step: str, done: int, total: int) -> None:
+            if step not in tasks:
+                tasks[step] = bars.add_task(step, total=total)
+            bars.update(tasks[step], completed=done, total=total)
+
+        yield progress
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments(command.Options):
+    """Cleans, deduplicates and splits a raw folder, and says why."""
+
+    raw: tyro.conf.Positional[pathlib.Path] = dataclasses.field(kw_only=True)
+    """Folder of raw images; only read."""
+    out: pathlib.Path = dataclasses.field(kw_only=True)
+    """Folder to make."""
+    layout: Literal["second_stage", "first_stage", "hand_over", "folder"] | None = None
+    """Form of the raw folder; found out by default."""
+    unboxed: Literal["drop", "keep"] | None = None
+    """Defects without a box; dropped by default where the form has boxes."""
+    good: str | None = None
+    """Class name of good devices; good, ok or pass by default."""
+    group: str | None = None
+    """Column whose value keeps images in one split; the lot by default."""
+    seed: int = 0
+    """Seed of the split."""
+    workers: int | None = None
+    """Processes that read the images; the number of cores by default."""
+    cache: pathlib.Path | None = None
+    """Folder of measures by content hash; one in the user's cache by default."""
+    fresh: bool = False
+    """Read every image anew and keep no measures."""
+    decisions: pathlib.Path | None = None
+    """A person's word on single images; decisions.csv beside RAW by default."""
+    repair: bool = False
+    """Drop images whose copy or twin stands in another split, from train first."""
+    folds: int | None = None
+    """Also write folds.csv with so many folds."""
+    leave_one_out: str | None = None
+    """Also write folds.csv with one fold per value of a column, as machine or lot."""
+
+
+def main(arguments: Arguments) -> None:
+    """Runs `prepare` and prints what came of it."""
+    options = dataclasses.asdict(arguments)
+    options["decided"] = options.pop("decisions")
+    raw, out = options.pop("raw"), options.pop("out")
+    options.pop("debug")
+    with progress_bar() as progress:
+        rows = prepare(raw, out, progress=progress, **options)
+    print(prepare_summary.in_words(rows))
+    print(f"report: {arguments.out / 'report.html'}")
+
+
+if __name__ == "__main__":
+    command.run(main, Arguments, prog="python -m nexperia_tf.data.prepare")

@@ -1,0 +1,187 @@
+"""The counts of a preparation, as numbers for summary.json and as words."""
+
+import collections
+import typing
+from collections.abc import Iterable, Sequence
+
+from nexperia_tf import labels
+from nexperia_tf.data import copies, manifest
+
+if typing.TYPE_CHECKING:
+    from nexperia_tf.data import prepare
+
+SCHEMA = 1
+
+
+def summary(run: "prepare.Prepared") -> dict:
+    """Everything that is counted; images in = used + dropped with a reason."""
+    rows = run.rows
+    return {
+        "schema": SCHEMA,
+        "manifest_schema": manifest.SCHEMA,
+        "layout": run.folder.layout,
+        "images": len(rows),
+        "used": sum(row.used for row in rows),
+        "dropped": dropped(rows),
+        "splits": {name: _counts(part) for name, part in by_split(rows).items()},
+        "given_splits": run.folder.given_splits,
+        "defect_types": _types(rows),
+        "groups": len({row.group for row in rows}),
+        "duplicates": {
+            "pairs": _sorted_counts(pair.kind for pair in run.findings.pairs),
+            "clusters": len(run.findings.clusters),
+            "twin_groups": len(run.findings.twin_groups),
+            "label_conflicts": [
+                [row.path for row in cluster] for cluster in run.conflicts
+            ],
+            "settings": run.findings.settings,
+        },
+        "leaks": leaks(run),
+        "repaired": run.repaired,
+        "unboxed": {
+            "rule": run.rules.unboxed,
+            "types_without_box_by_nature": sorted(run.rules.boxless_types),
+            "defects_without_a_box": _types(unboxed(rows)),
+        },
+        "device_score": {
+            "threshold": run.rules.device_threshold,
+            "below": sum(is_below(row, run.rules.device_threshold) for row in rows),
+        },
+        "probe": probe_numbers(run),
+        "decisions": {
+            "applied": _sorted_counts(d.kind for d in run.decided.applied),
+            "unmatched": list(run.decided.unmatched),
+        },
+        "problems": [
+            {"path": row.path, "reason": row.dropped_because, "message": message}
+            for row in rows
+            if (message := run.messages.get(row.path))
+        ],
+        "notes": notes(run),
+        "seconds": run.seconds,
+    }
+
+
+def in_words(rows: Sequence[manifest.Row]) -> str:
+    """Two lines for the end of the command."""
+    used = [row for row in rows if row.used]
+    reasons = ", ".join(f"{n} {reason}" for reason, n in dropped(rows).items())
+    parts = ", ".join(
+        f"{name} {len(part)} ({sum(row.label == labels.DEFECT for row in part)} defect)"
+        for name, part in by_split(rows).items()
+    )
+    gone = f"{len(rows) - len(used)} dropped" + (f" ({reasons})" if reasons else "")
+    return f"{len(rows)} images = {len(used)} used + {gone}\n{parts}"
+
+
+def dropped(rows: Iterable[manifest.Row]) -> dict[str, int]:
+    """Images by reason, in the order of the contract."""
+    counts = collections.Counter(row.dropped_because for row in rows)
+    return {reason: counts[reason] for reason in manifest.REASONS if counts[reason]}
+
+
+def by_split(rows: Iterable[manifest.Row]) -> dict[str, list[manifest.Row]]:
+    """Used rows of each split that has any."""
+    parts: dict[str, list] = {n: [] for n in (*manifest.SPLITS, manifest.UNLABELLED)}
+    for row in rows:
+        if row.used:
+            parts[row.split].append(row)
+    return {name: part for name, part in parts.items() if part}
+
+
+def unboxed(rows: Iterable[manifest.Row]) -> list[manifest.Row]:
+    """Readable defects without a box."""
+    return [
+        row
+        for row in rows
+        if row.label == labels.DEFECT and not row.boxes and row.width is not None
+    ]
+
+
+def is_below(row: manifest.Row, threshold: float | None) -> bool:
+    """Whether a frame shows no device."""
+    if threshold is None or row.device_score is None:
+        return False
+    return row.device_score < threshold
+
+
+def leaks(run: "prepare.Prepared") -> dict:
+    """Pairs and groups in more than one split, before and after."""
+    before, after = run.split_before, run.split_after
+    counts = {"split_before": "given" if run.folder.given_splits else "random"}
+    for when, split_of in (("before", before), ("after", after)):
+        found = copies.leaks(run.findings.pairs, split_of)
+        counts[when] = {
+            "duplicate_pairs": len(found.duplicates),
+            "twin_pairs": len(found.twins),
+            "with_unlabelled": sum(
+                _touches_unlabelled(p, split_of) for p in found.pairs
+            ),
+            "groups_in_several_splits": copies.split_groups(run.rows, split_of),
+        }
+    return counts
+
+
+def probe_numbers(run: "prepare.Prepared") -> dict:
+    """The leak probe, rounded; None where there were too few images."""
+    found = run.leak_probe
+    return {
+        "auc": None if found.auc is None else round(found.auc, 4),
+        "warns": found.warns,
+        "images": found.n,
+        "auc_by_field": {name: round(auc, 4) for name, auc in found.by_field.items()},
+    }
+
+
+def notes(run: "prepare.Prepared") -> list[str]:
+    """Sentences that a reader must not miss."""
+    found = list(run.folder.notes)
+    if run.decided.unmatched:
+        found.append(
+            f"decisions.csv names {len(run.decided.unmatched)} images that are not "
+            f"there, {run.decided.unmatched[0]} first."
+        )
+    if run.leak_probe.warns:
+        best = next(iter(run.leak_probe.by_field))
+        found.append(
+            "The label can be told without looking at a pixel: AUC "
+            f"{run.leak_probe.auc:.3f} from names, lots and sizes alone, most of it "
+            f"from '{best}'. Test on lots and machines that were not trained on."
+        )
+    lost = collections.Counter(
+        row.defect_type or "defects without a type"
+        for row in run.rows
+        if row.dropped_because in ("no_annotation", "not_a_device")
+        and row.label == labels.DEFECT
+    )
+    seen = {row.defect_type for row in run.rows if row.used}
+    for kind, count in sorted(lost.items()):
+        if kind not in seen:
+            found.append(f"A model will never see {kind}: all {count} were dropped.")
+    left = leaks(run)["after"]
+    pairs = left["duplicate_pairs"] + left["twin_pairs"]
+    if pairs:
+        found.append(
+            f"{pairs} pairs of copies or twins stand in different splits; --repair "
+            "drops them from train first."
+        )
+    return found
+
+
+def _touches_unlabelled(pair, split_of: dict[str, str]) -> bool:
+    return manifest.UNLABELLED in (split_of[pair.path_a], split_of[pair.path_b])
+
+
+def _counts(rows: Sequence[manifest.Row]) -> dict[str, int]:
+    counts = collections.Counter(row.label for row in rows)
+    return {"images": len(rows), "good": counts["good"], "defect": counts["defect"]}
+
+
+def _types(rows: Iterable[manifest.Row]) -> dict[str, int]:
+    return _sorted_counts(
+        row.defect_type or "untyped" for row in rows if row.label == labels.DEFECT
+    )
+
+
+def _sorted_counts(names: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(collections.Counter(names).items()))

@@ -1,0 +1,191 @@
+"""Splits by group: what belongs together never stands on both sides.
+
+Rows that share a group, a cluster of copies or a twin group form one unit. Units are
+dealt out whole, the largest first, each to the split that misses its labels and defect
+types most. All of it depends on names and the seed alone.
+"""
+
+import collections
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from nexperia_tf import errors
+from nexperia_tf.data import layouts, manifest
+
+FRACTIONS = (0.70, 0.15, 0.15)  # of train, validation, test
+
+
+def assign(
+    rows: Sequence[manifest.Row],
+    *,
+    fractions: Sequence[float] = FRACTIONS,
+    seed: int = 0,
+) -> None:
+    """Sets `split` of the used labelled rows; dropped rows have none.
+
+    Args:
+        rows: all rows; unlabelled ones keep the split `unlabelled`.
+        fractions: shares of train, validation and test.
+        seed: which of the equally good deals is made.
+    """
+    for row in rows:
+        if row.label or not row.used:
+            row.split = ""
+    learnable = [row for row in rows if row.used and row.label]
+    for row, place in zip(learnable, _deal(learnable, fractions, seed, _bonds)):
+        row.split = manifest.SPLITS[place]
+
+
+def keep_given(rows: Sequence[manifest.Row], *, seed: int = 0) -> str | None:
+    """Leaves the raw folder's own splits; only dropped rows lose theirs.
+
+    Returns:
+        A note for the report when validation had to be cut from train, because none
+        was given, else None.
+    """
+    for row in rows:
+        if not row.used:
+            row.split = ""
+    if any(row.split == "validation" for row in rows):
+        return None
+    train = [row for row in rows if row.split == "train"]
+    share = FRACTIONS[1] / (FRACTIONS[0] + FRACTIONS[1])
+    for row, place in zip(train, _deal(train, (1 - share, share), seed, _bonds)):
+        row.split = manifest.SPLITS[place]
+    return "no validation split was given: it was cut from train, by group"
+
+
+def folds(rows: Sequence[manifest.Row], count: int, *, seed: int = 0) -> list[str]:
+    """One of `count` folds, named 1 to `count`, for every row that can be learned.
+
+    Returns:
+        A name for each row, empty for dropped and unlabelled ones.
+
+    Raises:
+        errors.BadInput: fewer than 2 folds, or fewer units than folds.
+    """
+    learnable = [row for row in rows if row.used and row.label]
+    units = len(set(_units(learnable, _bonds)))
+    if not 2 <= count <= units:
+        raise errors.BadInput(
+            f"--folds {count}: from 2 to {units} folds can be made of {units} groups."
+        )
+    places = _deal(learnable, (1 / count,) * count, seed, _bonds)
+    names = {row.path: str(place + 1) for row, place in zip(learnable, places)}
+    return [names.get(row.path, "") for row in rows]
+
+
+def leave_one_out(rows: Sequence[manifest.Row], column: str) -> list[str]:
+    """One fold for each value of a column: machine, lot, month or any other.
+
+    Copies and twins that stand under several values are in no fold, else holding one
+    value out would leave its copy among the others.
+
+    Raises:
+        errors.BadInput: the column has fewer than two values.
+    """
+    learnable = [row for row in rows if row.used and row.label]
+    held_out = [layouts.value(row, column) for row in learnable]
+    if len({value for value in held_out if value}) < 2:
+        raise errors.BadInput(
+            f"--leave-one-out {column}: fewer than two values in that column; name "
+            "another, as machine or lot."
+        )
+    spread = collections.defaultdict(set)
+    units = _units(learnable, _likeness)
+    for unit, value in zip(units, held_out):
+        spread[unit].add(value)
+    names = {
+        row.path: value
+        for row, unit, value in zip(learnable, units, held_out)
+        if len(spread[unit]) == 1
+    }
+    return [names.get(row.path, "") for row in rows]
+
+
+def at_random(rows: Sequence[manifest.Row], *, seed: int = 0) -> dict[str, str]:
+    """The usual split of single images, by path; what the leak count starts from."""
+    learnable = [row for row in rows if row.label]
+    places = _deal(learnable, FRACTIONS, seed, lambda row: ())
+    return {row.path: manifest.SPLITS[p] for row, p in zip(learnable, places)}
+
+
+def _bonds(row: manifest.Row) -> Iterable[str]:
+    if row.group:
+        yield f"group {row.group}"
+    yield from _likeness(row)
+
+
+def _likeness(row: manifest.Row) -> Iterable[str]:
+    if row.cluster:
+        yield f"cluster {row.cluster}"
+    if row.twin_group:
+        yield f"twins {row.twin_group}"
+
+
+def _units(
+    rows: Sequence[manifest.Row], bonds: Callable[[manifest.Row], Iterable[str]]
+) -> list[str]:
+    """Name of each row's unit: rows with a common bond, directly or through others."""
+    parent: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        parent.setdefault(name, name)
+        while parent[name] != name:
+            parent[name] = parent[parent[name]]
+            name = parent[name]
+        return name
+
+    for row in rows:
+        own = root(f"path {row.path}")
+        for bond in bonds(row):
+            ends = sorted((own, root(bond)))
+            parent[ends[1]] = own = ends[0]
+    return [root(f"path {row.path}") for row in rows]
+
+
+def _deal(
+    rows: Sequence[manifest.Row],
+    fractions: Sequence[float],
+    seed: int,
+    bonds: Callable[[manifest.Row], Iterable[str]],
+) -> list[int]:
+    """Place of each row among the fractions; every unit goes to one place."""
+    if not rows:
+        return []
+    counts, order = _unit_counts(rows, _units(rows, bonds), seed)
+    total = sum(counts.values())  # (strata,)
+    wanted = np.outer(fractions, total)  # (places, strata)
+    held = np.zeros_like(wanted)
+    place_of = {}
+    for unit in order:
+        count = counts[unit]
+        # How much this unit would add to the squared relative errors of each place.
+        cost = (count * (count + 2 * (held - wanted)) / (wanted * total)).sum(axis=1)
+        place = int(np.argmin(cost))
+        held[place] += count
+        place_of[unit] = place
+    return [place_of[unit] for unit in _units(rows, bonds)]
+
+
+def _unit_counts(
+    rows: Sequence[manifest.Row], units: Sequence[str], seed: int
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Devices of each unit by stratum, and the order in which units are dealt."""
+    strata = sorted({stratum for row in rows for stratum in _strata(row)})
+    index = {stratum: i for i, stratum in enumerate(strata)}
+    counts = {unit: np.zeros(len(strata)) for unit in units}
+    for row, unit in zip(rows, units):
+        for stratum in _strata(row):
+            counts[unit][index[stratum]] += 1
+
+    def turn(unit: str) -> tuple[float, bytes]:
+        return -counts[unit].sum(), hashlib.sha256(f"{seed} {unit}".encode()).digest()
+
+    return counts, sorted(counts, key=turn)
+
+
+def _strata(row: manifest.Row) -> set[tuple[str, ...]]:
+    return {(row.label,), (row.label, row.defect_type)}
