@@ -42,7 +42,7 @@ def _from(config: configs.Config, **more) -> Arguments:
 
 def main(arguments: Arguments) -> None:
     """Trains and says where the results are."""
-    command.quiet_tensorflow()
+    command.import_tensorflow()
     from nexperia_tf import training
 
     values = dataclasses.asdict(arguments)

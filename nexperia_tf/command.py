@@ -5,6 +5,7 @@ import dataclasses
 import io
 import os
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -108,6 +109,25 @@ def _fail(message: str, code: int, *, debug: bool) -> NoReturn:
     sys.exit(code)
 
 
-def quiet_tensorflow() -> None:
-    """Keeps TensorFlow's start-up notes out of the output; call before importing it."""
+def import_tensorflow() -> None:
+    """Imports TensorFlow without its start-up notes (no CUDA here, and so on).
+
+    They are written before any log level applies, straight to the error stream; they
+    are shown when the import fails.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with tempfile.TemporaryFile() as notes:
+        sys.stderr.flush()
+        kept = os.dup(2)
+        os.dup2(notes.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()  # looks for GPUs, and complains
+        except BaseException:
+            notes.seek(0)
+            os.write(kept, notes.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)

@@ -97,9 +97,13 @@ class Served:
     facts: dict
     _loaded: object
 
+    def signature(self, name: str) -> Callable:
+        """The graph's function behind `serving_default` or `image_pixels`."""
+        return self._loaded.signatures[name]
+
     def score_bytes(self, images: list[bytes]) -> tuple[list[float], list[str]]:
         """Scores and labels of encoded pictures; one bad picture fails them all."""
-        answer = self._loaded.signatures[BYTES](image_bytes=tf.constant(images))
+        answer = self.signature(BYTES)(image_bytes=tf.constant(images))
         words = [word.decode() for word in answer["label"].numpy()]
         return [float(score) for score in answer["score"].numpy()], words
 

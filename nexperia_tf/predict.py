@@ -111,7 +111,7 @@ class Arguments(command.Options):
 
 def main(arguments: Arguments) -> None:
     """Scores, writes the table and says what was found."""
-    command.quiet_tensorflow()
+    command.import_tensorflow()
     files.check_writable(arguments.out)
     total = len(pictures(pathlib.Path(arguments.folder)))
     rows = list(

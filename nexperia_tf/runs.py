@@ -185,7 +185,7 @@ def score(
         batch_size=batch_size,
     )
     logits = model.predict(batches, verbose=0).ravel()
-    columns = records.metadata(dataset, split)
+    columns = metadata(dataset, split)
     return predictions.Predictions(
         image_id=columns.pop("image_id"),
         label=columns.pop("label"),
@@ -193,6 +193,24 @@ def score(
         columns=columns,
         source=f"{dataset.name} {split}",
     )
+
+
+def metadata(dataset: "records.Dataset", split: str) -> dict[str, np.ndarray]:
+    """What a predictions table says of the devices, in record order.
+
+    Returns:
+        arrays of shape `(devices,)` by column: image_id and label (-1 for unlabelled),
+        and group, lot, machine, defect_type as text.
+    """
+    from nexperia_tf.data import records
+
+    names = ("image_id", "label", *predictions.OPTIONAL)
+    rows = records.load(dataset, split).map(lambda record: [record[n] for n in names])
+    columns = zip(*rows.as_numpy_iterator())
+    return {
+        name: np.array([v.decode() if isinstance(v, bytes) else v for v in values])
+        for name, values in zip(names, columns)
+    }
 
 
 def probability(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:

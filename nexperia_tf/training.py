@@ -28,7 +28,7 @@ from nexperia_tf import (
     runs,
     schedules,
 )
-from nexperia_tf.data import manifest, pipeline, records
+from nexperia_tf.data import augment, manifest, pipeline, records
 from nexperia_tf.evaluation import intervals
 from nexperia_tf.models import classifier
 
@@ -296,7 +296,7 @@ def _fit(
         epochs=config.epochs,
         first_epoch=first_epoch,
         augment=config.augment,
-        flip=config.flip,
+        policy=augment.Policy(flip=config.flip),
         cache=config.cache,
         deterministic=config.deterministic,
     )
@@ -309,6 +309,7 @@ def _fit(
             follow,
             keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
         ],
+        shuffle=False,  # the pipeline has done so
         verbose=1 if sys.stdout.isatty() else 2,
     )
 
@@ -322,7 +323,7 @@ def _validation(config: "Config", data: Data) -> tuple[tf.data.Dataset, np.ndarr
         batch_size=2 * config.batch_size,  # no gradients are kept
         cache=config.cache,
     )
-    return batches, records.metadata(data.dataset, "validation")["label"]
+    return batches, runs.metadata(data.dataset, "validation")["label"]
 
 
 class Follow(keras.callbacks.Callback):

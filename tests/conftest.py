@@ -1,4 +1,56 @@
+import importlib.util
 import os
+import pathlib
+import socket
+from types import ModuleType
+
+import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def script(name: str) -> ModuleType:
+    """train.py or evaluate.py as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def run_command():
+    """Runs a command in this process: `run_command("train", "--out", x)`.
+
+    A name with a dot is a module of the package. Returns the exit code.
+    """
+    from nexperia_tf import command
+
+    def run(name: str, *argv) -> int:
+        module = importlib.import_module(name) if "." in name else script(name)
+        with pytest.raises(SystemExit) as stop:
+            command.run(
+                module.main,
+                module.Arguments,
+                argv=[str(word) for word in argv],
+                defaults=getattr(module, "defaults", None),
+            )
+        return stop.value.code or 0
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def no_network():
+    """Any attempt to leave the machine fails the test that made it."""
+
+    def refuse(self, address):
+        raise AssertionError(f"a connection to {address} was attempted")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", refuse)
+        patch.setattr(socket.socket, "connect_ex", refuse)
+        patch.setattr(socket, "getaddrinfo", lambda *a, **k: refuse(None, a))
+        yield

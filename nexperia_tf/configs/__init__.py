@@ -77,7 +77,7 @@ class Config:
     """default, none, or keras-cv's strong policies: randaugment, gridmask, mixup,
     cutmix."""
 
-    flip: Literal["none", "horizontal", "vertical", "both"] = "none"
+    flip: Literal["none", "horizontal", "vertical", "both"] = "horizontal"
     """Mirror images that the product allows."""
 
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
