@@ -3,6 +3,7 @@
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import io
 import json
@@ -20,7 +21,7 @@ from rich import progress
 from tensorflow_datasets.core.utils import gcs_utils
 
 from nexperia_tf import errors, files, labels
-from nexperia_tf.data import layouts, manifest, prepare, sample
+from nexperia_tf.data import decisions, layouts, manifest, prepare, sample
 
 SCHEMA = "1.0.0"  # raised with every change of what a record holds
 SAMPLE = "sample"
@@ -56,16 +57,16 @@ class Dataset:
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """One photograph out of the records."""
+    """One device out of the records; `image` is empty where it was not asked for."""
 
     image_id: str
-    image: bytes
     label: int
     defect_type: str
     group: str
     lot: str
     machine: str
     boxes: list[list[float]]
+    image: bytes = b""
 
 
 def features() -> tfds.features.FeaturesDict:
@@ -156,13 +157,13 @@ class Nexperia(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _split_generators(self, dl_manager) -> dict:
         if self._prepared is None:
-            self._prepare(dl_manager)
+            self._prepare_manual(dl_manager)
         rows = manifest.read(self._prepared / "manifest.csv")
         by_split = {s: [r for r in rows if r.used and r.split == s] for s in SPLITS}
         # TFDS refuses a split without examples.
         return {s: self._generate_examples(r) for s, r in by_split.items() if r}
 
-    def _prepare(self, dl_manager) -> None:
+    def _prepare_manual(self, dl_manager) -> None:
         root = pathlib.Path(self._data_dir_root)
         if self.builder_config.name == SAMPLE:
             self._raw = drawn_sample(root)
@@ -172,12 +173,11 @@ class Nexperia(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         made_from = content(self._raw, config)
         self._prepared = root / "prepared" / f"{config.name}-{made_from[:12]}"
         if not self._prepared.exists():
-            prepare.prepare(self._raw, self._prepared, **config.options())
+            _prepare(self._raw, self._prepared, config)
         self.info.metadata["content"] = made_from
 
     def _generate_examples(self, rows: Sequence[manifest.Row]) -> Iterator[tuple]:
-        title = f"Writing {rows[0].split} records"
-        for row in progress.track(rows, title, transient=True, console=SCREEN):
+        for row in _track(rows, f"Writing {rows[0].split} records"):
             yield row.image_id, example(self._raw, row)
 
 
@@ -227,7 +227,7 @@ def build(
         layout = layout or "hand_over"
         config, name = SAMPLE, f"sample-v{sample.VERSION}"
     else:
-        raw, layout = _raw_folder(str(data), layout)
+        raw, layout = _raw_folder(str(data), layout, data_dir)
         config, name = layout, raw.resolve().name
     options = Config(config, layout=layout, unboxed=unboxed, good=good, group=group)
     folder = _built(data_dir, name, raw, options)
@@ -238,11 +238,18 @@ def drawn_sample(data_dir: pathlib.Path) -> pathlib.Path:
     """The sample's raw folder, drawn when it is not there yet."""
     raw = data_dir / f"sample-v{sample.VERSION}" / "raw"
     if not raw.exists():
-        sample.draw(raw, devices=SAMPLE_DEVICES, seed=0)
+        shown = functools.partial(_track, title="Drawing look-alike devices")
+        sample.draw(raw, devices=SAMPLE_DEVICES, seed=0, progress=shown)
     return raw
 
 
-def _raw_folder(data: str, layout: str | None) -> tuple[pathlib.Path, str]:
+def _track(items: Iterable, title: str) -> Iterable:
+    return progress.track(items, title, transient=True, console=SCREEN)
+
+
+def _raw_folder(
+    data: str, layout: str | None, data_dir: pathlib.Path
+) -> tuple[pathlib.Path, str]:
     prefix, _, rest = data.partition(":")
     if prefix in layouts.LAYOUTS:
         data, layout = rest, prefix
@@ -250,6 +257,10 @@ def _raw_folder(data: str, layout: str | None) -> tuple[pathlib.Path, str]:
     if not raw.is_dir():
         raise errors.BadInput(
             f"{raw}: no such folder; give a raw folder, LAYOUT:PATH or `sample`."
+        )
+    if data_dir.resolve().is_relative_to(raw.resolve()):
+        raise errors.BadInput(
+            f"{data_dir}: lies in the raw folder {raw}; keep records elsewhere."
         )
     return raw, layout or layouts.detect(raw)
 
@@ -266,12 +277,17 @@ def _built(
     folder = data_dir / f"{name}-{made_from[:12]}"
     if not folder.exists():
         with files.new_folder(folder) as beside:
-            prepare.prepare(raw, beside / "prepared", **config.options())
+            _prepare(raw, beside / "prepared", config)
             _write(raw, beside, config.name)
     # By this the next call sees that nothing has changed, without reading it all.
     source = {"schema": SCHEMA, "content": made_from, "stamp": stamp}
     files.write_json(folder / SOURCE, source)
     return folder
+
+
+def _prepare(raw: pathlib.Path, out: pathlib.Path, config: Config) -> None:
+    with prepare.progress_bar() as shown:
+        prepare.prepare(raw, out, progress=shown, **config.options())
 
 
 def _write(raw: pathlib.Path, folder: pathlib.Path, config: str) -> None:
@@ -287,27 +303,29 @@ def _write(raw: pathlib.Path, folder: pathlib.Path, config: str) -> None:
 
 def content(raw: pathlib.Path, config: Config) -> str:
     """Hex SHA-256 over every file below `raw` and all that decides how it is used."""
-    names = _names_below(raw)
+    paths = _read_by_prepare(raw)
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        digests = pool.map(lambda name: files.sha256(raw / name), names)
-        return _digest(config, zip(names, digests))
+        return _digest(config, zip(paths, pool.map(files.sha256, paths.values())))
 
 
 def _stamp(raw: pathlib.Path, config: Config) -> str:
     """Stands for `content` as long as no file's size or time changes."""
-    stats = ((name, (raw / name).stat()) for name in _names_below(raw))
+    stats = ((name, path.stat()) for name, path in _read_by_prepare(raw).items())
     listing = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
     return _digest(config, [str(raw.resolve()), *listing])
 
 
 def _digest(config: Config, parts: Iterable) -> str:
-    decisions = [SCHEMA, manifest.SCHEMA, config.name, config.options()]
-    return hashlib.sha256(json.dumps([decisions, *parts]).encode()).hexdigest()
+    decided = [SCHEMA, manifest.SCHEMA, config.name, config.options()]
+    return hashlib.sha256(json.dumps([decided, *parts]).encode()).hexdigest()
 
 
-def _names_below(raw: pathlib.Path) -> list[str]:
-    paths = (p for p in raw.rglob("*") if p.is_file())
-    return sorted(path.relative_to(raw).as_posix() for path in paths)
+def _read_by_prepare(raw: pathlib.Path) -> dict[str, pathlib.Path]:
+    paths = {p.relative_to(raw).as_posix(): p for p in raw.rglob("*") if p.is_file()}
+    beside = raw.resolve().parent / decisions.NAME
+    if beside.is_file():
+        paths[f"../{decisions.NAME}"] = beside
+    return dict(sorted(paths.items()))
 
 
 def split_sizes(dataset: Dataset) -> dict[str, int]:
@@ -343,10 +361,29 @@ def load(dataset: Dataset, split: str) -> tf.data.Dataset:
     )
 
 
+def metadata(dataset: Dataset, split: str) -> dict[str, np.ndarray]:
+    """What predictions say of the devices of a split, in the order of `load`.
+
+    Returns:
+        image_id, label (int, -1 for unlabelled), group, lot, machine and defect_type,
+        each an array of shape `(devices,)`.
+
+    Raises:
+        errors.BadInput: no image is in that split.
+    """
+    names = ("image_id", "label", "group", "lot", "machine", "defect_type")
+    devices = load(dataset, split).map(lambda record: [record[n] for n in names])
+    columns = zip(*devices.as_numpy_iterator())
+    return {
+        name: np.array([v.decode() if isinstance(v, bytes) else v for v in values])
+        for name, values in zip(names, columns)
+    }
+
+
 def examples(
     dataset: Dataset, split: str, image_ids: Iterable[str]
 ) -> dict[str, Example]:
-    """The records of `image_ids`, by image_id, for galleries.
+    """Devices with their images, by image_id, for galleries.
 
     Raises:
         errors.BadInput: one of them is not in the split.
@@ -366,9 +403,9 @@ def examples(
 def _example(record: dict[str, tf.Tensor]) -> Example:
     texts = ("image_id", "defect_type", "group", "lot", "machine")
     return Example(
-        image=record["image"].numpy(),
         label=int(record["label"]),
         boxes=record["boxes"].numpy().tolist(),
+        image=record["image"].numpy() if "image" in record else b"",
         **{name: record[name].numpy().decode() for name in texts},
     )
 
