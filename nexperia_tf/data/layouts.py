@@ -260,8 +260,8 @@ def _labels_row(
             "test or unlabelled."
         )
     label, kind = _label(cells["label"], good)
-    split = SPLIT_NAMES[split]
-    if bool(label) == (split == manifest.UNLABELLED) and split:
+    split = SPLIT_NAMES[split] or ("" if label else manifest.UNLABELLED)
+    if bool(label) == (split == manifest.UNLABELLED):
         raise errors.BadInput(
             f"{where}: label {cells['label']!r} does not fit split {split!r}; exactly "
             "the images without a label are unlabelled."

@@ -28,10 +28,12 @@ from nexperia_tf.data import (
     images,
     layouts,
     manifest,
+    measuring,
     prepare_report,
     prepare_summary,
     probe,
     scan,
+    scan_cache,
     splits,
 )
 
@@ -127,7 +129,7 @@ def prepare(
     _check_options(raw, out, unboxed, folds, leave_one_out)
     run = Prepared(raw, layouts.scan(raw, layout, good=good, group=group))
     run.decided = decisions.read(decided and pathlib.Path(decided), raw, run.rows)
-    cache = None if fresh else pathlib.Path(cache or scan.default_cache())
+    cache = None if fresh else pathlib.Path(cache or scan_cache.default_folder())
     with files.new_folder(out) as beside:
         with _timed(run, "read"):
             measures = scan.measure(
@@ -171,9 +173,9 @@ def _check_options(raw, out, unboxed, folds, leave_one_out) -> None:
         raise errors.BadInput("--folds and --leave-one-out: give one of the two.")
 
 
-def _fill(run: Prepared, measures: dict[str, scan.Measures]) -> None:
+def _fill(run: Prepared, measures: dict[str, measuring.Measures]) -> None:
     for row in run.rows:
-        scan.fill(row, measures[row.path])
+        measuring.fill(row, measures[row.path])
         if row.dropped_because:
             run.messages[row.path] = measures[row.path].message
     decisions.apply_labels(run.rows, run.decided)
@@ -183,14 +185,14 @@ def _fill(run: Prepared, measures: dict[str, scan.Measures]) -> None:
             f"{run.raw}: none of its {len(run.rows)} files is a readable image; "
             f"{run.rows[0].path}: {run.messages[run.rows[0].path]}."
         )
-    frames = scan.thumbnails([measures[row.path] for row in readable])
+    frames = measuring.thumbnails([measures[row.path] for row in readable])
     for row, score in zip(readable, device_score.scores(frames)):
         row.device_score = round(float(score), 4)
 
 
 def _find_copies(
     run: Prepared,
-    measures: dict[str, scan.Measures],
+    measures: dict[str, measuring.Measures],
     workers: int | None,
     progress: Progress | None,
 ) -> None:

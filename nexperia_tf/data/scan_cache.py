@@ -1,0 +1,150 @@
+"""Measures kept by content hash, so that a grown folder costs only what is new.
+
+Files whose size, times and inode are as before are not even read. The cache can be
+removed at any time; one that cannot be written or read is done without.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+
+from nexperia_tf.data import measuring
+from nexperia_tf.data.measuring import Measures
+
+_SETTLED_NS = 2_000_000_000  # a younger file may change within its time stamp's tick
+
+
+def default_folder() -> pathlib.Path:
+    """The user's cache folder for measures; it can be removed at any time."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
+    return pathlib.Path(home or pathlib.Path.home() / ".cache") / "nexperia_tf"
+
+
+@contextlib.contextmanager
+def lookup(cache: str | None) -> Iterator[Callable[[str], Measures | None]]:
+    """Yields a function that finds what an earlier run measured for the same bytes."""
+    if cache is None:
+        yield lambda sha256: None
+        return
+    query = "SELECT measures, signature, thumbnail FROM content WHERE sha256 = ?"
+    uri = f"{pathlib.Path(cache).as_uri()}?mode=ro"
+    with contextlib.closing(sqlite3.connect(uri, uri=True)) as database:
+
+        def known(sha256: str) -> Measures | None:
+            try:
+                found = database.execute(query, (sha256,)).fetchone()
+            except sqlite3.Error:  # busy or damaged: measuring again is always right
+                return None
+            return found and _unpacked(*found)
+
+        yield known
+
+
+def _packed(measures: Measures) -> tuple[str, bytes, bytes]:
+    values = dataclasses.asdict(measures)
+    signature, thumbnail = values.pop("signature"), values.pop("thumbnail")
+    return json.dumps(values), signature, thumbnail
+
+
+def _unpacked(values: str, signature: bytes, thumbnail: bytes) -> Measures:
+    return Measures(**json.loads(values), signature=signature, thumbnail=thumbnail)
+
+
+def stamp(file: pathlib.Path) -> str:
+    """Changes whenever the file does; empty when that cannot be told."""
+    try:
+        stat = file.stat()
+    except OSError:
+        return ""
+    if time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) < _SETTLED_NS:
+        return ""
+    return f"{stat.st_size}-{stat.st_mtime_ns}-{stat.st_ctime_ns}-{stat.st_ino}"
+
+
+class Cache:
+    """Measures by content hash, and content hashes by file and stamp, in SQLite."""
+
+    def __init__(self, file: pathlib.Path | None):
+        self.file = None
+        self._database = None
+        self._pending: list[tuple] = []
+        if file is None:
+            return
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            self._database = sqlite3.connect(file, timeout=1)
+            with self._database as database:
+                database.execute(
+                    "CREATE TABLE IF NOT EXISTS content "
+                    "(sha256 PRIMARY KEY, measures, signature, thumbnail)"
+                )
+                database.execute(
+                    "CREATE TABLE IF NOT EXISTS file (path PRIMARY KEY, stamp, sha256)"
+                )
+            self.file = str(file)
+        except (OSError, sqlite3.Error):
+            self._database = None
+
+    @classmethod
+    @contextlib.contextmanager
+    def opened(cls, folder: pathlib.Path | None) -> Iterator["Cache"]:
+        cache = cls(
+            folder and pathlib.Path(folder) / f"measures-{measuring.VERSION}.sqlite"
+        )
+        try:
+            yield cache
+        finally:
+            cache._write()
+            if cache._database:
+                cache._database.close()
+
+    def by_stamp(
+        self, raw: pathlib.Path, stamps: dict[str, str]
+    ) -> dict[str, Measures]:
+        """Measures of the files that are as an earlier run left them."""
+        if not self._database:
+            return {}
+        query = (
+            "SELECT measures, signature, thumbnail FROM file JOIN content "
+            "USING (sha256) WHERE path = ? AND stamp = ?"
+        )
+        done = {}
+        try:
+            for path, stamp in stamps.items():
+                key = (_key(raw, path), stamp)
+                found = stamp and self._database.execute(query, key).fetchone()
+                if found:
+                    done[path] = _unpacked(*found)
+        except sqlite3.Error:
+            return {}
+        return done
+
+    def add(self, raw: pathlib.Path, path: str, stamp: str, measures: Measures) -> None:
+        if not self._database or not measures.sha256:
+            return
+        self._pending.append((_key(raw, path), stamp, measures))
+        if len(self._pending) >= 4096:  # an interrupted pass keeps what it has done
+            self._write()
+
+    def _write(self) -> None:
+        if not self._database or not self._pending:
+            return
+        with contextlib.suppress(sqlite3.Error), self._database as database:
+            database.executemany(
+                "INSERT OR REPLACE INTO content VALUES (?, ?, ?, ?)",
+                ((m.sha256, *_packed(m)) for _, _, m in self._pending),
+            )
+            database.executemany(
+                "INSERT OR REPLACE INTO file VALUES (?, ?, ?)",
+                ((key, stamp, m.sha256) for key, stamp, m in self._pending if stamp),
+            )
+        self._pending.clear()
+
+
+def _key(raw: pathlib.Path, path: str) -> str:
+    return f"{raw.resolve().as_posix()}/{path}"

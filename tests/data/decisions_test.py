@@ -1,0 +1,90 @@
+import pytest
+
+from nexperia_tf import errors
+from nexperia_tf.data import decisions, dedupe, manifest
+
+
+def _rows():
+    return [
+        manifest.Row(f"g/{n}", f"g/{n}.bmp", label="good", label_given="good")
+        for n in "abcd"
+    ]
+
+
+def _read(tmp_path, lines: str) -> decisions.Decisions:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (tmp_path / "decisions.csv").write_text(f"path,decision,value\n{lines}")
+    return decisions.read(None, raw, _rows())
+
+
+def test_the_table_beside_the_raw_folder_is_read_by_itself(tmp_path):
+    found = _read(tmp_path, "g/a.bmp,keep,\ng/b,drop,\ngone,drop,\n")
+    assert found.kept == {"g/a.bmp"}
+    assert found.unmatched == ("gone",)
+    rows = _rows()
+    decisions.apply_labels(rows, found)
+    assert [row.dropped_because for row in rows] == ["", "decision", "", ""]
+
+
+def test_no_table_is_no_decision(tmp_path):
+    assert decisions.read(None, tmp_path / "raw", _rows()) == decisions.Decisions()
+    with pytest.raises(errors.BadInput, match="no such file"):
+        decisions.read(tmp_path / "mine.csv", tmp_path / "raw", _rows())
+
+
+def test_relabelling_keeps_what_was_given(tmp_path):
+    rows = _rows()
+    decisions.apply_labels(rows, _read(tmp_path, "g/c,relabel,defect:scratch\n"))
+    row = rows[2]
+    assert (row.label_given, row.label, row.defect_type) == (
+        "good",
+        "defect",
+        "scratch",
+    )
+
+
+def _findings() -> dedupe.Findings:
+    a, b, c, d = (f"g/{n}.bmp" for n in "abcd")
+    return dedupe.Findings(
+        pairs=[
+            dedupe.Pair(a, b, dedupe.BYTE, 1.0, 0.0),
+            dedupe.Pair(a, c, dedupe.BYTE, 1.0, 0.0),
+            dedupe.Pair(c, d, dedupe.TWIN, 0.9, 5.0),
+        ],
+        clusters=[[b, a, c]],
+        twin_groups=[[a, b, c, d]],
+        settings={},
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "clusters", "pairs"),
+    [
+        ("g/a,not_a_duplicate,g/b", [["g/b.bmp", "g/c.bmp"]], 2),
+        ("g/b,not_a_duplicate,g/a", [["g/b.bmp", "g/c.bmp"]], 2),
+        ("g/a,not_a_duplicate,", [["g/b.bmp", "g/c.bmp"]], 1),
+        ("g/d,not_a_duplicate,g/a", [["g/b.bmp", "g/a.bmp", "g/c.bmp"]], 3),
+    ],
+)
+def test_a_denied_pair_is_parted_and_the_first_image_stays(
+    tmp_path, line, clusters, pairs
+):
+    found = decisions.without_denied(_findings(), _read(tmp_path, line + "\n"))
+    assert found.clusters == clusters
+    assert len(found.pairs) == pairs
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("g/a,forget,\n", "decision 'forget' is unknown"),
+        ("g/a,relabel,fine\n", "label 'fine' is unknown"),
+        ("g/a,relabel,good:scratch\n", "label 'good:scratch' is unknown"),
+        ("g/a,keep,\ng/a.bmp,drop,\n", "is to be both keep and drop"),
+        ("g/a,relabel,good\ng/a,relabel,defect\n", "both relabel good and"),
+    ],
+)
+def test_lines_that_are_not_understood_are_named(tmp_path, lines, message):
+    with pytest.raises(errors.BadInput, match=message):
+        _read(tmp_path, lines)
