@@ -1,0 +1,62 @@
+"""The classifier: raw pixels in, one logit out, as one flat functional graph."""
+
+import math
+
+import keras
+
+from nexperia_tf import preprocess
+from nexperia_tf.models import resnet
+
+
+def build(
+    backbone: str | resnet.Shape,
+    *,
+    image_size: int | None,
+    channels: int,
+    prior: float = 0.2,
+    classes: int = 1,
+) -> keras.Model:
+    """Builds a classifier with fresh weights.
+
+    Args:
+        backbone: a name of `resnet.BACKBONES` or an alias, or a shape of your own.
+        image_size: height and width; None leaves both open.
+        channels: 1 for grey pictures, 3 for colour.
+        prior: share of defects in training, in (0, 1); the untrained model answers it.
+        classes: number of logits; 1 is defect against good.
+
+    Returns:
+        model from `image`, pixels 0..255 of shape `(batch, height, width, channels)`
+        and any number type, to `logit`, float32 of shape `(batch, classes)`. Its parts
+        end in the layers `scaling`, `stem`, `stage1` ... `stage4` and `features`.
+
+    Raises:
+        errors.BadInput: there is no such backbone.
+    """
+    name = "backbone"
+    shape = backbone
+    if isinstance(backbone, str):
+        name = resnet.full_name(backbone)
+        shape = resnet.BACKBONES[name]
+    image = keras.Input((image_size, image_size, channels), name="image")
+    scale, offset = preprocess.scale_and_offset(channels)
+    # float32 whatever the policy: eight bits of pixel do not survive bfloat16's offset.
+    scaled = keras.layers.Rescaling(scale, offset, dtype="float32", name="scaling")(
+        image
+    )
+    features = resnet.backbone(scaled, shape)  # (batch, features)
+    logit = keras.layers.Dense(
+        classes,
+        kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+        bias_initializer=_starting_bias(prior) if classes == 1 else "zeros",
+        dtype="float32",  # a float16 logit loses the gradient of confident errors
+        name="logit",
+    )(features)
+    return keras.Model(image, logit, name=name)
+
+
+def _starting_bias(prior):
+    """The logit of the prior, so that the first steps are not spent on learning it."""
+    if not 0 < prior < 1:
+        raise ValueError(f"prior must lie in (0, 1). Received prior={prior}.")
+    return keras.initializers.Constant(math.log(prior / (1 - prior)))

@@ -1,0 +1,218 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from nexperia_tf.models import grouped_conv
+
+
+def block_diagonal(kernel, groups):
+    """The dense kernel `(side, side, channels, filters)` that a grouped one means."""
+    side, _, depth, filters = kernel.shape
+    width = filters // groups
+    dense = np.zeros((side, side, depth * groups, filters), kernel.dtype)
+    for group in range(groups):
+        rows = slice(group * depth, (group + 1) * depth)
+        columns = slice(group * width, (group + 1) * width)
+        dense[:, :, rows, columns] = kernel[..., columns]
+    return dense
+
+
+def diagonal_of(dense, groups):
+    depth, width = dense.shape[2] // groups, dense.shape[3] // groups
+    return np.concatenate(
+        [
+            dense[:, :, g * depth : (g + 1) * depth, g * width : (g + 1) * width]
+            for g in range(groups)
+        ],
+        axis=-1,
+    )
+
+
+def padded_dense(images, kernel, stride, margin):
+    """Pads and convolves in float64, TensorFlow's own gradients."""
+    gap = (margin, margin)
+    images = tf.pad(images, ((0, 0), gap, gap, (0, 0)))
+    return tf.nn.conv2d(images, kernel, stride, "VALID")
+
+
+def slopes(function, images, kernel):
+    """Output of `function` and the gradients of an uneven sum over it."""
+    images, kernel = tf.constant(images), tf.constant(kernel)
+    with tf.GradientTape() as tape:
+        tape.watch([images, kernel])
+        outputs = function(images, kernel)
+        weights = tf.reshape(tf.range(tf.size(outputs)) % 7 - 3, outputs.shape)
+        total = tf.reduce_sum(tf.cast(weights, outputs.dtype) * outputs)
+    return [outputs, *tape.gradient(total, [images, kernel])]
+
+
+def relative_error(found, expected):
+    found, expected = np.asarray(found, "float64"), np.asarray(expected, "float64")
+    return np.abs(found - expected).max() / np.abs(expected).max()
+
+
+def layer_for(images, filters, groups, stride, side=3, **knobs):
+    layer = grouped_conv.Convolution(
+        filters, side, strides=stride, groups=groups, use_bias=False, **knobs
+    )
+    layer.build(images.shape)
+    return layer
+
+
+CASES = [
+    # side of the image, channels, filters, groups, stride, side of the kernel
+    (8, 8, 8, 2, 1, 3),
+    (7, 8, 8, 2, 2, 3),
+    (8, 8, 8, 2, 2, 3),
+    (5, 128, 128, 32, 1, 3),
+    (6, 256, 256, 32, 2, 3),
+    (9, 12, 24, 4, 2, 5),
+    (1, 8, 8, 4, 2, 3),
+    (6, 8, 4, 2, 2, 1),
+    (7, 6, 6, 6, 1, 3),
+]
+
+
+@pytest.mark.parametrize("size,channels,filters,groups,stride,side", CASES)
+@pytest.mark.parametrize("compiled", [False, True])
+def test_gradients_are_those_of_the_block_diagonal_dense_form(
+    size, channels, filters, groups, stride, side, compiled
+):
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(3, size, size + 1, channels)).astype("float32")
+    layer = layer_for(images, filters, groups, stride, side)
+    kernel = layer.kernel.numpy()
+
+    def ours(images, kernel):
+        return layer.convolution_op(images, kernel)
+
+    if compiled:
+        ours = tf.function(
+            ours,
+            input_signature=[
+                tf.TensorSpec((None, size, size + 1, channels)),
+                tf.TensorSpec(kernel.shape),
+            ],
+        )
+    found = slopes(ours, images, kernel)
+    expected = slopes(
+        lambda x, k: padded_dense(x, k, stride, side // 2),
+        images.astype("float64"),
+        block_diagonal(kernel, groups).astype("float64"),
+    )
+    expected[2] = diagonal_of(expected[2].numpy(), groups)
+    for one, other in zip(found, expected):
+        assert one.shape == other.shape
+        assert relative_error(one, other) < 1e-5
+
+
+@pytest.mark.parametrize("dtype,bound", [("float16", 5e-3), ("bfloat16", 4e-2)])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_low_precision_trains_under_a_mixed_policy(dtype, bound, stride):
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(2, 9, 9, 32)).astype("float32")
+    layer = layer_for(images, 32, 8, stride, dtype=f"mixed_{dtype}")
+    reference = layer_for(images, 32, 8, stride)
+    reference.set_weights(layer.get_weights())
+    with tf.GradientTape() as tape:
+        outputs = layer(images)
+        total = tf.reduce_mean(tf.cast(outputs, "float32") ** 2)
+    slope = tape.gradient(total, layer.trainable_weights[0].value)
+    with tf.GradientTape() as tape:
+        expected = reference(images)
+        total = tf.reduce_mean(expected**2)
+    expected_slope = tape.gradient(total, reference.trainable_weights[0].value)
+    assert outputs.dtype == dtype and slope.dtype == "float32"
+    assert relative_error(outputs, expected) < bound
+    assert relative_error(slope, expected_slope) < bound
+
+
+def test_second_derivatives_are_those_of_the_dense_form():
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(1, 5, 5, 4)).astype("float32")
+    layer = layer_for(images, 4, 2, 2)
+    kernel = layer.kernel.numpy()
+
+    def curvature(function, images, kernel):
+        images, kernel = tf.constant(images), tf.constant(kernel)
+        with tf.GradientTape() as outer:
+            outer.watch(images)
+            with tf.GradientTape() as inner:
+                inner.watch(kernel)
+                total = tf.reduce_sum(function(images, kernel) ** 3)
+            slope = inner.gradient(total, kernel)
+            total = tf.reduce_sum(slope**2)
+        return outer.gradient(total, images)
+
+    found = curvature(layer.convolution_op, images, kernel)
+    mask = block_diagonal(np.ones_like(kernel), 2).astype("float64")
+    expected = curvature(
+        lambda x, k: padded_dense(x, k * mask, 2, 1),
+        images.astype("float64"),
+        block_diagonal(kernel, 2).astype("float64"),
+    )
+    assert relative_error(found, expected) < 1e-5
+
+
+def test_one_tape_gives_its_gradient_twice():
+    images = np.ones((1, 4, 4, 4), "float32")
+    layer = layer_for(images, 4, 2, 1)
+    with tf.GradientTape(persistent=True) as tape:
+        total = tf.reduce_sum(layer(images) ** 2)
+    weight = layer.trainable_weights[0].value
+    first, second = tape.gradient(total, weight), tape.gradient(total, weight)
+    np.testing.assert_array_equal(first, second)
+
+
+def test_inference_graph_runs_and_forces_no_xla():
+    # Without oneDNN, TensorFlow fuses convolution, normalisation and rectifier, and
+    # cannot run what it made when the convolution is grouped.
+    inputs = keras.Input((8, 8, 8))
+    layer = grouped_conv.Convolution(8, 3, groups=4, use_bias=False)
+    normalised = keras.layers.BatchNormalization()(layer(inputs))
+    model = keras.Model(inputs, keras.layers.ReLU()(normalised))
+    images = np.random.default_rng(0).normal(size=(2, 8, 8, 8)).astype("float32")
+    function = tf.function(lambda x: model(x, training=False))
+    np.testing.assert_allclose(function(images), model(images), rtol=1e-5, atol=1e-6)
+    graph = function.get_concrete_function(images).graph.as_graph_def()
+    assert "_XlaMustCompile" not in str(graph)
+
+
+def test_replicas_on_two_devices_agree_with_one():
+    devices = tf.config.list_logical_devices("CPU")
+    if len(devices) < 2:
+        pytest.skip("logical devices were fixed before this test; conftest sets two")
+    strategy = tf.distribute.MirroredStrategy([d.name for d in devices[:2]])
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(4, 6, 6, 8)).astype("float32")
+    targets = rng.normal(size=(4, 3, 3, 8)).astype("float32")
+
+    def trained():
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((6, 6, 8))
+        layer = grouped_conv.Convolution(8, 3, strides=2, groups=4)
+        model = keras.Model(inputs, layer(inputs))
+        model.compile(keras.optimizers.SGD(0.1), "mse")
+        model.fit(images, targets, batch_size=4, epochs=2, verbose=0)
+        return model.get_weights()
+
+    alone = trained()
+    with strategy.scope():
+        together = trained()
+    for one, other in zip(alone, together):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_output_shape_follows_the_margin():
+    layer = grouped_conv.Convolution(8, 7, strides=2)
+    assert layer.compute_output_shape((None, 224, 33, 3)) == (None, 112, 17, 8)
+    assert layer.compute_output_shape((None, None, None, 3)) == (None, None, None, 8)
+
+
+@pytest.mark.parametrize(
+    "knobs", [{"kernel_size": 2}, {"kernel_size": 3, "strides": (1, 2)}]
+)
+def test_shapes_it_was_not_made_for_are_refused(knobs):
+    with pytest.raises(ValueError, match="Received"):
+        grouped_conv.Convolution(4, **knobs)
