@@ -1,15 +1,58 @@
-"""report.html of a preparation: one file, opens offline."""
+"""report.html of a preparation: one file that opens offline.
 
+It shows the counts of prepare_summary beside pictures, for someone who has never seen
+the tool.
+"""
+
+import collections
 import pathlib
 import typing
+from collections.abc import Callable, Iterable, Sequence
 
 import jinja2
+import numpy as np
 
-from nexperia_tf import files
-from nexperia_tf.data import prepare_summary
+from nexperia_tf import files, labels
+from nexperia_tf.data import (
+    copies,
+    dedupe,
+    manifest,
+    prepare_summary,
+    probe,
+    report_pictures,
+)
 
 if typing.TYPE_CHECKING:
     from nexperia_tf.data import prepare
+
+EXAMPLES = 7  # pictures of one kind
+# An exact copy has nothing to show but that it is one.
+PAIRS_OF = {dedupe.BYTE: 1, dedupe.PIXEL: 1, dedupe.PHOTOMETRIC: 4, dedupe.GEOMETRIC: 4}
+TWIN_PAIRS = 6
+LOTS = 12  # the largest ones
+MACHINES = 40
+_BINS = 40
+
+MEANING = {
+    "unreadable": "The file is empty, cut off or damaged.",
+    "unsupported": "The file is whole but of a kind that is not read.",
+    "not_a_device": "The frame shows no device, although labelled good (or a defect "
+    "without box and type).",
+    "no_annotation": "A defect without a box, where such defects have one.",
+    "duplicate": "The same photograph as another image, which stays.",
+    "label_conflict": "Copies of one photograph, labelled good here and defect there; "
+    "settle them in decisions.csv.",
+    "invalid_box": "The box covers no pixel of the image.",
+    "decision": "A person said so in decisions.csv.",
+}
+KIND_MEANING = {
+    dedupe.BYTE: "equal files",
+    dedupe.PIXEL: "equal pixels in different files",
+    dedupe.PHOTOMETRIC: "the same photograph with other brightness, noise or "
+    "compression",
+    dedupe.GEOMETRIC: "the same photograph moved, turned or cropped",
+    dedupe.TWIN: "too alike to stand on both sides of a split",
+}
 
 _TEMPLATES = pathlib.Path(__file__).parent / "templates"
 
@@ -20,6 +63,186 @@ def write(path: pathlib.Path, run: "prepare.Prepared") -> None:
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
+    environment.filters["number"] = lambda value: f"{value:,}"
     template = environment.get_template("prepare.html")
-    files.write_text(path, template.render(summary=prepare_summary.summary(run)))
+    files.write_text(path, template.render(**context(run)))
+
+
+def context(run: "prepare.Prepared") -> dict:
+    """Everything that the template shows."""
+    rows, used = run.rows, [row for row in run.rows if row.used]
+    return {
+        "name": run.raw.resolve().name,
+        "summary": prepare_summary.summary(run),
+        "meaning": MEANING,
+        "kind_meaning": KIND_MEANING,
+        "probe_limit": probe.WARN_ABOVE,
+        "examples": _examples(run),
+        "duplicate_pairs": _duplicate_pairs(run),
+        "twin_pairs": _twin_pairs(run),
+        "conflicts": [
+            [_shown(run, row) for row in cluster] for cluster in run.conflicts[:8]
+        ],
+        "types": _balance(used, lambda row: row.defect_type or row.label),
+        "machines": _balance(used, lambda row: row.machine)[:MACHINES],
+        "lots": _balance(used, _shared_group)[:LOTS],
+        "lot_kinds": _lot_kinds(rows),
+        "unboxed": _unboxed(run),
+        "histogram": _histogram(run),
+        "nearest": _nearest(run),
+    }
+
+
+def _examples(run: "prepare.Prepared") -> list[dict]:
+    """Some pictures of each reason, spread over the folder."""
+    found = []
+    for reason in prepare_summary.dropped(run.rows):
+        rows = [row for row in run.rows if row.dropped_because == reason]
+        shown = [_shown(run, row) for row in _spread(rows, EXAMPLES)]
+        found.append({"reason": reason, "count": len(rows), "images": shown})
+    return found
+
+
+def _duplicate_pairs(run: "prepare.Prepared") -> list[dict]:
+    """The least certain pairs of each kind."""
+    found = []
+    for kind, count in PAIRS_OF.items():
+        pairs = [pair for pair in run.findings.pairs if pair.kind == kind]
+        pairs.sort(key=lambda pair: (pair.similarity, pair))
+        found += [_pair(run, pair) for pair in pairs[:count]]
+    return found
+
+
+def _twin_pairs(run: "prepare.Prepared") -> list[dict]:
+    """The least and the most certain twins."""
+    pairs = [pair for pair in run.findings.pairs if pair.kind == dedupe.TWIN]
+    pairs.sort(key=lambda pair: (pair.similarity, pair))
+    half = TWIN_PAIRS // 2
+    return [_pair(run, pair) for pair in dict.fromkeys([*pairs[:half], *pairs[-half:]])]
+
+
+def _pair(run: "prepare.Prepared", pair: dedupe.Pair) -> dict:
+    known = {row.path: row for row in run.rows}
+    a, b = known[pair.path_a], known[pair.path_b]
+    crossing = copies.leaks([pair], run.split_before).pairs
+    return {
+        "kind": pair.kind,
+        "similarity": f"{pair.similarity:.3f}",
+        "residual": f"{pair.max_local_residual:.1f}",
+        "a": _shown(run, a),
+        "b": _shown(run, b),
+        "difference": report_pictures.difference(run.raw, a, b),
+        "crossing": bool(crossing),
+    }
+
+
+def _unboxed(run: "prepare.Prepared") -> list[dict]:
+    """Defects without a box by kind: what --unboxed drop loses, or would lose."""
+    kinds = collections.defaultdict(list)
+    for row in prepare_summary.unboxed(run.rows):
+        below = prepare_summary.is_below(row, run.rules.device_threshold)
+        kinds[row.defect_type or ("no type, no device" if below else "no type")].append(
+            row
+        )
+    boxed = collections.Counter(row.defect_type for row in run.rows if row.boxes)
+    return [
+        {
+            "kind": kind,
+            "count": len(rows),
+            "dropped": sum(not row.used for row in rows),
+            "boxed": boxed[kind],
+            "by_nature": kind in run.rules.boxless_types,
+            "images": [_shown(run, row) for row in _spread(rows, EXAMPLES)],
+        }
+        for kind, rows in sorted(kinds.items(), key=lambda item: -len(item[1]))
+    ]
+
+
+def _balance(
+    rows: Iterable[manifest.Row], value: Callable[[manifest.Row], str]
+) -> list[dict]:
+    """Good and defect images of each value in each split, the largest value first."""
+    counts: dict = collections.defaultdict(collections.Counter)
+    for row in rows:
+        if row.label and value(row):
+            counts[value(row)][row.split, row.label] += 1
+    table = [
+        {
+            "value": name,
+            "good": sum(n for (_, label), n in count.items() if label == labels.GOOD),
+            "defect": sum(
+                n for (_, label), n in count.items() if label == labels.DEFECT
+            ),
+            "splits": {
+                split: (count[split, labels.GOOD], count[split, labels.DEFECT])
+                for split in manifest.SPLITS
+            },
+        }
+        for name, count in counts.items()
+    ]
+    return sorted(table, key=lambda e: (-e["good"] - e["defect"], e["value"]))
+
+
+def _lot_kinds(rows: Iterable[manifest.Row]) -> dict[str, int]:
+    """How many groups hold good images only, defects only, or both."""
+    found = collections.defaultdict(set)
+    for row in rows:
+        if row.label and _shared_group(row):
+            found[row.group].add(row.label)
+    kinds = collections.Counter(
+        "both" if len(held) > 1 else next(iter(held)) for held in found.values()
+    )
+    return {kind: kinds[kind] for kind in (labels.GOOD, labels.DEFECT, "both")}
+
+
+def _shared_group(row: manifest.Row) -> str:
+    return row.group if row.group != row.image_id else ""
+
+
+def _histogram(run: "prepare.Prepared") -> dict:
+    """Device scores as bars of a log scale, 0 to 100 high."""
+    scores = [row.device_score for row in run.rows if row.device_score is not None]
+    counts, _ = np.histogram(scores, bins=_BINS, range=(0, 1))
+    heights = np.log1p(counts) / np.log1p(max(counts.max(), 1)) * 100
+    bars = [
+        {"x": i / _BINS * 100, "height": round(float(height), 1), "count": int(count)}
+        for i, (height, count) in enumerate(zip(heights, counts))
+    ]
+    return {"bars": bars, "width": 100 / _BINS, "limit": run.rules.device_threshold}
+
+
+def _nearest(run: "prepare.Prepared") -> list[dict]:
+    """Frames of good devices on either side of the threshold."""
+    limit = run.rules.device_threshold
+    if limit is None:
+        return []
+    rows = [r for r in run.rows if r.device_score is not None and r.label]
+    rows.sort(key=lambda row: (row.device_score, row.path))
+    below = [row for row in rows if row.device_score < limit][-4:]
+    above = [row for row in rows if row.device_score >= limit][:4]
+    return [_shown(run, row) for row in [*below, *above]]
+
+
+def _spread(rows: Sequence[manifest.Row], count: int) -> list[manifest.Row]:
+    """Up to `count` rows, evenly over the list."""
+    if len(rows) <= count:
+        return list(rows)
+    return [rows[i * len(rows) // count] for i in range(count)]
+
+
+def _shown(run: "prepare.Prepared", row: manifest.Row) -> dict:
+    what = row.defect_type or row.label or manifest.UNLABELLED
+    return {
+        "path": row.path,
+        "name": pathlib.PurePosixPath(row.path).name,
+        "what": what,
+        "picture": report_pictures.thumbnail(run.raw, row),
+        "message": run.messages.get(row.path, ""),
+        "score": "" if row.device_score is None else f"{row.device_score:.2f}",
+        "split": row.split,
+        "reason": row.dropped_because,
+        "of": row.duplicate_of,
+    }
