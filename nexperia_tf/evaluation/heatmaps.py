@@ -54,7 +54,7 @@ def grad_cam(
         raise errors.BadInput(f"--stage: one of {', '.join(STAGES)}. Received {stage}.")
     if method not in ("grad-cam", "hires-cam"):
         raise errors.BadInput(f"method: grad-cam or hires-cam. Received {method}.")
-    both = keras.Model(model.inputs, [model.get_layer(stage).output, model.output])
+    both = keras.Model(model.input, [model.get_layer(stage).output, model.output])
     parts = [images[i : i + BATCH] for i in range(0, len(images), BATCH)]
     return np.concatenate([_cam(both, part, method) for part in parts])
 

@@ -98,15 +98,19 @@ def _run(
 def _saved_model(
     path: pathlib.Path, split: str, data: str, given: predictions.Predictions | None
 ) -> Opened:
-    from nexperia_tf import export
-
-    served = export.load(path)
+    if not any(path.rglob("saved_model.pb")):
+        raise errors.BadInput(
+            f"{path}: holds neither a run nor a SavedModel; name a folder that "
+            "train.py or export.py wrote, or a predictions.csv."
+        )
     if not data:
         raise errors.BadInput(
             f"{path}: a SavedModel holds no scores; name the dataset with --data."
         )
+    from nexperia_tf import export
     from nexperia_tf.data import records
 
+    served = export.load(path)
     dataset = records.build(data)
     scored = _served(served, dataset, split)
     if given is None and split != CALIBRATED_ON:

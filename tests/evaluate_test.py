@@ -1,0 +1,192 @@
+import csv
+import json
+import re
+
+import numpy as np
+import pytest
+
+from nexperia_tf import predictions
+from nexperia_tf.evaluation import plots
+
+
+@pytest.fixture(autouse=True)
+def no_drawings(monkeypatch):
+    """Drawings take most of a report's time; report_test.py looks at them."""
+    for name in ("roc", "histogram", "reliability", "forest"):
+        monkeypatch.setattr(plots, name, lambda *_, **__: "<svg></svg>")
+
+
+def scores_file(path, *, n_defect=620, n_good=500, seed=0, labelled=True, shift=4.0):
+    labels = np.repeat([1, 0], [n_defect, n_good])
+    random = np.random.default_rng(seed)
+    logits = random.normal(size=len(labels)) + shift * labels - 2
+    table = predictions.Predictions(
+        image_id=[f"lot{i % 9}/d{i}" for i in range(len(labels))],
+        label=labels if labelled else np.full(len(labels), -1),
+        score=1 / (1 + np.exp(-logits)),
+        columns={"group": [f"lot{i % 9}" for i in range(len(labels))]},
+    )
+    predictions.write(path, table)
+    return path
+
+
+def figures(folder):
+    return json.loads((folder / "report.json").read_text())
+
+
+def test_a_table_of_any_framework_is_judged(tmp_path, run_command, capsys):
+    path = scores_file(tmp_path / "scores.csv")
+    assert run_command("evaluate", path, "--out", tmp_path / "r") == 0
+    found = figures(tmp_path / "r")
+    assert found["n"] == 1120 and found["n_defect"] == 620
+    assert found["name"] == "scores"
+    printed = capsys.readouterr().out
+    assert f"AUC {found['auc']['value']:.4f} (95 %: " in printed
+    assert "Can I ship this?" in printed
+    assert str(tmp_path / "r" / "report.html") in printed
+
+
+def test_without_out_the_report_lies_beside_and_is_renewed(tmp_path, run_command):
+    path = scores_file(tmp_path / "scores.csv")
+    for _ in range(2):
+        assert run_command("evaluate", path) == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["scores-report", "scores.csv"]
+    both = scores_file(tmp_path / "other.csv", seed=1)
+    assert run_command("evaluate", path, both) == 0
+    assert figures(tmp_path / "scores-comparison")["comparisons"]
+
+
+def test_a_calibration_table_chooses_the_threshold(tmp_path, run_command):
+    path = scores_file(tmp_path / "test.csv")
+    other = scores_file(tmp_path / "validation.csv", seed=1)
+    argv = ("--calibration", other, "--max-escape", ".01", "--out", tmp_path / "r")
+    assert run_command("evaluate", path, *argv) == 0
+    point = figures(tmp_path / "r")["operating_point"]
+    assert point["guaranteed"] and not point["in_sample"]
+    assert point["target"] == 0.01
+    table = predictions.read(other)
+    assert point["threshold"] in table.score[table.label == 1]
+
+
+def test_an_impossible_guarantee_is_refused_with_what_it_needs(
+    tmp_path, run_command, capsys
+):
+    path = scores_file(tmp_path / "scores.csv", n_defect=827)
+    argv = ("--max-escape", ".003", "--confidence", ".95", "--out", tmp_path / "r")
+    assert run_command("evaluate", path, *argv) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("error: refused: scores: ")
+    assert "99.7 %" in line and "827" in line and "998 are needed" in line
+    # The report is whole all the same: it says what these defects can certify.
+    point = figures(tmp_path / "r")["operating_point"]
+    assert point["guaranteed"] is False and point["defects_needed"] == 998
+
+
+def test_runs_are_compared_and_their_mean_is_one_more(tmp_path, run_command, capsys):
+    one = scores_file(tmp_path / "a.csv")
+    two = scores_file(tmp_path / "b.csv", seed=1)
+    argv = ("--average", "--out", tmp_path / "r")
+    assert run_command("evaluate", one, two, *argv) == 0
+    found = figures(tmp_path / "r")
+    assert [run["name"] for run in found["runs"]] == ["a", "b", "average"]
+    assert len(found["comparisons"]) == 3
+    mean = (predictions.read(one).score + predictions.read(two).score) / 2
+    worst = found["runs"][2]["worst"]["escapes"][0]["score"]
+    assert worst == mean[:620].min()
+    assert "not distinguishable" in capsys.readouterr().out
+
+
+def test_other_labels_judge_the_same_scores(tmp_path, run_command, capsys):
+    path = scores_file(tmp_path / "scores.csv", n_defect=100, n_good=100)
+    table = predictions.read(path)
+    with open(tmp_path / "truth.csv", "w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["image_id", "label", "note"])
+        for name, label in zip(table.image_id[::-1], table.label[::-1]):
+            rows.writerow(
+                [name, "good" if label == 0 and name != "lot5/d104" else 1, ""]
+            )
+    argv = ("--labels", tmp_path / "truth.csv", "--out", tmp_path / "r")
+    assert run_command("evaluate", path, *argv) == 0
+    found = figures(tmp_path / "r")
+    assert found["n_defect"] == 101
+    assert found["labels"]["to_defect"] == 1 and found["labels"]["to_good"] == 0
+    assert found["labels"]["auc_as_given"]["value"] != found["auc"]["value"]
+    assert "By the labels as given" in capsys.readouterr().out
+
+
+def test_a_golden_device_that_escapes_fails_by_name(tmp_path, run_command, capsys):
+    path = scores_file(tmp_path / "scores.csv")
+    table = predictions.read(path)
+    best = table.image_id[np.argmax(table.score)]
+    lowest = table.image_id[np.argmin(table.score)]
+    listed = tmp_path / "golden.csv"
+    listed.write_text(f"image_id,why\n{best},returned by a customer\n")
+    argv = ("--golden", listed, "--out")
+    assert run_command("evaluate", path, *argv, tmp_path / "r") == 0
+    listed.write_text(f"{best}\n{lowest}\n")
+    assert run_command("evaluate", path, *argv, tmp_path / "s") == 1
+    assert f"golden device {lowest} escapes scores" in capsys.readouterr().out
+    escaped = figures(tmp_path / "s")["golden"]["escaped"]
+    assert [device["image_id"] for device in escaped] == [lowest]
+
+
+def test_prevalence_turns_rates_into_parts_per_million(tmp_path, run_command):
+    path = scores_file(tmp_path / "scores.csv")
+    argv = ("--prevalence", ".002", "--out", tmp_path / "r")
+    assert run_command("evaluate", path, *argv) == 0
+    (case,) = figures(tmp_path / "r")["economics"]
+    assert case["prevalence"] == 0.002 and 0 < case["dppm_certified"] < 2000
+
+
+def test_a_submission_names_devices_by_their_file_stem(tmp_path, run_command):
+    path = scores_file(tmp_path / "scores.csv", labelled=False)
+    out = tmp_path / "submission.csv"
+    assert run_command("evaluate", path, "--submission", out) == 0
+    with open(out) as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["id", "defect_score"]
+    assert [row["id"] for row in rows[:2]] == ["d0", "d1"]
+    scores = [float(row["defect_score"]) for row in rows]
+    assert scores == predictions.read(path).score.tolist()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["scores.csv", out.name]
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        ([], "RUN: name a run folder"),
+        (["{none}"], "none.csv: no such file or folder"),
+        (["{empty}"], "holds neither a run nor a SavedModel"),
+        (["{good}"], "needs devices of both classes. Received 500 good and 0 defect"),
+        (["{scores}", "{fewer}"], "holds other devices than"),
+        (["{scores}", "--average"], "--average: needs two runs"),
+        (["{scores}", "--max-escape", "5"], "--max-escape: a share between 0 and 1"),
+        (["{scores}", "--out", "{full}"], "exists already"),
+        (["{scores}", "--labels", "{fewer}"], "has no label for 100 of 1120"),
+        (["{scores}", "--golden", "{none}"], "none.csv: no such text file"),
+        (["{unlabelled}"], "devices without a label.*--submission"),
+        (["{scores}", "--calibration", "{fewer}", "{fewer}"], "one table for each RUN"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    tmp_path, run_command, capsys, argv, words
+):
+    places = {
+        "none": tmp_path / "none.csv",
+        "empty": tmp_path / "empty",
+        "full": tmp_path / "full",
+        "good": scores_file(tmp_path / "good.csv", n_defect=0),
+        "scores": scores_file(tmp_path / "scores.csv"),
+        "fewer": scores_file(tmp_path / "fewer.csv", n_good=400),
+        "unlabelled": scores_file(tmp_path / "unlabelled.csv", labelled=False),
+    }
+    places["empty"].mkdir()
+    places["full"].mkdir()
+    (places["full"] / "kept.txt").touch()
+    before = sorted(tmp_path.rglob("*"))
+    assert run_command("evaluate", *(word.format(**places) for word in argv)) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("error: ")
+    assert re.search(words, line), line
+    assert sorted(tmp_path.rglob("*")) == before

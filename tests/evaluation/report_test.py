@@ -1,0 +1,292 @@
+import html.parser
+import json
+import re
+
+import numpy as np
+import pytest
+
+from nexperia_tf import errors, metrics, predictions
+from nexperia_tf.evaluation import answers, figures, gallery, report
+
+PIXEL = gallery.Picture("data:image/jpeg;base64,AA", None, 10, 10, ((1, 2, 3, 4),))
+CONTRACT = {"value", "low", "high"}
+
+
+def table(n_defect=300, n_good=600, *, noise=1.0, seed=0, lots=True, name="p.csv"):
+    """Scores of one set of devices; `seed` is the model, not the devices."""
+    labels = np.repeat([1, 0], [n_defect, n_good])
+    n = len(labels)
+    random = np.random.default_rng(seed)
+    signal = np.random.default_rng(42).normal(size=n) + 4.5 * labels - 2
+    logits = signal + noise * random.normal(size=n)
+    columns = {"defect_type": np.where(labels == 1, np.arange(n) % 2, 2)}
+    columns["defect_type"] = np.array(["chip", "scratch", ""])[columns["defect_type"]]
+    if lots:
+        lot = [f"L{i % 7}" if i % 2 else f"M{i % 5}" for i in range(n)]
+        columns |= {"lot": lot, "group": lot}
+    return predictions.Predictions(
+        image_id=[f"d{i}" for i in range(n)],
+        label=labels,
+        score=1 / (1 + np.exp(-1.5 * logits)),
+        columns=columns,
+        source=name,
+    )
+
+
+def subject(name="a", **options):
+    scored = table(**options)
+    calibration = table(seed=9, n_defect=700, n_good=700, name="validation.csv")
+    return figures.Subject(name=name, scored=scored, calibration=calibration)
+
+
+@pytest.fixture(scope="module")
+def payload():
+    return report.figures_of(
+        [subject()], figures.Settings(), split="test", labels=None, notes=[]
+    )
+
+
+@pytest.fixture(scope="module")
+def compared():
+    subjects = [subject("a"), subject("b", seed=1), subject("bad", noise=9, seed=2)]
+    settings = figures.Settings(golden=("d3", "d5"))
+    facts = {"split": "test", "labels": None, "notes": []}
+    return subjects, report.figures_of(subjects, settings, **facts)
+
+
+def test_the_keys_are_those_of_the_contract(payload):
+    found = json.loads(json.dumps(payload, allow_nan=False))
+    assert found["schema"] == 1
+    assert (found["n"], found["n_defect"]) == (900, 300)
+    assert {*CONTRACT, "method"} <= found["auc"].keys()
+    assert found["auc"]["method"] == "newcombe-5"
+    assert {"average_precision", "brier", "slices"} <= found.keys()
+    for row, tpr in zip(found["fpr_at_tpr"], metrics.TPR_TARGETS, strict=True):
+        assert row["tpr"] == tpr
+        assert {"fpr", "threshold", "misses"} <= row.keys()
+    point = found["operating_point"]
+    assert {"target", "threshold", "guaranteed", "defects_needed"} <= point.keys()
+    assert point["escape_rate"].keys() >= CONTRACT <= point["overkill_rate"].keys()
+    assert "runs" not in found
+
+
+def test_figures_are_those_of_the_scores(payload):
+    scored = table()
+    assert payload["auc"]["value"] == metrics.auc(scored.label, scored.score)
+    point = payload["operating_point"]
+    assert point["guaranteed"]
+    assert point["threshold"] in table(seed=9, n_defect=700, n_good=700).score
+    assert not point["in_sample"]
+    escapes = np.sum(scored.score[:300] < point["threshold"])
+    assert point["escape_rate"]["count"] == escapes
+    assert point["escape_rate"]["value"] == escapes / 300
+    assert point["overkill_rate"]["of"] == 600
+    assert payload["partial_auc"]["value"] == metrics.partial_auc(
+        scored.label, scored.score
+    )
+
+
+def test_targets_that_300_defects_cannot_tell_apart_say_so(payload):
+    same = {row["tpr"]: row["same_as"] for row in payload["fpr_at_tpr"]}
+    # 300 defects: 298, 298, 299, 300 and 300 have to be caught.
+    assert same == {0.991: None, 0.993: 0.991, 0.995: None, 0.997: None, 1.0: 0.997}
+
+
+def test_economics_follow_from_the_rates():
+    settings = figures.Settings(prevalence=0.002)
+    found = figures.judge(subject(), settings)
+    (case,) = found["economics"]
+    point = found["operating_point"]
+    assert case["prevalence"] == 0.002
+    overkill = point["overkill_rate"]["value"]
+    assert case["yield_loss"]["value"] == pytest.approx(overkill * 0.998)
+    escaped = 0.002 * point["certified_escape"]
+    assert case["dppm_certified"] == pytest.approx(1e6 * escaped / (0.998 + escaped))
+
+
+def test_scores_alone_choose_their_own_threshold_and_say_so():
+    alone = figures.Subject(name="alone", scored=table(700, 700))
+    found = figures.judge(alone, figures.Settings())
+    assert found["operating_point"]["in_sample"]
+    assert found["operating_point"]["escape_rate"]["count"] == 0
+    first = answers.of_run(found)[0]
+    assert first.tone == answers.CARE
+    assert "--calibration" in " ".join(first.details)
+
+
+def test_too_few_defects_refuse_and_count_what_is_missing():
+    few = figures.Subject(name="few", scored=table(827, 900))
+    found = figures.judge(few, figures.Settings(max_escape=0.003))
+    assert not found["operating_point"]["guaranteed"]
+    assert found["operating_point"]["defects_needed"] == 998
+    first = answers.of_run(found)[0]
+    assert first.tone == answers.NO
+    assert "99.7 %" in first.details[0] and "998 are needed" in first.details[0]
+
+
+def test_a_broken_promise_is_a_no():
+    shifted = table(300, 600)
+    shifted = predictions.Predictions(
+        image_id=shifted.image_id,
+        label=shifted.label,
+        score=np.where(shifted.label == 1, shifted.score / 50, shifted.score),
+    )
+    calibration = table(seed=9, n_defect=700, n_good=700)
+    found = figures.judge(
+        figures.Subject(name="s", scored=shifted, calibration=calibration),
+        figures.Settings(),
+    )
+    assert answers.of_run(found)[0].answer == "No: the promise is broken here."
+
+
+def test_golden_devices_are_named_when_they_escape(compared):
+    _, payload = compared
+    escaped = {run["name"]: run["golden"]["escaped"] for run in payload["runs"]}
+    assert all(run["golden"]["n"] == 2 for run in payload["runs"])
+    assert escaped["a"] == []
+    low = figures.judge(
+        figures.Subject(name="a", scored=table(300, 600), calibration=table(700)),
+        figures.Settings(golden=("d899",)),  # a good device escapes for certain
+    )
+    assert [device["image_id"] for device in low["golden"]["escaped"]] == ["d899"]
+    first = answers.of_run(low)[0]
+    assert first.answer == "No: 1 of 1 golden devices escape."
+    assert "d899" in first.details[0]
+
+
+def test_an_unscored_golden_device_is_refused_by_name():
+    with pytest.raises(errors.BadInput, match="first is 'nobody'"):
+        figures.judge(subject(), figures.Settings(golden=("d1", "nobody")))
+
+
+def test_several_runs_have_the_same_keys_each_and_every_pair_is_judged(compared):
+    _, payload = compared
+    names = [run["name"] for run in payload["runs"]]
+    assert names == ["a", "b", "bad"]
+    assert payload["auc"] == payload["runs"][0]["auc"]
+    assert len({frozenset(run) for run in payload["runs"]}) == 1
+    verdicts = {(p["first"], p["second"]): p["verdict"] for p in payload["comparisons"]}
+    assert verdicts == {
+        ("a", "b"): "not distinguishable",
+        ("a", "bad"): "distinguishable",
+        ("b", "bad"): "distinguishable",
+    }
+    sentences = answers.comparison(payload["comparisons"])
+    assert sentences[0].startswith("a and b are not distinguishable.")
+    assert "devices like these would tell" in sentences[0]
+    assert sentences[1].startswith("a ranks better than bad.")
+
+
+def test_changed_devices_are_counted_at_each_runs_own_threshold(compared):
+    subjects, payload = compared
+    pair = payload["comparisons"][1]
+    one, two = (payload["runs"][i]["operating_point"]["threshold"] for i in (0, 2))
+    rejected = subjects[0].scored.score >= one
+    then = subjects[2].scored.score >= two
+    defect = subjects[0].scored.label == 1
+    assert pair["newly_missed"]["count"] == np.sum(defect & rejected & ~then)
+    assert pair["newly_overkilled"]["count"] == np.sum(~defect & ~rejected & then)
+    for device in pair["newly_overkilled"]["devices"]:
+        assert device["score_first"] < one <= 1 and device["score"] >= two
+
+
+class Page(html.parser.HTMLParser):
+    """Collects what could leave the page, and whether every tag is closed."""
+
+    VOID = ("meta", "img", "br", "image", "rect", "path", "use", "hr", "link")
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.outside, self.text = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in self.VOID:
+            self.open.append(tag)
+        for name, value in attributes:
+            if name in ("src", "href", "xlink:href") and not value.startswith(
+                ("#", "data:")
+            ):
+                self.outside.append(value)
+
+    def handle_endtag(self, tag):
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag, attributes):
+        pass
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def words(page):
+    return re.sub(r"\s+", " ", " ".join(page.text))
+
+
+def test_the_page_is_self_contained_and_answers_first(payload, tmp_path):
+    report.write(tmp_path / "r", payload, [subject()], {"a": {"d0": PIXEL}})
+    text = (tmp_path / "r" / "report.html").read_text()
+    assert json.loads((tmp_path / "r" / "report.json").read_text()) == payload
+    page = Page(text)
+    assert not page.open and not page.outside
+    said = words(page)
+    asked = [
+        said.index(question)
+        for question in (
+            "Can I ship this?",
+            "At which threshold?",
+            "What will escape?",
+            "What will it cost?",
+            "What is uncertain?",
+            "ROC at the business end",
+            "Worst escapes",
+            "Where it is weak",
+        )
+    ]
+    assert asked == sorted(asked)
+    assert "is too few" not in said and "None" not in said and "nan" not in said
+    assert f"{payload['auc']['value']:.5f}" in said
+    assert "@media print" in text
+
+
+def test_the_comparison_page_says_what_is_not_known(compared):
+    subjects, payload = compared
+    page = Page(report.page(payload, subjects, {}))
+    assert not page.open and not page.outside
+    said = words(page)
+    assert "a and b are not distinguishable." in said
+    assert "From a to bad" in said
+    assert "Newly missed" in said
+    assert "None" not in said
+
+
+def test_the_same_figures_draw_the_same_page(payload):
+    pages = {report.page(payload, [subject()], {}) for _ in range(2)}
+    assert len(pages) == 1
+
+
+def test_names_of_devices_cannot_break_the_page():
+    scored = table(30, 30, lots=False)
+    names = [f"<script>{name}</script>" for name in scored.image_id]
+    scored = predictions.Predictions(
+        image_id=names, label=scored.label, score=scored.score
+    )
+    one = figures.Subject(name="<b>", scored=scored)
+    facts = {"split": "test", "labels": None, "notes": []}
+    payload = report.figures_of([one], figures.Settings(), **facts)
+    text = report.page(payload, [one], {})
+    assert "<script>" not in text
+    assert "&lt;script&gt;d" in text
+
+
+def test_small_and_certain_tables_are_reported_too():
+    scored = predictions.Predictions(
+        image_id=list("abc"), label=[1, 0, 0], score=[1.0, 0.0, 0.0]
+    )
+    one = figures.Subject(name="tiny", scored=scored)
+    facts = {"split": "test", "labels": None, "notes": []}
+    payload = report.figures_of([one], figures.Settings(), **facts)
+    assert payload["auc"]["value"] == 1
+    assert payload["auc_beside"] == []
+    assert "tiny on 3 devices" in report.page(payload, [one], {})
