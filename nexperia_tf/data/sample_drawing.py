@@ -56,18 +56,13 @@ def expose(frame: np.ndarray, look: Look, *, shot: int = 0) -> np.ndarray:
     """
     random = canvas.stream((*look.key, shot), canvas.NOISE)
     frame = cv2.GaussianBlur(frame, (0, 0), look.focus)
-    # Neighbouring pixels of the camera are correlated by about one half.
-    clouds = canvas.bell(random, frame.shape, 2.2 * look.noise)
-    clouds = cv2.GaussianBlur((clouds + 128).astype(np.uint8), (0, 0), 0.8)
-    noise = canvas.bell(random, frame.shape, 0.7 * look.noise)
-    noise += clouds
-    noise -= 128
+    noise = canvas.sensor_noise(random, frame.shape, look.noise)
     if look.lines:
-        noise += canvas.bell(random, (canvas.HEIGHT, 1), 1.2)
+        noise = noise + canvas.bell(random, (canvas.HEIGHT, 1), 1.2)
     if look.pepper:
-        count = 250
-        rows = random.integers(0, canvas.HEIGHT, count)
-        noise[rows, random.integers(0, canvas.WIDTH, count)] -= 60
+        rows = random.integers(0, canvas.HEIGHT, 250)
+        noise = noise.copy()
+        noise[rows, random.integers(0, canvas.WIDTH, 250)] -= 60
     exposed = cv2.add(frame, noise, dtype=cv2.CV_8U)
     exposed[frame > 246] = 255  # far beyond saturation: no noise to be seen
     return exposed
@@ -81,7 +76,7 @@ def _device(look) -> tuple[np.ndarray, np.ndarray]:
     level = look.floor + look.body
     body = (slice(cy - h, cy + h), slice(cx - w, cx + w))
     grain = canvas.bell(random, (2 * h, 2 * w), 2.5)
-    grain += canvas.mottle(random, (2 * h, 2 * w), 6).astype(np.int16) // 32 - 4
+    grain = grain + canvas.mottle(random, (2 * h, 2 * w), 6) // 32 - 4
     values[body] = cv2.add(np.full_like(values[body], level), grain, dtype=cv2.CV_8U)
     mask[body] = 255
     edge = int(random.integers(18, 46))
@@ -97,8 +92,8 @@ def _device(look) -> tuple[np.ndarray, np.ndarray]:
         ([(-w + 4, h + step), (w - 4, h + step)], look.floor + 7),
     ]
     for points, shade in outline:
-        for layer, ink in ((values, shade), (mask, 255)):
-            canvas.path(layer, points, ink, at=_CENTRE)
+        canvas.path(values, points, shade, at=_CENTRE)
+    canvas.paths(mask, [points for points, _ in outline], 255, at=_CENTRE)
     if look.marking is not None:
         sample_marking.draw(
             values, look.marking, centre=(cx - 0.5, cy - 0.5), body=level
@@ -154,7 +149,7 @@ def _lead_levels(lead: Lead | None, random) -> np.ndarray:
     profile[:bend] = lead.foot if lead else 0
     profile[1:4] *= 1.0 + float(random.uniform(0.05, 0.5))
     profile[bend : bend + 2] = 74
-    profile[bend + 2 : knee] = np.linspace(98, 74, knee - bend - 2)
+    profile[bend + 2 : knee] = 98 - np.arange(knee - bend - 2)
     profile[knee - 3 : knee] = (98, 135, 190)
     profile[knee:] = 255
     profile[-5:] = (175, 145, 160, 150, 105)
@@ -193,9 +188,10 @@ def _lay(frame: np.ndarray, values: np.ndarray, mask: np.ndarray, pose: Pose) ->
     v |= u
     layers = cv2.merge([values, mask])
     seen = cv2.remap(layers, whole, v.astype(np.uint16), cv2.INTER_LINEAR)
+    light, cover = cv2.split(seen)
     there = (slice(y1, y2), slice(x1, x2))
-    under = frame[there] * (255 - seen[:, :, 1]).astype(np.uint16) + 127
-    frame[there] = cv2.add((under // 255).astype(np.uint8), seen[:, :, 0])
+    under = cv2.multiply(frame[there], cv2.bitwise_not(cover), scale=1 / 255)
+    frame[there] = cv2.add(under, light)
 
 
 def _specks(frame, look) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 
 import numpy as np
@@ -90,46 +91,72 @@ class Look:
     guide: bool = False
 
 
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """What all pictures of one machine have in common; see `Look`."""
+
+    floor: int
+    focus: float
+    noise: float
+    mesh: bool
+    lines: bool
+    foot: int
+    contrast: int
+
+
+@functools.cache
+def machine(number: int) -> Machine:
+    """The camera, light and tape of one machine."""
+    random = np.random.default_rng([number, 1])
+    return Machine(
+        floor=int(random.integers(30, 56)),
+        focus=float(random.uniform(0.45, 1.1)),
+        noise=round(float(random.uniform(1.4, 2.4)), 1),
+        mesh=random.random() < 0.35,
+        lines=random.random() < 0.15,
+        foot=int(random.integers(115, 170)),
+        contrast=int(random.integers(38, 62)),
+    )
+
+
 def faultless(seed: int, index: int, lot: Lot) -> Look:
     """How a faultless device of a lot lies before the camera of its machine."""
-    machine = np.random.default_rng([lot.machine, 1])
-    floor = int(machine.integers(30, 56))
-    focus = float(machine.uniform(0.45, 1.1))
-    noise = float(machine.uniform(1.4, 2.4))
-    mesh, lines = machine.random() < 0.35, machine.random() < 0.15
-    foot, print_level = int(machine.integers(115, 170)), int(machine.integers(38, 62))
-
+    camera = machine(lot.machine)
     random = canvas.stream((seed, index), canvas.LOOK)
-    dx, dy = np.clip(random.normal(0, (4.0, 4.5)), -10, 10)
-    x = 131 + dx + float(np.clip(random.normal(0, 7.0), -15, 15))
-    y = 140 + dy + float(np.clip(random.normal(0, 4.5), -9, 9))
-    angle = float(np.clip(random.normal(-0.2, 3.4), -10, 7))
-    focus = max(0.4, focus + float(random.uniform(-0.1, 0.3)))
+    dx, dy = _normal(random, 4.0, 10), _normal(random, 4.5, 10)
+    pose = Pose(
+        x=131 + dx + _normal(random, 7.0, 15),
+        y=140 + dy + _normal(random, 4.5, 9),
+        angle=min(7.0, _normal(random, 3.5, 10)),
+    )
+    focus = max(0.4, camera.focus + float(random.uniform(-0.1, 0.3)))
+    feet = np.clip(camera.foot + random.integers(-25, 26, 3), 95, 200).tolist()
     marking = Marking(
         code=lot.code,
         date=lot.date,
-        contrast=int(print_level + random.integers(-8, 9)),
+        contrast=int(camera.contrast + random.integers(-8, 9)),
         height=float(random.uniform(31, 34)),
         width=float(random.uniform(22, 26)),
         pitch=float(random.uniform(37, 39)),
         outlined=focus < 0.65,
     )
-    leads = tuple(
-        Lead(foot=int(np.clip(foot + random.integers(-25, 26), 95, 200)))
-        for _ in LEAD_NAMES
-    )
     return Look(
         key=(seed, index),
-        floor=floor + int(random.integers(-3, 4)),
+        floor=camera.floor + int(random.integers(-3, 4)),
         body=int(random.integers(9, 16)),
         focus=focus,
-        noise=noise,
-        mesh=mesh,
-        lines=lines,
+        noise=camera.noise,
+        mesh=camera.mesh,
+        lines=camera.lines,
         pepper=random.random() < 0.1,
-        pocket=(float(dx), float(dy)),
-        pose=Pose(x, y, angle),
+        pocket=(dx, dy),
+        pose=pose,
         marking=marking,
-        leads=leads,
+        leads=tuple(Lead(foot=foot) for foot in feet),
         specks=int(random.poisson(3.0)),
     )
+
+
+def _normal(random: np.random.Generator, sd: float, reach: float) -> float:
+    """A normal variable, cut off at `reach` on both sides."""
+    return max(-reach, min(reach, float(random.normal(0, sd))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import cv2
@@ -9,6 +10,14 @@ import numpy as np
 
 from nexperia_tf.data import sample_canvas as canvas
 from nexperia_tf.data.sample_look import Look
+
+# Points of the pocket's left half, in pixels of a frame whose pocket is centred.
+_FINE = (((31, 32), (28, 40), (29, 68)), ((83, 192), (91, 200), (92, 212)))
+_EDGES = (
+    ((28, 110), (28, 186), (36, 190), (80, 190)),
+    ((104, 212), (99, 226), (101, 242), (108, 245)),
+)
+_MARKS = (((45, 23), (74, 23)), ((45, 27), (74, 27)))
 
 
 def pocket(look: Look) -> np.ndarray:
@@ -21,10 +30,7 @@ def pocket(look: Look) -> np.ndarray:
     _walls(frame, random, look)
     clouds = canvas.mottle(random, frame.shape, 48).astype(np.int16) // 32 - 4
     frame = cv2.add(frame, clouds, dtype=cv2.CV_8U)
-    faint = look.floor + int(random.integers(8, 18))
-    for mirrored in (False, True):
-        pen = _Pen(frame, look.pocket, mirrored)
-        _inner_lines(pen, random, look.floor, faint)
+    _inner_lines(frame, random, look)
     canvas.path(frame, [(113, 246), (142, 246)], look.floor + 15, 2, at=look.pocket)
     return frame
 
@@ -37,13 +43,14 @@ def empty(frame: np.ndarray, look: Look) -> None:
     for start in range(0, 60, 3):  # brighter at its sides
         shade = floor + 18 + int(16 * abs(math.cos(math.radians(6 * start))))
         canvas.path(frame, ring[start : start + 4], shade, at=(140 + dx, 132 + dy))
-    for mirrored in (False, True):
-        pen = _Pen(frame, look.pocket, mirrored)
-        wall = floor + int(random.integers(25, 60))
-        pen.run(wall, (25, 35), (27, 80), (29, 120), (26, 185), (30, 189))
-        pen.run(floor + 14, (30, 189), (60, 190), (86, 188))
-        pen.run(floor + 60, (86, 188), (95, 191), (100, 202))
-        pen.run(floor + 12, (96, 212), (97, 228), (100, 231), (137, 230))
+    wall = floor + int(random.integers(25, 60))
+    for level, run in (
+        (wall, ((25, 35), (27, 80), (29, 120), (26, 185), (30, 189))),
+        (floor + 14, ((30, 189), (60, 190), (86, 188))),
+        (floor + 60, ((86, 188), (95, 191), (100, 202))),
+        (floor + 12, ((96, 212), (97, 228), (100, 231), (137, 230))),
+    ):
+        _on_both_sides(frame, look, [run], level)
     for _ in range(int(random.integers(1, 4))):
         _flare(frame, random)
 
@@ -64,34 +71,37 @@ def guide(look: Look) -> np.ndarray:
     return cv2.add(frame, cv2.GaussianBlur(glow, (0, 0), 6))
 
 
-class _Pen:
-    """Draws curves of the pocket; the right half mirrors the left one."""
-
-    def __init__(self, frame: np.ndarray, at: tuple[float, float], mirrored: bool):
-        self._frame, self._at, self._mirrored = frame, at, mirrored
-
-    def run(self, level: int, *points: tuple[float, float], thickness: int = 1) -> None:
-        smooth = canvas.curve(*points)
-        if self._mirrored:
-            smooth[:, 0] = canvas.WIDTH - 1 - smooth[:, 0]
-        canvas.path(self._frame, smooth, level, thickness, at=self._at)
+def _on_both_sides(frame, look: Look, runs, level: int, thickness: int = 1) -> None:
+    """Draws smooth paths of the pocket's left half, and mirrored those of the right."""
+    canvas.paths(frame, _smooth(tuple(runs)), level, thickness, at=look.pocket)
 
 
-def _inner_lines(pen: _Pen, random, floor: int, faint: int) -> None:
+@functools.lru_cache(4096)
+def _smooth(runs: tuple) -> list[np.ndarray]:
+    """Smooth paths through few points, and their mirror images."""
+    smooth = [canvas.curve(*run) for run in runs]
+    return smooth + [(canvas.WIDTH - 1, 0) + run * (-1, 1) for run in smooth]
+
+
+def _inner_lines(frame, random, look: Look) -> None:
     """Rounded inner frame, recess of the lower lead, marks above the upper leads."""
+    floor = look.floor
+    faint = floor + int(random.integers(8, 18))
     bright = floor + int(random.integers(15, 75))
+    bright_recess = floor + int(random.integers(15, 75))
     low, high = int(random.integers(75, 185)), int(random.integers(50, 80))
-    pen.run(faint, (26, 33), (20, 42), (18, 62), (17, low), thickness=2)
-    pen.run(bright, (25, 33), (21, 42), (20, high))
-    pen.run(faint, (31, 32), (28, 40), (29, 68))
-    pen.run(floor + 7, (28, 110), (28, 186), (36, 190), (80, 190))
-    pen.run(faint, (83, 192), (91, 200), (92, 212))
     y = int(random.integers(200, 218))
-    pen.run(bright, (97, y), (93, y + 12), (92, y + 22), thickness=2)
-    pen.run(faint, (93, y + 14), (90, y + 22), (92, 241), thickness=2)
-    pen.run(floor + 11, (104, 212), (99, 226), (101, 242), (108, 245))
-    pen.run(floor + 9, (45, 23), (74, 23), thickness=2)
-    pen.run(floor + 13, (45, 27), (74, 27))
+    broad = (
+        ((26, 33), (20, 42), (18, 62), (17, low)),
+        ((93, y + 14), (90, y + 22), (92, 241)),
+    )
+    _on_both_sides(frame, look, broad, faint, 2)
+    _on_both_sides(frame, look, _FINE, faint)
+    _on_both_sides(frame, look, _EDGES, floor + 9)
+    _on_both_sides(frame, look, _MARKS, floor + 10, 2)
+    _on_both_sides(frame, look, [((25, 33), (21, 42), (20, high))], bright)
+    glint = ((97, y), (93, y + 12), (92, y + 22))
+    _on_both_sides(frame, look, [glint], bright_recess, 2)
 
 
 def _tape_edges(frame, random, floor: int, dy: float) -> None:
@@ -118,27 +128,26 @@ def _tape_edges(frame, random, floor: int, dy: float) -> None:
 
 def _walls(frame, random, look: Look) -> None:
     """Beaded bright walls at both sides; the lower end bends inwards."""
-    (dx, dy), margin = look.pocket, 64
-    rows = np.arange(30, 231, 5)
+    margin = 48
+    rows = np.arange(30, 231, 10)
+    waves = canvas.mottle(random, (canvas.HEIGHT, 2 * margin), 35) // 3
+    beads = canvas.bell(random, waves.shape, 14) + waves - 50
     for mirrored in (False, True):
         level = look.floor + int(random.integers(40, 110))
         bend = float(random.uniform(6, 11))
         thickness = int(random.integers(2, 5))
-        x = 2.5 + bend * np.clip((rows - 180) / 50.0, 0, None) ** 2
+        x = 2.5 + bend * np.maximum((rows - 180) / 50.0, 0) ** 2
         x = x + canvas.bell(random, (1, len(rows)), 8)[0] / 20
         if look.dent and not mirrored:
             x = x + look.dent * np.exp(-(((rows - 120) / 25.0) ** 2))
         x = margin - 1 - x if mirrored else x
         points = np.stack([x, rows], axis=1)
         wall = np.zeros((canvas.HEIGHT, margin), np.uint8)
-        canvas.path(wall, points, 90, thickness + 2, at=(dx, dy))
-        canvas.path(wall, points, 255, thickness, at=(dx, dy))
-        canvas.path(wall, points[-4:], 255, thickness + 1, at=(dx, dy))
-        waves = canvas.mottle(random, wall.shape, 35).astype(np.int16) // 3 - 50
-        beads = level + waves + canvas.bell(random, wall.shape, 14)
-        beads = np.clip(beads, look.floor + 12, 250).astype(np.uint8)
-        side = frame[:, -margin:] if mirrored else frame[:, :margin]
-        side[:] = canvas.mix(side, beads, wall)
+        canvas.path(wall, points, 90, thickness + 2, at=look.pocket)
+        canvas.path(wall, points, 255, thickness, at=look.pocket)
+        side = slice(-margin, None) if mirrored else slice(margin)
+        shade = np.clip(beads[:, side] + level, look.floor + 12, 250).astype(np.uint8)
+        frame[:, side] = canvas.mix(frame[:, side], shade, wall)
 
 
 def _cracks(frame, random, floor: int) -> None:
