@@ -68,7 +68,8 @@ class Overlay:
         if w == 0:
             return
         there = (slice(y, y + h), slice(x, x + w))
-        cloud = canvas.mottle(self.random, (h, w), grain).astype(np.int32)
+        coarse = canvas.mottle(self.random, (h, w), 2 * grain).astype(np.int32)
+        cloud = (2 * coarse + canvas.mottle(self.random, (h, w), grain / 2)) // 3
         shade = low + (high - low) * cloud // 255
         opacity = cover[0] + (cover[1] - cover[0]) * cloud // 255
         strength = round(255 * self.strength)
@@ -181,7 +182,7 @@ def _chipping(frame, overlay: Overlay) -> None:
         y = random.choice([-1, 1]) * random.uniform(18, 40)
         size = random.uniform(35, 90), random.uniform(14, 40)
         overlay.area(_blob(random, (x, y), *size))
-    overlay.paint(frame, low=85, high=185, grain=5, cover=(190, 255))
+    overlay.paint(frame, low=95, high=215, grain=5, cover=(200, 255))
 
 
 def _foreign_material(frame, overlay: Overlay) -> None:
@@ -244,7 +245,7 @@ def _scratch(frame, overlay: Overlay) -> None:
         overlay.path(line, max(1, width // 3), 200)
         cv2.GaussianBlur(overlay.alpha, (0, 0), 1.5, dst=overlay.alpha)
         overlay.keep_on_body()
-        overlay.paint(frame, low=90, high=170, grain=5)
+        overlay.paint(frame, low=110, high=190, grain=5)
     elif shape == "rubbed":
         size = random.uniform(22, 75), random.uniform(36, 80)
         centre = np.array([random.uniform(-75, 75), random.uniform(-12, 12)])
@@ -254,13 +255,13 @@ def _scratch(frame, overlay: Overlay) -> None:
             half = np.array([1, slope]) * random.uniform(4, size[0] * 0.3)
             overlay.path([middle - half, middle + half], 1, 150)
         overlay.keep_on_body()
-        overlay.paint(frame, low=85, high=150, grain=4)
+        overlay.paint(frame, low=100, high=185, grain=4)
     elif shape == "scribble":
         centre = np.array([-59 + random.uniform(-8, 8), random.uniform(-14, 14)])
         for _ in range(int(random.integers(5, 12))):
             loop = canvas.star(np.full(13, random.uniform(7, 18)))
             overlay.path(centre + random.uniform(-4, 4, 2) + loop, 1, 190)
-        overlay.paint(frame, low=85, high=165, grain=4)
+        overlay.paint(frame, low=105, high=190, grain=4)
     else:
         start = random.uniform(-1, 1, 2) * (85, 34)
         end = start + random.uniform(-1, 1, 2) * (40, 28)

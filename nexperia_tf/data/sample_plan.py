@@ -337,7 +337,7 @@ def _count(kind: str, devices: int) -> int:
 
 
 def _plant_copies(random, names: _Names, files: list[File], devices: int) -> None:
-    """Copies of devices, half of them under the name of another lot.
+    """Copies of devices, a quarter of them under the name of another lot.
 
     Every tenth exact copy is filed in another class, as happens on a line.
     """
@@ -352,7 +352,7 @@ def _plant_copies(random, names: _Names, files: list[File], devices: int) -> Non
                 name = names.new(source.lot, beside=source.name)
                 files.append(_copy(source, int(place), name, kind, shot=shot))
             continue
-        lot = source.lot if random.random() < 0.5 else int(random.integers(lots))
+        lot = source.lot if random.random() < 0.75 else int(random.integers(lots))
         name = names.new(lot)
         if kind == "byte_copy" and number % 10 == 1:
             name = f"{source.name} - Copy"

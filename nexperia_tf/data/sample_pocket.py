@@ -67,7 +67,10 @@ def guide(look: Look) -> np.ndarray:
     ragged = canvas.bell(random, (1, len(rows)), 2)[0]
     canvas.path(frame, np.stack([ragged, rows], axis=1), 235, 4, at=(edge, 0))
     glow = np.zeros_like(frame)
-    canvas.path(glow, [(40, 270), (100, 150), (190, -5)], 45, 18, at=(edge, 0))
+    ends = random.uniform(-20, 230, 2)
+    smear = [(ends[0], 290), (ends.mean() + 15, 140), (ends[1], -25)]
+    width = int(random.integers(10, 26))
+    canvas.path(glow, canvas.curve(*smear), 45, width, at=(edge, 0))
     return cv2.add(frame, cv2.GaussianBlur(glow, (0, 0), 6))
 
 
