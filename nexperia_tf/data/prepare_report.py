@@ -90,7 +90,9 @@ def context(run: "prepare.Prepared") -> dict:
         "machines": _balance(used, lambda row: row.machine)[:MACHINES],
         "lots": _balance(used, _shared_group)[:LOTS],
         "lot_kinds": _lot_kinds(rows),
-        "unboxed": _unboxed(run),
+        "has_boxes": run.folder.has_boxes,
+        "unboxed": _unboxed(run) if run.folder.has_boxes else [],
+        "decided": run.decided.applied,
         "histogram": _histogram(run),
         "nearest": _nearest(run),
     }
