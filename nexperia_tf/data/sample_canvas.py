@@ -63,7 +63,8 @@ def sensor_noise(
 
 def _cut(random, sheet: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """A piece of a sheet of noise from a random place: far faster than new noise."""
-    y, x = random.integers(0, (_SHEET - shape[0] + 1, _SHEET - shape[1] + 1)).tolist()
+    y = int(random.integers(_SHEET - shape[0] + 1))
+    x = int(random.integers(_SHEET - shape[1] + 1))
     return sheet[y : y + shape[0], x : x + shape[1]]
 
 

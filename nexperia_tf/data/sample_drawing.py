@@ -23,6 +23,8 @@ _CENTRE = (_LAYER[1] // 2, _LAYER[0] // 2)
 _LEAD_ORIGIN = {"top_left": (-86, -92), "top_right": (54, -92), "bottom": (-17, 41)}
 _FRAME = (canvas.WIDTH, canvas.HEIGHT)
 _LEAD_SHAPE = (50, 30)  # rows, columns
+_BEFORE_KNEE = np.array([[98], [135], [190]])
+_AT_BODY = np.array([[175], [145], [160], [150], [105]])
 
 
 def render(look: Look) -> np.ndarray:
@@ -98,8 +100,7 @@ def _device(look) -> tuple[np.ndarray, np.ndarray]:
         sample_marking.draw(
             values, look.marking, centre=(cx - 0.5, cy - 0.5), body=level
         )
-    for name, lead in zip(LEAD_NAMES, look.leads):
-        levels = _lead_levels(lead, random)
+    for name, lead, levels in zip(LEAD_NAMES, look.leads, _lead_levels(look, random)):
         if lead is not None:
             _lead(values, mask, name, lead, levels)
     if look.tilted:
@@ -137,32 +138,37 @@ def _place(values, mask, levels, cover, x: int, y: int) -> None:
     mask[there] = np.maximum(mask[there], cover)
 
 
-def _lead_levels(lead: Lead | None, random) -> np.ndarray:
-    """Grey levels of a whole lead, uint8 of shape `_LEAD_SHAPE`.
+def _lead_levels(look: Look, random) -> np.ndarray:
+    """Grey levels of three whole leads, uint8 of shape `(3, *_LEAD_SHAPE)`.
 
     Draws the same random numbers for any lead, a missing one too.
     """
     rows, columns = _LEAD_SHAPE
-    bend = 13 + int(random.integers(0, 4))
-    knee = 29 + int(random.integers(-2, 5))
-    profile = np.empty(rows)
-    profile[:bend] = lead.foot if lead else 0
-    profile[1:4] *= 1.0 + float(random.uniform(0.05, 0.5))
-    profile[bend : bend + 2] = 74
-    profile[bend + 2 : knee] = 98 - np.arange(knee - bend - 2)
-    profile[knee - 3 : knee] = (98, 135, 190)
-    profile[knee:] = 255
-    profile[-5:] = (175, 145, 160, 150, 105)
-    brushed = canvas.bell(random, (rows, 1), 13) * (profile < 220)[:, None]
-    levels = profile[:, None] + brushed + canvas.bell(random, (rows, columns), 8)
-    rough = knee + canvas.bell(random, (1, columns), 1.5)[0]
     below = np.arange(rows)[:, None]
-    levels = np.where((below >= rough) & (below < rows - 5), 255, levels)
-    levels[2:bend, :1] += 30  # light rims of the foot
-    levels[2:bend, -2:] += int(random.integers(0, 110))
-    if lead and lead.flat:
-        levels = np.full(_LEAD_SHAPE, 252)
-    return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
+    bends = 13 + random.integers(0, 4, 3)
+    knees = 29 + random.integers(-2, 5, 3)
+    tips = random.uniform(1.05, 1.5, 3)
+    rims = random.integers(0, 110, 3)
+    grain = canvas.bell(random, (3 * rows, columns), 8).reshape(3, rows, columns)
+    brush = canvas.bell(random, (3 * rows, 1), 13).reshape(3, rows, 1)
+    rough = knees[:, None, None] + canvas.bell(random, (3, columns), 1.5)[:, None, :]
+    levels = np.empty((3, rows, columns))
+    for k, lead in enumerate(look.leads):
+        foot, bend, knee = lead.foot if lead else 0, bends[k], knees[k]
+        levels[k] = np.where(below < bend, foot, 98 - (below - bend))
+        levels[k, 1:4] *= tips[k]
+        levels[k, bend : bend + 2] = 74
+        levels[k, knee - 3 : knee] = _BEFORE_KNEE
+        levels[k, 2:bend, :1] += 30  # light rims of the foot
+        levels[k, 2:bend, -2:] += rims[k]
+    levels[:, -5:] = _AT_BODY
+    levels += grain
+    levels += brush
+    levels[(below >= rough) & (below < rows - 5)] = 255
+    for k, lead in enumerate(look.leads):
+        if lead and lead.flat:
+            levels[k] = 252
+    return np.clip(levels, 0, 255).astype(np.uint8)
 
 
 def _lay(frame: np.ndarray, values: np.ndarray, mask: np.ndarray, pose: Pose) -> None:
@@ -197,9 +203,8 @@ def _lay(frame: np.ndarray, values: np.ndarray, mask: np.ndarray, pose: Pose) ->
 def _specks(frame, look) -> None:
     """Harmless specks of one to four pixels; good devices have them too."""
     random = canvas.stream(look.key, canvas.SPECKS)
-    for _ in range(look.specks):
-        x, y = random.uniform(15, 260), random.uniform(20, 250)
-        level = look.floor + int(150 * random.random() ** 2) + 20
-        size = random.uniform(0.4, 2.0)
-        reach = size * random.uniform(0.5, 1.3, 5)
-        canvas.area(frame, canvas.star(reach), level, at=(x, y))
+    for share in random.random((look.specks, 9)):
+        level = look.floor + 20 + int(150 * share[0] ** 2)
+        outline = canvas.star((0.4 + 1.6 * share[1]) * (0.5 + 0.8 * share[4:]))
+        at = (15 + 245 * share[2], 20 + 230 * share[3])
+        canvas.area(frame, outline, level, at=at)

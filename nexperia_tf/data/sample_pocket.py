@@ -19,6 +19,11 @@ _EDGES = (
 )
 _MARKS = (((45, 23), (74, 23)), ((45, 27), (74, 27)))
 
+# A tape's edge, and the areas outside it.
+_WAVE = np.array([(x, 2.0 * math.sin(x / 60.0)) for x in range(-10, 300, 20)])
+_ABOVE = np.concatenate([_WAVE, [(300, -60), (-20, -60)]])
+_BELOW = np.concatenate([_WAVE, [(300, 40), (-20, 40)]])
+
 
 def pocket(look: Look) -> np.ndarray:
     """The tape and its pocket without a device, uint8 of shape `(267, 275)`."""
@@ -110,17 +115,16 @@ def _inner_lines(frame, random, look: Look) -> None:
 def _tape_edges(frame, random, floor: int, dy: float) -> None:
     """Thin light lines above and below the pocket; darker tape outside them."""
     dark = max(18, floor - int(random.integers(8, 18)))
-    wave = [(x, 2.0 * math.sin(x / 60.0)) for x in range(-10, 300, 20)]
     top = (0.0, float(np.clip(random.normal(7 + dy, 6), -8, 30)))
-    canvas.area(frame, [*wave, (300, -60), (-20, -60)], dark, at=top)
+    canvas.area(frame, _ABOVE, dark, at=top)
     if random.random() < 0.6:
         level = floor + int(random.integers(12, 45))
-        canvas.path(frame, wave, level, int(random.integers(1, 4)), at=top)
+        canvas.path(frame, _WAVE, level, int(random.integers(1, 4)), at=top)
     bottom = (0.0, float(np.clip(random.normal(258 + dy, 6), 245, 275)))
-    canvas.area(frame, [*wave, (300, 40), (-20, 40)], dark, at=bottom)
+    canvas.area(frame, _BELOW, dark, at=bottom)
     if random.random() < 0.4:
         level = floor + int(random.integers(15, 50))
-        canvas.path(frame, wave, level, int(random.integers(1, 3)), at=bottom)
+        canvas.path(frame, _WAVE, level, int(random.integers(1, 3)), at=bottom)
     if random.random() < 0.12:  # the frame sits high: a wavy smile, round corners
         y = float(random.uniform(247, 258))
         left = [(3, 210), (5, y - 8), (14, y + 2), (60, y + 4), (110, y + 1)]
