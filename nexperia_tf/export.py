@@ -44,7 +44,7 @@ def publish(
         the version's folder.
     """
     plain = _in_float32(model, backbone, image_size=image_size, channels=channels)
-    answer = _answer(plain, calibration)
+    answer = _answer(plain, calibration, shape=(None, image_size, image_size, channels))
     shape = (None, None, None, channels)
     archive = keras.export.ExportArchive()
     archive.track(plain)
@@ -156,9 +156,13 @@ def _in_float32(
     return plain
 
 
-def _answer(model: keras.Model, calibration: runs.Calibration) -> Callable:
+def _answer(
+    model: keras.Model, calibration: runs.Calibration, *, shape: tuple
+) -> Callable:
+    """Letterboxed pictures of `shape` to verdicts: one graph for both signatures."""
     names = tf.constant(labels.NAMES)
 
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.uint8)])
     def answer(images: tf.Tensor) -> dict[str, tf.Tensor]:
         logits = tf.squeeze(model(images, training=False), axis=-1)  # (N,)
         score = tf.sigmoid(logits / calibration.temperature)

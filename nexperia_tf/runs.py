@@ -175,7 +175,7 @@ def score(
         probabilities of defect, sigmoid(logit / temperature), with the split's ids,
         labels and metadata.
     """
-    from nexperia_tf.data import pipeline, records
+    from nexperia_tf.data import pipeline
 
     batches = pipeline.evaluation_batches(
         dataset,
