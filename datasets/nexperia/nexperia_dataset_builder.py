@@ -1,4 +1,4 @@
-"""The `nexperia` dataset for `tfds build`; all it does is in nexperia_tf.data.records."""
+"""What `tfds build datasets/nexperia` finds; the work is in nexperia_tf.data.records."""
 
 from nexperia_tf.data import records
 

@@ -20,6 +20,7 @@ import tensorflow_datasets as tfds
 from rich import progress
 from tensorflow_datasets.core.utils import gcs_utils
 
+import nexperia_tf
 from nexperia_tf import errors, files, labels
 from nexperia_tf.data import decisions, layouts, manifest, prepare, sample
 
@@ -149,7 +150,7 @@ class Nexperia(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _refuse_other_content(self, raw: pathlib.Path) -> None:
         # By name and version alone TFDS would take the records for made already.
-        if self.info.metadata["content"] != content(raw, self.builder_config):
+        if self.info.metadata.get("content") != content(raw, self.builder_config):
             raise errors.BadInput(
                 f"{self.data_path}: holds records of another raw folder; "
                 "pass --overwrite or another --data_dir."
@@ -239,8 +240,19 @@ def drawn_sample(data_dir: pathlib.Path) -> pathlib.Path:
     raw = data_dir / f"sample-v{sample.VERSION}" / "raw"
     if not raw.exists():
         shown = functools.partial(_track, title="Drawing look-alike devices")
-        sample.draw(raw, devices=SAMPLE_DEVICES, seed=0, progress=shown)
+        with _unless_another_was_quicker(raw):
+            sample.draw(raw, devices=SAMPLE_DEVICES, seed=0, progress=shown)
     return raw
+
+
+@contextlib.contextmanager
+def _unless_another_was_quicker(folder: pathlib.Path) -> Iterator[None]:
+    """Passes over the error of publishing what a process beside has just published."""
+    try:
+        yield
+    except OSError:
+        if not folder.exists():
+            raise
 
 
 def _track(items: Iterable, title: str) -> Iterable:
@@ -276,7 +288,7 @@ def _built(
     made_from = content(raw, config)
     folder = data_dir / f"{name}-{made_from[:12]}"
     if not folder.exists():
-        with files.new_folder(folder) as beside:
+        with _unless_another_was_quicker(folder), files.new_folder(folder) as beside:
             _prepare(raw, beside / "prepared", config)
             _write(raw, beside, config.name)
     # By this the next call sees that nothing has changed, without reading it all.
@@ -316,7 +328,8 @@ def _stamp(raw: pathlib.Path, config: Config) -> str:
 
 
 def _digest(config: Config, parts: Iterable) -> str:
-    decided = [SCHEMA, manifest.SCHEMA, config.name, config.options()]
+    code = [nexperia_tf.__version__, SCHEMA, manifest.SCHEMA]
+    decided = [*code, config.name, config.options()]
     return hashlib.sha256(json.dumps([decided, *parts]).encode()).hexdigest()
 
 

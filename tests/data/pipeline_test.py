@@ -1,0 +1,182 @@
+import csv
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from nexperia_tf import errors, preprocess
+from nexperia_tf.data import augment, pipeline, records
+
+SIZE = 32
+BATCH = 8
+EPOCHS = 3
+STEPS = 5  # 46 devices to train on, six of them left over in each epoch
+SPLITS = ["train"] * 46 + ["validation"] * 10 + ["unlabelled"] * 3
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """Grey pictures wider than high; every fourth is a defect."""
+    place = tmp_path_factory.mktemp("pipeline")
+    (place / "raw").mkdir()
+    random = np.random.default_rng(0)
+    lines = [["path", "label", "split"]]
+    for i, split in enumerate(SPLITS):
+        pixels = random.integers(0, 256, (36, 48)).astype(np.uint8)
+        Image.fromarray(pixels).save(place / "raw" / f"{i:02}.png")
+        label = "defect" if i % 4 == 0 else "good"
+        lines.append([f"{i:02}.png", label if split != "unlabelled" else "", split])
+    with open(place / "raw/labels.csv", "w", newline="") as file:
+        csv.writer(file).writerows(lines)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(place / "cache"))
+        return records.build(place / "raw", data_dir=place / "data")
+
+
+def training(dataset, **options) -> tf.data.Dataset:
+    fixed = {"image_size": SIZE, "channels": 1, "batch_size": BATCH}
+    return pipeline.training_batches(
+        dataset, **{**fixed, "seed": 7, "epochs": EPOCHS, **options}
+    )
+
+
+@pytest.fixture(scope="module")
+def straight(dataset):
+    return list(training(dataset).as_numpy_iterator())
+
+
+def assert_same(batches, expected):
+    batches = list(batches.as_numpy_iterator())
+    assert len(batches) == len(expected)
+    for (images, labels), (expected_images, expected_labels) in zip(batches, expected):
+        np.testing.assert_array_equal(images, expected_images)
+        np.testing.assert_array_equal(labels, expected_labels)
+
+
+def order(dataset, **options) -> np.ndarray:
+    """Place in the records of each device, `(epochs, devices)`, known by its pixels."""
+    batches = training(dataset, augment="none", **options).as_numpy_iterator()
+    seen = [image.tobytes() for images, _ in batches for image in images]
+    places = {image.tobytes(): i for i, image in enumerate(pictures(dataset, "train"))}
+    return np.array([places[image] for image in seen]).reshape(-1, STEPS * BATCH)
+
+
+def pictures(dataset, split) -> list[np.ndarray]:
+    bytes_ = [r["image"] for r in records.load(dataset, split).as_numpy_iterator()]
+    decoded = [preprocess.decode(b, 1) for b in bytes_]
+    return [preprocess.letterbox(image, SIZE).numpy() for image in decoded]
+
+
+def test_batches_are_uint8_images_and_float_labels(straight):
+    images, labels = straight[0]
+    assert (images.shape, images.dtype) == ((BATCH, SIZE, SIZE, 1), np.uint8)
+    assert (labels.shape, labels.dtype) == ((BATCH,), np.float32)
+    assert {0.0, 1.0} == {label for _, batch in straight for label in batch}
+
+
+def test_the_same_seed_gives_the_same_batches(dataset, straight):
+    tf.random.set_seed(123)  # what others seed does not matter
+    assert_same(training(dataset), straight)
+
+
+def test_a_resumed_run_sees_the_batches_of_an_unbroken_one(dataset, straight):
+    assert_same(training(dataset, first_epoch=1), straight[STEPS:])
+    assert_same(training(dataset, first_epoch=1, first_step=3), straight[STEPS + 3 :])
+
+
+def test_streamed_pictures_equal_kept_ones(dataset, straight):
+    assert_same(training(dataset, cache="none"), straight)
+
+
+def test_every_epoch_shows_other_devices_in_another_order(dataset):
+    epochs = order(dataset)
+    for places in epochs:
+        assert len(set(places)) == STEPS * BATCH  # none twice
+    assert len({tuple(places) for places in epochs}) == EPOCHS
+    assert len(np.unique(epochs)) == 46  # those left over come later
+    assert not np.array_equal(epochs, order(dataset, seed=8))
+
+
+def test_labels_stay_with_their_pictures(dataset):
+    labels = records.metadata(dataset, "train")["label"]
+    batches = training(dataset, augment="none").as_numpy_iterator()
+    given = np.concatenate([batch for _, batch in batches])
+    np.testing.assert_array_equal(given, labels[order(dataset)].ravel())
+
+
+def test_augmentation_changes_pictures_from_epoch_to_epoch(dataset):
+    policy = augment.Policy()
+    few = {"batch_size": 46, "epochs": 2, "policy": policy}
+    first, second = training(dataset, **few).as_numpy_iterator()
+    plain = training(dataset, **few, augment="none").as_numpy_iterator()
+    assert not np.array_equal(np.sort(first[0], axis=0), np.sort(second[0], axis=0))
+    assert not np.array_equal(first[0], next(plain)[0])
+
+
+def test_kept_pictures_are_decoded_once(dataset, tmp_path, straight):
+    copy = records.Dataset(dataset.name, tmp_path / "copy", dataset.prepared)
+    shutil.copytree(dataset.data_dir, copy.data_dir)
+    batches = training(copy, cache="memory")
+    shutil.rmtree(copy.data_dir)
+    assert_same(batches, straight)
+
+
+def test_auto_keeps_pictures_up_to_a_limit(dataset, monkeypatch, straight):
+    monkeypatch.setattr(pipeline, "CACHE_BYTES", 46 * SIZE**2 - 1)
+    monkeypatch.setattr(pipeline, "_kept", None)
+    assert_same(training(dataset), straight)
+
+
+def test_workers_share_each_batch(dataset, straight):
+    parts = [list(training(dataset, worker=(rank, 2))) for rank in range(2)]
+    assert len(parts[0]) == len(parts[1]) == len(straight)
+    for (images, labels), *halves in zip(straight, *parts):
+        np.testing.assert_array_equal(np.concatenate([h[0] for h in halves]), images)
+        np.testing.assert_array_equal(np.concatenate([h[1] for h in halves]), labels)
+
+
+def test_the_number_of_batches_is_known_beforehand(dataset):
+    assert len(training(dataset)) == EPOCHS * STEPS
+    assert len(training(dataset, first_epoch=1, first_step=2)) == 2 * STEPS - 2
+    assert pipeline.steps_per_epoch(dataset, BATCH) == STEPS
+
+
+@pytest.mark.parametrize("cache", pipeline.CACHES)
+def test_evaluation_shows_all_devices_in_record_order(dataset, cache):
+    batches = pipeline.evaluation_batches(
+        dataset, "validation", image_size=SIZE, channels=1, batch_size=4, cache=cache
+    )
+    for _ in range(2):
+        images, labels = (np.concatenate(x) for x in zip(*batches.as_numpy_iterator()))
+        np.testing.assert_array_equal(images, pictures(dataset, "validation"))
+        expected = records.metadata(dataset, "validation")["label"]
+        np.testing.assert_array_equal(labels, expected)
+
+
+def test_unlabelled_devices_are_evaluated_as_minus_one(dataset):
+    batches = pipeline.evaluation_batches(
+        dataset, "unlabelled", image_size=SIZE, channels=3, batch_size=4
+    )
+    ((images, labels),) = batches.as_numpy_iterator()
+    assert images.shape == (3, SIZE, SIZE, 3)
+    assert labels.tolist() == [-1, -1, -1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 64}, "46 images to train on are less than one batch of 64"),
+        ({"augment": "jumble"}, "augment 'jumble' is unknown; choose one of none"),
+        ({"cache": "disk"}, "cache 'disk' is unknown; choose one of auto"),
+        ({"worker": (0, 3)}, "batch size 8 cannot be shared among 3 workers"),
+        (
+            {"augment": "mixup", "deterministic": True},
+            "'mixup' keeps hidden random state and cannot be repeated; leave out",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_refused(dataset, options, message):
+    with pytest.raises(errors.BadInput, match=message):
+        training(dataset, **options)

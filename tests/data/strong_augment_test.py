@@ -1,0 +1,34 @@
+"""Fails loudly on the day keras-cv, frozen at 0.9.0, no longer works."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from nexperia_tf.data import strong_augment
+
+BATCH = 8
+
+
+@pytest.fixture(scope="module")
+def images():
+    """A grey ramp, brighter from picture to picture."""
+    ramp = np.arange(32 * 32).reshape(1, 32, 32, 1) // 8
+    return (ramp + np.arange(BATCH).reshape(-1, 1, 1, 1)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", strong_augment.NAMES)
+def test_policies_work_on_grey_and_colour_batches(name, channels, images):
+    tf.random.set_seed(0)
+    images = np.repeat(images, channels, axis=-1)
+    labels = np.array([0, 1] * (BATCH // 2), np.float32)
+    batches = tf.data.Dataset.from_tensors((images, labels)).repeat(4)
+    changed = list(batches.map(strong_augment.policy(name)).as_numpy_iterator())
+    assert len(changed) == 4
+    for new_images, new_labels in changed:
+        assert new_images.shape == images.shape and new_images.dtype == np.uint8
+        assert new_labels.shape == (BATCH,) and new_labels.dtype == np.float32
+        assert new_labels.min() >= 0 and new_labels.max() <= 1
+    assert any(not np.array_equal(new, images) for new, _ in changed)
+    blended = any(not np.array_equal(new, labels) for _, new in changed)
+    assert blended == (name in ("mixup", "cutmix"))
