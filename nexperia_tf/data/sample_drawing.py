@@ -159,6 +159,7 @@ def _lead_levels(look: Look, random) -> np.ndarray:
         levels[k, 1:4] *= tips[k]
         levels[k, bend : bend + 2] = 74
         levels[k, knee - 3 : knee] = _BEFORE_KNEE
+        levels[k, knee:] = 250
         levels[k, 2:bend, :1] += 30  # light rims of the foot
         levels[k, 2:bend, -2:] += rims[k]
     levels[:, -5:] = _AT_BODY
