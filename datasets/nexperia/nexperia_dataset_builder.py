@@ -1,4 +1,4 @@
-"""What `tfds build datasets/nexperia` finds; the work is in nexperia_tf.data.records."""
+"""What `tfds build datasets/nexperia` builds; the work is in data/records.py."""
 
 from nexperia_tf.data import records
 

@@ -16,9 +16,11 @@ def images():
     return (ramp + np.arange(BATCH).reshape(-1, 1, 1, 1)).astype(np.uint8)
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("name", strong_augment.NAMES)
-def test_policies_work_on_grey_and_colour_batches(name, channels, images):
+@pytest.mark.parametrize(
+    ("name", "channels"),
+    [("randaugment", 1), ("gridmask", 3), ("mixup", 1), ("cutmix", 3)],
+)
+def test_policies_change_pictures_and_only_blends_change_labels(name, channels, images):
     tf.random.set_seed(0)
     images = np.repeat(images, channels, axis=-1)
     labels = np.array([0, 1] * (BATCH // 2), np.float32)
