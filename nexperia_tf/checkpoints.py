@@ -59,7 +59,7 @@ def restore(
     model: keras.Model,
     optimizer: keras.optimizers.Optimizer,
 ) -> tuple[dict | None, Sequence[str]]:
-    """Loads the newest undamaged checkpoint.
+    """Loads the newest undamaged checkpoint into a model and its built optimizer.
 
     Returns:
         its state (None when there is no checkpoint at all) and one warning for each
@@ -76,7 +76,6 @@ def restore(
         except errors.BadInput as error:
             warnings.append(f"{path.name} is left aside: {error}")
             continue
-        optimizer.build(model.trainable_variables)  # its slots must exist before
         status = _checkpoint(model, optimizer).read(str(path / "weights"))
         status.assert_consumed()
         return state, warnings

@@ -194,6 +194,8 @@ def _model(config: "Config", data: Data) -> keras.Model:
         loss=losses.named(config.loss, alpha=config.alpha, gamma=config.gamma),
         jit_compile=False,  # XLA on a CPU spoils the grouped convolution
     )
+    # Variables that are made while the first step is traced have it traced twice.
+    model.optimizer.build(model.trainable_variables)
     return model
 
 
