@@ -119,6 +119,8 @@ def _check(arguments: Arguments) -> None:
 
 
 def _open(arguments: Arguments) -> list[opening.Opened]:
+    if arguments.data or any(pathlib.Path(run).is_dir() for run in arguments.runs):
+        command.import_tensorflow()  # tables alone do without it
     tables = arguments.calibration or (None,) * len(arguments.runs)
     opened = [
         opening.open_scores(

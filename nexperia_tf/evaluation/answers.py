@@ -164,12 +164,10 @@ def _cost(found: dict) -> Answer:
 
 def _uncertain(found: dict) -> Answer:
     details = [f"AUC {auc(found['auc'])}, from {found['n_defect']} defects."]
-    alike = [row["tpr"] for row in found["fpr_at_tpr"] if row["same_as"] is not None]
-    if alike:
-        told = ", ".join(operating_point.percent(tpr) for tpr in alike)
+    if any(row["same_as"] is not None for row in found["fpr_at_tpr"]):
         details.append(
-            f"{found['n_defect']} defects are too few to tell TPR {told} from the "
-            "target before it."
+            f"{found['n_defect']} defects are too few to tell every TPR target from "
+            "the next: grey rows below."
         )
     grouped = [i for i in found["auc_beside"] if i["method"] == "group-bootstrap"]
     details += [

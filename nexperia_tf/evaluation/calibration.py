@@ -12,8 +12,10 @@ from scipy import optimize, special
 from nexperia_tf import metrics
 from nexperia_tf.evaluation import intervals
 
-# Perfectly separated classes would cool the scores without end.
 COLDEST, HOTTEST = 0.05, 20.0
+# Separated classes would cool the scores without end, until they all read 0 or 1 and
+# their ranks are lost: a float64 probability holds log-odds up to 36.
+LARGEST_LOGIT = 30.0
 BINS = 12
 
 
@@ -26,7 +28,8 @@ def fit(logits: np.ndarray, labels: np.ndarray, *, where: str = "validation") ->
         where: names the file in errors.
 
     Returns:
-        a number in `COLDEST..HOTTEST`; above 1 the model was too sure of itself.
+        a number in `COLDEST..HOTTEST` that takes no logit beyond LARGEST_LOGIT; above
+        1 the model was too sure of itself.
 
     Raises:
         errors.BadInput: NaN or a single class.
@@ -40,9 +43,10 @@ def fit(logits: np.ndarray, labels: np.ndarray, *, where: str = "validation") ->
     def loss(log_temperature):
         return np.mean(np.logaddexp(0, signed * np.exp(-log_temperature)))
 
+    coldest = min(max(COLDEST, np.abs(logits).max() / LARGEST_LOGIT), HOTTEST / 2)
     found = optimize.minimize_scalar(
         loss,
-        bounds=(np.log(COLDEST), np.log(HOTTEST)),
+        bounds=(np.log(coldest), np.log(HOTTEST)),
         method="bounded",
         options={"xatol": 1e-8},
     )

@@ -40,14 +40,14 @@ def gather(
     examples = _examples(dataset, split, gallery.shown([*found, payload]))
     plain = {name: _picture(example) for name, example in examples.items()}
     pictures = {run["name"]: plain for run in found}
-    for one in opened:
-        if one.run is None or stage is None:
-            continue
+    models = [one for one in opened if one.run is not None and stage is not None]
+    boxed = boxed_defects(dataset, split) if models else []
+    for one in models:
         looked = Looked(one.run, stage)
         figures = next(run for run in found if run["name"] == one.subject.name)
         own = [examples[name] for name in gallery.shown([figures])]
         pictures[figures["name"]] = plain | looked.pictures(own)
-        localised = looked.localisation(dataset, split)
+        localised = looked.localisation(boxed)
         figures["localisation"] = localised
         if figures is found[0]:  # the first run's figures stand at the top, too
             payload["localisation"] = localised
@@ -59,7 +59,7 @@ def _examples(
 ) -> dict[str, "records.Example"]:
     from nexperia_tf.data import records
 
-    return records.examples(dataset, split, names)
+    return records.examples(dataset, split, names) if names else {}
 
 
 def _picture(
@@ -88,16 +88,10 @@ class Looked:
         maps = self._maps(self.model, self.canvases(examples))
         return {e.image_id: _picture(e, heat) for e, heat in zip(examples, maps)}
 
-    def localisation(
-        self, dataset: "records.Dataset", split: str, *, devices: int = POINTED
-    ) -> dict | None:
+    def localisation(self, examples: Sequence["records.Example"]) -> dict | None:
         """The pointing game of this model and of random weights; None without boxes."""
-        from nexperia_tf.data import records
-
-        names = boxed_defects(dataset, split, devices=devices)
-        if not names:
+        if not examples:
             return None
-        examples = list(records.examples(dataset, split, names).values())
         canvases = self.canvases(examples)
         boxes = [self._boxes(example) for example in examples]
         random = heatmaps.randomised(self.model)
@@ -131,8 +125,8 @@ class Looked:
 
 
 def boxed_defects(
-    dataset: "records.Dataset", split: str, *, devices: int, seed: int = 0
-) -> list[str]:
+    dataset: "records.Dataset", split: str, *, devices: int = POINTED, seed: int = 0
+) -> list["records.Example"]:
     """Up to `devices` defects of the split that have a box, drawn once for all runs."""
     from nexperia_tf import labels
     from nexperia_tf.data import manifest
@@ -144,4 +138,4 @@ def boxed_defects(
         if row.used and row.split == split and row.label == labels.DEFECT and row.boxes
     ]
     drawn = np.random.default_rng(seed).permutation(len(names))[:devices]
-    return [names[i] for i in sorted(drawn)]
+    return list(_examples(dataset, split, [names[i] for i in drawn]).values())

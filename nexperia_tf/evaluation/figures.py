@@ -242,9 +242,8 @@ def _band(subject: Subject, settings: Settings, threshold: float) -> dict:
         )
         for name, value in (("good", 0), ("defect", 1))
     }
-    reviewed = int(np.sum(table.score >= threshold)) - int(
-        np.sum(table.score >= (band.reject_from or math.inf))
-    )
+    reject_from = math.inf if band.reject_from is None else band.reject_from
+    reviewed = int(np.sum((table.score >= threshold) & (table.score < reject_from)))
     return {
         **dataclasses.asdict(band),
         "review_rate": _rate(reviewed, len(table), settings.confidence),

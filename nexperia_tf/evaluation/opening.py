@@ -71,10 +71,18 @@ def open_scores(
 
 
 def _name(path: pathlib.Path) -> str:
-    """`runs/a/predictions/test.csv` is known as `a`, `scores.csv` as `scores`."""
-    if path.parent.name == "predictions" and path.parent.parent.name:
-        return path.resolve().parent.parent.name
-    return path.stem
+    """What the report calls it.
+
+    `runs/a/predictions/test.csv` and `runs/a/saved_model/1` are known as `a`,
+    `scores.csv` as `scores`.
+    """
+    path = path.resolve()
+    if path.is_file():
+        inside = path.parent.name == "predictions"
+        return path.parent.parent.name if inside else path.stem
+    if path.name.isdecimal():
+        path = path.parent
+    return path.parent.name if path.name == "saved_model" else path.name
 
 
 def _run(
@@ -85,10 +93,13 @@ def _run(
     run = runs.load(path)
     validation = path / "predictions" / f"{CALIBRATED_ON}.csv"
     if given is None and split != CALIBRATED_ON and validation.is_file():
-        given = run.predictions(CALIBRATED_ON)
+        given = dataclasses.replace(
+            run.predictions(CALIBRATED_ON), source=f"{run.name} {CALIBRATED_ON}"
+        )
+    scored = dataclasses.replace(run.predictions(split), source=f"{run.name} {split}")
     subject = figures.Subject(
-        name=path.resolve().name,
-        scored=run.predictions(split),
+        name=run.name,
+        scored=scored,
         calibration=given,
         stored=dataclasses.asdict(run.calibration),
     )
@@ -120,7 +131,7 @@ def _saved_model(
         )
     stored = {name: served.facts[name] for name in ("temperature", "threshold")}
     subject = figures.Subject(
-        name=path.resolve().name, scored=scored, calibration=given, stored=stored
+        name=_name(path), scored=scored, calibration=given, stored=stored
     )
     return Opened(subject, dataset=dataset)
 

@@ -30,7 +30,8 @@ STYLE = {
     "ytick.color": INK,
 }
 SIZE = (5.6, 4.0)  # inches; the page scales it
-PROBABILITIES = (1e-6, 1e-4, 0.01, 0.1, 0.5, 0.9, 0.99, 1 - 1e-4, 1 - 1e-6)
+WIDE = (1e-6, 1e-4, 0.01, 0.1, 0.5, 0.9, 0.99, 1 - 1e-4, 1 - 1e-6)
+NARROW = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 
 
 def roc(
@@ -60,8 +61,9 @@ def roc(
         axes.plot(x, y, color=colour, drawstyle="steps-post", label=name, lw=1.6)
         _cross(axes, point, (floor_x, floor_y), colour)
     axes.set(xscale="log", yscale="log")
-    axes.set_xlim(smallest[0] * 0.9, 1)
-    axes.set_ylim(smallest[1] * 0.9, 1)
+    # Two decades at least: a tick at each end is no scale.
+    axes.set_xlim(min(smallest[0] * 0.9, 0.009), 1)
+    axes.set_ylim(min(smallest[1] * 0.9, 0.009), 1)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(ticker.FuncFormatter(_rate_tick))
         axis.set_minor_formatter(ticker.NullFormatter())
@@ -125,14 +127,14 @@ def reliability(bins: Sequence[dict]) -> str:
     value = [
         np.clip(r["value"], 0.5 / b["n"], 1 - 0.5 / b["n"]) for r, b in zip(rates, bins)
     ]
-    ends = as_logit([min(r["value"] for r in rates), max(r["value"] for r in rates)])
-    ends = np.clip(ends, -14, 14)
-    ends = min(ends[0], promised.min(), -2), max(ends[1], promised.max(), 2)
+    value = as_logit(value)
+    ends = np.array([promised, value])
+    ends = min(ends.min(), -2) - 0.5, max(ends.max(), 2) + 0.5
     axes.plot(ends, ends, color=FAINT, lw=1.2, label="promised = found")
     axes.vlines(promised, np.maximum(low, -16), np.minimum(high, 16), color=DEFECT)
-    axes.plot(promised, as_logit(value), "o", color=DEFECT, mec="white", ms=7)
-    axes.set_xlim(ends[0] - 0.5, ends[1] + 0.5)
-    axes.set_ylim(ends[0] - 0.5, ends[1] + 0.5)
+    axes.plot(promised, value, "o", color=DEFECT, mec="white", ms=7)
+    axes.set_xlim(ends)
+    axes.set_ylim(ends)
     _probability_ticks(axes.xaxis)
     _probability_ticks(axes.yaxis)
     axes.grid(color=FAINT, lw=0.4)
@@ -183,10 +185,9 @@ def _corners(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _probability_ticks(axis) -> None:
     low, high = axis.get_view_interval()
-    places = [calibration.logits(np.array(p)) for p in PROBABILITIES]
-    shown = [
-        (at, p) for at, p in zip(places, PROBABILITIES) if low - 0.5 <= at <= high + 0.5
-    ]
+    wanted = WIDE if high - low > 7 else NARROW
+    places = [calibration.logits(np.array(p)) for p in wanted]
+    shown = [(at, p) for at, p in zip(places, wanted) if low <= at <= high]
     axis.set_ticks([at for at, _ in shown], [_probability_tick(p) for _, p in shown])
 
 

@@ -49,10 +49,12 @@ def test_ranks_do_not_change():
     assert metrics.auc(labels, rescaled) == metrics.auc(labels, scores)
 
 
-def test_separated_classes_stop_at_the_coldest():
+def test_separated_classes_are_not_cooled_until_ranks_are_lost():
     labels = np.repeat([0, 1], 20)
-    found = calibration.fit(np.linspace(-4, 4, 40), labels)
-    assert found == pytest.approx(calibration.COLDEST, rel=1e-3)
+    logits = np.linspace(-12, 12, 40)
+    found = calibration.fit(logits, labels)
+    assert found == pytest.approx(12 / calibration.LARGEST_LOGIT, rel=1e-3)
+    assert len(np.unique(special.expit(logits / found))) == 40
 
 
 def test_scores_of_zero_and_one_have_finite_log_odds():

@@ -1,0 +1,55 @@
+"""Claim: heat maps lie on the defect, and a model of random weights has none.
+
+Plays the pointing game on the boxed defects of a run's dataset, held-out splits first
+and training devices behind them, for each stage. A minute or two on two cores:
+
+    python benchmarks/pointing_game.py RUN [DEVICES]
+"""
+
+import sys
+
+from nexperia_tf import runs
+from nexperia_tf.data import records
+from nexperia_tf.evaluation import evidence
+
+SPLITS = ("test", "validation", "train")
+STAGES = ("stage2", "stage3", "stage4")
+
+
+def boxed(dataset: records.Dataset, devices: int) -> list[records.Example]:
+    """Boxed defects, those the model was not trained on first."""
+    found: list[records.Example] = []
+    for split in SPLITS:
+        if split in records.split_sizes(dataset) and len(found) < devices:
+            missing = devices - len(found)
+            found += evidence.boxed_defects(dataset, split, devices=missing)
+    return found
+
+
+def line(name: str, rate: dict) -> str:
+    """A rate with its limits, in per cent."""
+    value, low, high = (100 * rate[key] for key in ("value", "low", "high"))
+    return f"{name} {value:5.1f} % ({low:.1f} to {high:.1f})"
+
+
+def main(folder: str, devices: int) -> None:
+    run = runs.load(folder)
+    examples = boxed(run.dataset, devices)
+    for stage in STAGES:
+        played = evidence.Looked(run, stage).localisation(examples)
+        model, random = played["model"], played["random"]
+        print(f"{stage}, {model['n']} boxed defects of {run.dataset.name}")
+        print("  " + line("model            ", model["pointing"]))
+        print("  " + line("centre prior     ", model["centre"]))
+        print("  " + line("model - centre   ", model["gain"]))
+        print("  " + line("random weights   ", random["pointing"]))
+        print("  " + line("random - centre  ", random["gain"]))
+        print(
+            f"  energy in boxes   {100 * model['energy']:5.1f} %, random weights "
+            f"{100 * random['energy']:.1f} %, area of the boxes "
+            f"{100 * model['area']:.1f} %"
+        )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 500)

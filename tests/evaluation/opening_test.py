@@ -1,0 +1,199 @@
+"""A run folder, a SavedModel and a table of scores give the same report."""
+
+import csv
+import dataclasses
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from nexperia_tf import configs, errors, export, files, predictions, runs
+from nexperia_tf.data import manifest, records
+from nexperia_tf.evaluation import figures, opening, plots
+from nexperia_tf.models import classifier, resnet
+
+BACKBONE, SIZE = "resnext26_32x4d", 64
+
+
+def draw(folder):
+    """Form `folder`: 24 grey textures a split, half of them with a boxed blot."""
+    random = np.random.default_rng(0)
+    folder.mkdir()
+    header = ["path", "label", "group", "defect_type", "split", "x1", "y1", "x2", "y2"]
+    rows = []
+    for split in ("train", "validation", "test"):
+        for i in range(24):
+            pixels = random.integers(0, 120, (12, 14), dtype=np.uint8)
+            pixels = cv2.resize(pixels, (56, 48))
+            row = [f"{split}{i}.png", "good", f"{split[:2]}{i % 4}", "", split]
+            if i % 2:
+                x, y, side = (int(n) for n in random.integers((0, 0, 4), (40, 32, 16)))
+                pixels[y : y + side, x : x + side] = 250
+                row[1:2] = ["defect"]
+                row[3:] = ["blot" if i % 4 == 1 else "stain", split]
+                row += [x, y, x + side, y + side]
+            cv2.imwrite(str(folder / row[0]), pixels)
+            rows.append(row + [""] * (len(header) - len(row)))
+    files.write_csv(folder / "labels.csv", header, rows)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_backbone():
+    """A known name with few layers: what is tested here needs no real network."""
+    with pytest.MonkeyPatch.context() as patch:
+        shape = resnet.Shape((1, 1, 1, 1), planes=(8, 8, 8, 8), stem=8)
+        patch.setitem(resnet.BACKBONES, BACKBONE, shape)
+        yield
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory, small_backbone):
+    """A run folder as train.py leaves it, of an untrained model."""
+    base = tmp_path_factory.mktemp("runs")
+    draw(base / "raw")
+    config = configs.Config(
+        backbone=BACKBONE,
+        data=str(base / "raw"),
+        data_dir=str(base / "data"),
+        image_size=SIZE,
+    )
+    dataset = records.build(config.data, data_dir=config.data_dir)
+    folder = base / "untrained"
+    folder.mkdir()
+    facts = {"schema": 1, "run": {"channels": 1}}
+    files.write_json(folder / runs.CONFIG, dataclasses.asdict(config) | facts)
+    calibration = runs.Calibration(temperature=1.3, threshold=0.4)
+    runs.write_calibration(folder / runs.CALIBRATION, calibration)
+    model = classifier.build(BACKBONE, image_size=SIZE, channels=1)
+    model.save(folder / runs.MODEL)
+    (folder / "predictions").mkdir()
+    for split in runs.SCORED_SPLITS:
+        scored = runs.score(
+            model, dataset, split, image_size=SIZE, channels=1, temperature=1.3
+        )
+        predictions.write(folder / "predictions" / f"{split}.csv", scored)
+    files.write_manifest(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def no_drawings(monkeypatch):
+    for name in ("roc", "histogram", "reliability", "forest"):
+        monkeypatch.setattr(plots, name, lambda *_, **__: "<svg></svg>")
+
+
+def figures_in(folder):
+    return json.loads((folder / "report.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def reported(run_folder, run_command, tmp_path_factory):
+    """The report of the run, and what was stored with it."""
+    out = tmp_path_factory.mktemp("report") / "r"
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("roc", "histogram", "reliability"):
+            patch.setattr(plots, name, lambda *_, **__: "<svg></svg>")
+        assert (
+            run_command("evaluate", run_folder, "--max-escape", ".3", "--out", out) == 0
+        )
+    return out
+
+
+def test_a_run_is_reported_with_pictures_maps_and_slices(run_folder, reported):
+    found = figures_in(reported)
+    table = predictions.read(run_folder / "predictions" / "test.csv")
+    assert found["n"] == len(table)
+    assert found["operating_point"]["calibrated_on"] == "untrained validation"
+    assert found["stored"] == {"temperature": 1.3, "threshold": 0.4}
+    sliced = {part["by"] for part in found["slices"]}
+    assert {"defect_type", "box_size", "brightness"} <= sliced
+    # No group of the test split was trained on.
+    assert found["generalisation"]["n_seen"] == 0
+    played = found["localisation"]
+    assert played["stage"] == "stage4"
+    assert played["model"]["n"] == played["random"]["n"] == 12
+    text = (reported / "report.html").read_text()
+    assert text.count("data:image/jpeg;base64") == 2 * 24  # photograph and map
+    assert "<rect" in text
+
+
+def test_a_guaranteed_threshold_is_stored_and_exported(run_folder, reported):
+    threshold = figures_in(reported)["operating_point"]["threshold"]
+    stored = runs.load(run_folder).calibration
+    assert stored.temperature == 1.3
+    assert threshold - 1.1e-5 < stored.threshold < threshold
+    files.verify_manifest(run_folder)
+    served = export.load(run_folder)
+    assert served.facts["threshold"] == stored.threshold
+    # The calibration defect that set the threshold is rejected by the served label.
+    table = predictions.read(run_folder / "predictions" / "validation.csv")
+    name = table.image_id[np.flatnonzero(table.score == threshold)[0]]
+    dataset = runs.load(run_folder).dataset
+    example = records.examples(dataset, "validation", [name])[name]
+    assert served.score_bytes([example.image])[1] == ["defect"]
+
+
+def test_a_table_with_data_knows_its_pictures(run_folder):
+    run = runs.load(run_folder)
+    table = run_folder / "predictions" / "test.csv"
+    opened = opening.open_scores(table)
+    assert opened.subject.name == "untrained"
+    opened = dataclasses.replace(opened, dataset=run.dataset)
+    opened, note = opening.with_records(opened)
+    assert not note
+    assert set(opened.subject.columns) == {"box_size", "brightness"}
+    other = dataclasses.replace(
+        opened.subject.scored, image_id=[f"x{i}" for i in range(len(table_rows(table)))]
+    )
+    stranger = dataclasses.replace(
+        opened, subject=figures.Subject(name="x", scored=other)
+    )
+    _, note = opening.with_records(stranger)
+    assert note.startswith("Pictures are left out")
+
+
+def table_rows(path):
+    with open(path) as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_saved_model_scores_the_data_it_is_given(run_folder, reported, monkeypatch):
+    saved = run_folder / "saved_model"
+    run = runs.load(run_folder)
+    with pytest.raises(errors.BadInput, match="name the dataset with --data"):
+        opening.open_scores(saved)
+    dataset = run.dataset
+    monkeypatch.setattr(records, "build", lambda data, **_: dataset)
+    opened = opening.open_scores(saved, data="sample")
+    expected = run.predictions("test")
+    assert opened.subject.scored.image_id.tolist() == expected.image_id.tolist()
+    np.testing.assert_allclose(
+        opened.subject.scored.score, expected.score, rtol=0, atol=1e-5
+    )
+    assert len(opened.subject.calibration) == len(run.predictions("validation"))
+
+
+def test_lost_raw_data_costs_the_pictures_not_the_report(
+    run_folder, run_command, tmp_path, monkeypatch
+):
+    def gone(*_, **__):
+        raise errors.BadInput("raw: no such folder")
+
+    monkeypatch.setattr(records, "build", gone)
+    assert run_command("evaluate", run_folder, "--out", tmp_path / "r") == 0
+    found = figures_in(tmp_path / "r")
+    assert found["notes"] == [
+        "Pictures and image slices are left out: raw: no such folder"
+    ]
+    assert found["localisation"] is None
+
+
+def test_box_sizes_are_the_largest_boxs_side():
+    row = manifest.Row("a", "a.bmp", boxes=[[0, 0, 4, 4], [0, 0, 9, 4]], brightness=50)
+    rows = [row, *(manifest.Row(str(i), "", brightness=i) for i in range(7))]
+    rows += [manifest.Row(f"b{i}", "", boxes=[[0, 0, i, i]]) for i in range(1, 8)]
+    columns = opening.image_columns(rows)
+    assert columns["box_size"][0].startswith("large")
+    assert columns["box_size"][1] == ""
+    assert columns["brightness"][0].startswith("largest")
