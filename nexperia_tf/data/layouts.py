@@ -5,6 +5,7 @@ Four forms are known: `second_stage` and `first_stage` (the two contests), `hand
 """
 
 import dataclasses
+import os
 import pathlib
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -231,11 +232,11 @@ def _labels_table(
     folder.names_types = any(row.defect_type for row in folder.rows)
     folder.given_splits = given == {True}
     listed = set(rows)
-    unlisted = [p for p in _image_files(raw) if _relative(raw, p) not in listed]
+    unlisted = {_relative(raw, p) for p in _image_files(raw)} - listed
     if unlisted:
         folder.notes.append(
             f"{len(unlisted)} files are not in labels.csv and were left out, "
-            f"{_relative(raw, unlisted[0])} first."
+            f"{min(unlisted)} first."
         )
     return folder
 
@@ -360,10 +361,11 @@ def _relative(raw: pathlib.Path, file: pathlib.Path) -> str:
 
 def _image_files(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     """Every file below that may be an image; the ending decides nothing else."""
-    for file in sorted(folder.rglob("*")) if folder.is_dir() else ():
-        hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-        if not hidden and file.suffix.lower() not in SIDECARS and file.is_file():
-            yield file
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            if not name.startswith(".") and not name.lower().endswith(SIDECARS):
+                yield pathlib.Path(parent, name)
 
 
 def _add_boxes(
@@ -375,9 +377,9 @@ def _add_boxes(
     """Gives boxes to the rows they name, by path or by name without folder."""
     known: dict[str, manifest.Row] = {}
     for row in rows:
-        path = pathlib.PurePosixPath(row.path)
-        for key in (path.stem, path.name, path.with_suffix("").as_posix(), row.path):
-            known[key] = row
+        without_ending = os.path.splitext(row.path)[0]
+        for key in (row.path, without_ending):
+            known[key] = known[key.rpartition("/")[2]] = row
     unknown = []
     for name, corners in boxes:
         row = known.get(name)
@@ -436,7 +438,7 @@ def _check_classes(raw: pathlib.Path, folder: RawFolder) -> None:
 
 def _name_images(rows: list[manifest.Row]) -> None:
     """Paths without their ending; with it where two images would share a name."""
-    names = [pathlib.PurePosixPath(row.path).with_suffix("").as_posix() for row in rows]
+    names = [os.path.splitext(row.path)[0] for row in rows]
     counts: dict[str, int] = {}
     for name in names:
         counts[name] = counts.get(name, 0) + 1

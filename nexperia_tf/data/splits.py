@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from nexperia_tf import errors
+from nexperia_tf import errors, labels
 from nexperia_tf.data import layouts, manifest
 
 FRACTIONS = (0.70, 0.15, 0.15)  # of train, validation, test
@@ -107,9 +107,15 @@ def leave_one_out(rows: Sequence[manifest.Row], column: str) -> list[str]:
 
 def at_random(rows: Sequence[manifest.Row], *, seed: int = 0) -> dict[str, str]:
     """The usual split of single images, by path; what the leak count starts from."""
-    learnable = [row for row in rows if row.label]
-    places = _deal(learnable, FRACTIONS, seed, lambda row: ())
-    return {row.path: manifest.SPLITS[p] for row, p in zip(learnable, places)}
+    split_of = {}
+    for label in labels.NAMES:
+        paths = [row.path for row in rows if row.label == label]
+        paths.sort(key=lambda path: _draw(seed, path))
+        bounds = np.cumsum(FRACTIONS) * len(paths)
+        for place, path in enumerate(paths):
+            past = int(np.searchsorted(bounds[:-1], place, side="right"))
+            split_of[path] = manifest.SPLITS[past]
+    return split_of
 
 
 def _bonds(row: manifest.Row) -> Iterable[str]:
@@ -182,9 +188,14 @@ def _unit_counts(
             counts[unit][index[stratum]] += 1
 
     def turn(unit: str) -> tuple[float, bytes]:
-        return -counts[unit].sum(), hashlib.sha256(f"{seed} {unit}".encode()).digest()
+        return -counts[unit].sum(), _draw(seed, unit)
 
     return counts, sorted(counts, key=turn)
+
+
+def _draw(seed: int, name: str) -> bytes:
+    """A random key that depends on the seed and the name alone."""
+    return hashlib.sha256(f"{seed} {name}".encode()).digest()
 
 
 def _strata(row: manifest.Row) -> set[tuple[str, ...]]:
