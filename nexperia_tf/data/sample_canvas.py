@@ -86,14 +86,16 @@ def mottle(
     random: np.random.Generator, shape: tuple[int, int], grain: float
 ) -> np.ndarray:
     """Cloudy texture, uint8 of `shape` over 0-255; `grain` is the size of a cloud."""
-    rows = max(2, math.ceil(shape[0] / grain))
-    columns = max(2, math.ceil(shape[1] / grain))
-    coarse = np.frombuffer(random.bytes(rows * columns), np.uint8)
-    return cv2.resize(
-        coarse.reshape(rows, columns),
-        (shape[1], shape[0]),
-        interpolation=cv2.INTER_LINEAR_EXACT,
-    )
+    return _cut(random, _cloud_sheet(grain), shape)
+
+
+@functools.lru_cache(64)
+def _cloud_sheet(grain: float) -> np.ndarray:
+    side = math.ceil(_SHEET / grain)
+    coarse = np.frombuffer(np.random.default_rng(1).bytes(side * side), np.uint8)
+    size = (_SHEET, _SHEET)
+    coarse = coarse.reshape(side, side)
+    return cv2.resize(coarse, size, interpolation=cv2.INTER_LINEAR_EXACT)
 
 
 def mix(under: np.ndarray, over: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -159,6 +161,18 @@ def _subpixels(points: np.ndarray, at: tuple[float, float]) -> np.ndarray:
 
 
 def star(reach: np.ndarray) -> np.ndarray:
-    """Closed outline whose corners lie `reach` pixels from the origin, all around."""
-    turn = 2 * np.pi / len(reach) * np.arange(len(reach))
-    return np.stack([reach * np.cos(turn), reach * np.sin(turn)], axis=1)
+    """Closed outlines around the origin.
+
+    Args:
+        reach: distance of each corner from the origin, shape `(..., corners)`.
+
+    Returns:
+        float array of shape `(..., corners, 2)`.
+    """
+    return reach[..., None] * _directions(reach.shape[-1])
+
+
+@functools.cache
+def _directions(count: int) -> np.ndarray:
+    turn = 2 * np.pi / count * np.arange(count)
+    return np.stack([np.cos(turn), np.sin(turn)], axis=1)

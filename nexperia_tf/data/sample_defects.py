@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable
 
 import cv2
@@ -101,14 +102,15 @@ def draw(look: Look, defect_type: str, strength: float) -> tuple[np.ndarray, Loo
     clean = frame.copy() if changed is look else drawing.render(look)
     if defect_type in OVERLAYS:
         OVERLAYS[defect_type](frame, Overlay(changed, random, strength))
-    margin = (5, 13) if defect_type == "lead_defect" else (2, 8)
+    margin = (3, 11) if defect_type == "lead_defect" else (0, 6)
     margins = [int(m) for m in random.integers(*margin, 4)]
     return frame, changed, _loose_box(clean, frame, look.focus, margins)
 
 
 def _loose_box(clean, frame, focus, margins) -> Box:
-    blurred = [cv2.GaussianBlur(image, (0, 0), focus) for image in (clean, frame)]
-    x, y, w, h = cv2.boundingRect(cv2.compare(*blurred, cv2.CMP_NE))
+    x, y, w, h = cv2.boundingRect(cv2.compare(clean, frame, cv2.CMP_NE))
+    blur = math.ceil(3 * focus) + 1  # at least the reach of cv2's kernel for 8 bits
+    x, y, w, h = x - blur, y - blur, w + 2 * blur, h + 2 * blur
     left, top, right, bottom = margins
     return (
         max(0, x - left),

@@ -26,6 +26,10 @@ _LEAD_SHAPE = (50, 30)  # rows, columns
 _BEFORE_KNEE = np.array([[98], [135], [190]])
 _AT_BODY = np.array([[175], [145], [160], [150], [105]])
 
+_COVER = np.full(_LEAD_SHAPE, 255, np.uint8)
+_COVER[0, :2] = _COVER[0, -2:] = 0  # rounded corners
+_COVER[1, :1] = _COVER[1, -1:] = 90
+
 
 def render(look: Look) -> np.ndarray:
     """The frame as light reaches the sensor: in full focus and free of noise.
@@ -66,8 +70,8 @@ def expose(frame: np.ndarray, look: Look, *, shot: int = 0) -> np.ndarray:
         noise = noise.copy()
         noise[rows, random.integers(0, canvas.WIDTH, 250)] -= 60
     exposed = cv2.add(frame, noise, dtype=cv2.CV_8U)
-    exposed[frame > 246] = 255  # far beyond saturation: no noise to be seen
-    return exposed
+    # Far beyond saturation there is no noise to be seen.
+    return cv2.max(exposed, cv2.threshold(frame, 246, 255, cv2.THRESH_BINARY)[1])
 
 
 def _device(look) -> tuple[np.ndarray, np.ndarray]:
@@ -82,20 +86,19 @@ def _device(look) -> tuple[np.ndarray, np.ndarray]:
     values[body] = cv2.add(np.full_like(values[body], level), grain, dtype=cv2.CV_8U)
     mask[body] = 255
     edge = int(random.integers(18, 46))
-    step = 5 + float(random.integers(0, 6))
-    side = int(random.choice([1, -1]))
+    step = int(random.integers(5, 11))
+    side = 1 - 2 * int(random.integers(2))
     low = edge // 3 + int(random.integers(0, 10))
-    outline = [
-        ([(-w, -h), (-w, h)], level + edge),
-        ([(w - 1, -h), (w - 1, h)], level + edge + int(random.integers(-8, 9))),
-        ([(-w, -h), (w, -h)], level + edge // 3),
-        ([(-w, h - 1), (w, h - 1)], level + low),
-        ([(side * (w + step), -h + 3), (side * (w + step), h + 2)], look.floor + 13),
-        ([(-w + 4, h + step), (w - 4, h + step)], look.floor + 7),
-    ]
-    for points, shade in outline:
-        canvas.path(values, points, shade, at=_CENTRE)
-    canvas.paths(mask, [points for points, _ in outline], 255, at=_CENTRE)
+    beside = cx + side * (w + step)  # the mould's step shows as a second line
+    for rows, columns, shade in (
+        (body[0], cx - w, level + edge),
+        (body[0], cx + w - 1, level + edge + int(random.integers(-8, 9))),
+        (cy - h, body[1], level + edge // 3),
+        (cy + h - 1, body[1], level + low),
+        (slice(cy - h + 3, cy + h + 3), beside, look.floor + 13),
+        (cy + h + step, slice(cx - w + 4, cx + w - 4), look.floor + 7),
+    ):
+        values[rows, columns], mask[rows, columns] = shade, 255
     if look.marking is not None:
         sample_marking.draw(
             values, look.marking, centre=(cx - 0.5, cy - 0.5), body=level
@@ -112,9 +115,7 @@ def _device(look) -> tuple[np.ndarray, np.ndarray]:
 def _lead(values, mask, name: str, lead: Lead, levels: np.ndarray) -> None:
     """Places one lead; rows of `levels` run from the tip of the foot to the body."""
     rows = len(levels)
-    cover = np.full(levels.shape, 255, np.uint8)
-    cover[0, :2] = cover[0, -2:] = 0  # rounded corners
-    cover[1, :1] = cover[1, -1:] = 90
+    cover = _COVER
     hidden = rows - lead.length
     levels, cover = levels[hidden:], cover[hidden:]
     if name == "bottom":
@@ -179,33 +180,32 @@ def _lay(frame: np.ndarray, values: np.ndarray, mask: np.ndarray, pose: Pose) ->
     corners = pose.to_frame([(-118, -95), (118, -95), (118, 95), (-118, 95)])
     x1, y1 = np.maximum(np.floor(corners.min(axis=0)), 0).astype(int)
     x2, y2 = np.minimum(np.ceil(corners.max(axis=0)), _FRAME).astype(int)
-    x = (32 * np.arange(x1, x2) - round(32 * pose.x)).astype(np.int32)
-    y = (32 * np.arange(y1, y2) - round(32 * pose.y)).astype(np.int32)
     # Source positions in 1/32 pixel, the fraction that cv2.remap works with.
-    u = np.add.outer(sin * y, cos * x + ((32 * _CENTRE[0] - 16) << 14))
-    v = np.add.outer(cos * y, -sin * x + ((32 * _CENTRE[1] - 16) << 14))
-    u >>= 14
-    v >>= 14
-    whole = np.empty((*u.shape, 2), np.int16)
-    np.right_shift(u, 5, out=whole[:, :, 0], casting="unsafe")
-    np.right_shift(v, 5, out=whole[:, :, 1], casting="unsafe")
-    v &= 31
-    v <<= 5
-    u &= 31
-    v |= u
+    x = 32 * np.arange(x1, x2) - round(32 * pose.x)
+    y = 32 * np.arange(y1, y2) - round(32 * pose.y)
+    origin = 32 * _CENTRE[0] - 16, 32 * _CENTRE[1] - 16
+    u = _sum_of(sin * y >> 14, (cos * x >> 14) + origin[0])
+    v = _sum_of(cos * y >> 14, (-sin * x >> 14) + origin[1])
+    whole = cv2.merge([u >> 5, v >> 5])
+    fraction = ((v & 31) << 5 | (u & 31)).view(np.uint16)
     layers = cv2.merge([values, mask])
-    seen = cv2.remap(layers, whole, v.astype(np.uint16), cv2.INTER_LINEAR)
+    seen = cv2.remap(layers, whole, fraction, cv2.INTER_LINEAR)
     light, cover = cv2.split(seen)
     there = (slice(y1, y2), slice(x1, x2))
     under = cv2.multiply(frame[there], cv2.bitwise_not(cover), scale=1 / 255)
     frame[there] = cv2.add(under, light)
 
 
+def _sum_of(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    return np.add.outer(rows.astype(np.int16), columns.astype(np.int16))
+
+
 def _specks(frame, look) -> None:
     """Harmless specks of one to four pixels; good devices have them too."""
     random = canvas.stream(look.key, canvas.SPECKS)
-    for share in random.random((look.specks, 9)):
-        level = look.floor + 20 + int(150 * share[0] ** 2)
-        outline = canvas.star((0.4 + 1.6 * share[1]) * (0.5 + 0.8 * share[4:]))
-        at = (15 + 245 * share[2], 20 + 230 * share[3])
-        canvas.area(frame, outline, level, at=at)
+    share = random.random((look.specks, 9))
+    outlines = canvas.star((0.4 + 1.6 * share[:, :1]) * (0.5 + 0.8 * share[:, 4:]))
+    outlines += (15, 20) + share[:, None, 2:4] * (245, 230)
+    levels = look.floor + 20 + (150 * share[:, 0] ** 2).astype(int)
+    for outline, level in zip(outlines, levels):
+        canvas.area(frame, outline, level)

@@ -130,7 +130,7 @@ def faultless(seed: int, index: int, lot: Lot) -> Look:
         angle=min(7.0, _normal(random, 3.5, 10)),
     )
     focus = max(0.4, camera.focus + float(random.uniform(-0.1, 0.3)))
-    feet = np.clip(camera.foot + random.integers(-25, 26, 3), 95, 200).tolist()
+    feet = (camera.foot + random.integers(-25, 26, 3)).tolist()
     marking = Marking(
         code=lot.code,
         date=lot.date,
@@ -152,7 +152,7 @@ def faultless(seed: int, index: int, lot: Lot) -> Look:
         pocket=(dx, dy),
         pose=pose,
         marking=marking,
-        leads=tuple(Lead(foot=foot) for foot in feet),
+        leads=tuple(Lead(foot=max(95, foot)) for foot in feet),
         specks=int(random.poisson(3.0)),
     )
 

@@ -33,8 +33,8 @@ def pocket(look: Look) -> np.ndarray:
         _cracks(frame, random, look.floor)
     _tape_edges(frame, random, look.floor, look.pocket[1])
     _walls(frame, random, look)
-    clouds = canvas.mottle(random, frame.shape, 48).astype(np.int16) // 32 - 4
-    frame = cv2.add(frame, clouds, dtype=cv2.CV_8U)
+    clouds = canvas.mottle(random, frame.shape, 48) // 32
+    frame = cv2.subtract(cv2.add(frame, clouds), 4)
     _inner_lines(frame, random, look)
     canvas.path(frame, [(113, 246), (142, 246)], look.floor + 15, 2, at=look.pocket)
     return frame
@@ -137,24 +137,27 @@ def _walls(frame, random, look: Look) -> None:
     """Beaded bright walls at both sides; the lower end bends inwards."""
     margin = 48
     rows = np.arange(30, 231, 10)
-    waves = canvas.mottle(random, (canvas.HEIGHT, 2 * margin), 35) // 3
-    beads = canvas.bell(random, waves.shape, 14) + waves - 50
-    for mirrored in (False, True):
-        level = look.floor + int(random.integers(40, 110))
-        bend = float(random.uniform(6, 11))
-        thickness = int(random.integers(2, 5))
-        x = 2.5 + bend * np.maximum((rows - 180) / 50.0, 0) ** 2
-        x = x + canvas.bell(random, (1, len(rows)), 8)[0] / 20
-        if look.dent and not mirrored:
-            x = x + look.dent * np.exp(-(((rows - 120) / 25.0) ** 2))
-        x = margin - 1 - x if mirrored else x
-        points = np.stack([x, rows], axis=1)
-        wall = np.zeros((canvas.HEIGHT, margin), np.uint8)
-        canvas.path(wall, points, 90, thickness + 2, at=look.pocket)
-        canvas.path(wall, points, 255, thickness, at=look.pocket)
-        side = slice(-margin, None) if mirrored else slice(margin)
-        shade = np.clip(beads[:, side] + level, look.floor + 12, 250).astype(np.uint8)
-        frame[:, side] = canvas.mix(frame[:, side], shade, wall)
+    bends = random.uniform(6, 11, 2)
+    x = 2.5 + np.outer(bends, np.maximum((rows - 180) / 50.0, 0) ** 2)
+    x += canvas.bell(random, x.shape, 8) / 20
+    if look.dent:
+        x[0] += look.dent * np.exp(-(((rows - 120) / 25.0) ** 2))
+    x[1] = 2 * margin - 1 - x[1]  # both sides are drawn on one strip
+    walls = np.zeros((canvas.HEIGHT, 2 * margin), np.uint8)
+    runs = np.stack([x, np.broadcast_to(rows, x.shape)], axis=2)
+    thickness = int(random.integers(2, 5))
+    canvas.paths(walls, runs, 90, thickness + 2, at=look.pocket)
+    canvas.paths(walls, runs, 255, thickness, at=look.pocket)
+    beads = canvas.bell(random, walls.shape, 14) - 50
+    beads += canvas.mottle(random, walls.shape, 35) // 3
+    levels = look.floor + random.integers(40, 110, 2)
+    beads += np.repeat(levels, margin).astype(np.int16)
+    shade = np.clip(beads, look.floor + 12, 250).astype(np.uint8)
+    for side, half in (
+        (np.s_[:, :margin], np.s_[:, :margin]),
+        (np.s_[:, -margin:], np.s_[:, margin:]),
+    ):
+        frame[side] = canvas.mix(frame[side], shade[half], walls[half])
 
 
 def _cracks(frame, random, floor: int) -> None:
