@@ -100,6 +100,11 @@ def reported(run_folder, run_command, tmp_path_factory):
     return out
 
 
+@pytest.fixture(scope="module")
+def served(run_folder, reported):
+    return export.load(run_folder)
+
+
 def test_a_run_is_reported_with_pictures_maps_and_slices(run_folder, reported):
     found = figures_in(reported)
     table = predictions.read(run_folder / "predictions" / "test.csv")
@@ -118,13 +123,12 @@ def test_a_run_is_reported_with_pictures_maps_and_slices(run_folder, reported):
     assert "<rect" in text
 
 
-def test_a_guaranteed_threshold_is_stored_and_exported(run_folder, reported):
+def test_a_guaranteed_threshold_is_stored_and_exported(run_folder, reported, served):
     threshold = figures_in(reported)["operating_point"]["threshold"]
     stored = runs.load(run_folder).calibration
     assert stored.temperature == 1.3
     assert threshold - 1.1e-5 < stored.threshold < threshold
     files.verify_manifest(run_folder)
-    served = export.load(run_folder)
     assert served.facts["threshold"] == stored.threshold
     # The calibration defect that set the threshold is rejected by the served label.
     table = predictions.read(run_folder / "predictions" / "validation.csv")
@@ -158,13 +162,14 @@ def table_rows(path):
         return list(csv.DictReader(file))
 
 
-def test_a_saved_model_scores_the_data_it_is_given(run_folder, reported, monkeypatch):
+def test_a_saved_model_scores_the_data_it_is_given(run_folder, served, monkeypatch):
     saved = run_folder / "saved_model"
     run = runs.load(run_folder)
     with pytest.raises(errors.BadInput, match="name the dataset with --data"):
         opening.open_scores(saved)
     dataset = run.dataset
     monkeypatch.setattr(records, "build", lambda data, **_: dataset)
+    monkeypatch.setattr(export, "load", lambda folder: served)
     opened = opening.open_scores(saved, data="sample")
     expected = run.predictions("test")
     assert opened.subject.scored.image_id.tolist() == expected.image_id.tolist()
@@ -172,6 +177,7 @@ def test_a_saved_model_scores_the_data_it_is_given(run_folder, reported, monkeyp
         opened.subject.scored.score, expected.score, rtol=0, atol=1e-5
     )
     assert len(opened.subject.calibration) == len(run.predictions("validation"))
+    assert opened.subject.name == "untrained"
 
 
 def test_lost_raw_data_costs_the_pictures_not_the_report(
