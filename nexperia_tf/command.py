@@ -17,7 +17,7 @@ from nexperia_tf import errors
 BAD_INPUT = 2
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
     """Flags that every command has."""
 

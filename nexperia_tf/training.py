@@ -30,7 +30,7 @@ from nexperia_tf import (
 )
 from nexperia_tf.data import augment, manifest, pipeline, records
 from nexperia_tf.evaluation import intervals
-from nexperia_tf.models import classifier
+from nexperia_tf.models import classifier, pretrained
 
 if typing.TYPE_CHECKING:
     from nexperia_tf.configs import Config
@@ -181,6 +181,7 @@ def _model(config: "Config", data: Data) -> keras.Model:
         channels=data.channels,
         prior=data.prior,
     )
+    pretrained.load(model, config.weights)
     steps = data.sizes["train"] // config.batch_size
     rate = schedules.warmup_cosine(
         config.learning_rate,
@@ -378,7 +379,9 @@ class Follow(keras.callbacks.Callback):
         row = {"epoch": epoch + 1, "seconds": round(seconds, 3), "learning_rate": rate}
         row |= {name: float(value) for name, value in logs.items()}
         self._history.append(row)
-        if row["val_auc"] > self._best_auc():
+        if not self._best_epoch or _rank(row) > _rank(
+            self._history[self._best_epoch - 1]
+        ):
             self._best_epoch = epoch + 1
             _save_model(self.model, self._folder / runs.MODEL)
         self._write_history()
@@ -390,11 +393,6 @@ class Follow(keras.callbacks.Callback):
             state={"history": self._history, "best_epoch": self._best_epoch},
         )
         self.model.stop_training = self.stopped
-
-    def _best_auc(self) -> float:
-        if not self._best_epoch:
-            return -1.0
-        return self._history[self._best_epoch - 1]["val_auc"]
 
     def _judge(self) -> dict[str, float]:
         logits = self.model.predict(self._batches, verbose=0).ravel()
@@ -416,6 +414,11 @@ class Follow(keras.callbacks.Callback):
         header = list(self._history[0])
         rows = ([row[name] for name in header] for row in self._history)
         files.write_csv(self._folder / runs.HISTORY, header, rows)
+
+
+def _rank(row: dict) -> tuple[float, float]:
+    """How good an epoch is: by AUC, and by log loss among equals (AUC 1, say)."""
+    return row["val_auc"], -row["val_log_loss"]
 
 
 def _save_model(model: keras.Model, path: pathlib.Path) -> None:

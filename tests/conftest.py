@@ -2,6 +2,7 @@ import importlib.util
 import os
 import pathlib
 import socket
+import sys
 from types import ModuleType
 
 import pytest
@@ -16,7 +17,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 def script(name: str) -> ModuleType:
     """train.py or evaluate.py as a module."""
     spec = importlib.util.spec_from_file_location(name, ROOT / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 

@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import json
-import math
 import pathlib
 import subprocess
 import sys
@@ -106,7 +105,7 @@ def test_a_foreign_process_gets_the_same_verdicts(raw, run_folder, tmp_path):
         "images = [open(name, 'rb').read() for name in sys.argv[2:]]\n"
         "answer = serve(image_bytes=tf.constant(images))\n"
         "print(json.dumps(answer['score'].numpy().tolist()))\n"
-        "assert not [m for m in sys.modules if m.startswith(('nexperia', 'keras'))]\n"
+        "assert not [m for m in sys.modules if m.startswith('nexperia')]\n"
     )
     command = [sys.executable, "-c", program, str(export.find(run_folder))]
     shown = subprocess.run(
@@ -160,18 +159,21 @@ def test_resume_of_a_complete_run_changes_nothing(run_folder, run_command):
     assert before == after
 
 
+LABELS = {"OK": "good", "NG_scratch": "defect", "NG_chip": "defect"}
+
+
 @pytest.fixture(scope="module")
 def colour_folder(tmp_path_factory):
     """Discs on grey; a good one is green, a bad one of the same brightness is red."""
     folder = tmp_path_factory.mktemp("colour") / "raw"
     rng = np.random.default_rng(0)
     yy, xx = np.mgrid[:48, :64]
-    for name, count in [("OK", 60), ("NG_scratch", 30), ("NG_chip", 30)]:
+    for name, count in [("OK", 80), ("NG_scratch", 40), ("NG_chip", 40)]:
         (folder / name).mkdir(parents=True)
         for i in range(count):
             pixels = rng.integers(90, 110, (48, 64, 3)).astype(np.uint8)
             x, y = rng.integers(16, 48), rng.integers(14, 34)
-            disc = (xx - x) ** 2 + (yy - y) ** 2 < 100
+            disc = (xx - x) ** 2 + (yy - y) ** 2 < 300
             # Both have luma 111, so a grey model could not tell them apart.
             pixels[disc] = (30, 174, 0) if name == "OK" else (255, 60, 0)
             Image.fromarray(pixels).save(folder / name / f"{i:03}.png")
@@ -181,7 +183,7 @@ def colour_folder(tmp_path_factory):
 def test_colour_decides_where_only_colour_differs(colour_folder, run_command, tmp_path):
     out = tmp_path / "run"
     argv = ["--data", colour_folder, "--good", "OK", "--data-dir", tmp_path / "data"]
-    argv += ["--out", out, "--epochs", "6", "--learning-rate", ".003"]
+    argv += ["--out", out, "--epochs", "8", "--augment", "none"]
     assert run_command("train", *argv, *TINY) == 0
     assert json.loads((out / "config.json").read_text())["run"]["channels"] == 3
     assert run_command("evaluate", out, "--out", tmp_path / "report") == 0
@@ -192,10 +194,9 @@ def test_colour_decides_where_only_colour_differs(colour_folder, run_command, tm
     assert run_command("nexperia_tf.predict", out, pictures, "--out", scores) == 0
     with open(scores) as file:
         rows = list(csv.DictReader(file))
-    red = [float(r["score"]) for r in rows if r["path"].startswith("NG_")]
-    green = [float(r["score"]) for r in rows if r["path"].startswith("OK")]
-    assert np.median(red) > np.median(green)
-    assert not math.isclose(np.median(red), np.median(green), abs_tol=0.05)
+    right = [row["label"] == LABELS[row["path"].split("/")[0]] for row in rows]
+    assert len(rows) == 160
+    assert np.mean(right) > 0.9
 
 
 def test_a_grey_model_refuses_to_drop_colour(
@@ -251,14 +252,14 @@ def test_bad_data_is_one_line_and_leaves_nothing(kind, run_command, tmp_path, ca
         (["--out", "/proc/no/run"], "cannot be written"),
         (["--out", "."], "exists already"),
         (["--config", "nothing"], "no such experiment"),
-        (["--resume"], "--out"),
+        (["--resume"], "no run to resume"),
         (["--epochs", "many"], "--epochs"),
         (["--weights", "nothing.safetensors"], "nothing.safetensors"),
     ],
 )
 def test_bad_flags_are_one_line(argv, words, raw, run_command, tmp_path, capsys):
-    always = ["--data", raw, "--data-dir", tmp_path / "data"]
-    assert run_command("train", *always, *argv) == 2
+    always = ["--data", raw, "--data-dir", tmp_path / "data", "--out", tmp_path / "x"]
+    assert run_command("train", *always, *TINY, *argv) == 2
     shown = capsys.readouterr().err.strip()
     assert shown.startswith("error: ") and "\n" not in shown
     assert words in shown
