@@ -37,6 +37,15 @@ def test_names_without_a_leak_raise_none():
     assert 0.4 < found.auc < 0.6 and not found.warns
 
 
+def test_lots_of_one_and_the_same_rate_are_no_leak():
+    rows = _rows(_same_form)
+    for i, row in enumerate(rows):
+        row.label = "defect" if i % 5 == 0 else "good"
+        row.lot = f"lot{i // 30}"
+    found = probe.probe(rows)
+    assert found.by_field["lot"] < 0.5 and not found.warns
+
+
 def test_lots_of_one_label_are_found():
     rows = _rows(_same_form)
     for i, row in enumerate(rows):
