@@ -4,29 +4,22 @@ import pytest
 import tensorflow as tf
 
 from nexperia_tf import losses, preprocess
-from nexperia_tf.models import classifier, resnet
-
-TINY = resnet.Shape((1, 1, 1, 1), groups=4, width=16, planes=(8, 16, 32, 64), stem=8)
-
-
-def pixels(channels=1, size=32, count=4, seed=0):
-    rng = np.random.default_rng(seed)
-    return rng.integers(0, 256, (count, size, size, channels), dtype="uint8")
+from nexperia_tf.models import classifier
 
 
 @pytest.fixture(scope="module")
-def model():
+def model(tiny):
     keras.utils.set_random_seed(0)
-    return classifier.build(TINY, image_size=32, channels=1)
+    return classifier.build(tiny, image_size=32, channels=1)
 
 
-def test_untrained_model_answers_the_prior():
-    model = classifier.build(TINY, image_size=32, channels=3, prior=0.2)
+def test_untrained_model_answers_the_prior(tiny, pixels):
+    model = classifier.build(tiny, image_size=32, channels=3, prior=0.2)
     logits = model(pixels(3)).numpy()
     np.testing.assert_allclose(logits, np.log(0.2 / 0.8), atol=0.1)
 
 
-def test_bytes_and_floats_of_the_same_pixels_agree(model):
+def test_bytes_and_floats_of_the_same_pixels_agree(model, pixels):
     images = pixels()
     found = (
         model(images),
@@ -39,38 +32,38 @@ def test_bytes_and_floats_of_the_same_pixels_agree(model):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_scaling_is_that_of_preprocess(channels):
-    model = classifier.build(TINY, image_size=32, channels=channels)
+def test_scaling_is_that_of_preprocess(channels, tiny, pixels):
+    model = classifier.build(tiny, image_size=32, channels=channels)
     part = keras.Model(model.input, model.get_layer("scaling").output)
     images = pixels(channels)
     expected = (images / 255 - preprocess.MEAN[channels]) / preprocess.STD[channels]
     np.testing.assert_allclose(part(images), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_saved_model_gives_the_same_logits(model, tmp_path):
+def test_saved_model_gives_the_same_logits(model, tmp_path, pixels):
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(again(pixels()), model(pixels()))
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
-def test_a_few_steps_lower_the_loss(policy):
+def test_a_few_steps_lower_the_loss(policy, tiny, pixels):
     keras.utils.set_random_seed(0)
     before = keras.mixed_precision.dtype_policy()
     keras.mixed_precision.set_dtype_policy(policy)
     try:
-        model = classifier.build(TINY, image_size=32, channels=1)
+        model = classifier.build(tiny, image_size=32, channels=1)
     finally:
         keras.mixed_precision.set_dtype_policy(before)
-    model.compile(keras.optimizers.Adam(1e-3), losses.FocalLoss())
+    model.compile(keras.optimizers.Adam(1e-3), losses.FocalLoss(), jit_compile=False)
     labels = np.array([1, 0, 0, 1], "float32")
     history = model.fit(pixels(), labels, epochs=8, batch_size=4, verbose=0).history
     assert model.output.dtype == "float32"
     assert history["loss"][-1] < 0.5 * history["loss"][0]
 
 
-def test_model_of_open_size_takes_any(model):
-    free = classifier.build(TINY, image_size=None, channels=1)
+def test_model_of_open_size_takes_any(model, tiny, pixels):
+    free = classifier.build(tiny, image_size=None, channels=1)
     free.set_weights(model.get_weights())
     np.testing.assert_allclose(free(pixels()), model(pixels()), rtol=1e-5, atol=1e-6)
     assert free(pixels(size=45)).shape == (4, 1)
@@ -84,6 +77,6 @@ def test_exported_graph_forces_no_xla(model):
 
 
 @pytest.mark.parametrize("prior", [0.0, 1.0, -1.0])
-def test_impossible_prior_is_refused(prior):
+def test_impossible_prior_is_refused(prior, tiny):
     with pytest.raises(ValueError, match="prior must lie in"):
-        classifier.build(TINY, image_size=32, channels=1, prior=prior)
+        classifier.build(tiny, image_size=32, channels=1, prior=prior)

@@ -1,0 +1,91 @@
+"""Starting from published weights: what stays fixed, and what learns slowly."""
+
+import re
+
+import keras
+from keras import ops
+
+PARTS = ("stem", "stage1", "stage2", "stage3", "stage4")  # from the image to the head
+
+
+def freeze(model: keras.Model, *, parts: int = 0, batch_norm: bool = False) -> None:
+    """Keeps the first parts of a classifier, or all its batch norms, as they are.
+
+    A frozen batch norm uses its moving statistics in training too. Compile afterwards.
+
+    Args:
+        model: a model of `classifier.build`.
+        parts: how many of stem and stages 1 to 4 stay fixed, in that order; 5 leaves
+            the head alone to learn.
+        batch_norm: whether every batch norm stays fixed.
+    """
+    if not 0 <= parts <= len(PARTS):
+        raise ValueError(f"parts must lie in 0..{len(PARTS)}. Received parts={parts}.")
+    for layer in model.layers:
+        part = _part(layer.name)
+        if part < parts or (
+            batch_norm and isinstance(layer, keras.layers.BatchNormalization)
+        ):
+            layer.trainable = False
+
+
+def _part(name):
+    """Position in `PARTS` of a layer or variable by its name; the head comes last.
+
+    >>> _part("stem_conv/kernel"), _part("stage4_block1_bn1"), _part("logit")
+    (0, 4, 5)
+    """
+    found = re.match("(stem|stage[1-4])(?![a-z0-9])", name)
+    return PARTS.index(found[1]) if found else len(PARTS)
+
+
+def rate_share(name: str, layer_decay: float) -> float:
+    """Share of the learning rate for a variable: the head's whole, less below it.
+
+    >>> rate_share("logit/kernel", 0.5), rate_share("stage3_block1_conv1/kernel", 0.5)
+    (1.0, 0.25)
+    """
+    return layer_decay ** float(len(PARTS) - _part(name))
+
+
+class _Layerwise:
+    """Scales learning rate and weight decay of a Keras optimizer by `rate_share`."""
+
+    def __init__(self, *arguments, layer_decay: float = 1.0, **knobs):
+        super().__init__(*arguments, **knobs)
+        if not 0 < layer_decay <= 1:
+            raise ValueError(
+                f"layer_decay must lie in (0, 1]. Received layer_decay={layer_decay}."
+            )
+        self.layer_decay = layer_decay
+
+    def update_step(self, gradient, variable, learning_rate):
+        # TensorFlow's trainer passes its own variables, which have no path.
+        name = getattr(variable, "path", variable.name)
+        rate = learning_rate * rate_share(name, self.layer_decay)
+        if self.weight_decay is not None and self._use_weight_decay(variable):
+            loss = ops.cast(rate * self.weight_decay, variable.dtype)
+            self.assign_sub(variable, variable * loss)
+        super().update_step(gradient, variable, rate)
+
+    def _apply_weight_decay(self, variables):
+        """Done in `update_step`, where the rate of the variable is known."""
+
+    def get_config(self):
+        return {**super().get_config(), "layer_decay": self.layer_decay}
+
+
+@keras.saving.register_keras_serializable(package="nexperia_tf")
+class LayerwiseAdamW(_Layerwise, keras.optimizers.AdamW):
+    """AdamW whose learning rate falls by `layer_decay` with each part below the head.
+
+    With 1 it is `keras.optimizers.AdamW`.
+
+    Reference:
+        [Clark et al., 2020](https://arxiv.org/abs/2003.10555), section 3.
+    """
+
+
+@keras.saving.register_keras_serializable(package="nexperia_tf")
+class LayerwiseSGD(_Layerwise, keras.optimizers.SGD):
+    """SGD whose learning rate falls by `layer_decay` with each part below the head."""
