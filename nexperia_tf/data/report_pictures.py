@@ -4,6 +4,7 @@ import base64
 import io
 import pathlib
 
+import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -31,17 +32,44 @@ def thumbnail(raw: pathlib.Path, row: manifest.Row) -> str:
 
 
 def difference(raw: pathlib.Path, a: manifest.Row, b: manifest.Row) -> str:
-    """A data URI of |a - b| after both were brought to one brightness and contrast."""
+    """A data URI of |a - b|, with b laid over a and brought to its brightness."""
     try:
         one, two = (images.load((raw / row.path).read_bytes()).pixels for row in (a, b))
     except (OSError, images.UnreadableImage, images.UnsupportedImage):
         return ""
     first = Image.fromarray(images.grey(one))
-    second = Image.fromarray(images.grey(two)).resize(first.size)
-    left, right = _standard(np.asarray(first)), _standard(np.asarray(second))
-    level = np.abs(left - right) * _GAIN * max(float(np.std(first)), 1.0)
-    image = Image.fromarray(level.clip(0, 255).astype(np.uint8))
-    return _uri(_resized(image, SIDE / max(image.size)))
+    first = _resized(first, SIDE / max(first.size))
+    fixed = np.asarray(first, np.float32)
+    level = np.abs(_standard(fixed) - _standard(_laid_over(fixed, images.grey(two))))
+    level *= _GAIN * max(float(fixed.std()), 1.0)
+    return _uri(Image.fromarray(level.clip(0, 255).astype(np.uint8)))
+
+
+def _laid_over(fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:
+    """`moving` flipped, turned and moved so that it lies on `fixed` best."""
+    height, width = fixed.shape
+    best, laid = -1.0, None
+    for turn in range(8):
+        turned = np.rot90(moving, turn % 4)
+        turned = turned[:, ::-1] if turn >= 4 else turned
+        turned = np.asarray(Image.fromarray(turned).resize((width, height)), np.float32)
+        laid = turned if laid is None else laid
+        try:
+            match, motion = cv2.findTransformECC(
+                fixed, turned, np.eye(2, 3, dtype=np.float32), cv2.MOTION_EUCLIDEAN
+            )
+        except cv2.error:  # no motion was found from here
+            continue
+        if match > best:
+            flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+            border = cv2.BORDER_REPLICATE
+            best, laid = (
+                match,
+                cv2.warpAffine(
+                    turned, motion, (width, height), flags=flags, borderMode=border
+                ),
+            )
+    return laid
 
 
 def _standard(pixels: np.ndarray) -> np.ndarray:
