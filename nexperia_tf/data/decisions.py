@@ -77,11 +77,19 @@ def read(
     if not file.is_file():
         raise errors.BadInput(f"{file}: no such file; name an existing decisions.csv.")
     paths = {name: row.path for row in rows for name in (row.image_id, row.path)}
+    unlabelled = {
+        name for row in rows if not row.label for name in (row.image_id, row.path)
+    }
     applied: list[Decision] = []
     unmatched: list[str] = []
     _, lines = tables.read(file, ("path", "decision", "value"))
     for where, cells in lines:
         decision = _decision(where, cells, paths)
+        if cells["decision"] == "relabel" and cells["path"] in unlabelled:
+            raise errors.BadInput(
+                f"{where}: {cells['path']} came without a label and is only scored; "
+                "put it among the labelled images to learn from it."
+            )
         (applied if isinstance(decision, Decision) else unmatched).append(decision)
     _refuse_contradictions(file, applied)
     return Decisions(tuple(dict.fromkeys(applied)), tuple(dict.fromkeys(unmatched)))

@@ -27,6 +27,13 @@ def test_the_table_beside_the_raw_folder_is_read_by_itself(tmp_path):
     assert [row.dropped_because for row in rows] == ["", "decision", "", ""]
 
 
+def test_an_image_that_is_only_scored_cannot_be_relabelled(tmp_path):
+    (tmp_path / "decisions.csv").write_text("path,decision,value\nt/x,relabel,good\n")
+    rows = [*_rows(), manifest.Row("t/x", "t/x.bmp", split="unlabelled")]
+    with pytest.raises(errors.BadInput, match="is only scored"):
+        decisions.read(None, tmp_path / "raw", rows)
+
+
 def test_no_table_is_no_decision(tmp_path):
     assert decisions.read(None, tmp_path / "raw", _rows()) == decisions.Decisions()
     with pytest.raises(errors.BadInput, match="no such file"):
