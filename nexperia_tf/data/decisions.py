@@ -110,17 +110,27 @@ def apply_labels(rows: Sequence[manifest.Row], decisions: Decisions) -> None:
 def without_denied(findings: dedupe.Findings, decisions: Decisions) -> dedupe.Findings:
     """Findings without the pairs that a person denied.
 
-    The denied image leaves the clusters and twin groups it shares with the other one;
-    where it was the first of a cluster, the other one leaves.
+    The denied image leaves the clusters it shares with the other one; where it was the
+    first of a cluster, the other one leaves. They may part, unless other pairs tie
+    them.
     """
     denials = [d for d in decisions.applied if d.kind == "not_a_duplicate"]
     if not denials:
         return findings
+    pairs = [p for p in findings.pairs if not any(_denies(d, p) for d in denials)]
+    clusters = [_left(cluster, denials) for cluster in findings.clusters]
+    clusters = [cluster for cluster in clusters if len(cluster) > 1]
+    tied = {path for group in findings.twin_groups for path in group}
+    loose = [c for c in findings.clusters if not tied.intersection(c)]
+    touched = {end for d in denials for end in (d.path, d.other)}
+    twin_groups = []
+    for group in [*findings.twin_groups, *loose]:
+        if touched.intersection(group):
+            twin_groups += _tied(group, pairs, clusters)
+        elif tied.intersection(group):
+            twin_groups.append(group)
     return dataclasses.replace(
-        findings,
-        pairs=[p for p in findings.pairs if not any(_denies(d, p) for d in denials)],
-        clusters=_parted(findings.clusters, denials),
-        twin_groups=_parted(findings.twin_groups, denials),
+        findings, pairs=pairs, clusters=clusters, twin_groups=twin_groups
     )
 
 
@@ -129,23 +139,28 @@ def _denies(denial: Decision, pair: dedupe.Pair) -> bool:
     return denial.path in ends and (not denial.other or denial.other in ends)
 
 
-def _parted(groups: list[list[str]], denials: list[Decision]) -> list[list[str]]:
-    parted = []
-    for group in groups:
-        leaving = set()
-        for denial in denials:
-            if denial.path not in group:
-                continue
-            if not denial.other:
-                leaving.add(denial.path)
-            elif denial.other in group:
-                first = group[0]
-                other_leaves = denial.path == first
-                leaving.add(denial.other if other_leaves else denial.path)
-        rest = [path for path in group if path not in leaving]
-        if len(rest) > 1:
-            parted.append(rest)
-    return parted
+def _left(cluster: list[str], denials: list[Decision]) -> list[str]:
+    leaving = set()
+    for denial in denials:
+        if denial.path in cluster and not denial.other:
+            leaving.add(denial.path)
+        elif {denial.path, denial.other} <= set(cluster):
+            is_first = denial.path == cluster[0]
+            leaving.add(denial.other if is_first else denial.path)
+    return [path for path in cluster if path not in leaving]
+
+
+def _tied(
+    group: list[str], pairs: list[dedupe.Pair], clusters: list[list[str]]
+) -> list[list[str]]:
+    """The parts of a group that pairs and clusters still hold together."""
+    parts = [{path} for path in group]
+    ties = [{pair.path_a, pair.path_b} for pair in pairs] + [set(c) for c in clusters]
+    for tie in ties:
+        met = [part for part in parts if part & tie]
+        if len(met) > 1:
+            parts = [part for part in parts if not part & tie] + [set.union(*met)]
+    return sorted(sorted(part) for part in parts if len(part) > 1)
 
 
 def _decision(where: str, cells: dict[str, str], paths: dict[str, str]):

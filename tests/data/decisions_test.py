@@ -65,20 +65,25 @@ def _findings() -> dedupe.Findings:
     )
 
 
+A, B, C, D = (f"g/{n}.bmp" for n in "abcd")
+
+
 @pytest.mark.parametrize(
-    ("line", "clusters", "pairs"),
+    ("line", "clusters", "twin_groups", "pairs"),
     [
-        ("g/a,not_a_duplicate,g/b", [["g/b.bmp", "g/c.bmp"]], 2),
-        ("g/b,not_a_duplicate,g/a", [["g/b.bmp", "g/c.bmp"]], 2),
-        ("g/a,not_a_duplicate,", [["g/b.bmp", "g/c.bmp"]], 1),
-        ("g/d,not_a_duplicate,g/a", [["g/b.bmp", "g/a.bmp", "g/c.bmp"]], 3),
+        # b and c stay copies; a is still tied to c, and c to d.
+        ("g/a,not_a_duplicate,g/b", [[B, C]], [[A, B, C, D]], 2),
+        ("g/b,not_a_duplicate,g/a", [[B, C]], [[A, B, C, D]], 2),
+        ("g/a,not_a_duplicate,", [[B, C]], [[B, C, D]], 1),
+        ("g/d,not_a_duplicate,g/a", [[B, A, C]], [[A, B, C, D]], 3),
+        ("g/d,not_a_duplicate,g/c", [[B, A, C]], [[A, B, C]], 2),
     ],
 )
 def test_a_denied_pair_is_parted_and_the_first_image_stays(
-    tmp_path, line, clusters, pairs
+    tmp_path, line, clusters, twin_groups, pairs
 ):
     found = decisions.without_denied(_findings(), _read(tmp_path, line + "\n"))
-    assert found.clusters == clusters
+    assert (found.clusters, found.twin_groups) == (clusters, twin_groups)
     assert len(found.pairs) == pairs
 
 
