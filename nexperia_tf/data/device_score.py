@@ -27,7 +27,7 @@ def scores(thumbnails: np.ndarray) -> np.ndarray:
     """Correlation with the product's template, 0 where there is none.
 
     Args:
-        thumbnails: uint8 array of shape `(n, side, side)`.
+        thumbnails: mean levels, array of shape `(n, side, side)`.
 
     Returns:
         float64 array of shape `(n,)` in [0, 1].

@@ -2,18 +2,14 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
 
 import cv2
-import numpy as np
 import PIL
 
 from nexperia_tf.data import dedupe, images, manifest
 
-THUMBNAIL = 32  # pixels a side, for the product's template
-
 # Measures of other code or other decoders are not these measures.
-VERSION = f"1-{dedupe.SIGNATURE_VERSION}-{PIL.__version__}-{cv2.__version__}"
+VERSION = f"2-{dedupe.SIGNATURE_VERSION}-{PIL.__version__}-{cv2.__version__}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -24,7 +20,6 @@ class Measures:
         problem: `unreadable` or `unsupported`, or empty.
         message: the problem in one line, with its remedy.
         signature: what `dedupe` compares.
-        thumbnail: uint8 luma of `THUMBNAIL` x `THUMBNAIL` pixels.
     """
 
     sha256: str = ""
@@ -39,7 +34,6 @@ class Measures:
     contrast: float | None = None
     sharpness: float | None = None
     signature: bytes = b""
-    thumbnail: bytes = b""
 
 
 def measure(content: bytes, *, sha256: str | None = None) -> Measures:
@@ -54,7 +48,6 @@ def measure(content: bytes, *, sha256: str | None = None) -> Measures:
     grey = images.grey(picture.pixels)
     mean, deviation = cv2.meanStdDev(grey)
     _, edges = cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_16S))
-    small = cv2.resize(grey, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
     return Measures(
         sha256=sha256,
         pixel_sha256=images.pixel_hash(picture.pixels),
@@ -66,7 +59,6 @@ def measure(content: bytes, *, sha256: str | None = None) -> Measures:
         contrast=float(deviation[0, 0]),
         sharpness=float(edges[0, 0]) ** 2,
         signature=dedupe.signature(picture.pixels),
-        thumbnail=small.tobytes(),
     )
 
 
@@ -84,9 +76,3 @@ _COLUMNS = tuple(
     for field in dataclasses.fields(Measures)
     if field.name in manifest.COLUMNS
 )
-
-
-def thumbnails(measures: Sequence[Measures]) -> np.ndarray:
-    """uint8 array of shape `(n, THUMBNAIL, THUMBNAIL)`."""
-    joined = np.frombuffer(b"".join(m.thumbnail for m in measures), np.uint8)
-    return joined.reshape(-1, THUMBNAIL, THUMBNAIL)

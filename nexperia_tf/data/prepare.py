@@ -25,6 +25,7 @@ from nexperia_tf.data import (
     decisions,
     dedupe,
     device_score,
+    hashing,
     images,
     layouts,
     manifest,
@@ -185,7 +186,7 @@ def _fill(run: Prepared, measures: dict[str, measuring.Measures]) -> None:
             f"{run.raw}: none of its {len(run.rows)} files is a readable image; "
             f"{run.rows[0].path}: {run.messages[run.rows[0].path]}."
         )
-    frames = measuring.thumbnails([measures[row.path] for row in readable])
+    frames = hashing.thumbnails([measures[row.path].signature for row in readable])
     for row, score in zip(readable, device_score.scores(frames)):
         row.device_score = round(float(score), 4)
 

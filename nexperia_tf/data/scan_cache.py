@@ -31,7 +31,7 @@ def lookup(cache: str | None) -> Iterator[Callable[[str], Measures | None]]:
     if cache is None:
         yield lambda sha256: None
         return
-    query = "SELECT measures, signature, thumbnail FROM content WHERE sha256 = ?"
+    query = "SELECT measures, signature FROM content WHERE sha256 = ?"
     uri = f"{pathlib.Path(cache).as_uri()}?mode=ro"
     with contextlib.closing(sqlite3.connect(uri, uri=True)) as database:
 
@@ -45,14 +45,14 @@ def lookup(cache: str | None) -> Iterator[Callable[[str], Measures | None]]:
         yield known
 
 
-def _packed(measures: Measures) -> tuple[str, bytes, bytes]:
+def _packed(measures: Measures) -> tuple[str, bytes]:
     values = dataclasses.asdict(measures)
-    signature, thumbnail = values.pop("signature"), values.pop("thumbnail")
-    return json.dumps(values), signature, thumbnail
+    signature = values.pop("signature")
+    return json.dumps(values), signature
 
 
-def _unpacked(values: str, signature: bytes, thumbnail: bytes) -> Measures:
-    return Measures(**json.loads(values), signature=signature, thumbnail=thumbnail)
+def _unpacked(values: str, signature: bytes) -> Measures:
+    return Measures(**json.loads(values), signature=signature)
 
 
 def stamp(file: pathlib.Path) -> str:
@@ -81,12 +81,12 @@ class Cache:
             with self._database as database:
                 database.execute(
                     "CREATE TABLE IF NOT EXISTS content "
-                    "(sha256 PRIMARY KEY, measures, signature, thumbnail)"
+                    "(sha256 PRIMARY KEY, measures, signature)"
                 )
                 database.execute(
                     "CREATE TABLE IF NOT EXISTS file (path PRIMARY KEY, stamp, sha256)"
                 )
-            self.file = str(file)
+            self.file = str(file.resolve())
         except (OSError, sqlite3.Error):
             self._database = None
 
@@ -110,7 +110,7 @@ class Cache:
         if not self._database:
             return {}
         query = (
-            "SELECT measures, signature, thumbnail FROM file JOIN content "
+            "SELECT measures, signature FROM file JOIN content "
             "USING (sha256) WHERE path = ? AND stamp = ?"
         )
         done = {}
@@ -136,7 +136,7 @@ class Cache:
             return
         with contextlib.suppress(sqlite3.Error), self._database as database:
             database.executemany(
-                "INSERT OR REPLACE INTO content VALUES (?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO content VALUES (?, ?, ?)",
                 ((m.sha256, *_packed(m)) for _, _, m in self._pending),
             )
             database.executemany(

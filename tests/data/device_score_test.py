@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from nexperia_tf.data import device_score, measuring
+from nexperia_tf.data import device_score, hashing
 
-SIDE = measuring.THUMBNAIL
+SIDE = hashing.SIDE
 
 
 def _frame(random, *, device: bool) -> np.ndarray:

@@ -1,4 +1,5 @@
 import os
+import pathlib
 
 import pytest
 
@@ -66,6 +67,14 @@ def test_a_second_pass_decodes_only_what_is_new(raw, tmp_path, monkeypatch):
     second = scan.measure(raw, _paths(raw), workers=1, cache=cache)
     assert decoded[26:] == [b"\x89PNG and more"]
     assert second["good/moved.png"] == first["good/00.png"]
+
+
+def test_the_cache_may_be_named_from_here(raw, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    decoded = _count_decodes(monkeypatch)
+    for _ in range(2):
+        scan.measure(raw, ["good/00.png"], workers=1, cache=pathlib.Path("cache"))
+    assert len(decoded) == 1
 
 
 def test_a_file_changed_in_place_is_read_again(raw, tmp_path, monkeypatch):
