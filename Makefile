@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 
 demo: $(VENV)/installed
 	$(BIN)/python train.py --config demo --out $(RUN)
-	$(BIN)/python evaluate.py $(RUN) --labels $$($(BIN)/python -m nexperia_tf.data.records sample --truth)
+	$(BIN)/python evaluate.py $(RUN) --labels data/sample-v*/raw/truth.csv
 
 test: $(VENV)/installed-test
 	$(BIN)/ruff check .

@@ -91,6 +91,9 @@ def main(arguments: Arguments) -> int:
     pictures = evidence.gather(opened, payload, split=arguments.split, stage=stage)
     report.write(out, payload, subjects, pictures)
     _print(payload, out)
+    for one in opened:
+        if one.run is not None:
+            print(f"SavedModel: {one.run.folder / 'saved_model'}")
     if arguments.max_escape is not None:
         _store(opened, payload)
     return _golden_exit_code(payload)

@@ -36,7 +36,7 @@ def defaults(argv: list[str]) -> Arguments:
     return Arguments()
 
 
-def _from(config: configs.Config, **more) -> Arguments:
+def _from(config: configs.Config, /, **more) -> Arguments:
     return Arguments(**dataclasses.asdict(config), **more)
 
 

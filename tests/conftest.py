@@ -14,12 +14,17 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 ROOT = pathlib.Path(__file__).parents[1]
 
 
-def script(name: str) -> ModuleType:
-    """train.py or evaluate.py as a module."""
+def _script(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, ROOT / f"{name}.py")
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def script():
+    """Loads train.py or evaluate.py as a module."""
+    return _script
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +36,7 @@ def run_command():
     from nexperia_tf import command
 
     def run(name: str, *argv) -> int:
-        module = importlib.import_module(name) if "." in name else script(name)
+        module = importlib.import_module(name) if "." in name else _script(name)
         with pytest.raises(SystemExit) as stop:
             command.run(
                 module.main,

@@ -1,0 +1,92 @@
+import keras
+import numpy as np
+import pytest
+
+from nexperia_tf import checkpoints, errors
+
+X = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
+Y = (X[:, 0] > 0).astype("float32")
+
+
+def _model():
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            keras.layers.Dense(8),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dropout(0.5),  # its seed moves with every step
+            keras.layers.Dense(1),
+        ]
+    )
+    model.compile(keras.optimizers.AdamW(0.01), "mse", jit_compile=False)
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def _fit(model):
+    model.fit(X, Y, batch_size=16, shuffle=False, verbose=0)
+
+
+def _save(folder, model, epoch):
+    folder.mkdir(exist_ok=True)
+    checkpoints.save(
+        folder,
+        epoch=epoch,
+        model=model,
+        optimizer=model.optimizer,
+        state={"best_epoch": epoch},
+    )
+
+
+def _restore(folder):
+    model = _model()
+    restored = checkpoints.restore(folder, model=model, optimizer=model.optimizer)
+    return model, *restored
+
+
+def test_two_epochs_and_two_after_a_restore_are_four(tmp_path):
+    model = _model()
+    for epoch in range(2):
+        _fit(model)
+        _save(tmp_path / "c", model, epoch + 1)
+    resumed, state, warnings = _restore(tmp_path / "c")
+    assert state == {"epoch": 2, "best_epoch": 2} and not warnings
+    for _ in range(2):
+        _fit(model)
+        _fit(resumed)
+    for straight, again in zip(model.get_weights(), resumed.get_weights()):
+        np.testing.assert_array_equal(straight, again)
+
+
+def test_only_the_last_are_kept(tmp_path):
+    model = _model()
+    for epoch in range(1, 5):
+        _save(tmp_path / "c", model, epoch)
+    names = [path.name for path in checkpoints.saved(tmp_path / "c")]
+    assert names == ["epoch-0003", "epoch-0004"]
+
+
+def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(tmp_path):
+    model = _model()
+    _save(tmp_path / "c", model, 1)
+    _save(tmp_path / "c", model, 2)
+    weights = next((tmp_path / "c" / "epoch-0002").glob("weights.data*"))
+    content = bytearray(weights.read_bytes())
+    content[100] ^= 1
+    weights.write_bytes(content)
+    _, state, warnings = _restore(tmp_path / "c")
+    assert state["epoch"] == 1
+    assert len(warnings) == 1 and "epoch-0002 is left aside" in warnings[0]
+
+
+def test_when_every_checkpoint_is_damaged_nothing_is_loaded(tmp_path):
+    _save(tmp_path / "c", _model(), 1)
+    (tmp_path / "c" / "epoch-0001" / "state.json").write_text("{}")
+    with pytest.raises(errors.BadInput, match="no checkpoint can be used"):
+        _restore(tmp_path / "c")
+
+
+def test_without_a_checkpoint_there_is_no_state(tmp_path):
+    _, state, warnings = _restore(tmp_path / "none")
+    assert state is None and not warnings
