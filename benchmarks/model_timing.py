@@ -1,0 +1,127 @@
+"""What the model benchmarks share: interleaved medians, a peer process, arithmetic."""
+
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import keras
+
+PEER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "torch_peer.py")
+
+
+class Peer:
+    """timm in an interpreter of its own, asked for one job at a time.
+
+    Args:
+        python: an interpreter that has torch and timm.
+        knobs: command-line options of torch_peer.py.
+    """
+
+    def __init__(self, python: str, **knobs):
+        words = [word for name, knob in knobs.items() for word in (f"--{name}", knob)]
+        self._process = subprocess.Popen(
+            [python, PEER, *map(str, words)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_WAIT_POLICY": "passive"},
+        )
+        self.versions = self._answer()
+
+    def _answer(self) -> dict:
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit("the torch interpreter ended; its message is above")
+        return json.loads(line)
+
+    def ask(self, job: str) -> dict:
+        print(job, file=self._process.stdin, flush=True)
+        return self._answer()
+
+    def close(self) -> None:
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def timed(function: Callable) -> Callable[[], dict]:
+    """The same answer as the peer's, from a function of this process."""
+
+    def run() -> dict:
+        before, start = peak_memory(), time.perf_counter()
+        function()
+        seconds = time.perf_counter() - start
+        return {"seconds": seconds, "bytes": peak_memory() - before}
+
+    return run
+
+
+def peak_memory() -> int:
+    """The largest resident size of this process so far, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def interleaved(jobs: dict[str, Callable[[], dict]], rounds: int) -> dict[str, dict]:
+    """Median seconds of each job, run in turn, and the memory of its first run.
+
+    Two runs warm each job up. A job that cannot run keeps its `problem`.
+    """
+    results = {name: {"seconds": []} for name in jobs}
+    for turn in range(rounds + 2):
+        for name, job in jobs.items():
+            answer = {} if "problem" in results[name] else job()
+            if turn == 0:
+                results[name]["bytes"] = answer.get("bytes")
+            if "problem" in answer:
+                results[name]["problem"] = answer["problem"]
+            elif turn >= 2 and answer:
+                results[name]["seconds"].append(answer["seconds"])
+    for result in results.values():
+        result["seconds"] = statistics.median(result["seconds"] or [float("nan")])
+    return results
+
+
+def multiplications(model: keras.Model) -> int:
+    """Multiply-adds of one image's forward pass, in convolutions and the head."""
+    count = 0
+    for layer in model.layers:
+        kernel = getattr(layer, "kernel", None)
+        if kernel is not None:
+            _, *places, filters = layer.output.shape
+            positions = places[0] * places[1] if places else 1
+            depth = kernel.shape[-2] * (kernel.shape[0] ** 2 if places else 1)
+            count += positions * depth * filters
+    return count
+
+
+def matrix_rate(side: int = 2048, dtype: str = "float32", repeats: int = 5) -> float:
+    """Multiply-adds per second of a square matrix product."""
+    matrix = keras.random.normal((side, side), dtype=dtype)
+    product = keras.ops.matmul(matrix, matrix)
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        product = keras.ops.matmul(matrix, matrix)
+        keras.ops.convert_to_numpy(product[0, 0])
+        seconds.append(time.perf_counter() - start)
+    return side**3 / min(seconds)
+
+
+def machine() -> str:
+    """Processor and versions in one line."""
+    name = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo") as lines:
+            name = next(line.split(":")[1].strip() for line in lines if "name" in line)
+    except (OSError, StopIteration):
+        pass
+    versions = [f"keras {keras.__version__} on {keras.backend.backend()}"]
+    for module in ("tensorflow", "jax"):
+        if module in sys.modules:
+            versions.append(f"{module} {sys.modules[module].__version__}")
+    return f"{name}, {os.cpu_count()} cores; {', '.join(versions)}"

@@ -1,0 +1,115 @@
+"""timm's side of the model benchmarks, in an interpreter that has torch and timm.
+
+Started by train_step.py, inference.py and gpu.py. Answers each line on its standard
+input, the name of a job, with one line of JSON: the seconds it took, or why it cannot.
+"""
+
+import argparse
+import json
+import os
+import resource
+import sys
+import time
+
+
+def peak_memory() -> int:
+    """The largest resident size so far, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+class Peer:
+    """One timm model and the jobs that can be asked of it."""
+
+    def __init__(self, arguments):
+        import timm
+        import torch
+
+        self.torch = torch
+        self.device = arguments.device
+        self.amp = arguments.amp
+        torch.set_num_threads(os.cpu_count())
+        model = timm.create_model(arguments.backbone, num_classes=1000)
+        self.model = model.to(self.device, memory_format=torch.channels_last)
+        shape = (arguments.batch, 3, arguments.size, arguments.size)
+        images = torch.rand(shape, device=self.device)
+        self.images = images.to(memory_format=torch.channels_last)
+        self.labels = torch.arange(arguments.batch, device=self.device) % 1000
+        self.optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9)
+        self.variants = {}
+
+    def versions(self):
+        import timm
+
+        return {"torch": self.torch.__version__, "timm": timm.__version__}
+
+    def train(self, model=None):
+        model = model or self.model
+        model.train()
+        self.optimizer.zero_grad()
+        with self.torch.autocast(
+            self.device, self.torch.bfloat16, enabled=self.amp == "bfloat16"
+        ):
+            logits = model(self.images)
+        loss = self.torch.nn.functional.cross_entropy(logits.float(), self.labels)
+        loss.backward()
+        self.optimizer.step()
+        return float(loss.detach())
+
+    def compiled_train(self):
+        return self.train(self._variant("compiled", self._compile))
+
+    def infer(self, model=None, images=None):
+        model = model or self.model.eval()
+        with self.torch.inference_mode():
+            return float(model(self.images if images is None else images)[0, 0])
+
+    def infer_one(self):
+        return self.infer(images=self.images[:1])
+
+    def compiled_infer(self):
+        self.model.eval()
+        return self.infer(self._variant("compiled", self._compile))
+
+    def openvino_infer(self):
+        compiled = self._variant("openvino", self._openvino)
+        return float(compiled(self.images.contiguous().numpy())[0][0, 0])
+
+    def _variant(self, name, make):
+        if name not in self.variants:
+            self.variants[name] = make()
+        return self.variants[name]
+
+    def _compile(self):
+        return self.torch.compile(self.model)
+
+    def _openvino(self):
+        import openvino
+
+        example = self.images.contiguous()
+        converted = openvino.convert_model(self.model.eval(), example_input=example)
+        return openvino.compile_model(converted, "CPU")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--backbone", required=True)
+    parser.add_argument("--batch", type=int, required=True)
+    parser.add_argument("--size", type=int, required=True)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--amp", default="none")
+    peer = Peer(parser.parse_args())
+    print(json.dumps(peer.versions()), flush=True)
+    for line in sys.stdin:
+        job = getattr(peer, line.strip())
+        before, start = peak_memory(), time.perf_counter()
+        try:
+            job()
+            answer = {"seconds": time.perf_counter() - start}
+            answer["bytes"] = peak_memory() - before
+        except Exception as error:  # reported beside the other figures
+            answer = {"problem": f"{type(error).__name__}: {error}".splitlines()[0]}
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()

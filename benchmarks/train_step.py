@@ -1,0 +1,148 @@
+"""One training step on a CPU: ours beside timm's on PyTorch and stock Keras.
+
+    python benchmarks/train_step.py --torch-python VENV/bin/python
+
+Same network, batch, size and optimizer (SGD with momentum), run in turn; medians. Sides
+that are not asked for or not installed are left out. `--profile FOLDER` writes the time
+by kernel of one step as text.
+"""
+
+import argparse
+import os
+import pathlib
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import tensorflow as tf
+from model_timing import (
+    Peer,
+    interleaved,
+    machine,
+    matrix_rate,
+    multiplications,
+    timed,
+)
+
+from nexperia_tf.models import classifier, grouped_conv
+
+
+def training_step(model: keras.Model, batch: int, size: int):
+    """A compiled step on one fixed batch; returns the loss."""
+    optimizer = keras.optimizers.SGD(0.01, momentum=0.9)
+    optimizer.build(model.trainable_variables)
+    images = tf.random.uniform((batch, size, size, 3), 0, 255)
+    labels = tf.range(batch)
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            logits = model(images, training=True)
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+            loss = tf.reduce_mean(losses)
+        variables = [variable.value for variable in model.trainable_variables]
+        optimizer.apply(tape.gradient(loss, variables), model.trainable_variables)
+        return loss
+
+    return lambda: float(step())
+
+
+def stock(model: keras.Model) -> keras.Model:
+    """The same network with Keras's own grouped convolution and batch norm."""
+
+    def copy(layer):
+        config = layer.get_config()
+        if isinstance(layer, grouped_conv.Convolution):
+            config["padding"] = "same"
+            return keras.layers.Conv2D.from_config(config)
+        if isinstance(layer, keras.layers.BatchNormalization):
+            return keras.layers.BatchNormalization.from_config(config)
+        return type(layer).from_config(config)
+
+    return keras.models.clone_model(model, clone_function=copy)
+
+
+def time_by_kernel(step, folder: pathlib.Path) -> str:
+    """Milliseconds by kind of operation of one step, longest first."""
+    from tensorflow.tsl.profiler.protobuf import xplane_pb2
+
+    tf.profiler.experimental.start(str(folder))
+    step()
+    tf.profiler.experimental.stop()
+    space = xplane_pb2.XSpace()
+    space.ParseFromString(next(folder.rglob("*.xplane.pb")).read_bytes())
+    milliseconds, calls = {}, {}
+    for plane in space.planes:
+        for line in plane.lines:
+            for event in line.events:
+                name = plane.event_metadata[event.metadata_id].name
+                kind = name.rpartition(":")[2]
+                if ":" not in name or not kind.isidentifier():
+                    continue
+                spent = event.duration_ps / 1e9
+                milliseconds[kind] = milliseconds.get(kind, 0) + spent
+                calls[kind] = calls.get(kind, 0) + 1
+    rows = sorted(milliseconds.items(), key=lambda row: -row[1])[:30]
+    return "\n".join(
+        f"{spent:10.1f} ms {calls[kind]:6d} x  {kind}" for kind, spent in rows
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--backbone", default="resnext50_32x4d")
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--torch-python", help="interpreter with torch and timm")
+    parser.add_argument("--stock", action="store_true", help="stock Keras at batch 2")
+    parser.add_argument("--profile", type=pathlib.Path)
+    arguments = parser.parse_args()
+    batch, size = arguments.batch, arguments.size
+
+    model = classifier.build(
+        arguments.backbone, image_size=size, channels=3, classes=1000
+    )
+    step = training_step(model, batch, size)
+    jobs, peer = {"ours": timed(step)}, None
+    if arguments.torch_python:
+        peer = Peer(
+            arguments.torch_python,
+            backbone=model.name,
+            batch=batch,
+            size=size,
+        )
+        jobs["timm"] = lambda: peer.ask("train")
+    print(machine(), peer.versions if peer else "")
+    results = interleaved(jobs, arguments.rounds)
+    # Backwards is two more convolutions for each of the forward pass.
+    work = 3 * multiplications(model) * batch
+    gemm = matrix_rate()
+    for name, result in results.items():
+        print(
+            f"{name}: {batch / result['seconds']:.2f} images/s, "
+            f"{work / result['seconds'] / gemm:.0%} of the matrix rate, "
+            f"{(result['bytes'] or 0) / batch / 2**20:.0f} MiB per image"
+        )
+    print(f"matrix rate: {2 * gemm / 1e9:.0f} GFLOP/s")
+    if peer:
+        ratio = results["timm"]["seconds"] / results["ours"]["seconds"]
+        print(f"ours / timm: {ratio:.2f}")
+        peer.close()
+    if arguments.stock:
+        pair = {
+            "ours at batch 2": timed(training_step(model, 2, size)),
+            "stock": timed(training_step(stock(model), 2, size)),
+        }
+        pair = interleaved(pair, 1)
+        ratio = pair["stock"]["seconds"] / pair["ours at batch 2"]["seconds"]
+        print(f"stock Keras takes {ratio:.0f} times as long at batch 2")
+    if arguments.profile:
+        table = time_by_kernel(step, arguments.profile / "trace")
+        path = arguments.profile / f"{model.name}.txt"
+        path.write_text(f"{machine()}\n{table}\n")
+        print(table)
+
+
+if __name__ == "__main__":
+    main()
