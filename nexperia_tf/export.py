@@ -33,9 +33,9 @@ def publish(
     resize, scale, calibration and threshold are inside.
 
     Args:
-        model: a classifier; gives the raw logit.
+        model: a classifier of any precision; gives the raw logit. Served in float32.
         base: the folder TensorFlow Serving watches; a subfolder for each version.
-        backbone: its name; the graph is built anew in float32 whatever it trained in.
+        backbone: its name, for nexperia.json.
         image_size: side of the letterboxed square.
         channels: 1 or 3.
         calibration: temperature and threshold to bake in.
@@ -43,7 +43,7 @@ def publish(
     Returns:
         the version's folder.
     """
-    plain = _in_float32(model, backbone, image_size=image_size, channels=channels)
+    plain = classifier.in_float32(model)
     answer = _answer(plain, calibration, shape=(None, image_size, image_size, channels))
     shape = (None, None, None, channels)
     archive = keras.export.ExportArchive()
@@ -141,19 +141,6 @@ def load(folder: str | pathlib.Path) -> Served:
             f"{version}: cannot be loaded ({first}); export again."
         ) from None
     return Served(version, facts, loaded)
-
-
-def _in_float32(
-    model: keras.Model, backbone: str, *, image_size: int, channels: int
-) -> keras.Model:
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")
-    try:
-        plain = classifier.build(backbone, image_size=image_size, channels=channels)
-    finally:
-        keras.config.set_dtype_policy(before)
-    plain.set_weights(model.get_weights())
-    return plain
 
 
 def _answer(

@@ -94,14 +94,14 @@ class Run:
         path = self.folder / "predictions" / f"{split}.csv"
         if path.is_file():
             return predictions.read(path)
-        return score(
+        logits = logits_of(
             self.model(),
             self.dataset,
             split,
             image_size=self.image_size,
             channels=self.channels,
-            temperature=self.calibration.temperature,
         )
+        return table(self.dataset, split, logits, self.calibration.temperature)
 
 
 def load(folder: str | pathlib.Path) -> Run:
@@ -159,22 +159,16 @@ def write_calibration(path: str | pathlib.Path, calibration: Calibration) -> Non
     files.write_json(path, {"schema": 1} | dataclasses.asdict(calibration))
 
 
-def score(
+def logits_of(
     model: "keras.Model",
     dataset: "records.Dataset",
     split: str,
     *,
     image_size: int,
     channels: int,
-    temperature: float = 1.0,
     batch_size: int = 64,
-) -> predictions.Predictions:
-    """Scores of every device of a split, in record order.
-
-    Returns:
-        probabilities of defect, sigmoid(logit / temperature), with the split's ids,
-        labels and metadata.
-    """
+) -> np.ndarray:
+    """Raw logits of every device of a split, float32 of shape `(devices,)`."""
     from nexperia_tf.data import pipeline
 
     batches = pipeline.evaluation_batches(
@@ -184,7 +178,13 @@ def score(
         channels=channels,
         batch_size=batch_size,
     )
-    logits = model.predict(batches, verbose=0).ravel()
+    return model.predict(batches, verbose=0).ravel()
+
+
+def table(
+    dataset: "records.Dataset", split: str, logits: np.ndarray, temperature: float
+) -> predictions.Predictions:
+    """The predictions table of a split, from its logits in record order."""
     columns = metadata(dataset, split)
     return predictions.Predictions(
         image_id=columns.pop("image_id"),

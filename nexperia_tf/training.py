@@ -29,7 +29,7 @@ from nexperia_tf import (
     schedules,
 )
 from nexperia_tf.data import augment, manifest, pipeline, records
-from nexperia_tf.evaluation import intervals
+from nexperia_tf.evaluation import calibration, intervals
 from nexperia_tf.models import classifier, pretrained
 
 if typing.TYPE_CHECKING:
@@ -422,30 +422,39 @@ def _rank(row: dict) -> tuple[float, float]:
 
 
 def _save_model(model: keras.Model, path: pathlib.Path) -> None:
-    """Publishes the model alone: its optimizer is in the checkpoints."""
+    """Publishes the model alone, in float32: its scores are those of the SavedModel.
+
+    Its optimizer is in the checkpoints.
+    """
     beside = path.with_name(".best.keras")  # Keras insists on the ending
-    plain = keras.Model.from_config(model.get_config())
-    plain.set_weights(model.get_weights())
-    plain.save(beside)
+    classifier.in_float32(model).save(beside)
     files.move_into_place(beside, path)
 
 
 def _finish(folder: pathlib.Path, config: "Config", data: Data) -> None:
-    """Scores, metrics and SavedModel of the best model; the manifest ends the run."""
+    """Temperature, scores, metrics and SavedModel of the best model.
+
+    The manifest, written last, ends the run.
+    """
     model = runs.load_model(folder / runs.MODEL)
-    calibration = runs.Calibration()
-    runs.write_calibration(folder / runs.CALIBRATION, calibration)
-    scored = {
-        split: runs.score(
+    logits = {
+        split: runs.logits_of(
             model,
             data.dataset,
             split,
             image_size=config.image_size,
             channels=data.channels,
-            temperature=calibration.temperature,
         )
         for split in runs.SCORED_SPLITS
         if split in data.sizes
+    }
+    truth = runs.metadata(data.dataset, "validation")["label"]
+    temperature = calibration.fit(logits["validation"], truth)
+    decides = runs.Calibration(temperature=temperature)
+    runs.write_calibration(folder / runs.CALIBRATION, decides)
+    scored = {
+        split: runs.table(data.dataset, split, values, temperature)
+        for split, values in logits.items()
     }
     (folder / "predictions").mkdir(exist_ok=True)
     for split, table in scored.items():
@@ -456,7 +465,7 @@ def _finish(folder: pathlib.Path, config: "Config", data: Data) -> None:
         folder / runs.SAVED_MODEL,
         image_size=config.image_size,
         channels=data.channels,
-        calibration=calibration,
+        calibration=decides,
         backbone=config.backbone,
     )
     files.write_manifest(folder)

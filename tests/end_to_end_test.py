@@ -15,6 +15,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from nexperia_tf import export, predictions, preprocess, runs
 from nexperia_tf.data import records, sample
+from nexperia_tf.evaluation import calibration
+from nexperia_tf.models import resnet
 
 pytestmark = pytest.mark.usefixtures("no_network")
 
@@ -83,9 +85,28 @@ def test_pipeline_model_and_saved_model_agree(raw, run_folder):
     images = [preprocess.decode(tf.constant(content), 1) for content in contents]
     boxed = np.stack([preprocess.letterbox(image, 32) for image in images])
     logits = run.model().predict(boxed, verbose=0).ravel()
-    np.testing.assert_allclose(runs.probability(logits), by_bytes, atol=1e-5)
+    scores = runs.probability(logits, run.calibration.temperature)
+    np.testing.assert_allclose(scores, by_bytes, atol=1e-5)
     pixels = served.signature("image_pixels")(image_pixels=images[0][None])
     np.testing.assert_allclose(pixels["score"], by_bytes[:1], atol=1e-5)
+
+
+def test_the_temperature_is_fitted_on_validation_and_baked_in(run_folder):
+    run = runs.load(run_folder)
+    logits = runs.logits_of(
+        run.model(),
+        run.dataset,
+        "validation",
+        image_size=run.image_size,
+        channels=run.channels,
+    )
+    scored = run.predictions("validation")
+    temperature = run.calibration.temperature
+    assert temperature != 1
+    assert temperature == pytest.approx(calibration.fit(logits, scored.label), 1e-4)
+    assert export.load(run_folder).facts["temperature"] == temperature
+    expected = runs.probability(logits, temperature)
+    np.testing.assert_allclose(scored.score, expected, atol=1e-6)
 
 
 def test_the_graph_forces_no_xla_on_a_server(run_folder):
@@ -180,10 +201,16 @@ def colour_folder(tmp_path_factory):
     return folder
 
 
-def test_colour_decides_where_only_colour_differs(colour_folder, run_command, tmp_path):
+def test_colour_decides_where_only_colour_differs(
+    colour_folder, run_command, tmp_path, monkeypatch
+):
+    # Colour needs no depth: one narrow block a stage learns it in seconds.
+    shape = resnet.Shape((1, 1, 1, 1), planes=(16, 32, 64, 128), stem=16)
+    monkeypatch.setitem(resnet.BACKBONES, "resnext26_32x4d", shape)
     out = tmp_path / "run"
     argv = ["--data", colour_folder, "--good", "OK", "--data-dir", tmp_path / "data"]
-    argv += ["--out", out, "--epochs", "8", "--augment", "none"]
+    argv += ["--out", out, "--epochs", "6", "--augment", "none"]
+    argv += ["--learning-rate", "5e-3"]
     assert run_command("train", *argv, *TINY) == 0
     assert json.loads((out / "config.json").read_text())["run"]["channels"] == 3
     assert run_command("evaluate", out, "--out", tmp_path / "report") == 0

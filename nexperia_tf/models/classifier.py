@@ -55,6 +55,16 @@ def build(
     return keras.Model(image, logit, name=name)
 
 
+def in_float32(model: keras.Model) -> keras.Model:
+    """A copy that computes in float32, whatever policy the classifier trained in."""
+    config = model.get_config()
+    for layer in config["layers"]:
+        layer["config"]["dtype"] = "float32"
+    plain = keras.Model.from_config(config)
+    plain.set_weights(model.get_weights())
+    return plain
+
+
 def _starting_bias(prior):
     """The logit of the prior, so that the first steps are not spent on learning it."""
     if not 0 < prior < 1:

@@ -69,9 +69,8 @@ def run_folder(tmp_path_factory, small_backbone):
     model.save(folder / runs.MODEL)
     (folder / "predictions").mkdir()
     for split in runs.SCORED_SPLITS:
-        scored = runs.score(
-            model, dataset, split, image_size=SIZE, channels=1, temperature=1.3
-        )
+        logits = runs.logits_of(model, dataset, split, image_size=SIZE, channels=1)
+        scored = runs.table(dataset, split, logits, calibration.temperature)
         predictions.write(folder / "predictions" / f"{split}.csv", scored)
     files.write_manifest(folder)
     return folder

@@ -62,6 +62,22 @@ def test_a_few_steps_lower_the_loss(policy, tiny, pixels):
     assert history["loss"][-1] < 0.5 * history["loss"][0]
 
 
+def test_a_float32_copy_answers_as_if_trained_in_float32(tiny, pixels):
+    before = keras.mixed_precision.dtype_policy()
+    keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
+    try:
+        mixed = classifier.build(tiny, image_size=32, channels=1)
+    finally:
+        keras.mixed_precision.set_dtype_policy(before)
+    mixed.compile(keras.optimizers.Adam(), losses.FocalLoss(), jit_compile=False)
+    plain = classifier.build(tiny, image_size=32, channels=1)
+    plain.set_weights(mixed.get_weights())
+    copied = classifier.in_float32(mixed)
+    assert {layer.compute_dtype for layer in copied.layers} == {"float32"}
+    np.testing.assert_array_equal(copied(pixels()), plain(pixels()))
+    assert not copied.compiled  # a saved copy needs no loss to be loaded
+
+
 def test_model_of_open_size_takes_any(model, tiny, pixels):
     free = classifier.build(tiny, image_size=None, channels=1)
     free.set_weights(model.get_weights())
