@@ -79,7 +79,7 @@ def main(arguments: Arguments) -> int:
     _check(arguments)
     opened = _open(arguments)
     if arguments.submission:
-        _submit(arguments, [one.subject for one in opened])
+        _submit(arguments, opened)
         return 0
     settings = _settings(arguments)
     out = _out(arguments)
@@ -141,7 +141,8 @@ def _open(arguments: Arguments) -> list[opening.Opened]:
     ]
 
 
-def _submit(arguments: Arguments, subjects: list[figures.Subject]) -> None:
+def _submit(arguments: Arguments, opened: list[opening.Opened]) -> None:
+    subjects = [one.subject for one in opened]
     if len(subjects) > 1 and not arguments.average:
         raise errors.BadInput(
             f"--submission: takes one run, or several with --average. Received "
@@ -157,6 +158,10 @@ def _submit(arguments: Arguments, subjects: list[figures.Subject]) -> None:
     rows = zip(names, (repr(float(score)) for score in table.score))
     files.write_csv(arguments.submission, ["id", "defect_score"], rows)
     print(f"Submission: {arguments.submission} ({len(names)} devices)")
+    known = next((o for o in opened if o.run or o.dataset), None)
+    if known is not None and arguments.split == "unlabelled":
+        for name, reason in opening.left_out(known).items():
+            print(f"warning: {name} is not in it, its picture is {reason}")
 
 
 def _settings(arguments: Arguments) -> figures.Settings:
@@ -205,7 +210,7 @@ def _labelled(
     """The runs under the labels they are judged by, and what to say of these."""
     facts: dict = {"split": arguments.split, "labels": None}
     if opened[0].run is None and opened[0].dataset is None:
-        facts["split"] = opened[0].subject.scored.source
+        facts["split"] = None  # a table is judged whole
     given = opened[0].subject.scored
     if arguments.labels:
         verdicts = predictions.read_labels(arguments.labels)
@@ -273,10 +278,12 @@ def _print(payload: dict, out: pathlib.Path) -> None:
 def _store(opened: Sequence[opening.Opened], payload: dict) -> None:
     """Stores and exports the guaranteed threshold, or refuses it."""
     for found in payload.get("runs") or [payload]:
-        if not found["operating_point"]["guaranteed"]:
-            refusal = found["operating_point"]["refusal"]
-            raise errors.BadInput(f"refused: {found['name']}: {refusal}")
+        point = found["operating_point"]
+        if not point["guaranteed"] or point["broken"]:
+            because = point["refusal"] or answers.broken_promise(point)
+            raise errors.BadInput(f"refused: {found['name']}: {because}")
     if len(opened) > 1 or opened[0].run is None:
+        print("Threshold not stored: that takes one RUN, a run folder.")
         return
     from nexperia_tf import export, runs
 

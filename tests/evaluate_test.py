@@ -82,6 +82,26 @@ def test_an_impossible_guarantee_is_refused_with_what_it_needs(
     assert point["guaranteed"] is False and point["defects_needed"] == 998
 
 
+def test_a_promise_that_the_judged_devices_break_is_refused(
+    tmp_path, run_command, capsys
+):
+    path = scores_file(tmp_path / "scores.csv", shift=1.0)
+    other = scores_file(tmp_path / "validation.csv", seed=1, shift=6.0)
+    argv = ("--calibration", other, "--max-escape", ".005", "--out", tmp_path / "r")
+    assert run_command("evaluate", path, *argv) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert re.search("refused: scores: [0-9]+ of 620 defects escape, more than", line)
+
+
+def test_a_table_has_no_place_for_a_threshold_and_says_so(
+    tmp_path, run_command, capsys
+):
+    path = scores_file(tmp_path / "scores.csv")
+    argv = ("--max-escape", ".01", "--out", tmp_path / "r")
+    assert run_command("evaluate", path, *argv) == 0
+    assert "Threshold not stored" in capsys.readouterr().out
+
+
 def test_runs_are_compared_and_their_mean_is_one_more(tmp_path, run_command, capsys):
     one = scores_file(tmp_path / "a.csv")
     two = scores_file(tmp_path / "b.csv", seed=1)

@@ -50,6 +50,15 @@ def share(value: float | None) -> str:
     return f"{100 * value:.{digits}f} %"
 
 
+def broken_promise(point: dict) -> str:
+    """What contradicts a guarantee, in one sentence."""
+    return (
+        f"{_count(point['escape_rate'])} defects escape, more than the promised "
+        f"{operating_point.percent(point['target'])}: these devices are not like those "
+        "the threshold was chosen on; choose it on devices like these."
+    )
+
+
 def limits(found: dict) -> str:
     """The limits of a rate, for brackets."""
     return f"{share(found['low'])} to {share(found['high'])}"
@@ -77,11 +86,8 @@ def _ship(found: dict) -> Answer:
     if not point["guaranteed"]:
         answer = f"Not with a promise of {target} escapes."
         return Answer(question, answer, (_sentence(point["refusal"]), overkill), NO)
-    if point["escape_rate"]["low"] > point["target"]:
-        details = (
-            f"{_count(point['escape_rate'])} defects escape, more than the promised "
-            f"{target}: these devices are not like those the threshold was chosen on.",
-        )
+    if point["broken"]:
+        details = (_sentence(broken_promise(point)), overkill)
         return Answer(question, "No: the promise is broken here.", details, NO)
     sure = operating_point.percent(point["confidence"])
     promise = (
@@ -119,29 +125,29 @@ def _threshold(found: dict) -> Answer:
         )
     if stored:
         details.append(f"The run's exported label uses {stored['threshold']:.4g} now.")
-    tone = YES if point["guaranteed"] else CARE
-    return Answer(question, f"{point['threshold']:.4g}", tuple(details), tone)
+    answer = f"{point['threshold']:.4g}"
+    return Answer(question, answer, tuple(details), _tone(point))
 
 
 def _escapes(found: dict) -> Answer:
     point = found["operating_point"]
     escape = point["escape_rate"]
     sure = operating_point.percent(point["confidence"])
-    details = [
-        f"Escape rate {share(escape['value'])} ({sure}: {limits(escape)}).",
-        f"Certified: at most {share(point['certified_escape'])}.",
-    ]
+    details = [f"Escape rate {share(escape['value'])} ({sure}: {limits(escape)})."]
     if point["in_sample"]:
         details[0] += " These defects chose the threshold, so the count proves nothing."
+    if not point["broken"]:
+        details.append(f"Certified: at most {share(point['certified_escape'])}.")
     for case in found["economics"]:
+        # A certificate that these devices contradict is no bound for them.
+        most = case["dppm"]["high"] if point["broken"] else case["dppm_certified"]
         details.append(
             f"At {operating_point.percent(case['prevalence'])} defects on the line: at "
-            f"most {case['dppm_certified']:,.1f} defective parts per million shipped, "
-            f"where no inspection ships {case['dppm_uninspected']:,.0f}."
+            f"most {most:,.1f} defective parts per million shipped, where no "
+            f"inspection ships {case['dppm_uninspected']:,.0f}."
         )
     answer = f"{_count(escape)} defects here."
-    tone = YES if point["guaranteed"] else CARE
-    return Answer("What will escape?", answer, tuple(details), tone)
+    return Answer("What will escape?", answer, tuple(details), _tone(point))
 
 
 def _cost(found: dict) -> Answer:
@@ -152,11 +158,13 @@ def _cost(found: dict) -> Answer:
         f"{_count(overkill)} good devices are rejected ({sure}: {limits(overkill)})."
     ]
     for case in found["economics"]:
-        details.append(
+        cost = (
             f"At {operating_point.percent(case['prevalence'])} defects on the line: "
-            f"{share(case['yield_loss']['value'])} of production; with the review band "
-            f"{share(case['review_rate'])} goes to review."
+            f"{share(case['yield_loss']['value'])} of production is lost"
         )
+        if found["band"]["reject_from"] is not None:
+            cost += f"; with the review band {share(case['review_rate'])} is looked at"
+        details.append(f"{cost}.")
     answer = f"{share(overkill['value'])} of good devices."
     tone = YES if overkill["high"] < 0.05 else CARE
     return Answer("What will it cost?", answer, tuple(details), tone)
@@ -171,8 +179,8 @@ def _uncertain(found: dict) -> Answer:
         )
     grouped = [i for i in found["auc_beside"] if i["method"] == "group-bootstrap"]
     details += [
-        f"Drawn by lot instead of by device the AUC lies in {i['low']:.4f} to "
-        f"{i['high']:.4f}."
+        f"Drawn by lot ({i['groups']} of them) instead of by device the AUC lies in "
+        f"{i['low']:.4f} to {i['high']:.4f}."
         for i in grouped
     ]
     unseen = found["generalisation"]["unseen"]
@@ -193,31 +201,43 @@ def _uncertain(found: dict) -> Answer:
 
 
 def comparison(found: list[dict]) -> list[str]:
-    """One sentence for each pair of runs."""
-    return [_pair(pair) for pair in found]
+    """For each pair of runs the verdict and what it rests on."""
+    return [f"{verdict(pair)} {evidence(pair)}" for pair in found]
 
 
-def _pair(pair: dict) -> str:
-    difference, resampled = pair["difference"], pair["bootstrap"]["resampled"]
+def verdict(pair: dict) -> str:
+    """Which of two runs ranks better, in one sentence."""
+    first, second = pair["first"], pair["second"]
+    if pair["verdict"] != "distinguishable":
+        return f"{first} and {second} are not distinguishable."
+    if pair["difference"]["value"] < 0:
+        first, second = second, first
+    return f"{first} ranks better than {second}."
+
+
+def evidence(pair: dict) -> str:
+    """What the verdict rests on: difference, limits, both p, devices needed."""
+    difference, bootstrap = pair["difference"], pair["bootstrap"]
     level = operating_point.percent(difference["confidence"])
     how = (
         f"AUC difference {difference['value']:+.5f} ({level}: {difference['low']:+.5f} "
         f"to {difference['high']:+.5f}); p = {pair['p_delong']:.2g} by paired DeLong, "
-        f"{pair['p_bootstrap']:.2g} by paired bootstrap of {resampled}"
+        f"{pair['p_bootstrap']:.2g} by paired bootstrap of "
+        f"{bootstrap['units']} {bootstrap['resampled']}."
     )
-    if pair["verdict"] == "distinguishable":
-        winner, loser = pair["first"], pair["second"]
-        if difference["value"] < 0:
-            winner, loser = loser, winner
-        return f"{winner} ranks better than {loser}. {how}."
     needed = pair["devices_needed"]
-    more = (
-        f" About {needed:,} devices like these would tell a true difference of this "
-        "size."
-        if needed
-        else ""
+    if pair["verdict"] == "distinguishable" or not needed:
+        return how
+    return (
+        f"{how} About {needed:,} devices like these would tell a true difference of "
+        "this size."
     )
-    return f"{pair['first']} and {pair['second']} are not distinguishable. {how}.{more}"
+
+
+def _tone(point: dict) -> str:
+    if point["broken"]:
+        return NO
+    return YES if point["guaranteed"] else CARE
 
 
 def _count(rate: dict) -> str:

@@ -44,9 +44,13 @@ def gather(
     boxed = boxed_defects(dataset, split) if models else []
     for one in models:
         looked = Looked(one.run, stage)
-        figures = next(run for run in found if run["name"] == one.subject.name)
-        own = [examples[name] for name in gallery.shown([figures])]
-        pictures[figures["name"]] = plain | looked.pictures(own)
+        name = one.subject.name
+        figures = next(run for run in found if run["name"] == name)
+        # Devices that change sides are looked at through the later run's eyes.
+        to_here = [p for p in payload.get("comparisons", ()) if p["second"] == name]
+        names = gallery.shown([figures, {"comparisons": to_here}])
+        own = [examples[image_id] for image_id in names]
+        pictures[name] = plain | looked.pictures(own)
         localised = looked.localisation(boxed)
         figures["localisation"] = localised
         if figures is found[0]:  # the first run's figures stand at the top, too

@@ -130,6 +130,7 @@ def comparisons(
                 "low": difference.bootstrap_low,
                 "high": difference.bootstrap_high,
                 "resampled": difference.resampled,
+                "units": len(first) if groups is None else _units(groups),
             },
             "verdict": difference.words,
             "devices_needed": difference.devices_needed,
@@ -149,6 +150,7 @@ def _operating_point(subject: Subject, settings: Settings) -> dict:
         max_escape=settings.max_escape,
         confidence=settings.confidence,
     )
+    here = rates(subject.scored, found.threshold, settings.confidence)
     return {
         "target": settings.max_escape,
         "confidence": settings.confidence,
@@ -162,7 +164,9 @@ def _operating_point(subject: Subject, settings: Settings) -> dict:
         "calibrated_on": chosen_on.source,
         # The judged devices set their own threshold: escapes among them prove nothing.
         "in_sample": subject.calibration is None,
-        **rates(subject.scored, found.threshold, settings.confidence),
+        # More escapes than chance explains: other devices than the calibration's.
+        "broken": found.guaranteed and here["escape_rate"]["low"] > settings.max_escape,
+        **here,
     }
 
 
@@ -213,7 +217,19 @@ def _auc_beside(table: predictions.Predictions, confidence: float) -> list[dict]
     if groups is not None:
         found = intervals.grouped(labels, scores, groups, confidence=confidence)
         beside.append(found)
-    return [_plain(interval) for interval in beside if interval]
+    return [
+        _plain(interval) | _drawn(interval, groups) for interval in beside if interval
+    ]
+
+
+def _drawn(interval: intervals.Interval, groups: np.ndarray | None) -> dict:
+    """How many groups a bootstrap by group drew from."""
+    return {"groups": _units(groups)} if interval.method == "group-bootstrap" else {}
+
+
+def _units(groups: np.ndarray) -> int:
+    """How many a bootstrap by group draws; a device without a group is its own."""
+    return len(set(groups) - {""}) + int(np.sum(groups == ""))
 
 
 def _resampled_groups(table: predictions.Predictions) -> np.ndarray | None:
@@ -307,7 +323,7 @@ def _slices(subject: Subject, threshold: float, confidence: float) -> list[dict]
     table = subject.scored
     columns = {name: table.column(name) for name in ("defect_type", "machine", "lot")}
     lot, group = columns["lot"], table.column("group")
-    if group is not None and (lot is None or list(group) != list(lot)):
+    if group is not None and not _repeats(group, lot):
         columns["group"] = group
     columns = {k: v for k, v in columns.items() if v is not None}
     found = slices.table(
@@ -318,6 +334,11 @@ def _slices(subject: Subject, threshold: float, confidence: float) -> list[dict]
         confidence=confidence,
     )
     return [_plain(part) for part in found]
+
+
+def _repeats(group: np.ndarray, lot: np.ndarray | None) -> bool:
+    """Whether groups say no more than lots; a device without a lot is its own group."""
+    return lot is not None and bool(np.all((group == lot) | (lot == "")))
 
 
 def _generalisation(subject: Subject, confidence: float) -> dict:

@@ -24,6 +24,7 @@ class Picture:
     Attributes:
         photograph: data URI.
         heat: data URI of the photograph under its map; None without a map.
+        blank: whether the map is cold everywhere: nothing speaks for a defect.
         width, height: pixels of the photograph; boxes are in these.
         boxes: `(x, y, width, height)` each.
     """
@@ -33,6 +34,7 @@ class Picture:
     width: int
     height: int
     boxes: tuple[tuple[float, float, float, float], ...]
+    blank: bool = False
 
 
 def picture(
@@ -50,7 +52,8 @@ def picture(
     height, width = colour.shape[:2]
     boxes = tuple((x1, y1, x2 - x1, y2 - y1) for x1, y1, x2, y2 in boxes)
     shown = None if heat is None else _uri(_under(colour, heat))
-    return Picture(_uri(colour), shown, width, height, boxes)
+    blank = heat is not None and not heat.any()
+    return Picture(_uri(colour), shown, width, height, boxes, blank)
 
 
 def _under(colour: np.ndarray, heat: np.ndarray) -> np.ndarray:

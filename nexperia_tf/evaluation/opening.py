@@ -197,6 +197,18 @@ def with_records(opened: Opened, *, data: str = "") -> tuple[Opened, str]:
     return dataclasses.replace(opened, subject=subject, dataset=dataset), ""
 
 
+def left_out(opened: Opened) -> dict[str, str]:
+    """Why unlabelled devices have no score, by image id: the manifest's reason."""
+    from nexperia_tf.data import manifest
+
+    dataset = opened.dataset or opened.run.dataset
+    return {
+        row.image_id: row.dropped_because
+        for row in manifest.read(dataset.prepared / "manifest.csv")
+        if row.dropped_because and not row.label_given
+    }
+
+
 def image_columns(rows: Sequence["manifest.Row"]) -> dict[str, list[str]]:
     """Slices that need the photographs: box size and brightness, in quarters."""
     columns = {

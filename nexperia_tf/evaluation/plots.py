@@ -8,6 +8,7 @@ import matplotlib
 import matplotlib.figure
 import numpy as np
 from matplotlib import ticker
+from scipy import special
 
 from nexperia_tf import metrics, predictions
 from nexperia_tf.evaluation import calibration
@@ -31,6 +32,7 @@ STYLE = {
 }
 SIZE = (5.6, 4.0)  # inches; the page scales it
 WIDE = (1e-6, 1e-4, 0.01, 0.1, 0.5, 0.9, 0.99, 1 - 1e-4, 1 - 1e-6)
+FEWEST_TICKS = 4
 NARROW = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 
 
@@ -105,14 +107,16 @@ def histogram(table: predictions.Predictions, thresholds: dict[str, float]) -> s
     axes.set_yscale("symlog", linthresh=1)
     axes.set_ylim(0, None)
     axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda y, _: f"{y:.0f}"))
+    # Between 0 and 1 the axis is linear, above it counts decades.
+    axes.yaxis.set_major_locator(
+        ticker.SymmetricalLogLocator(base=10, linthresh=1, subs=(1, 2, 5))
+    )
     axes.yaxis.set_minor_locator(ticker.NullLocator())
     for (name, threshold), style in zip(thresholds.items(), ("-", "--", ":")):
         place = float(calibration.logits(np.array(threshold)))
         axes.axvline(place, color=INK, lw=1.2, ls=style, label=name)
     _probability_ticks(axes.xaxis)
-    axes.legend(
-        frameon=False, fontsize=9, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2
-    )
+    _legend_above(axes)
     return _svg(figure)
 
 
@@ -138,7 +142,7 @@ def reliability(bins: Sequence[dict]) -> str:
     _probability_ticks(axes.xaxis)
     _probability_ticks(axes.yaxis)
     axes.grid(color=FAINT, lw=0.4)
-    axes.legend(frameon=False, fontsize=9, loc="upper left")
+    _legend_above(axes)
     return _svg(figure)
 
 
@@ -169,10 +173,17 @@ def _axes(x: str, y: str):
     with matplotlib.rc_context(STYLE):
         figure = matplotlib.figure.Figure(SIZE)
         # A layout that measures itself would double the time of a page.
-        figure.subplots_adjust(left=0.16, right=0.97, bottom=0.13, top=0.88)
+        figure.subplots_adjust(left=0.16, right=0.95, bottom=0.13, top=0.88)
         axes = figure.add_subplot()
         axes.set(xlabel=x, ylabel=y)
     return figure, axes
+
+
+def _legend_above(axes) -> None:
+    """Names the lines where no line can hide them."""
+    axes.legend(
+        frameon=False, fontsize=9, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2
+    )
 
 
 def _corners(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -185,9 +196,12 @@ def _corners(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _probability_ticks(axis) -> None:
     low, high = axis.get_view_interval()
-    wanted = WIDE if high - low > 7 else NARROW
-    places = [calibration.logits(np.array(p)) for p in wanted]
-    shown = [(at, p) for at, p in zip(places, wanted) if low <= at <= high]
+    ends = special.expit([low, high])
+    for wanted in (WIDE, NARROW, ticker.MaxNLocator(6).tick_values(*ends)):
+        inside = [p for p in wanted if ends[0] <= p <= ends[1] and 0 < p < 1]
+        if len(inside) >= FEWEST_TICKS:
+            break
+    shown = [(calibration.logits(np.array(p)), p) for p in inside]
     axis.set_ticks([at for at, _ in shown], [_probability_tick(p) for _, p in shown])
 
 

@@ -11,7 +11,14 @@ import jinja2
 from nexperia_tf import files
 from nexperia_tf.evaluation import answers, figures, gallery, plots, slices
 
+NO_BREAK = "\N{NO-BREAK SPACE}"
 JSON, HTML = "report.json", "report.html"
+# How an interval is called in the report.
+METHODS = {
+    "logit-delong": "logit-DeLong",
+    "delong": "DeLong",
+    "group-bootstrap": "bootstrap by group",
+}
 SHOWN_SLICES = 12  # of one column; the rest are in report.json
 
 
@@ -89,17 +96,18 @@ def page(
     return _template().render(
         payload=payload,
         runs=runs,
+        small=slices.SMALL,
         compared=_compared(payload, subjects) if len(subjects) > 1 else None,
-        pictures=next(iter(pictures.values()), {}),
+        pictures=pictures,
     )
 
 
 def _thresholds(found: dict) -> dict[str, float]:
     point, band = found["operating_point"], found["band"]
-    name = "reject" if point["guaranteed"] else "strictest"
-    lines = {f"{name} {point['threshold']:.3g}": point["threshold"]}
+    lines = {f"reject from {point['threshold']:.3g}": point["threshold"]}
     if band["reject_from"] is not None and band["reject_from"] > point["threshold"]:
-        lines[f"no review {band['reject_from']:.3g}"] = band["reject_from"]
+        name = f"without review from {band['reject_from']:.3g}"
+        lines[name] = band["reject_from"]
     return lines
 
 
@@ -122,8 +130,10 @@ def _compared(payload: dict, subjects: Sequence[figures.Subject]) -> dict:
     judged, pairs = payload["runs"], payload["comparisons"]
     ranked = sorted(judged, key=lambda found: found["auc"]["value"], reverse=True)
     return {
-        "sentences": answers.comparison(pairs),
-        "pairs": pairs,
+        "pairs": [
+            pair | {"said": answers.verdict(pair), "because": answers.evidence(pair)}
+            for pair in pairs
+        ],
         "apart": any(pair["verdict"] == "distinguishable" for pair in pairs),
         "best": ranked[0]["name"],
         "roc": plots.roc(
@@ -146,6 +156,16 @@ def _row(name: str, interval: dict) -> tuple[str, float, float, float]:
     return name, interval["value"], interval["low"], interval["high"]
 
 
+def _unbroken(text):
+    """A number stays on one line with its per cent sign."""
+    return text.replace(" %", f"{NO_BREAK}%") if isinstance(text, str) else text
+
+
+def _limits(found: Mapping) -> str:
+    """The limits of a rate for a cell, which may break before its "to"."""
+    return answers.limits(found).replace(" to ", f" to{NO_BREAK}")
+
+
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent / "templates"),
@@ -153,9 +173,11 @@ def _template() -> jinja2.Template:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_unbroken,
     )
     environment.filters["share"] = answers.share
-    environment.filters["limits"] = answers.limits
+    environment.filters["limits"] = _limits
     environment.filters["auc"] = answers.auc
+    environment.filters["method"] = lambda name: METHODS.get(name, name)
     environment.filters["percent"] = answers.operating_point.percent
     return environment.get_template("report.html")

@@ -46,6 +46,8 @@ def test_heat_lies_where_the_letterbox_put_it():
     warm = np.abs(shown - 60).sum(axis=-1) > 60
     assert warm[5:40, 5:90].all()
     assert not warm[60:, 110:].any()
+    assert not found.blank
+    assert gallery.picture(encoded(pixels), heat=np.zeros_like(heat)).blank
 
 
 def test_every_shown_device_is_named_once():

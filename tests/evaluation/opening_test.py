@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import types
 
 import cv2
 import numpy as np
@@ -192,6 +193,18 @@ def test_lost_raw_data_costs_the_pictures_not_the_report(
         "Pictures and image slices are left out: raw: no such folder"
     ]
     assert found["localisation"] is None
+
+
+def test_unlabelled_pictures_without_a_score_are_named_with_the_reason(tmp_path):
+    rows = [
+        manifest.Row("test/a", "test/a.bmp", split="unlabelled"),
+        manifest.Row("test/b", "test/b.bmp", dropped_because="unreadable"),
+        manifest.Row("c", "c.bmp", label_given="good", dropped_because="duplicate"),
+    ]
+    manifest.write(tmp_path / "manifest.csv", rows)
+    dataset = types.SimpleNamespace(prepared=tmp_path)
+    opened = opening.Opened(subject=None, dataset=dataset)
+    assert opening.left_out(opened) == {"test/b": "unreadable"}
 
 
 def test_box_sizes_are_the_largest_boxs_side():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nexperia_tf import errors, metrics, predictions
-from nexperia_tf.evaluation import answers, figures, gallery, report
+from nexperia_tf.evaluation import answers, figures, gallery, plots, report
 
 PIXEL = gallery.Picture("data:image/jpeg;base64,AA", None, 10, 10, ((1, 2, 3, 4),))
 CONTRACT = {"value", "low", "high"}
@@ -136,7 +136,12 @@ def test_a_broken_promise_is_a_no():
         figures.Subject(name="s", scored=shifted, calibration=calibration),
         figures.Settings(),
     )
-    assert answers.of_run(found)[0].answer == "No: the promise is broken here."
+    ship, threshold, escapes, *_ = answers.of_run(found)
+    assert ship.answer == "No: the promise is broken here."
+    assert {ship.tone, threshold.tone, escapes.tone} == {answers.NO}
+    said = " ".join(escapes.details)
+    assert "Certified" not in said
+    assert f"at most {found['economics'][0]['dppm']['high']:,.1f} defective" in said
 
 
 def test_golden_devices_are_named_when_they_escape(compared):
@@ -259,6 +264,55 @@ def test_the_comparison_page_says_what_is_not_known(compared):
     assert "From a to bad" in said
     assert "Newly missed" in said
     assert "None" not in said
+
+
+def test_changed_devices_are_shown_with_the_maps_of_the_later_run(compared):
+    subjects, payload = compared
+    name = payload["comparisons"][1]["newly_missed"]["devices"][0]["image_id"]
+    shown = gallery.Picture("data:,a", "data:,heat-of-bad", 10, 10, ())
+    text = report.page(payload, subjects, {"a": {}, "bad": {name: shown}})
+    changed = text[text.index("From a to bad") : text.index("From b to bad")]
+    assert changed.count("data:,heat-of-bad") == 1
+    assert "are those of bad" in " ".join(changed.split())
+
+
+def test_a_map_without_evidence_is_called_empty(payload):
+    name = payload["worst"]["escapes"][0]["image_id"]
+    cold = gallery.Picture("data:,a", "data:,b", 10, 10, (), blank=True)
+    text = report.page(payload, [subject()], {"a": {name: cold}})
+    assert text.count("map empty") == 1
+
+
+def test_numbers_stay_with_their_per_cent_signs(payload):
+    text = report.page(payload, [subject()], {})
+    assert not re.search(r"[0-9] %", text)
+    assert "99.5\N{NO-BREAK SPACE}%" in text
+
+
+def test_scores_in_a_narrow_range_have_a_scale():
+    scores = np.linspace(0.181, 0.209, 40)
+    close = predictions.Predictions(
+        image_id=[str(i) for i in range(40)], label=[0, 1] * 20, score=scores
+    )
+    ticks = re.findall(r">(0\.[0-9]+)<", plots.histogram(close, {}))
+    assert len(ticks) >= plots.FEWEST_TICKS
+
+
+def test_groups_that_repeat_the_lots_are_sliced_once():
+    scored = table(60, 60)
+    lot = scored.columns["lot"].copy()
+    lot[:3] = ""  # devices without a lot are groups of their own
+    group = np.where(lot == "", scored.image_id, lot)
+    alike = predictions.Predictions(
+        image_id=scored.image_id,
+        label=scored.label,
+        score=scored.score,
+        columns={"lot": lot, "group": group},
+    )
+    found = figures.judge(figures.Subject(name="a", scored=alike), figures.Settings())
+    assert {part["by"] for part in found["slices"]} == {"lot"}
+    (drawn,) = (i["groups"] for i in found["auc_beside"] if "groups" in i)
+    assert drawn == len(set(group))
 
 
 def test_the_same_figures_draw_the_same_page(payload):
