@@ -8,7 +8,7 @@ and training devices behind them, for each stage. A minute or two on two cores:
 
 import sys
 
-from nexperia_tf import runs
+from nexperia_tf import command, runs
 from nexperia_tf.data import records
 from nexperia_tf.evaluation import evidence
 
@@ -33,6 +33,7 @@ def line(name: str, rate: dict) -> str:
 
 
 def main(folder: str, devices: int) -> None:
+    command.import_tensorflow()
     run = runs.load(folder)
     examples = boxed(run.dataset, devices)
     for stage in STAGES:
