@@ -23,6 +23,7 @@ from nexperia_tf import (
     labels,
     losses,
     metrics,
+    optimizers,
     predictions,
     preprocess,
     runs,
@@ -208,7 +209,7 @@ def _optimizer(
             rate, momentum=0.9, nesterov=True, weight_decay=config.weight_decay
         )
     else:
-        optimizer = keras.optimizers.AdamW(rate, weight_decay=config.weight_decay)
+        optimizer = optimizers.AdamW(rate, weight_decay=config.weight_decay)
     optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     return optimizer
 

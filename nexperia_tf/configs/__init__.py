@@ -55,7 +55,7 @@ class Config:
     gamma: float = 2.0
     """Focal discount of easy devices; 0 is cross-entropy."""
 
-    epochs: int = 30
+    epochs: int = 20
     """Passes over the training split."""
 
     batch_size: int = 32

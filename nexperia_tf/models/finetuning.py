@@ -5,6 +5,8 @@ import re
 import keras
 from keras import ops
 
+from nexperia_tf import optimizers
+
 PARTS = ("stem", "stage1", "stage2", "stage3", "stage4")  # from the image to the head
 
 
@@ -76,10 +78,10 @@ class _Layerwise:
 
 
 @keras.saving.register_keras_serializable(package="nexperia_tf")
-class LayerwiseAdamW(_Layerwise, keras.optimizers.AdamW):
+class LayerwiseAdamW(_Layerwise, optimizers.AdamW):
     """AdamW whose learning rate falls by `layer_decay` with each part below the head.
 
-    With 1 it is `keras.optimizers.AdamW`.
+    With 1 it is `optimizers.AdamW`.
 
     Reference:
         [Clark et al., 2020](https://arxiv.org/abs/2003.10555), section 3.
