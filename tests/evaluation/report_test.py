@@ -283,6 +283,16 @@ def test_a_map_without_evidence_is_called_empty(payload):
     assert text.count("map empty") == 1
 
 
+def test_boxes_and_maps_are_explained_where_there_are_any(payload):
+    name = payload["worst"]["escapes"][0]["image_id"]
+    bare = gallery.Picture("data:,a", None, 10, 10, ())
+    said = words(Page(report.page(payload, [subject()], {"a": {name: bare}})))
+    assert "Boxes are" not in said and "heat map;" not in said
+    full = gallery.Picture("data:,a", "data:,b", 10, 10, ((1, 2, 3, 4),))
+    said = words(Page(report.page(payload, [subject()], {"a": {name: full}})))
+    assert "Boxes are the annotation. The second view is the heat map;" in said
+
+
 def test_numbers_stay_with_their_per_cent_signs(payload):
     text = report.page(payload, [subject()], {})
     assert not re.search(r"[0-9] %", text)
