@@ -4,7 +4,7 @@ from nexperia_tf import configs
 
 CONFIG = configs.Config(
     backbone="resnext26_32x4d",
-    image_size=96,
-    batch_size=16,  # many small steps: there is time for few epochs
-    epochs=6,
+    image_size=80,
+    epochs=14,
+    learning_rate=2e-3,
 )

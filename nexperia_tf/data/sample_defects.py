@@ -195,31 +195,32 @@ def _foreign_material(frame, overlay: Overlay) -> None:
     )
     centre = np.array([random.uniform(-95, 95), random.uniform(-45, 48)])
     if shape == "lump":
-        width, height = random.uniform(10, 60), random.uniform(7, 22)
+        width, height = random.uniform(12, 60), random.uniform(9, 24)
         overlay.area(_blob(random, centre, width, height))
         for _ in range(int(random.integers(0, 4))):
             aside = centre + random.uniform(-1.1, 1.1, 2) * (width, height)
             overlay.area(_blob(random, aside, *random.uniform(2, 7, 2), points=6))
-        overlay.paint(frame, low=120, high=255, grain=2.5, cover=(120, 255))
+        overlay.paint(frame, low=180, high=255, grain=2.5, cover=(160, 255))
     elif shape == "spray":
         for _ in range(int(random.integers(25, 90))):
             place = random.uniform(-1, 1, 2) * (_W, _H)
-            overlay.area(_blob(random, place, *random.uniform(1.5, 4.5, 2), points=6))
-        overlay.paint(frame, low=140, high=235, grain=6)
+            overlay.area(_blob(random, place, *random.uniform(1.5, 5, 2), points=6))
+        overlay.paint(frame, low=160, high=250, grain=6)
     elif shape == "fibre":
-        overlay.path(_wander(random, centre, random.uniform(40, 170), 0.5), 2)
-        overlay.paint(frame, low=110, high=220, grain=8)
+        thickness = int(random.integers(2, 6))
+        overlay.path(_wander(random, centre, random.uniform(40, 170), 0.5), thickness)
+        overlay.paint(frame, low=150, high=240, grain=8)
     elif shape == "rope":
         run = _wander(random, centre, random.uniform(25, 80), 0.35)
         for place in run[::2]:
             overlay.area(_blob(random, place, *random.uniform(4, 11, 2), points=8))
-        overlay.paint(frame, low=120, high=255, grain=2, cover=(90, 255))
+        overlay.paint(frame, low=150, high=255, grain=2, cover=(140, 255))
     else:
         size = random.uniform(18, 42)
         for _ in range(int(size * size / 14)):
             place = centre + random.uniform(-0.5, 0.5, 2) * size
             overlay.area(_blob(random, place, *random.uniform(1.2, 3.5, 2), points=5))
-        overlay.paint(frame, low=90, high=200, grain=3)
+        overlay.paint(frame, low=110, high=220, grain=3)
 
 
 def _wander(random, start, length: float, bend: float) -> np.ndarray:
@@ -247,7 +248,7 @@ def _scratch(frame, overlay: Overlay) -> None:
         overlay.path(line, max(1, width // 3), 200)
         cv2.GaussianBlur(overlay.alpha, (0, 0), 1.5, dst=overlay.alpha)
         overlay.keep_on_body()
-        overlay.paint(frame, low=110, high=190, grain=5)
+        overlay.paint(frame, low=130, high=210, grain=5)
     elif shape == "rubbed":
         size = random.uniform(22, 75), random.uniform(36, 80)
         centre = np.array([random.uniform(-75, 75), random.uniform(-12, 12)])
@@ -257,13 +258,13 @@ def _scratch(frame, overlay: Overlay) -> None:
             half = np.array([1, slope]) * random.uniform(4, size[0] * 0.3)
             overlay.path([middle - half, middle + half], 1, 150)
         overlay.keep_on_body()
-        overlay.paint(frame, low=100, high=185, grain=4)
+        overlay.paint(frame, low=115, high=205, grain=4)
     elif shape == "scribble":
         centre = np.array([-59 + random.uniform(-8, 8), random.uniform(-14, 14)])
         for _ in range(int(random.integers(5, 12))):
             loop = canvas.star(np.full(13, random.uniform(7, 18)))
             overlay.path(centre + random.uniform(-4, 4, 2) + loop, 1, 190)
-        overlay.paint(frame, low=105, high=190, grain=4)
+        overlay.paint(frame, low=120, high=210, grain=4)
     else:
         start = random.uniform(-1, 1, 2) * (85, 34)
         end = start + random.uniform(-1, 1, 2) * (40, 28)
@@ -278,7 +279,7 @@ def _lead_glue(frame, overlay: Overlay) -> None:
     middle, away = {"top_right": 69, "top_left": -71, "bottom": -2}[name], -1
     if name == "bottom":
         away = 1
-    near, far = _H - 2, _H + random.uniform(9, 21)
+    near, far = _H - 2, _H + random.uniform(12, 24)
     left, right = middle - 17.0, middle + 17.0
     if random.random() < 0.6:  # one corner of the knee only
         cut = random.uniform(10, 20)
