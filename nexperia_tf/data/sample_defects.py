@@ -282,14 +282,14 @@ def _lead_glue(frame, overlay: Overlay) -> None:
     near, far = _H - 2, _H + random.uniform(12, 24)
     left, right = middle - 17.0, middle + 17.0
     if random.random() < 0.6:  # one corner of the knee only
-        cut = random.uniform(10, 20)
+        cut = random.uniform(14, 24)
         if random.random() < 0.5:
             right = left + cut
         else:
             left = right - cut
     resin = [(left, near), (left, far), (right, far - 4), (right, near), (left, near)]
     overlay.area(_ragged(random, np.array(resin) * (1, away), 1.2))
-    overlay.paint(frame, low=45, high=120, grain=4)
+    overlay.paint(frame, low=45, high=105, grain=4)
 
 
 def _pocket_damage(frame, overlay: Overlay) -> None:
@@ -314,12 +314,12 @@ def _lead_defect(look: Look, random, strength: float) -> Look:
         return _on_edge(look, random)
     if shape == "bent":
         shift = float(random.choice([-1, 1])) * max(
-            2.5, strength * random.uniform(7, 15)
+            2.5, strength * random.uniform(9, 15)
         )
         leads[which] = dataclasses.replace(lead, shift=shift)
     elif shape == "short" or strength < 1:
         leads[which] = dataclasses.replace(
-            lead, length=50 - max(4, round(strength * random.uniform(14, 30)))
+            lead, length=50 - max(4, round(strength * random.uniform(18, 32)))
         )
     else:
         leads[which] = None
