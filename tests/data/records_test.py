@@ -1,6 +1,8 @@
 import csv
 import pathlib
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,8 +12,10 @@ from PIL import Image
 from nexperia_tf import errors, labels
 from nexperia_tf.data import manifest, records
 
+ROOT = pathlib.Path(__file__).parents[2]
 FORMATS = ("bmp", "png", "jpg")
 BOX = [3.0, 4.0, 20.0, 12.0]
+SIZES = {"train": 24, "validation": 12, "test": 8, "unlabelled": 4}
 HEADER = ["path", "label", "group", "defect_type", "split", "x1", "y1", "x2", "y2"]
 
 
@@ -96,7 +100,7 @@ def test_the_records_are_what_the_manifest_keeps(dataset):
 
 def test_each_device_is_in_the_split_it_was_given(dataset):
     sizes = records.split_sizes(dataset)
-    assert sizes == {"train": 24, "validation": 12, "test": 8, "unlabelled": 4}
+    assert sizes == SIZES
     lots = set(records.metadata(dataset, "validation")["group"])
     assert lots == {"lot2", "lot6", "lot10"}
 
@@ -235,3 +239,17 @@ def test_bad_input_is_named_in_one_line(dataset, raw, tmp_path):
     with pytest.raises(errors.BadInput, match="no image '99' in split 'test'"):
         records.examples(dataset, "test", ["99"])
     assert not nowhere.exists() and not (raw / "data").exists()
+
+
+def test_the_shell_builds_what_loads_anywhere(raw, tmp_path):
+    tfds_command = pathlib.Path(sys.executable).with_name("tfds")
+    done = subprocess.run(
+        [tfds_command, "build", ROOT / "datasets/nexperia", "--config", "folder"]
+        + ["--manual_dir", raw, "--data_dir", tmp_path],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    sets = tfds.load("nexperia/folder", data_dir=tmp_path)
+    assert {split: len(examples) for split, examples in sets.items()} == SIZES
