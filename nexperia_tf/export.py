@@ -2,16 +2,19 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
 
 from nexperia_tf import command, errors, files, labels, preprocess, runs
 from nexperia_tf.models import classifier
 
 SCHEMA = 1  # of FACTS
 FACTS = pathlib.PurePosixPath("assets.extra/nexperia.json")  # what the graph hides
+WARMUP = pathlib.PurePosixPath("assets.extra/tf_serving_warmup_requests")
 BYTES = "serving_default"
 PIXELS = "image_pixels"
 
@@ -25,12 +28,7 @@ def publish(
     channels: int,
     calibration: runs.Calibration,
 ) -> pathlib.Path:
-    """Writes the next version below `base`, whole or not at all.
-
-    Signatures: `serving_default` takes `image_bytes` (string, `(N,)`), `image_pixels`
-    takes uint8 of shape `(N, height, width, channels)`; both give `score` (float32,
-    `(N,)`, calibrated probability of defect) and `label` (string, `(N,)`). Decode,
-    resize, scale, calibration and threshold are inside.
+    """Writes the next version of a classifier below `base`, whole or not at all.
 
     Args:
         model: a classifier of any precision; gives the raw logit. Served in float32.
@@ -44,27 +42,69 @@ def publish(
         the version's folder.
     """
     plain = classifier.in_float32(model)
-    answer = _answer(plain, calibration, shape=(None, image_size, image_size, channels))
-    shape = (None, None, None, channels)
-    archive = keras.export.ExportArchive()
-    archive.track(plain)
-    archive.add_endpoint(
-        BYTES,
-        _from_bytes(answer, image_size=image_size, channels=channels),
-        [tf.TensorSpec((None,), tf.string, name="image_bytes")],
+
+    def logit(images: tf.Tensor) -> tf.Tensor:
+        logits = tf.squeeze(plain(images, training=False), axis=-1)  # (N,)
+        return logits / calibration.temperature
+
+    return publish_logit(
+        logit,
+        plain.variables,
+        base,
+        image_size=image_size,
+        channels=channels,
+        calibration=calibration,
+        facts={"backbone": backbone},
     )
-    archive.add_endpoint(
-        PIXELS,
-        _from_pixels(answer, image_size=image_size),
-        [tf.TensorSpec(shape, tf.uint8, name="image_pixels")],
-    )
-    facts = {"schema": SCHEMA, "backbone": backbone, "image_size": image_size}
+
+
+def publish_logit(
+    logit: Callable,
+    variables: Sequence,
+    base: pathlib.Path,
+    *,
+    image_size: int,
+    channels: int,
+    calibration: runs.Calibration,
+    facts: Mapping,
+) -> pathlib.Path:
+    """Writes the next version of anything that gives a calibrated logit.
+
+    Signatures: `serving_default` takes `image_bytes` (string, `(N,)`), `image_pixels`
+    takes uint8 of shape `(N, height, width, channels)`; both give `score` (float32,
+    `(N,)`, calibrated probability of defect) and `label` (string, `(N,)`). Decode,
+    resize, scale, calibration and threshold are inside. Beside the graph stand its
+    warm-up requests, nexperia.json and MANIFEST.sha256.
+
+    Args:
+        logit: from uint8 of shape `(N, image_size, image_size, channels)`, letterboxed,
+            to the calibrated logit, float32 of shape `(N,)`.
+        variables: those that `logit` reads.
+        base: the folder TensorFlow Serving watches; a subfolder for each version.
+        image_size: side of the letterboxed square.
+        channels: 1 or 3.
+        calibration: the threshold to bake in, and the temperature `logit` has applied.
+        facts: what else nexperia.json shall say.
+
+    Returns:
+        the version's folder.
+    """
+    graph = tf.Module()
+    graph.tracked = list(variables)
+    # An ensemble calls it: its members then share one decode.
+    shape = (None, image_size, image_size, channels)
+    graph.logit = _function(logit, tf.TensorSpec(shape, tf.uint8))
+    signatures = _signatures(graph.logit, image_size, channels, calibration.threshold)
+    facts = {"schema": SCHEMA, **facts, "image_size": image_size}
     facts |= {"channels": channels, "labels": list(labels.NAMES)}
     target = base / str(next_version(base))
     with files.new_folder(target) as beside:
-        archive.write_out(str(beside), verbose=False)
+        tf.saved_model.save(graph, str(beside), signatures)
         (beside / FACTS).parent.mkdir(exist_ok=True)
         files.write_json(beside / FACTS, facts | dataclasses.asdict(calibration))
+        blank = np.zeros((1, image_size, image_size, channels), np.uint8)
+        _write_warmup(beside / WARMUP, blank)
+        files.write_manifest(beside)
     return target
 
 
@@ -101,6 +141,25 @@ class Served:
         """The graph's function behind `serving_default` or `image_pixels`."""
         return self._loaded.signatures[name]
 
+    @property
+    def logit(self) -> Callable:
+        """The graph's function from letterboxed uint8 pictures to calibrated logits.
+
+        Raises:
+            errors.BadInput: it was exported before this function was kept.
+        """
+        if not hasattr(self._loaded, "logit"):
+            raise errors.BadInput(
+                f"{self.folder}: was exported by an older version, without its logit; "
+                "export it again with python -m nexperia_tf.export."
+            )
+        return self._loaded.logit
+
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """What `logit` reads."""
+        return list(self._loaded.tracked)
+
     def score_bytes(self, images: list[bytes]) -> tuple[list[float], list[str]]:
         """Scores and labels of encoded pictures; one bad picture fails them all."""
         answer = self.signature(BYTES)(image_bytes=tf.constant(images))
@@ -129,9 +188,11 @@ def load(folder: str | pathlib.Path) -> Served:
     """Loads a SavedModel for scoring.
 
     Raises:
-        errors.BadInput: there is none, or it cannot be read.
+        errors.BadInput: there is none, or it is damaged.
     """
     version = find(folder)
+    if (version / files.MANIFEST).is_file():  # older exports have none
+        files.verify_manifest(version)
     facts = files.read_json(version / FACTS)
     try:
         loaded = tf.saved_model.load(str(version))
@@ -143,42 +204,57 @@ def load(folder: str | pathlib.Path) -> Served:
     return Served(version, facts, loaded)
 
 
-def _answer(
-    model: keras.Model, calibration: runs.Calibration, *, shape: tuple
-) -> Callable:
-    """Letterboxed pictures of `shape` to verdicts: one graph for both signatures."""
+def _signatures(
+    logit: Callable, image_size: int, channels: int, threshold: float
+) -> dict[str, Callable]:
+    """Both ways in, with one graph behind them."""
     names = tf.constant(labels.NAMES)
 
-    @tf.function(input_signature=[tf.TensorSpec(shape, tf.uint8)])
     def answer(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        logits = tf.squeeze(model(images, training=False), axis=-1)  # (N,)
-        score = tf.sigmoid(logits / calibration.temperature)
-        is_defect = tf.cast(score >= calibration.threshold, tf.int32)
+        score = tf.sigmoid(logit(images))
+        is_defect = tf.cast(score >= threshold, tf.int32)
         return {"score": score, "label": tf.gather(names, is_defect)}
 
-    return answer
+    def from_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        def one(content: tf.Tensor) -> tf.Tensor:
+            picture = preprocess.decode(content, channels)
+            return preprocess.letterbox(picture, image_size)
 
-
-def _from_bytes(answer: Callable, *, image_size: int, channels: int) -> Callable:
-    def one(image_bytes: tf.Tensor) -> tf.Tensor:
-        return preprocess.letterbox(
-            preprocess.decode(image_bytes, channels), image_size
-        )
-
-    def serve(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         return answer(tf.map_fn(one, image_bytes, fn_output_signature=tf.uint8))
 
-    return serve
+    def from_pixels(image_pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+        def one(picture: tf.Tensor) -> tf.Tensor:
+            return preprocess.letterbox(picture, image_size)
 
-
-def _from_pixels(answer: Callable, *, image_size: int) -> Callable:
-    def one(image: tf.Tensor) -> tf.Tensor:
-        return preprocess.letterbox(image, image_size)
-
-    def serve(image_pixels: tf.Tensor) -> dict[str, tf.Tensor]:
         return answer(tf.map_fn(one, image_pixels, fn_output_signature=tf.uint8))
 
-    return serve
+    content = tf.TensorSpec((None,), tf.string, name="image_bytes")
+    pixels = tf.TensorSpec((None, None, None, channels), tf.uint8, "image_pixels")
+    return {
+        BYTES: _function(from_bytes, content),
+        PIXELS: _function(from_pixels, pixels),
+    }
+
+
+def _function(function: Callable, argument: tf.TensorSpec) -> Callable:
+    # Nothing here needs AutoGraph, which would translate all of Keras.
+    return tf.function(function, input_signature=[argument], autograph=False)
+
+
+def _write_warmup(path: pathlib.Path, picture: np.ndarray) -> None:
+    """Requests that a server runs before it calls a version ready, one a signature."""
+    content = tf.io.encode_png(picture[0]).numpy()
+    inputs = {
+        BYTES: ("image_bytes", tf.make_tensor_proto([content], tf.string)),
+        PIXELS: ("image_pixels", tf.make_tensor_proto(picture)),
+    }
+    with tf.io.TFRecordWriter(str(path)) as records:
+        for signature, (name, tensor) in inputs.items():
+            log = prediction_log_pb2.PredictionLog()
+            request = log.predict_log.request
+            request.model_spec.signature_name = signature
+            request.inputs[name].CopyFrom(tensor)
+            records.write(log.SerializeToString())
 
 
 @dataclasses.dataclass(frozen=True)

@@ -58,7 +58,7 @@ def open_scores(
     if path.is_file():
         table = predictions.read(path)
         return Opened(
-            figures.Subject(name=_name(path), scored=table, calibration=given)
+            figures.Subject(name=known_as(path), scored=table, calibration=given)
         )
     if (path / "config.json").is_file():
         return _run(path, split, given)
@@ -70,7 +70,7 @@ def open_scores(
     )
 
 
-def _name(path: pathlib.Path) -> str:
+def known_as(path: pathlib.Path) -> str:
     """What the report calls it.
 
     `runs/a/predictions/test.csv` and `runs/a/saved_model/1` are known as `a`,
@@ -131,7 +131,7 @@ def _saved_model(
         )
     stored = {name: served.facts[name] for name in ("temperature", "threshold")}
     subject = figures.Subject(
-        name=_name(path), scored=scored, calibration=given, stored=stored
+        name=known_as(path), scored=scored, calibration=given, stored=stored
     )
     return Opened(subject, dataset=dataset)
 

@@ -1,0 +1,327 @@
+"""Several models as one SavedModel: a picture is decoded once and judged by all."""
+
+import dataclasses
+import pathlib
+import typing
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tyro
+
+from nexperia_tf import command, errors, files, labels, predictions, runs
+from nexperia_tf.evaluation import calibration, opening, operating_point
+
+if typing.TYPE_CHECKING:
+    import tensorflow as tf
+
+    from nexperia_tf import export
+
+METHODS = ("mean", "logit-mean", "weights")
+ALIKE = ("image_size", "channels", "labels")  # what one decode for all needs
+OF = ("scores", "logits")
+
+
+@dataclasses.dataclass(frozen=True)
+class Combination:
+    """How the members' verdicts become one.
+
+    Attributes:
+        of: "scores" takes the weighted mean of the probabilities, "logits" the weighted
+            sum of the calibrated logits.
+        weights: one number a member, none below 0; those of scores sum to 1.
+        bias: added to the sum of logits.
+    """
+
+    of: str
+    weights: tuple[float, ...]
+    bias: float = 0.0
+
+    def logit(self, logits: "tf.Tensor") -> "tf.Tensor":
+        """Calibrated logits of shape `(members, N)` to the ensemble's, `(N,)`.
+
+        A mean of scores is taken in log space, where confident members keep their
+        digits; its logit is log p - log(1 - p).
+        """
+        import tensorflow as tf
+
+        weights = tf.constant(self.weights, tf.float32)[:, tf.newaxis]
+        if self.of == "logits":
+            return tf.reduce_sum(weights * logits, axis=0) + self.bias
+        log_weights = tf.math.log(weights)
+
+        def log_mean(log_p: tf.Tensor) -> tf.Tensor:
+            return tf.reduce_logsumexp(log_weights + log_p, axis=0)
+
+        defect, good = tf.math.log_sigmoid(logits), tf.math.log_sigmoid(-logits)
+        return log_mean(defect) - log_mean(good)
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+    """A model that takes part.
+
+    Attributes:
+        name: of its run, as reports call it.
+        served: its SavedModel.
+        logit: from letterboxed uint8 pictures to its calibrated logits.
+        validation: its scores of the validation split, where it is a run.
+    """
+
+    name: str
+    served: "export.Served"
+    logit: Callable
+    validation: predictions.Predictions | None
+
+
+def open_members(folders: Sequence[str | pathlib.Path]) -> list[Member]:
+    """Loads run folders or SavedModel folders.
+
+    Raises:
+        errors.BadInput: less than two, one cannot be used, or they do not go together.
+    """
+    if len(folders) < 2:
+        raise errors.BadInput(
+            f"MODEL: an ensemble takes two or more. Received {len(folders)}."
+        )
+    members = [_open(pathlib.Path(folder)) for folder in folders]
+    for member in members:
+        _check_alike(members[0], member)
+    return members
+
+
+def _open(folder: pathlib.Path) -> Member:
+    from nexperia_tf import export
+
+    table = None
+    if (folder / runs.CONFIG).is_file():
+        path = runs.load(folder).folder / "predictions" / "validation.csv"
+        table = predictions.read(path) if path.is_file() else None
+    served = export.load(folder)
+    return Member(opening.known_as(folder), served, served.logit, table)
+
+
+def _check_alike(first: Member, member: Member) -> None:
+    wanted = first.served.facts | {"labels": list(labels.NAMES)}
+    for key in ALIKE:
+        found = member.served.facts.get(key)
+        if found != wanted[key]:
+            raise errors.BadInput(
+                f"{member.served.folder}: its {key} is {found}, but the ensemble of "
+                f"{first.served.folder} needs {wanted[key]}; members share "
+                f"{', '.join(ALIKE)}."
+            )
+
+
+def combination(method: Sequence[str], members: Sequence[Member]) -> Combination:
+    """The combination that `--method` names.
+
+    Args:
+        method: ("mean",), ("logit-mean",) or ("weights", FILE).
+        members: the models, whose names a file of weights must give.
+
+    Raises:
+        errors.BadInput: no such method, or a file that does not fit.
+    """
+    even = (1 / len(members),) * len(members)
+    match tuple(method):
+        case ("mean",):
+            return Combination("scores", even)
+        case ("logit-mean",):
+            return Combination("logits", even)
+        case ("weights", path):
+            return read_weights(path, [member.name for member in members])
+    raise errors.BadInput(
+        "--method: mean, logit-mean, or weights FILE, behind the models. Received "
+        f"{' '.join(method)}."
+    )
+
+
+def read_weights(path: str | pathlib.Path, names: Sequence[str]) -> Combination:
+    """Reads `{"of": "logits", "weights": {"NAME": .6, ...}, "bias": 0}`.
+
+    Weights of scores are shares: they are divided by their sum.
+
+    Raises:
+        errors.BadInput: a member without weight, a name of no member, two members of
+            one name, a number below 0, or nothing above 0.
+    """
+    payload = files.read_json(path)
+    of, given, bias = payload.get("of"), payload.get("weights"), payload.get("bias", 0)
+    if of not in OF or not isinstance(given, dict) or not _is_number(bias):
+        raise errors.BadInput(
+            f'{path}: needs "of" ({" or ".join(OF)}), "weights" (name to number) and '
+            'at will "bias" (a number).'
+        )
+    if sorted(given) != sorted(names):
+        raise errors.BadInput(
+            f"{path}: weighs {', '.join(sorted(given))}, but the models are "
+            f"{', '.join(sorted(names))}; give each one weight, by its folder's name."
+        )
+    weights = [given[name] for name in names]
+    if not all(_is_number(w) and w >= 0 for w in weights) or not any(weights):
+        raise errors.BadInput(
+            f"{path}: weights are numbers of 0 or more, one of them above 0. Received "
+            f"{weights}."
+        )
+    if of == "scores":
+        if bias:
+            raise errors.BadInput(f"{path}: scores take no bias. Received {bias}.")
+        weights = [weight / sum(weights) for weight in weights]
+    return Combination(of, tuple(map(float, weights)), float(bias))
+
+
+def _is_number(value: object) -> bool:
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and bool(np.isfinite(value))
+    )
+
+
+def validation_of(
+    members: Sequence[Member], combined: Combination
+) -> predictions.Predictions | None:
+    """The ensemble's scores of the validation split, at temperature 1.
+
+    None where a member brings none or they were validated on different devices.
+    """
+    tables = [member.validation for member in members]
+    if None in tables or len({frozenset(t.image_id) for t in tables}) > 1:
+        return None
+    tables = predictions.aligned(tables)
+    logits = np.stack([calibration.logits(t.score) for t in tables]).astype(np.float32)
+    score = runs.probability(combined.logit(logits).numpy())
+    return dataclasses.replace(tables[0], score=score, source="ensemble validation")
+
+
+def calibrate(
+    combined: Combination,
+    validation: predictions.Predictions | None,
+    *,
+    max_escape: float | None = None,
+    confidence: float = operating_point.CONFIDENCE,
+) -> runs.Calibration:
+    """Temperature and threshold of the ensemble.
+
+    A mean of calibrated scores stays as it is. Logits get a temperature fitted on the
+    validation split, where there is one.
+
+    Raises:
+        errors.BadInput: `max_escape` cannot be guaranteed.
+    """
+    temperature = 1.0
+    if combined.of == "logits" and validation is not None:
+        logits = calibration.logits(validation.score)
+        temperature = calibration.fit(logits, validation.label)
+    if max_escape is None:
+        return runs.Calibration(temperature=temperature)
+    if validation is None:
+        raise errors.BadInput(
+            "--max-escape: needs run folders that share their validation devices; "
+            "leave it out, the threshold is .5 then."
+        )
+    score = calibration.rescaled(validation.score, temperature)
+    defects = score[validation.label == labels.POSITIVE]
+    found = operating_point.choose(
+        defects, max_escape=max_escape, confidence=confidence
+    )
+    if not found.guaranteed:
+        raise errors.BadInput(
+            f"--max-escape {max_escape}: refused; it takes {found.defects_needed} "
+            f"validation defects, there are {found.n_defect}."
+        )
+    threshold = operating_point.serving_threshold(found.threshold)
+    return runs.Calibration(temperature, threshold)
+
+
+def publish(
+    members: Sequence[Member],
+    combined: Combination,
+    base: pathlib.Path,
+    *,
+    decides: runs.Calibration,
+) -> pathlib.Path:
+    """Writes the ensemble's next version below `base`, whole or not at all.
+
+    Args:
+        members: from `open_members`.
+        combined: how their verdicts become one.
+        base: the folder TensorFlow Serving watches.
+        decides: temperature and threshold of the ensemble.
+
+    Returns:
+        the version's folder; its signatures are those of `export.publish_logit`.
+    """
+    import tensorflow as tf
+
+    from nexperia_tf import export
+
+    def logit(images: tf.Tensor) -> tf.Tensor:
+        # No member waits for another: TensorFlow runs them side by side.
+        logits = tf.stack([member.logit(images) for member in members])
+        return combined.logit(logits) / decides.temperature
+
+    facts = members[0].served.facts
+    return export.publish_logit(
+        logit,
+        [v for member in members for v in member.served.variables],
+        base,
+        image_size=facts["image_size"],
+        channels=facts["channels"],
+        calibration=decides,
+        facts={"combines": combined.of, "bias": combined.bias}
+        | {"members": [_described(*one) for one in zip(members, combined.weights)]},
+    )
+
+
+def _described(member: Member, weight: float) -> dict:
+    kept = ("backbone", "members", "temperature")
+    facts = member.served.facts
+    return {"name": member.name, "weight": weight} | {
+        name: facts[name] for name in kept if name in facts
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments(command.Options):
+    """Writes several models as one SavedModel for TensorFlow Serving."""
+
+    models: tyro.conf.Positional[tuple[str, ...]]
+    """Run folders or SavedModel folders, two or more."""
+
+    out: str
+    """Base folder to publish the next version in."""
+
+    method: tuple[str, ...] = ("mean",)
+    """mean (of scores), logit-mean (of calibrated logits), or weights FILE."""
+
+    max_escape: float | None = None
+    """Escape rate to guarantee by the runs' validation split; the threshold is .5 when
+    not given."""
+
+    confidence: float = operating_point.CONFIDENCE
+    """Confidence of that guarantee."""
+
+
+def main(arguments: Arguments) -> None:
+    """Opens, combines, publishes and says where."""
+    command.import_tensorflow()
+    files.check_writable(arguments.out)
+    members = open_members(arguments.models)
+    combined = combination(arguments.method, members)
+    decides = calibrate(
+        combined,
+        validation_of(members, combined),
+        max_escape=arguments.max_escape,
+        confidence=arguments.confidence,
+    )
+    base = pathlib.Path(arguments.out)
+    folder = publish(members, combined, base, decides=decides)
+    for member, weight in zip(members, combined.weights):
+        print(f"{member.name}: weight {weight:.4g}")
+    print(f"Temperature {decides.temperature:.4g}, threshold {decides.threshold:.6g}")
+    print(f"SavedModel: {folder}")
+
+
+if __name__ == "__main__":
+    command.run(main, Arguments, prog="python -m nexperia_tf.ensemble")

@@ -1,0 +1,231 @@
+import itertools
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+from nexperia_tf import ensemble, errors, export, files, predictions, runs
+from nexperia_tf.evaluation import calibration
+
+COMMAND = "nexperia_tf.ensemble"
+PICTURES = 200
+
+
+@pytest.fixture(scope="module")
+def members(publish_tiny, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("members")
+    for seed, name in enumerate("abc"):
+        publish_tiny(folder / name / "saved_model", seed=seed, temperature=1 + seed / 2)
+    return [folder / name for name in "abc"]
+
+
+@pytest.fixture(scope="module")
+def contents():
+    """Encoded pictures of several sizes."""
+    rng = np.random.default_rng(0)
+    sizes = itertools.cycle([(40, 30), (32, 32), (21, 50)])
+    pictures = [
+        rng.integers(0, rng.integers(2, 256), (*size, 1), np.uint8)
+        for _, size in zip(range(PICTURES), sizes)
+    ]
+    return [tf.io.encode_png(picture).numpy() for picture in pictures]
+
+
+@pytest.fixture(scope="module")
+def singles(members, contents):
+    """Scores of each member's own SavedModel, shape `(members, pictures)`."""
+    return np.array([export.load(m).score_bytes(contents)[0] for m in members])
+
+
+@pytest.fixture(scope="module")
+def mean(members, run_command, tmp_path_factory):
+    out = tmp_path_factory.mktemp("mean") / "ensemble"
+    assert run_command(COMMAND, *members, "--method", "mean", "--out", out) == 0
+    return out
+
+
+def test_mean_is_the_mean_of_the_members_saved_models(mean, singles, contents):
+    scores, words = export.load(mean).score_bytes(contents)
+    np.testing.assert_allclose(scores, singles.mean(axis=0), atol=1e-6)
+    assert np.ptp(singles, axis=0).max() > 0.05  # the members do differ
+    assert words == runs.verdicts(scores, 0.5)
+
+
+def test_bytes_and_pixels_agree(mean, contents):
+    served = export.load(mean)
+    pixels = tf.stack([tf.io.decode_png(content) for content in contents[::3]])
+    answer = served.signature("image_pixels")(image_pixels=pixels)
+    by_bytes, _ = served.score_bytes(contents[::3])
+    np.testing.assert_array_equal(answer["score"].numpy(), np.float32(by_bytes))
+
+
+def test_the_graph_forces_no_xla_on_a_server(mean):
+    graph = saved_model_pb2.SavedModel()
+    graph.ParseFromString((export.find(mean) / "saved_model.pb").read_bytes())
+    functions = graph.meta_graphs[0].graph_def.library.function
+    assert functions
+    assert not [f.signature.name for f in functions if f.attr["_XlaMustCompile"].b]
+
+
+def test_the_ensemble_is_whole_and_says_what_it_is_made_of(mean):
+    version = export.find(mean)
+    assert version.name == "1"
+    files.verify_manifest(version)
+    assert (version / "assets.extra" / "tf_serving_warmup_requests").is_file()
+    facts = export.load(mean).facts
+    assert [member["name"] for member in facts["members"]] == ["a", "b", "c"]
+    assert (facts["temperature"], facts["threshold"]) == (1, 0.5)
+
+
+def test_an_ensemble_can_be_a_member(mean, members, contents, singles, tmp_path):
+    both = ensemble.open_members([mean, members[0]])
+    combined = ensemble.combination(("mean",), both)
+    ensemble.publish(both, combined, tmp_path, decides=runs.Calibration())
+    scores, _ = export.load(tmp_path).score_bytes(contents)
+    expected = (singles.mean(axis=0) + singles[0]) / 2
+    np.testing.assert_allclose(scores, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        ("logit-mean", lambda s: runs.probability(calibration.logits(s).mean(axis=0))),
+        (
+            {"of": "logits", "weights": {"c": 0, "a": 2, "b": 0.5}, "bias": -1},
+            lambda s: runs.probability(np.dot([2, 0.5, 0], calibration.logits(s)) - 1),
+        ),
+        (
+            {"of": "scores", "weights": {"c": 0, "a": 3, "b": 1}},
+            lambda s: np.dot([0.75, 0.25, 0], s),
+        ),
+    ],
+)
+def test_other_methods_combine_as_they_say(
+    method, expected, members, singles, contents, run_command, tmp_path
+):
+    words = [method]
+    if isinstance(method, dict):
+        (tmp_path / "weights.json").write_text(json.dumps(method))
+        words = ["weights", tmp_path / "weights.json"]
+    out = tmp_path / "out"
+    assert run_command(COMMAND, *members, "--method", *words, "--out", out) == 0
+    scores, _ = export.load(out).score_bytes(contents)
+    np.testing.assert_allclose(scores, expected(singles), atol=1e-5)
+
+
+def test_a_sure_member_keeps_its_digits_in_the_mean():
+    combined = ensemble.Combination("scores", (0.5, 0.5))
+    logits = combined.logit(tf.constant([[60.0, -60.0], [60.0, -60.0]]))
+    np.testing.assert_allclose(logits, [60, -60], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ({"image_size": 64}, "image_size is 64"),
+        ({"channels": 3}, "channels is 3"),
+    ],
+)
+def test_members_of_other_preprocessing_are_refused(
+    other, words, members, publish_tiny, run_command, tmp_path, capsys
+):
+    publish_tiny(tmp_path / "other", **other)
+    out = tmp_path / "out"
+    assert run_command(COMMAND, members[0], tmp_path / "other", "--out", out) == 2
+    assert words in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_members_of_other_label_order_are_refused(members, publish_tiny, tmp_path):
+    version = publish_tiny(tmp_path)
+    facts = files.read_json(version / export.FACTS)
+    files.write_json(version / export.FACTS, facts | {"labels": ["defect", "good"]})
+    files.write_manifest(version)
+    with pytest.raises(errors.BadInput, match=r"labels is \['defect', 'good'\]"):
+        ensemble.open_members([members[0], tmp_path])
+
+
+def test_a_model_exported_by_an_older_version_is_refused(members, mean, tmp_path):
+    old = tmp_path / "1"
+    tf.saved_model.save(tf.Module(), str(old))
+    (old / export.FACTS).parent.mkdir()
+    files.write_json(old / export.FACTS, export.load(mean).facts)
+    with pytest.raises(errors.BadInput, match="older version, without its logit"):
+        ensemble.open_members([members[0], tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["--method", "median"], "--method"),
+        (["--method", "weights"], "--method"),
+        (["--max-escape", ".01"], "needs run folders"),
+    ],
+)
+def test_bad_flags_are_one_line(words, shown, members, run_command, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert run_command(COMMAND, *members, *words, "--out", out) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("error: ") and "\n" not in error
+    assert shown in error
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("payload", "words"),
+    [
+        ({"of": "logits"}, 'needs "of"'),
+        ({"of": "logits", "weights": {"a": 1}}, "weighs a, but the models are a, b"),
+        ({"of": "logits", "weights": {"a": 1, "b": -1}}, r"Received \[1, -1\]"),
+        ({"of": "scores", "weights": {"a": 0, "b": 0}}, r"Received \[0, 0\]"),
+        ({"of": "scores", "weights": {"a": 1, "b": 0}, "bias": 1}, "no bias"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(payload, words, tmp_path):
+    path = tmp_path / "weights.json"
+    path.write_text(json.dumps(payload))
+    with pytest.raises(errors.BadInput, match=words):
+        ensemble.read_weights(path, ["a", "b"])
+
+
+def _as_run(folder, publish_tiny, *, scores, labels):
+    """A run folder as far as an ensemble reads it."""
+    publish_tiny(folder / "saved_model")
+    files.write_json(folder / "config.json", {"schema": 1})
+    (folder / "predictions").mkdir()
+    names = [f"d{i}" for i in range(len(scores))]
+    table = predictions.Predictions(image_id=names, label=labels, score=scores)
+    predictions.write(folder / "predictions" / "validation.csv", table)
+    files.write_manifest(folder)
+    return folder
+
+
+def test_the_runs_validation_split_decides_temperature_and_threshold(
+    publish_tiny, run_command, tmp_path, capsys
+):
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(2, 800))  # calibrated each, but not their mean
+    labels = (rng.random(800) < runs.probability(logits.sum(axis=0))).astype(int)
+    folders = [
+        _as_run(
+            tmp_path / name,
+            publish_tiny,
+            scores=runs.probability(values),
+            labels=labels,
+        )
+        for name, values in zip("ab", logits)
+    ]
+    out = tmp_path / "out"
+    words = ["--method", "logit-mean", "--max-escape", ".02", "--out", out]
+    assert run_command(COMMAND, *folders, *words) == 0
+    facts = export.load(out).facts
+    assert facts["temperature"] == pytest.approx(0.5, abs=0.1)
+    mean = runs.probability(logits.mean(axis=0), facts["temperature"])
+    escaped = np.mean(mean[labels == 1] < facts["threshold"])
+    assert 0 < escaped < 0.02
+    words = ["--max-escape", ".001", "--out", tmp_path / "none"]
+    assert run_command(COMMAND, *folders, *words) == 2
+    assert "refused; it takes 2995" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
