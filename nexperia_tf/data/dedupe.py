@@ -1,15 +1,18 @@
 """Finds copies of one photograph, and parts too alike to be split apart.
 
-Dropping needs proof, keeping together needs only suspicion.
+Dropping needs proof, keeping together needs only suspicion: equal pixels and verified
+copies make clusters, of which one image stays; images that are merely as alike as a
+re-take make twin groups, which stay and are never split.
 """
 
 import collections
+import concurrent.futures
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from nexperia_tf.data import hashing
+from nexperia_tf.data import candidates, hashing, verify
 
 BYTE, PIXEL, PHOTOMETRIC, GEOMETRIC = "byte", "pixel", "photometric", "geometric"
 TWIN = "twin"
@@ -81,21 +84,36 @@ def find(
     Returns:
         The same findings for any order of pictures and any number of workers.
     """
+    tell = progress or (lambda step, done, total: None)
     pictures = sorted(pictures, key=lambda picture: picture.path)
-    pairs = [
-        *_equal(pictures, "sha256", BYTE),
-        *_equal(pictures, "pixel_sha256", PIXEL),
-    ]
-    pairs = sorted({(p.path_a, p.path_b): p for p in reversed(pairs)}.values())
-    groups = collections.defaultdict(list)
-    for picture in pictures:
-        groups[picture.pixel_sha256].append(picture)
-    clusters = [
-        [picture.path for picture in sorted(group, key=preference)]
-        for group in groups.values()
-        if len(group) > 1
-    ]
-    return Findings(pairs=pairs, clusters=clusters, twin_groups=[], settings={})
+    equals = _equal_pixels(pictures)
+    kept = sorted((group[0] for group in equals), key=lambda picture: picture.path)
+    thumbnails = hashing.thumbnails([picture.signature for picture in kept])
+    found, settings = candidates.search(
+        thumbnails,
+        workers=workers,
+        progress=lambda done, total: tell("compare", done, total),
+    )
+    verdicts: dict[tuple[int, int], verify.Verdict] = {}
+    if found:
+        verifier = verify.Verifier(
+            thumbnails,
+            lambda place: load(kept[place].path),
+            [picture.format == "JPEG" for picture in kept],
+        )
+        verdicts = _verdicts(
+            found, verifier, workers, lambda *count: tell("verify", *count)
+        )
+        settings |= verifier.settings
+    stars = _stars(kept, verdicts)
+    members = {group[0].path: group for group in equals}
+    clusters = [[p.path for k in star for p in members[kept[k].path]] for star in stars]
+    return Findings(
+        pairs=_pairs(equals, verdicts, stars, members, kept),
+        clusters=sorted(cluster for cluster in clusters if len(cluster) > 1),
+        twin_groups=_twin_groups(verdicts, clusters, kept),
+        settings=settings,
+    )
 
 
 def preference(picture: Picture) -> tuple:
@@ -105,12 +123,138 @@ def preference(picture: Picture) -> tuple:
     return (lossy, -area, -picture.sharpness, picture.path)
 
 
-def _equal(pictures: Sequence[Picture], column: str, kind: str) -> list[Pair]:
+def _equal_pixels(pictures: Sequence[Picture]) -> list[list[Picture]]:
+    """Pictures by their pixels, the preferred one of each first."""
     groups = collections.defaultdict(list)
     for picture in pictures:
-        groups[getattr(picture, column)].append(picture.path)
+        groups[picture.pixel_sha256].append(picture)
+    return [sorted(group, key=preference) for group in groups.values()]
+
+
+def _verdicts(
+    found: Sequence[candidates.Candidate],
+    verifier: verify.Verifier,
+    workers: int,
+    tell: Callable[[int, int], None],
+) -> dict[tuple[int, int], verify.Verdict]:
+    """What is more than a look-alike, by the places of the two pictures."""
+    size = 64
+    chunks = [found[k : k + size] for k in range(0, len(found), size)]
+    verdicts, done = {}, 0
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        judged = pool.map(lambda chunk: [verifier.verdict(p) for p in chunk], chunks)
+        for chunk, answers in zip(chunks, judged):
+            done += len(chunk)
+            tell(done, len(found))
+            for pair, verdict in zip(chunk, answers):
+                if verdict.same_photograph or verdict.twin:
+                    verdicts[pair.a, pair.b] = verdict
+    return verdicts
+
+
+def _stars(
+    kept: Sequence[Picture], verdicts: Mapping[tuple[int, int], verify.Verdict]
+) -> list[list[int]]:
+    """All pictures, copies of one photograph together, the one to keep first.
+
+    Every member is a verified copy of the first one; what is only a copy of a copy
+    stands apart. The first one is the picture with the most verified copies, so that
+    most go with it: between two noisy copies the proof is weaker than between each and
+    the original.
+    """
+    copies = collections.defaultdict(set)
+    for (a, b), verdict in verdicts.items():
+        if verdict.same_photograph:
+            copies[a].add(b)
+            copies[b].add(a)
+    stars, alone = [], set(range(len(kept))) - set(copies)
+    for component in _components(copies):
+        rest = set(component)
+        while rest:
+            first = min(
+                rest, key=lambda k: (-len(copies[k] & rest), preference(kept[k]))
+            )
+            others = copies[first] & rest
+            stars.append([first, *sorted(others)])
+            rest -= {first, *others}
+    return sorted([*stars, *([k] for k in alone)])
+
+
+def _components(edges: Mapping) -> list[list]:
+    """What is connected, sorted."""
+    seen, found = set(), []
+    for start in sorted(edges):
+        if start in seen:
+            continue
+        reached, ahead = {start}, [start]
+        while ahead:
+            new = edges[ahead.pop()] - reached
+            reached |= new
+            ahead.extend(new)
+        seen |= reached
+        found.append(sorted(reached))
+    return found
+
+
+def _pairs(
+    equals: Iterable[list[Picture]],
+    verdicts: Mapping[tuple[int, int], verify.Verdict],
+    stars: Sequence[list[int]],
+    members: Mapping[str, list[Picture]],
+    kept: Sequence[Picture],
+) -> list[Pair]:
+    """Every verified pair, and every dropped image beside the one that stays.
+
+    Two copies of one photograph are not called twins for having been altered otherwise.
+    """
+    found = {}
+    star_of = {place: star[0] for star in stars for place in star}
+
+    def add(path: str, other: str, kind: str, similarity: float, residual: float):
+        ends = min(path, other), max(path, other)
+        found[ends] = Pair(*ends, kind, round(similarity, 4), round(residual, 2))
+
+    for first, *others in equals:
+        for other in others:
+            kind = BYTE if other.sha256 == first.sha256 else PIXEL
+            add(first.path, other.path, kind, 1.0, 0.0)
+    for (a, b), verdict in verdicts.items():
+        if verdict.twin and star_of[a] == star_of[b]:
+            continue
+        add(kept[a].path, kept[b].path, *_evidence(verdict))
+    for first, *others in stars:
+        for other in others:
+            verdict = verdicts[min(first, other), max(first, other)]
+            for equal in members[kept[other].path]:
+                add(kept[first].path, equal.path, *_evidence(verdict))
+    return sorted(found.values())
+
+
+def _evidence(verdict: verify.Verdict) -> tuple[str, float, float]:
+    kind = TWIN
+    if verdict.same_photograph:
+        kind = GEOMETRIC if verdict.moved else PHOTOMETRIC
+    return kind, verdict.similarity, verdict.max_local_residual
+
+
+def _twin_groups(
+    verdicts: Iterable[tuple[int, int]],
+    clusters: Iterable[list[str]],
+    kept: Sequence[Picture],
+) -> list[list[str]]:
+    """Images tied by any verified pair, where they are more than one cluster."""
+    ties = collections.defaultdict(set)
+    cluster_of = {}
+    for cluster in clusters:
+        for path in cluster:
+            cluster_of[path] = cluster
+            ties[cluster[0]].add(path)
+            ties[path].add(cluster[0])
+    for a, b in verdicts:
+        ties[kept[a].path].add(kept[b].path)
+        ties[kept[b].path].add(kept[a].path)
     return [
-        Pair(paths[0], other, kind, 1.0, 0.0)
-        for paths in groups.values()
-        for other in paths[1:]
+        group
+        for group in _components(ties)
+        if any(path not in cluster_of[group[0]] for path in group)
     ]

@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-BLUR = 1.0  # thumbnail pixels: fine marks differ from device to device
-SHIFT = 4  # thumbnail pixels either way, an eighth of the frame
+SIDE = 32  # pixels of a frame, made of a thumbnail
+BLUR = 1.0  # pixels: fine marks differ from device to device
+SHIFT = 4  # pixels either way, an eighth of the frame
 ANGLES = (-8.0, 0.0, 8.0)  # degrees; the blur bridges the steps
 LOWEST_THRESHOLD_OF_A_DEVICE = 0.6  # half of it: .36 of the structure is explained
 SPREADS = 8  # below the median by so many lower spreads is no device
@@ -27,7 +28,8 @@ def scores(thumbnails: np.ndarray) -> np.ndarray:
     """Correlation with the product's template, 0 where there is none.
 
     Args:
-        thumbnails: mean levels, array of shape `(n, side, side)`.
+        thumbnails: mean levels, array of shape `(n, side, side)`; the side is a
+            multiple of SIDE.
 
     Returns:
         float64 array of shape `(n,)` in [0, 1].
@@ -70,7 +72,9 @@ def _template(thumbnails: np.ndarray) -> np.ndarray:
 
 
 def _blurred(thumbnails: np.ndarray) -> np.ndarray:
-    return ndimage.gaussian_filter(thumbnails.astype(np.float32), (0, BLUR, BLUR))
+    step = thumbnails.shape[-1] // SIDE
+    parts = thumbnails.reshape(len(thumbnails), SIDE, step, SIDE, step)
+    return ndimage.gaussian_filter(parts.mean((2, 4), np.float32), (0, BLUR, BLUR))
 
 
 def _correlations(frames: np.ndarray, template: np.ndarray) -> np.ndarray:

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-VERSION = 2  # changes with the bytes of a signature: caches are keyed by it
+VERSION = 3  # changes with the bytes of a signature: caches are keyed by it
 
 HASH_SIDE = 16  # 256 bits
-SIDE = 32  # of the thumbnail
+SIDE = 64  # of the thumbnail
 _RESIZED = 4 * HASH_SIDE
 _HASH_BYTES = HASH_SIDE * HASH_SIDE // 8
 
@@ -25,14 +25,15 @@ def signature(pixels: np.ndarray) -> bytes:
         pixels: uint8 array of shape `(height, width)` or `(height, width, 3)`.
 
     Returns:
-        2,080 bytes: imagehash's pHash of 16x16 bits, then a thumbnail of mean levels,
-        32x32 float16.
+        4,128 bytes: imagehash's pHash of 16x16 bits, then a thumbnail of mean levels,
+        64x64 uint8.
     """
     image = Image.fromarray(pixels).convert("L")
     small = image.resize((_RESIZED, _RESIZED), Image.Resampling.LANCZOS)
-    levels = np.asarray(image, np.float32)
-    thumbnail = cv2.resize(levels, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    return _phash_bits(np.asarray(small)) + thumbnail.astype(np.float16).tobytes()
+    thumbnail = cv2.resize(
+        np.asarray(image), (SIDE, SIDE), interpolation=cv2.INTER_AREA
+    )
+    return _phash_bits(np.asarray(small)) + thumbnail.tobytes()
 
 
 def phash(signature: bytes) -> str:
@@ -41,9 +42,9 @@ def phash(signature: bytes) -> str:
 
 
 def thumbnails(signatures: list[bytes]) -> np.ndarray:
-    """The thumbnails, float16 of shape `(n, 32, 32)`."""
+    """The thumbnails, uint8 of shape `(n, 64, 64)`."""
     joined = b"".join(one[_HASH_BYTES:] for one in signatures)
-    return np.frombuffer(joined, np.float16).reshape(-1, SIDE, SIDE)
+    return np.frombuffer(joined, np.uint8).reshape(-1, SIDE, SIDE)
 
 
 def cosines(count: int, size: int) -> np.ndarray:

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from nexperia_tf.data import device_score, hashing
+from nexperia_tf.data import device_score
 
-SIDE = hashing.SIDE
+SIDE = device_score.SIDE
 
 
 def _frame(random, *, device: bool) -> np.ndarray:

@@ -1,0 +1,215 @@
+"""Evidence, pixel by pixel, that two pictures are copies of one photograph.
+
+Both questions are asked relative to the images' own noise, so that nothing need be
+known of the camera:
+
+- Is the noise the same? Another photograph of the same part has new noise. In a copy,
+  the noise of the cleaner picture is contained in the other one.
+- Is there a place where they differ by more than the rest of the picture explains? A
+  scratch on the same part is such a place.
+
+JPEG takes the noise away; but what it makes of a picture can be computed.
+"""
+
+import dataclasses
+
+import cv2
+import numpy as np
+
+LARGEST_RESIDUAL = 8.0  # copies reach 6.5; scratches of 15 levels begin at 10
+
+# How much of the cleaner noise the other picture must contain. A brighter or noisier
+# copy contains all of it; sister wafers reach .6 where their grain is as fine as noise.
+_SHARED = 0.75
+_EXCESS = 0.12  # in a copy all texture is as strong, but for noise: sisters reach 1.13
+_NOISE = (0.0, 0.7)  # deviations of the two filters whose difference shows noise
+_GRAIN = (0.8, 2.5)  # the same for what is a bit coarser and bears a lying half aside
+_SUSPICIOUS = 0.12  # share of the grain; lying better, the noise may show as shared
+_ALIKE = 0.5  # share of the grain that two photographs of different parts do not reach
+
+_BLOCK = 12  # pixels a side; where noise is compared
+_FLATTEST = 0.1  # of the blocks: there texture hides the noise least
+_FEWEST_BLOCKS = 40
+_BLACK, _WHITE = 2.0, 250.0  # levels at or beyond which a pixel may be clipped
+_NOISE_FLOOR = 0.004  # squared levels in the band; below it rounding rules
+_RESIDUAL_FLOOR = 0.35  # levels; rounding of a changed exposure reaches this
+_QUALITIES = range(40, 101)  # of JPEG
+_SAME_LEVELS = 1.5  # of a blurred difference; encoders round differently
+
+
+@dataclasses.dataclass(frozen=True)
+class Proof:
+    """What the pixels say.
+
+    Attributes:
+        shared_noise: part of the cleaner picture's noise that is in the other: about 1
+            for copies, 0 for two photographs; NaN where there is none to see.
+        shared_grain: the same of texture a bit coarser, in the flattest places.
+        shared_texture: the same of that texture in all places.
+        max_local_residual: the largest local difference, in deviations of the
+            differences at places of like texture.
+    """
+
+    shared_noise: float = float("nan")
+    shared_grain: float = float("nan")
+    shared_texture: float = float("nan")
+    max_local_residual: float = float("inf")
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether more may be shared when the pictures are laid better."""
+        return self.shared_grain >= _SUSPICIOUS
+
+    @property
+    def alike(self) -> bool:
+        """Whether they share more than two photographs of different parts do."""
+        return self.shared_grain >= _ALIKE
+
+    @property
+    def same_photograph(self) -> bool:
+        """Whether one is a copy of the other, nothing added or taken away."""
+        return (
+            self.shared_noise >= _SHARED
+            and abs(self.shared_texture - 1) <= _EXCESS
+            and self.max_local_residual <= LARGEST_RESIDUAL
+        )
+
+
+def examine(first: np.ndarray, second: np.ndarray, inside: np.ndarray) -> Proof:
+    """Compares two pictures that lie on one another.
+
+    Args:
+        first, second: float32 grey levels, `(height, width)`.
+        inside: bool of the same shape, where both have content.
+    """
+    inside = _shrunk(inside)
+    extreme = (np.minimum(first, second) <= _BLACK) | (
+        np.maximum(first, second) >= _WHITE
+    )
+    graded = inside & _shrunk(~extreme)  # neither clipped nor next to it
+    if graded.mean() < 0.25:
+        return Proof()
+    smooth = [cv2.GaussianBlur(p, (0, 0), 2)[graded] for p in (first, second)]
+    exposed = _exposure(*smooth)(first)
+    grain, texture, first_is_noisier = _shared(exposed, second, graded, _GRAIN)
+    if not grain >= _SUSPICIOUS:
+        return Proof(shared_grain=grain)
+    noise, *_ = _shared(exposed, second, graded, _NOISE)
+    if not noise >= _SHARED:
+        return Proof(noise, grain, texture)
+    if first_is_noisier:
+        first, second, smooth = second, first, smooth[::-1]
+    table = _levels(first[graded], second[graded], _exposure(*smooth))
+    return Proof(noise, grain, texture, _residual(first, second, table, inside))
+
+
+def is_jpeg_of(copy: np.ndarray, original: np.ndarray) -> bool:
+    """Whether `copy` is what JPEG makes of `original`, at any quality.
+
+    Args:
+        copy, original: uint8 `(height, width)`.
+    """
+    for quality in _QUALITIES:
+        options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+        _, content = cv2.imencode(".jpg", original, options)
+        coded = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE)
+        difference = cv2.subtract(coded, copy, dtype=cv2.CV_32F)
+        if np.abs(cv2.GaussianBlur(difference, (0, 0), 1.2)).max() <= _SAME_LEVELS:
+            return True
+    return False
+
+
+def _shrunk(mask: np.ndarray) -> np.ndarray:
+    return cv2.erode(mask.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+
+
+def _exposure(before: np.ndarray, after: np.ndarray):
+    """The gain and gamma that take levels `before` to `after`, as a function."""
+    level = before.astype(np.intp)
+    count = np.bincount(level, minlength=256)
+    seen = count >= 20
+    x = np.bincount(level, before, 256)[seen] / count[seen]
+    y = np.bincount(level, after, 256)[seen] / count[seen]
+    if len(x) < 2:
+        return lambda levels: levels
+    # All levels weigh alike: else a dark floor would fix the gamma alone.
+    design = np.stack([np.log(x + 1), np.ones_like(x)], 1)
+    (gamma, gain), *_ = np.linalg.lstsq(design, np.log(y + 1), rcond=None)
+    if abs(gamma - 1) < 1e-4 and abs(gain) < 1e-4:
+        return lambda levels: levels
+    table = np.exp(gain) * (np.arange(257, dtype=np.float32) + 1) ** gamma - 1
+    return lambda levels: np.interp(levels, np.arange(257), table).astype(np.float32)
+
+
+def _levels(clean: np.ndarray, noisy: np.ndarray, exposure) -> np.ndarray:
+    """What each level 0..255 of `clean` has become on average in `noisy`."""
+    level = np.rint(clean).astype(np.intp)
+    count = np.bincount(level, minlength=256)
+    total = np.bincount(level, noisy, minlength=256)
+    few = 20  # pixels; below it the smooth curve counts more than their mean
+    curve = np.clip(exposure(np.arange(256, dtype=np.float32)), 0, 255)
+    return (total + few * curve) / (count + few)
+
+
+def _shared(first, second, valid, band) -> tuple[float, float, bool]:
+    """What the stronger picture contains of what a band shows of the weaker one.
+
+    Returns:
+        The part in flat places, the part in all places, and whether the first one is
+        the stronger.
+    """
+    fine, coarse = band
+    parts = [(_blurred(p, fine) - _blurred(p, coarse)) * valid for p in (first, second)]
+    powers = [_blocks(part * part) for part in parts]
+    product, open_to_view = _blocks(parts[0] * parts[1]), _blocks(valid)
+    least = np.minimum(*powers)
+    usable = (open_to_view > 0.9) & (least > _NOISE_FLOOR)
+    if usable.sum() < _FEWEST_BLOCKS:
+        return float("nan"), float("nan"), False
+    limit = np.quantile(least[usable], max(_FLATTEST, 20 / usable.sum()))
+    in_flat, in_all = (
+        float(product[places].sum() / min(power[places].sum() for power in powers))
+        for places in (usable & (least <= limit), usable)
+    )
+    return in_flat, in_all, bool(powers[0][usable].sum() > powers[1][usable].sum())
+
+
+def _blurred(picture: np.ndarray, deviation: float) -> np.ndarray:
+    return cv2.GaussianBlur(picture, (0, 0), deviation) if deviation else picture
+
+
+def _blocks(values: np.ndarray) -> np.ndarray:
+    height, width = values.shape
+    size = (max(1, width // _BLOCK), max(1, height // _BLOCK))
+    return cv2.resize(values.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+
+
+def _residual(clean, noisy, table, inside):
+    """The largest difference of `noisy` from what `clean` lets expect."""
+    expected = np.interp(clean, np.arange(256), table).astype(np.float32)
+    difference = noisy - expected
+    # What was clipped in the clean one may have been any level beyond.
+    white, black = clean >= _WHITE, clean <= _BLACK
+    difference[white] = np.minimum(noisy[white] - table[int(_WHITE) - 1], 0)
+    difference[black] = np.maximum(noisy[black] - table[int(_BLACK) + 1], 0)
+    size = np.abs(cv2.GaussianBlur(difference, (0, 0), 1.2))
+    # The lesser of both textures: what only one of them shows may be a defect.
+    texture = np.minimum(_texture(expected), _texture(noisy)).ravel()
+    places = np.flatnonzero(inside)[::5]
+    places = places[np.argsort(texture[places], kind="stable")]
+    parts = np.array_split(places, 12)
+    at = [float(texture[part].mean()) for part in parts]
+    spread = [_spread(size.ravel()[part]) for part in parts]
+    scale = np.interp(texture, at, np.maximum(spread, _RESIDUAL_FLOOR))
+    return float((size.ravel() / scale)[inside.ravel()].max())
+
+
+def _texture(picture):
+    mean = cv2.blur(picture, (15, 15))
+    return np.sqrt(np.maximum(cv2.blur(picture * picture, (15, 15)) - mean * mean, 0))
+
+
+def _spread(residual: np.ndarray) -> float:
+    """Standard deviation by the median and by the ninth decile, the larger."""
+    middle, high = np.quantile(residual, [0.5, 0.9])
+    return float(max(middle / 0.6745, high / 1.6449))

@@ -1,0 +1,309 @@
+"""Looks at candidate pairs and says what they are to each other.
+
+Three looks, each only at what the one before left: the thumbnails laid on one another;
+a larger view, which tells twins; and every pixel, which proves copies (`proof.py`).
+What the images of the product share is subtracted before two are compared.
+"""
+
+import collections
+import dataclasses
+import threading
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+
+from nexperia_tf.data import candidates, images, proof, views
+
+TWIN = 0.90  # correlation of what is left; parts as alike must not be split
+OWN = 0.17  # deviation of a band; who shows less of its own counts as if it showed this
+VIEW = 128  # pixels a side of the larger view
+
+_PATTERNS = 16  # of the product, subtracted
+_PRODUCT_FROM = 400  # images that say what the product looks like
+_SIMULATED = 400  # images whose simulated copies say how unlike a copy may look
+_WEAKEST = 0.01  # of them may be lost
+_FARTHEST = 0.12  # of the side; no corner of a copy has gone farther
+_KEPT_PIXELS = 10_000_000  # of decoded images in memory
+_SNAP = 0.75  # pixels; a motion as near to whole pixels is tried as such first
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What two images are to each other.
+
+    Attributes:
+        same_photograph: proven at pixel level.
+        alike: they share their finest texture; one may have been altered since.
+        moved: whether a copy is turned, shifted, rotated or cropped.
+        similarity: correlation of what the product does not explain, -1 to 1.
+        max_local_residual: see `proof.Proof`; infinite where no proof was possible.
+    """
+
+    same_photograph: bool = False
+    alike: bool = False
+    moved: bool = False
+    similarity: float = 0.0
+    max_local_residual: float = float("inf")
+
+    @property
+    def twin(self) -> bool:
+        alike = self.alike or self.similarity >= TWIN
+        return alike and not self.same_photograph
+
+
+LOOK_ALIKE = Verdict()
+_REST = np.eye(2, 3)
+
+
+class Verifier:
+    """Judges candidate pairs; may be called from several threads.
+
+    Args:
+        thumbnails: uint8 `(n, side, side)` of all images.
+        load: gives the pixels of an image by its place.
+        lossy: whether each is a JPEG.
+    """
+
+    def __init__(
+        self,
+        thumbnails: np.ndarray,
+        load: Callable[[int], np.ndarray],
+        lossy: Sequence[bool],
+    ):
+        self._thumbnails, self._load, self._lossy = thumbnails, load, lossy
+        self._kept: collections.OrderedDict = collections.OrderedDict()
+        self._lock = threading.Lock()
+        sample = candidates.spread(len(thumbnails), _PRODUCT_FROM)
+        self._small = _Product(views.band(thumbnails[sample]))
+        seen = [_blurred(_view(self._grey(place))) for place in sample]
+        self._large = _Product(np.stack(seen))
+        self._alike = 0.5  # until the copies have said it
+        self._alike = self._weakest_copies()
+
+    @property
+    def settings(self) -> dict:
+        """The limits, for summary.json."""
+        return {
+            "thumbnails_correlate_at_least": round(self._alike, 4),
+            "twin_similarity_at_least": TWIN,
+            "largest_local_residual": proof.LARGEST_RESIDUAL,
+        }
+
+    def verdict(self, pair: candidates.Candidate) -> Verdict:
+        """What the two images are to each other."""
+        first, second = (views.band(self._thumbnails[[k]])[0] for k in (pair.a, pair.b))
+        correlation, motion = self._first_look(first, views.turned(second, pair.turn))
+        if motion is None or correlation < self._alike:
+            return LOOK_ALIKE
+        after = (VIEW, VIEW)
+        motion = rescaled(motion, (first.shape,) * 2, (after,) * 2)
+        return self._at_full_size(pair, motion)
+
+    def _first_look(self, first, second) -> tuple[float, np.ndarray | None]:
+        """How alike two thumbnails are, and the motion of the second onto the first."""
+        best = -1.0, None
+        for model in (cv2.MOTION_AFFINE, cv2.MOTION_EUCLIDEAN):
+            # A stretch is easily found where there are stripes only: hence the second.
+            motion = laid_on(first, second, _REST, model=model)
+            if motion is not None:
+                correlation, _ = self._small.compare(first, moved(second, motion))
+                best = max(best, (correlation, motion), key=lambda found: found[0])
+            if best[0] >= self._alike:
+                break
+        return best
+
+    def _at_full_size(self, pair, motion) -> Verdict:
+        first, second = self._grey(pair.a), views.turned(self._grey(pair.b), pair.turn)
+        one, other = _view(first), _view(second)
+        motion = laid_on(one, other, motion)
+        if motion is None:
+            return LOOK_ALIKE
+        other = moved(other, motion)
+        _, similarity = self._large.compare(_blurred(one), _blurred(other))
+        motion = rescaled(motion, (one.shape,) * 2, (first.shape, second.shape))
+        best, shifted = proof.Proof(), False
+        for way, laid, inside in _ways_to_lay(first, second, motion):
+            evidence = proof.examine(first, laid, inside)
+            if not _strength(evidence) <= _strength(best):
+                best, shifted = evidence, way
+            if best.same_photograph or not evidence.suspicious:
+                break
+        if best.same_photograph:
+            changed = shifted or pair.turn > 0
+            return Verdict(True, True, changed, similarity, best.max_local_residual)
+        if best.suspicious and self._is_jpeg(pair, first, second):
+            return Verdict(True, True, False, similarity, 0.0)
+        return Verdict(False, best.alike, False, similarity, best.max_local_residual)
+
+    def _is_jpeg(self, pair, first, second) -> bool:
+        """Whether one is the other, saved as JPEG."""
+        if first.shape != second.shape or pair.turn:
+            return False
+        first, second = first.astype(np.uint8), second.astype(np.uint8)
+        return (self._lossy[pair.a] and proof.is_jpeg_of(first, second)) or (
+            self._lossy[pair.b] and proof.is_jpeg_of(second, first)
+        )
+
+    def _weakest_copies(self) -> float:
+        """The correlation of thumbnails that nearly all simulated copies reach."""
+        sample = candidates.spread(len(self._thumbnails), _SIMULATED)
+        found = []
+        originals = self._thumbnails[sample]
+        for original, copy in zip(originals, candidates.simulated_copies(originals, 1)):
+            looked = self._first_look(*views.band(np.stack([original, copy])))
+            if looked[1] is not None:
+                found.append(looked[0])
+        return float(np.quantile(found, _WEAKEST)) if found else 1.0
+
+    def _grey(self, image: int) -> np.ndarray:
+        """float32 levels of an image."""
+        with self._lock:
+            if image in self._kept:
+                self._kept.move_to_end(image)
+                return self._kept[image]
+        grey = images.grey(self._load(image)).astype(np.float32)
+        with self._lock:
+            self._kept[image] = grey
+            most = max(1, _KEPT_PIXELS // grey.size)
+            while len(self._kept) > most:
+                self._kept.popitem(last=False)
+        return grey
+
+
+class _Product:
+    """What bands of the product's images have in common, as patterns of length 1."""
+
+    def __init__(self, bands: np.ndarray):
+        self._margin = bands.shape[-1] // 16  # what a shift brings in lies there
+        flat = np.stack([self._flat(band) for band in bands])
+        count = min(_PATTERNS, len(bands) // 8)
+        # The mean is the first thing they share, so it is not taken out before.
+        values, vectors = np.linalg.eigh(flat @ flat.T)
+        values, vectors = values[len(flat) - count :], vectors[:, len(flat) - count :]
+        self._patterns = (vectors / np.sqrt(values + 1e-9)).T @ flat
+
+    def compare(self, first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
+        """Correlation of what two bands show of their own, and how far that tells.
+
+        The second is the first one, less where there is little to see: plain cells that
+        share all they show are not twins.
+        """
+        one, other = self._own(first), self._own(second)
+        product = float(one @ other)
+        norm = np.sqrt(float(one @ one) * float(other @ other))
+        return product / max(norm, 1e-9), product / max(norm, OWN**2 * one.size)
+
+    def _own(self, band):
+        flat = self._flat(band)
+        return flat - self._patterns.T @ (self._patterns @ flat)
+
+    def _flat(self, band):
+        m = self._margin
+        return np.ascontiguousarray(band[m:-m, m:-m]).ravel()
+
+
+def laid_on(
+    fixed: np.ndarray,
+    moving: np.ndarray,
+    start: np.ndarray,
+    *,
+    model: int = cv2.MOTION_AFFINE,
+    blur: int = 5,
+) -> np.ndarray | None:
+    """The motion that lays `moving` on `fixed`; None if none is found.
+
+    Args:
+        fixed, moving: float32 `(height, width)`.
+        start: a motion near it, `(2, 3)`.
+        model: of motion, as OpenCV names them.
+        blur: pixels of the window that both are blurred with.
+    """
+    height, width = moving.shape
+    rim = 1 + max(height, width) // 24  # a copy may have a border where nothing was
+    inside = np.zeros(moving.shape, np.uint8)
+    inside[rim:-rim, rim:-rim] = 1
+    stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 20, 1e-3)
+    start = start.astype(np.float32)
+    try:
+        _, motion = cv2.findTransformECC(
+            fixed, moving, start, model, stop, inside, blur
+        )
+    except cv2.error:  # it did not converge: these two do not lie on one another
+        return None
+    corners = np.array([[x, y, 1] for x in (0, width) for y in (0, height)])
+    way = np.abs(corners @ motion.T - corners[:, :2]).max()
+    return motion if way <= _FARTHEST * max(height, width) else None
+
+
+def moved(picture: np.ndarray, motion: np.ndarray) -> np.ndarray:
+    """`picture` sampled where `motion` sends each place; the border is repeated."""
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    border = cv2.BORDER_REPLICATE
+    return cv2.warpAffine(
+        picture, motion, picture.shape[::-1], flags=flags, borderMode=border
+    )
+
+
+def _view(grey: np.ndarray) -> np.ndarray:
+    small = cv2.resize(grey, (VIEW, VIEW), interpolation=cv2.INTER_AREA)
+    return views.band(small[None])[0]
+
+
+def _blurred(view: np.ndarray) -> np.ndarray:
+    return cv2.GaussianBlur(view, (0, 0), 1)
+
+
+def rescaled(motion: np.ndarray, before: tuple, after: tuple) -> np.ndarray:
+    """The motion between pictures of other sizes, `(2, 3)`.
+
+    Args:
+        motion: takes places of the fixed picture to places of the moving one.
+        before: shapes of fixed and moving picture, rows first.
+        after: their shapes now.
+    """
+    fixed, moving = (
+        np.array([new[1] / old[1], new[0] / old[0]]) for old, new in zip(before, after)
+    )
+    # Pixel centres carry whole numbers: x becomes (x + 1/2) * scale - 1/2.
+    linear = motion[:, :2] * moving[:, None] / fixed
+    offset = motion[:, 2] + motion[:, :2] @ ((1 / fixed - 1) / 2) + 0.5
+    return np.column_stack([linear, moving * offset - 0.5])
+
+
+def _ways_to_lay(first: np.ndarray, second: np.ndarray, affine: np.ndarray):
+    """Ways to lay `second` on `first`: `(moved, pixels, inside)`, likeliest first."""
+    height, width = first.shape
+    corners = np.array([[x, y, 1] for x in (0, width - 1) for y in (0, height - 1)])
+    offsets = corners @ affine.T - corners[:, :2]
+    whole = np.rint(offsets.mean(0))
+    off = np.abs(offsets - whole).max()
+    if off < 2 * _SNAP:
+        if first.shape == second.shape and np.abs(whole).max() <= 1:
+            yield False, second, np.ones(first.shape, bool)
+        if whole.any() or first.shape != second.shape:
+            affine_whole = np.column_stack([np.eye(2), whole])
+            yield True, *_laid(second, affine_whole, first.shape, cv2.INTER_NEAREST)
+    yield True, *_laid(second, affine, first.shape, cv2.INTER_CUBIC)
+    refined = laid_on(_fine(first), _fine(second), affine, blur=1)
+    if refined is not None:
+        yield True, *_laid(second, refined, first.shape, cv2.INTER_CUBIC)
+
+
+def _strength(evidence: proof.Proof) -> tuple[bool, float]:
+    return evidence.same_photograph, np.nan_to_num(evidence.shared_grain, nan=-1)
+
+
+def _fine(grey):
+    """What is finer than shading, noise included: it is what copies share."""
+    logs = np.log(grey + 8)
+    return logs - cv2.GaussianBlur(logs, (0, 0), 4)
+
+
+def _laid(second, affine, shape, interpolation):
+    flags = interpolation | cv2.WARP_INVERSE_MAP
+    size = shape[::-1]
+    affine = affine.astype(np.float32)
+    laid = cv2.warpAffine(second, affine, size, flags=flags)
+    inside = cv2.warpAffine(np.ones_like(second), affine, size, flags=flags) > 0.999
+    return laid, inside

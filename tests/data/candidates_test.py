@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+
+from nexperia_tf.data import candidates, views
+
+
+@pytest.fixture(scope="module")
+def thumbnails() -> np.ndarray:
+    """Pictures with structure of several sizes, any two different."""
+    random = np.random.default_rng(0)
+    levels = np.full((60, 64, 64), 100.0)
+    for side in (4, 8, 16):
+        coarse = random.normal(0, 15, (60, side, side))
+        levels += np.kron(coarse, np.ones((64 // side, 64 // side)))
+    return np.clip(levels, 0, 255).astype(np.uint8)
+
+
+def test_a_turned_picture_has_its_numbers_in_other_places(thumbnails):
+    upright = candidates.describe(views.band(thumbnails[:2]))
+    for turn, places in enumerate(candidates.turned_places()):
+        turned = np.stack([views.turned(one, turn) for one in thumbnails[:2]])
+        described = candidates.describe(views.band(turned))
+        np.testing.assert_allclose(described, upright[:, places], atol=2e-3)
+
+
+def test_copies_are_candidates_in_all_turns_and_others_are_few(thumbnails):
+    copies = candidates.simulated_copies(thumbnails[:8], 1)
+    turned = [views.turned(one, turn) for turn, one in enumerate(copies)]
+    found, settings = candidates.search(np.concatenate([thumbnails, turned]))
+    pairs = {(pair.a, pair.b) for pair in found}
+    assert pairs >= {(k, 60 + k) for k in range(8)}
+    assert len(pairs) <= 8 + settings["expected_false_pairs"]
+
+
+def test_the_turn_of_a_candidate_brings_it_back(thumbnails):
+    turned = [views.turned(one, turn) for turn, one in enumerate(thumbnails[:8])]
+    found, _ = candidates.search(np.concatenate([thumbnails, turned]))
+    turns = {pair.a: pair.turn for pair in found if pair.b == 60 + pair.a}
+    for place, turn in turns.items():
+        back = views.turned(turned[place], turn)
+        np.testing.assert_array_equal(back, thumbnails[place])
+    assert sorted(turns) == list(range(8))
+
+
+def test_pictures_without_content_are_not_compared(thumbnails):
+    flat = np.full((3, 64, 64), 7, np.uint8)
+    found, settings = candidates.search(np.concatenate([flat, thumbnails]))
+    assert settings["compared"] == 60
+    assert all(pair.a >= 3 for pair in found)
+    assert candidates.search(flat) == ([], {"compared": 0})
