@@ -1,0 +1,235 @@
+"""A random forest on a network's features: what needs no fine-tuning of the network."""
+
+import dataclasses
+import pathlib
+import typing
+
+import numpy as np
+import tyro
+from rich import progress
+
+from nexperia_tf import command, errors, features, files, labels, metrics, predictions
+from nexperia_tf.evaluation import calibration
+
+if typing.TYPE_CHECKING:
+    from sklearn.ensemble import RandomForestClassifier
+
+SCHEMA = 1  # of FACTS
+FACTS = "forest.json"
+FOREST = "forest.skops"
+TRUSTED = "sklearn.tree._tree.Tree"  # the one type skops does not know by itself
+TREES = 100
+SCORED_SPLITS = ("validation", "test", "unlabelled")
+# Tried by --tuned, beside the default of one leaf a device and sqrt(numbers) a split.
+GRID = [
+    {"n_estimators": 500, "max_features": share, "min_samples_leaf": leaf}
+    for share in ("sqrt", 0.1, 0.3)
+    for leaf in (1, 3, 10)
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Chosen:
+    """The forest that ranked the validation devices best.
+
+    Attributes:
+        forest: fitted on the train split alone.
+        tried: settings and validation AUC of each forest, in the order tried.
+        best: which of `tried` it is.
+    """
+
+    forest: "RandomForestClassifier"
+    tried: list[dict]
+    best: int
+
+
+def fit(
+    train: features.Features,
+    validation: features.Features,
+    *,
+    trees: int = TREES,
+    tuned: bool = False,
+    seed: int = 0,
+) -> Chosen:
+    """Grows forests on `train` and keeps the one with the best validation AUC.
+
+    Args:
+        train: features and labels to grow on.
+        validation: those that choose between settings.
+        trees: of the default forest.
+        tuned: try all of GRID too.
+        seed: of bootstraps and splits.
+
+    Raises:
+        errors.BadInput: a class is missing, or the splits have other numbers.
+    """
+    from sklearn import ensemble
+
+    for split, found in (("train", train), ("validation", validation)):
+        _check_labels(split, found.label)
+    _check_width(train.values.shape[1], validation, "validation")
+    settings = [{"n_estimators": trees}, *(GRID if tuned else [])]
+    tried, best, chosen = [], -1, None
+    for number, setting in enumerate(progress.track(settings, "Growing forests")):
+        forest = ensemble.RandomForestClassifier(
+            **setting, random_state=seed, n_jobs=-1
+        )
+        forest.fit(train.values, train.label)
+        auc = metrics.auc(validation.label, probability(forest, validation))
+        if chosen is None or auc > tried[best]["validation_auc"]:
+            best, chosen = number, forest
+        tried.append(setting | {"validation_auc": auc})
+    return Chosen(chosen, tried, best)
+
+
+def _check_labels(split: str, label: np.ndarray) -> None:
+    n_good, n_defect = int(np.sum(label == 0)), int(np.sum(label == labels.POSITIVE))
+    if not n_good or not n_defect or n_good + n_defect < len(label):
+        raise errors.BadInput(
+            f"{split}: a forest needs good and defect devices, all with a label. "
+            f"Received {n_good} good and {n_defect} defect of {len(label)}."
+        )
+
+
+def _check_width(width: int, found: features.Features, what: str) -> None:
+    if found.values.shape[1] != width:
+        raise errors.BadInput(
+            f"{what}: has {found.values.shape[1]} numbers a device, the forest takes "
+            f"{width}; use the stage and image size it was grown on."
+        )
+
+
+def probability(
+    forest: "RandomForestClassifier", found: features.Features
+) -> np.ndarray:
+    """Probability of defect, float64 of shape `(devices,)`.
+
+    The mean of the trees, with half a tree more on either side: where all agree, the
+    probability is not 0 or 1, which no temperature could move.
+    """
+    column = list(forest.classes_).index(labels.POSITIVE)
+    mean = forest.predict_proba(found.values)[:, column]
+    return (mean * forest.n_estimators + 0.5) / (forest.n_estimators + 1)
+
+
+def save(folder: pathlib.Path, forest: "RandomForestClassifier", facts: dict) -> None:
+    """Writes a forest, what is known of it, and MANIFEST.sha256 into `folder`."""
+    import skops.io
+
+    skops.io.dump(forest, folder / FOREST)
+    files.write_json(folder / FACTS, {"schema": SCHEMA} | facts)
+    files.write_manifest(folder)
+
+
+def load(folder: str | pathlib.Path) -> "RandomForestClassifier":
+    """Loads a forest, after its SHA-256, trusting nothing but trees.
+
+    Raises:
+        errors.BadInput: the folder is damaged, or the file holds another type.
+    """
+    import skops.io
+
+    folder = pathlib.Path(folder)
+    files.verify_manifest(folder)
+    path = folder / FOREST
+    if not path.is_file():
+        raise errors.BadInput(f"{path}: no such file; name a folder of this command.")
+    unknown = set(skops.io.get_untrusted_types(file=path)) - {TRUSTED}
+    if unknown:
+        raise errors.BadInput(
+            f"{path}: holds {', '.join(sorted(unknown))}, which no forest needs; it is "
+            "not loaded."
+        )
+    return skops.io.load(path, trusted=[TRUSTED])
+
+
+def scored(
+    forest: "RandomForestClassifier",
+    found: features.Features,
+    *,
+    temperature: float,
+    source: str,
+) -> predictions.Predictions:
+    """The predictions table of these devices, calibrated as networks are.
+
+    Raises:
+        errors.BadInput: the forest was grown on another number of features.
+    """
+    _check_width(forest.n_features_in_, found, source)
+    score = calibration.rescaled(probability(forest, found), temperature)
+    return found.table(score, source=source)
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments(command.Options):
+    """Grows a random forest on features; writes it and predictions for evaluate.py."""
+
+    features: tyro.conf.Positional[str]
+    """Folder that nexperia_tf.features wrote, with splits train and validation."""
+
+    out: str
+    """Folder to write; must not exist yet."""
+
+    trees: int = TREES
+    """Trees of the default forest."""
+
+    tuned: bool = False
+    """Try nine more settings of 500 trees; the validation AUC decides."""
+
+    seed: int = 0
+    """Of bootstraps and splits."""
+
+
+def main(arguments: Arguments) -> None:
+    """Grows, saves, loads what was saved, scores with that."""
+    folder = pathlib.Path(arguments.features)
+    files.refuse_existing(arguments.out)
+    files.verify_manifest(folder)
+    train = features.read(folder / "train.npz")
+    validation = features.read(folder / "validation.npz")
+    chosen = fit(
+        train,
+        validation,
+        trees=arguments.trees,
+        tuned=arguments.tuned,
+        seed=arguments.seed,
+    )
+    logits = calibration.logits(probability(chosen.forest, validation))
+    temperature = calibration.fit(logits, validation.label)
+    facts = {
+        "features": files.read_json(folder / features.FACTS),
+        "tried": chosen.tried,
+        "best": chosen.best,
+        "temperature": temperature,
+        "seed": arguments.seed,
+    }
+    with files.new_folder(arguments.out) as beside:
+        save(beside, chosen.forest, facts)
+        _write_scores(beside / "predictions", folder, load(beside), temperature)
+        files.write_manifest(beside)
+    best = chosen.tried[chosen.best]
+    print(f"Validation AUC {best['validation_auc']:.4f} of {_setting(best)}")
+    print(f"Forest: {arguments.out}")
+
+
+def _write_scores(
+    out: pathlib.Path,
+    folder: pathlib.Path,
+    forest: "RandomForestClassifier",
+    temperature: float,
+) -> None:
+    out.mkdir()
+    for split in SCORED_SPLITS:
+        path = folder / f"{split}.npz"
+        if path.is_file():
+            found = features.read(path)
+            table = scored(forest, found, temperature=temperature, source=str(path))
+            predictions.write(out / f"{split}.csv", table)
+
+
+def _setting(tried: dict) -> str:
+    return ", ".join(f"{k} {v}" for k, v in tried.items() if k != "validation_auc")
+
+
+if __name__ == "__main__":
+    command.run(main, Arguments, prog="python -m nexperia_tf.forest")

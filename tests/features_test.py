@@ -1,0 +1,142 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nexperia_tf import errors, features, files, runs
+from nexperia_tf.data import records
+from nexperia_tf.models import classifier, resnet
+
+COMMAND = "nexperia_tf.features"
+BACKBONE, SIZE, DEVICES = "resnext26_32x4d", 64, 10  # devices of each split
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_backbone():
+    """A known name with few layers: what is tested here needs no real network."""
+    with pytest.MonkeyPatch.context() as patch:
+        shape = resnet.Shape((1, 1, 1, 1), planes=(8, 8, 8, 8), stem=8)
+        patch.setitem(resnet.BACKBONES, BACKBONE, shape)
+        yield
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("features") / "raw"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    rows = []
+    for split in ("train", "validation", "test"):
+        for i in range(DEVICES):
+            name = f"{split}{i}.png"
+            pixels = rng.integers(0, 256, (30, 40), np.uint8)
+            Image.fromarray(pixels).save(folder / name)
+            rows.append([name, ("good", "defect")[i % 2], f"{split}{i % 3}", split])
+    files.write_csv(folder / "labels.csv", ["path", "label", "group", "split"], rows)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run_folder(raw):
+    """A run folder as far as features need it, of an untrained model."""
+    folder = raw.parent / "run"
+    folder.mkdir()
+    config = {"backbone": BACKBONE, "data": str(raw), "image_size": SIZE}
+    config |= {"data_dir": str(raw.parent / "data"), "weights": "none"}
+    config |= {"loss": "focal", "seed": 0}
+    files.write_json(folder / "config.json", config | {"run": {"channels": 1}})
+    model = classifier.build(BACKBONE, image_size=SIZE, channels=1)
+    model.save(folder / runs.MODEL)
+    files.write_manifest(folder)
+    return folder
+
+
+def test_features_under_the_head_give_the_runs_logits(run_folder, run_command):
+    out = run_folder.parent / "pooled"
+    assert run_command(COMMAND, run_folder, "--out", out) == 0
+    files.verify_manifest(out)
+    assert json.loads((out / "features.json").read_text())["run"] == "run"
+    run = runs.load(run_folder)
+    kernel, bias = run.model().get_layer("logit").get_weights()
+    for split in ("train", "validation", "test"):
+        found = features.read(out / f"{split}.npz")
+        assert found.values.shape == (DEVICES, 32) and found.values.dtype == np.float32
+        logits = runs.logits_of(
+            run.model(), run.dataset, split, image_size=SIZE, channels=1
+        )
+        np.testing.assert_allclose((found.values @ kernel + bias)[:, 0], logits, 1e-4)
+        wanted = records.metadata(run.dataset, split)
+        assert list(found.image_id) == list(wanted["image_id"])
+        assert list(found.columns["group"]) == list(wanted["group"])
+        np.testing.assert_array_equal(found.label, wanted["label"])
+
+
+def test_any_stage_is_flattened_row_by_row(run_folder):
+    run = runs.load(run_folder)
+    wide = features.extract(run.model(), run.dataset, "test", stage="stage3")
+    assert wide.values.shape == (DEVICES, 4 * 4 * 32)  # 64 / 16 px a side
+    last = features.extract(run.model(), run.dataset, "test", stage="stage4")
+    pooled = features.extract(run.model(), run.dataset, "test", stage="features")
+    maps = last.values.reshape(DEVICES, 2 * 2, 32)
+    np.testing.assert_allclose(maps.mean(axis=1), pooled.values, rtol=1e-4, atol=1e-6)
+
+
+def test_a_network_without_a_run_takes_weights_and_data(raw, run_command, tmp_path):
+    out = tmp_path / "random"
+    argv = ["--weights", "none", "--backbone", BACKBONE, "--image-size", SIZE]
+    argv += ["--data", raw, "--data-dir", raw.parent / "data", "--split", "test"]
+    assert run_command(COMMAND, *argv, "--out", out) == 0
+    assert not (out / "train.npz").exists()
+    assert features.read(out / "test.npz").values.shape == (DEVICES, 32)
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["--stage", "stage5"], "--stage stage5: one of stem"),
+        (["--stage", "stage1", "--max-gigabytes", "1e-5"], "take 0.0 GB, more than"),
+        (["--weights", "none"], "name one of them"),
+    ],
+)
+def test_what_cannot_work_is_one_line_and_leaves_nothing(
+    words, shown, run_folder, run_command, tmp_path, capsys
+):
+    out = tmp_path / "out"
+    assert run_command(COMMAND, run_folder, *words, "--out", out) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: ") and shown in error
+    assert not out.exists()
+
+
+def _found(n: int = 3) -> features.Features:
+    names = np.array([f"d{i}" for i in range(n)])
+    text = {name: np.full(n, "") for name in ("group", "lot", "machine", "defect_type")}
+    return features.Features(names, np.zeros(n, np.int8), np.ones((n, 2), "f4"), text)
+
+
+def test_damaged_or_foreign_files_are_refused(tmp_path):
+    path = tmp_path / "test.npz"
+    with pytest.raises(errors.BadInput, match="no such file"):
+        features.read(path)
+    features.write(path, _found())
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(errors.BadInput, match="no table of features"):
+        features.read(path)
+    np.savez(path, features=np.ones((2, 2)))
+    with pytest.raises(errors.BadInput, match="no table of features"):
+        features.read(path)
+
+
+def test_rows_without_name_or_number_are_refused(tmp_path):
+    path = tmp_path / "test.npz"
+    found = _found()
+    found.values[1, 0] = np.nan
+    features.write(path, found)
+    with pytest.raises(errors.BadInput, match="must be finite"):
+        features.read(path)
+    found = _found()
+    found.image_id[2] = "d0"
+    features.write(path, found)
+    with pytest.raises(errors.BadInput, match="3 names, 3 labels and 3 rows"):
+        features.read(path)
