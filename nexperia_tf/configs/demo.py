@@ -5,6 +5,6 @@ from nexperia_tf import configs
 CONFIG = configs.Config(
     backbone="resnext26_32x4d",
     image_size=80,
-    epochs=16,
+    epochs=11,
     learning_rate=2e-3,
 )
