@@ -244,8 +244,10 @@ def test_bad_input_is_named_in_one_line(dataset, raw, tmp_path):
 def test_the_shell_builds_what_loads_anywhere(raw, tmp_path):
     tfds_command = pathlib.Path(sys.executable).with_name("tfds")
     done = subprocess.run(
-        [tfds_command, "build", ROOT / "datasets/nexperia", "--config", "folder"]
-        + ["--manual_dir", raw, "--data_dir", tmp_path],
+        [
+            *(tfds_command, "build", ROOT / "datasets/nexperia", "--config", "folder"),
+            *("--manual_dir", raw, "--data_dir", tmp_path),
+        ],
         cwd=tmp_path,
         capture_output=True,
         text=True,
