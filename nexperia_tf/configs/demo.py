@@ -5,6 +5,6 @@ from nexperia_tf import configs
 CONFIG = configs.Config(
     backbone="resnext26_32x4d",
     image_size=80,
-    epochs=11,
+    epochs=9,
     learning_rate=2e-3,
 )
