@@ -18,4 +18,4 @@ def test_resume_takes_up_the_config_of_its_run(train, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"schema": 1, "epochs": 7}))
     assert train.defaults(["--resume", "--out", str(tmp_path)]).epochs == 7
     assert train.defaults([f"--out={tmp_path}", "--resume"]).epochs == 7
-    assert train.defaults(["--out", str(tmp_path)]).epochs == 30
+    assert train.defaults(["--out", str(tmp_path)]).epochs == 20
