@@ -5,10 +5,11 @@ and optimizer go through tf.train.Checkpoint, the rest through one JSON file, an
 folder of both is published by rename with a SHA-256 manifest.
 """
 
+import errno
 import pathlib
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
 import tensorflow as tf
@@ -26,6 +27,7 @@ def save(
     model: keras.Model,
     optimizer: keras.optimizers.Optimizer,
     state: dict,
+    **more: tf.Module,
 ) -> None:
     """Publishes `folder/epoch-NNNN` and removes all but the last `KEEP`.
 
@@ -35,11 +37,18 @@ def save(
         model: weights, batch-norm statistics and seeds are saved.
         optimizer: moments, step and loss scale are saved.
         state: what else the run must remember, as JSON.
+        more: further variables, by name.
+
+    Raises:
+        OSError: the disk is full or not writable; nothing is left behind.
     """
     target = folder / f"epoch-{epoch:04d}"
     shutil.rmtree(target, ignore_errors=True)  # one that resume found to be damaged
     with files.new_folder(target) as beside:
-        _checkpoint(model, optimizer).write(str(beside / "weights"))
+        try:
+            _checkpoint(model, optimizer, more).write(str(beside / "weights"))
+        except tf.errors.OpError as error:  # a full disk, say
+            raise OSError(errno.EIO, error.message, str(target)) from None
         files.write_json(beside / "state.json", {"epoch": epoch, **state})
         files.write_manifest(beside)
     for old in saved(folder)[:-KEEP]:
@@ -58,6 +67,7 @@ def restore(
     *,
     model: keras.Model,
     optimizer: keras.optimizers.Optimizer,
+    **more: tf.Module,
 ) -> tuple[dict | None, Sequence[str]]:
     """Loads the newest undamaged checkpoint into a model and its built optimizer.
 
@@ -76,7 +86,7 @@ def restore(
         except errors.BadInput as error:
             warnings.append(f"{path.name} is left aside: {error}")
             continue
-        status = _checkpoint(model, optimizer).read(str(path / "weights"))
+        status = _checkpoint(model, optimizer, more).read(str(path / "weights"))
         status.assert_consumed()
         return state, warnings
     if warnings:
@@ -85,8 +95,10 @@ def restore(
 
 
 def _checkpoint(
-    model: keras.Model, optimizer: keras.optimizers.Optimizer
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    more: Mapping[str, tf.Module],
 ) -> tf.train.Checkpoint:
     # Dropout's and other layers' seeds are no weights: they go in beside them.
     seeds = [v for v in model.variables if v.path.endswith("seed_generator_state")]
-    return tf.train.Checkpoint(model=model, optimizer=optimizer, seeds=seeds)
+    return tf.train.Checkpoint(model=model, optimizer=optimizer, seeds=seeds, **more)

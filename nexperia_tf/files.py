@@ -144,6 +144,15 @@ def sha256(path: str | os.PathLike) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def clear_partial(folder: str | os.PathLike) -> None:
+    """Removes what writers that were killed have left below `folder`."""
+    for path in list(pathlib.Path(folder).rglob(".*.partial*")):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def write_manifest(folder: str | os.PathLike) -> None:
     """Writes MANIFEST.sha256 over all files below `folder`, as `sha256sum -c` reads."""
     folder = pathlib.Path(folder)
@@ -151,8 +160,8 @@ def write_manifest(folder: str | os.PathLike) -> None:
     write_text(folder / MANIFEST, "".join(lines))
 
 
-def verify_manifest(folder: str | os.PathLike) -> None:
-    """Checks every file that MANIFEST.sha256 names.
+def verify_manifest(folder: str | os.PathLike, *, only: str | None = None) -> None:
+    """Checks every file that MANIFEST.sha256 names, or only one of them.
 
     Raises:
         errors.BadInput: the manifest or a file is missing, or a file differs from
@@ -162,8 +171,14 @@ def verify_manifest(folder: str | os.PathLike) -> None:
     manifest = folder / MANIFEST
     if not manifest.is_file():
         raise errors.BadInput(f"{manifest}: no such file; the folder is incomplete.")
-    for line in manifest.read_text("utf-8", errors="replace").splitlines():
+    names = []
+    text = manifest.read_bytes().decode("utf-8", errors="replace")
+    # splitlines would take a damaged line end for another kind of line end.
+    for line in text.removesuffix("\n").split("\n"):
         digest, _, name = line.partition("  ")
+        names.append(name)
+        if only not in (None, name):
+            continue
         file = folder / name
         if not name or not file.is_file():
             raise errors.BadInput(f"{file}: named by {MANIFEST} but missing.")
@@ -172,6 +187,11 @@ def verify_manifest(folder: str | os.PathLike) -> None:
                 f"{file}: differs from its SHA-256 in {MANIFEST}; the file is damaged, "
                 "restore it or make it again."
             )
+    if not names or only not in (None, *names):
+        raise errors.BadInput(
+            f"{manifest}: names {'no file' if only is None else f'no {only}'}; "
+            "it is damaged."
+        )
 
 
 def _names_below(folder: pathlib.Path) -> list[str]:

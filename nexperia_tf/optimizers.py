@@ -21,7 +21,8 @@ class AdamW(keras.optimizers.AdamW):
         import tensorflow as tf
 
         index = self._get_variable_index(variable)
-        step = tf.cast(self.iterations.value + 1, tf.float32)
+        # With accumulated gradients the count is a tensor and no variable.
+        step = tf.cast(keras.ops.add(self.iterations, 1), tf.float32)
         return tf.raw_ops.ResourceApplyAdam(
             var=_handle(variable),
             m=_handle(self._momentums[index]),

@@ -20,6 +20,7 @@ ENVIRONMENT = "environment.json"
 CALIBRATION = "calibration.json"
 METRICS = "metrics.json"
 HISTORY = "history.csv"
+CURVES = "curves.png"
 MODEL = "model.keras"
 SAVED_MODEL = "saved_model"
 CHECKPOINTS = "checkpoints"
@@ -86,7 +87,12 @@ class Run:
         )
 
     def model(self) -> "keras.Model":
-        """The best model of the run; gives the raw logit of shape `(batch, 1)`."""
+        """The best model of the run; gives the raw logit of shape `(batch, 1)`.
+
+        Raises:
+            errors.BadInput: the file differs from what training wrote.
+        """
+        files.verify_manifest(self.folder, only=MODEL)
         return load_model(self.folder / MODEL)
 
     def predictions(self, split: str) -> predictions.Predictions:

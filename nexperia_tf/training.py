@@ -1,14 +1,15 @@
 """One training run: a config in, a run folder out."""
 
+import contextlib
 import dataclasses
 import datetime
+import functools
 import importlib.metadata
 import pathlib
 import platform
 import subprocess
 import sys
-import time
-import typing
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -16,32 +17,29 @@ import rich
 import tensorflow as tf
 
 from nexperia_tf import (
-    checkpoints,
+    averaging,
+    configs,
+    curves,
     errors,
     export,
     files,
+    following,
     labels,
-    losses,
+    learner,
     metrics,
-    optimizers,
     predictions,
     preprocess,
     runs,
-    schedules,
 )
 from nexperia_tf.data import augment, manifest, pipeline, records
 from nexperia_tf.evaluation import calibration, intervals
-from nexperia_tf.models import classifier, pretrained
-
-if typing.TYPE_CHECKING:
-    from nexperia_tf.configs import Config
 
 SCHEMA = 1  # of config.json, environment.json, metrics.json and history.csv
+SHOWN = 16  # pictures of the first batch in TensorBoard
 SMALLEST_BOX = 8  # pixels after resizing, under which a defect is hardly to be seen
-HISTORY_TARGETS = (0.991, 0.995)  # FPR at these TPR is followed during training
 
 
-def train(config: "Config", *, resume: bool = False) -> pathlib.Path:
+def train(config: configs.Config, *, resume: bool = False) -> pathlib.Path:
     """Trains, scores and exports one model.
 
     Args:
@@ -55,16 +53,25 @@ def train(config: "Config", *, resume: bool = False) -> pathlib.Path:
         errors.BadInput: the data, the backbone or the folder cannot be used; nothing
             has been written then.
     """
+    configs.check(config)
     folder = _folder(config, resume=resume)
     if resume and (folder / files.MANIFEST).is_file():
         rich.print(f"{folder}: complete already")
         return folder
+    if resume:
+        files.clear_partial(folder)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    keras.utils.set_random_seed(config.seed)
     data = _data(config)
+    # After the data: making records draws random numbers, reading them does not.
+    keras.utils.set_random_seed(config.seed)
     with _policy(_precision(config.precision)):
-        model = _model(config, data)
+        model = learner.build(
+            config,
+            channels=data.channels,
+            prior=data.prior,
+            steps=_steps(config, data),
+        )
         _open(folder, config, data)
         _fit(model, config, data, folder)
     _finish(folder, config, data)
@@ -88,7 +95,7 @@ class Data:
     prior: float
 
 
-def _folder(config: "Config", *, resume: bool) -> pathlib.Path:
+def _folder(config: configs.Config, *, resume: bool) -> pathlib.Path:
     if resume:
         if not config.out:
             raise errors.BadInput("--resume: name the run to continue with --out.")
@@ -104,7 +111,7 @@ def _folder(config: "Config", *, resume: bool) -> pathlib.Path:
     return folder
 
 
-def _data(config: "Config") -> Data:
+def _data(config: configs.Config) -> Data:
     dataset = records.build(
         config.data,
         data_dir=config.data_dir,
@@ -160,65 +167,24 @@ def _precision(name: str) -> str:
     return "mixed_float16" if tf.config.list_physical_devices("GPU") else "float32"
 
 
-class _policy:
+@contextlib.contextmanager
+def _policy(name: str) -> Iterator[None]:
     """Sets Keras' dtype policy for a while."""
-
-    def __init__(self, name: str):
-        self._name = name
-
-    def __enter__(self):
-        self._before = keras.config.dtype_policy()
-        keras.config.set_dtype_policy(self._name)
-
-    def __exit__(self, *_):
-        keras.config.set_dtype_policy(self._before)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
-def _model(config: "Config", data: Data) -> keras.Model:
-    """The compiled classifier."""
-    model = classifier.build(
-        config.backbone,
-        image_size=config.image_size,
-        channels=data.channels,
-        prior=data.prior,
-    )
-    pretrained.load(model, config.weights)
-    steps = data.sizes["train"] // config.batch_size
-    rate = schedules.warmup_cosine(
-        config.learning_rate,
-        steps=steps * config.epochs,
-        warmup_steps=min(
-            round(steps * config.warmup_epochs), steps * config.epochs // 2
-        ),
-    )
-    model.compile(
-        optimizer=_optimizer(config, rate),
-        loss=losses.named(config.loss, alpha=config.alpha, gamma=config.gamma),
-        jit_compile=False,  # XLA on a CPU spoils the grouped convolution
-    )
-    # Variables that are made while the first step is traced have it traced twice.
-    model.optimizer.build(model.trainable_variables)
-    return model
-
-
-def _optimizer(
-    config: "Config", rate: keras.optimizers.schedules.LearningRateSchedule
-) -> keras.optimizers.Optimizer:
-    if config.optimizer == "sgd":
-        optimizer = keras.optimizers.SGD(
-            rate, momentum=0.9, nesterov=True, weight_decay=config.weight_decay
-        )
-    else:
-        optimizer = optimizers.AdamW(rate, weight_decay=config.weight_decay)
-    optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
-    return optimizer
-
-
-def _open(folder: pathlib.Path, config: "Config", data: Data) -> None:
+def _open(folder: pathlib.Path, config: configs.Config, data: Data) -> None:
     """Makes the run folder, or checks that it was made for this config."""
     described = _describe(config, data)
     if folder.exists():
-        before = files.read_json(folder / runs.CONFIG)
+        # A run of an older version lacks keys that had today's defaults.
+        before = dataclasses.asdict(configs.Config())
+        before |= files.read_json(folder / runs.CONFIG)
         for key, value in described.items():
             if before.get(key) != value and key not in ("out", "data_dir"):
                 raise errors.BadInput(
@@ -231,7 +197,7 @@ def _open(folder: pathlib.Path, config: "Config", data: Data) -> None:
         files.write_json(beside / runs.ENVIRONMENT, _environment(config))
 
 
-def _describe(config: "Config", data: Data) -> dict:
+def _describe(config: configs.Config, data: Data) -> dict:
     facts = {
         "channels": data.channels,
         "prior": data.prior,
@@ -242,7 +208,7 @@ def _describe(config: "Config", data: Data) -> dict:
     return {"schema": SCHEMA} | dataclasses.asdict(config) | {"run": facts}
 
 
-def _environment(config: "Config") -> dict:
+def _environment(config: configs.Config) -> dict:
     packages = ("nexperia_tf", "tensorflow", "keras", "tensorflow-datasets", "numpy")
     gpus = tf.config.list_physical_devices("GPU")
     names = [tf.config.experimental.get_device_details(g)["device_name"] for g in gpus]
@@ -280,15 +246,20 @@ def _git_commit() -> str | None:
 
 
 def _fit(
-    model: keras.Model, config: "Config", data: Data, folder: pathlib.Path
+    model: keras.Model, config: configs.Config, data: Data, folder: pathlib.Path
 ) -> None:
-    follow = Follow(folder, _validation(config, data), patience=config.patience)
-    state, warnings = checkpoints.restore(
-        folder / runs.CHECKPOINTS, model=model, optimizer=model.optimizer
+    average = averaging.WeightAverage(model, config.ema) if config.ema else None
+    follow = following.Follow(
+        folder,
+        _validation(config, data),
+        monitor=config.monitor,
+        patience=config.patience,
+        minutes=config.time_budget,
+        average=average,
+        image_ids=functools.partial(_image_ids, config, data),
     )
-    for warning in warnings:
-        rich.print(f"[yellow]warning:[/] {warning}")
-    first_epoch = follow.restore(state) if state else 0
+    follow.set_model(model)
+    first_epoch = follow.restore()
     if follow.stopped or first_epoch >= config.epochs:
         return
     batches = pipeline.training_batches(
@@ -304,21 +275,59 @@ def _fit(
         cache=config.cache,
         deterministic=config.deterministic,
     )
+    if not first_epoch:
+        _show(batches, folder / "tensorboard" / "train")
+    board = keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False)
     model.fit(
-        batches,
+        _balanced(batches, data.prior) if config.balance == "loss" else batches,
         epochs=config.epochs,
         initial_epoch=first_epoch,
-        steps_per_epoch=data.sizes["train"] // config.batch_size,
-        callbacks=[
-            follow,
-            keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
-        ],
+        steps_per_epoch=_steps(config, data),
+        # The average moves before it is judged.
+        callbacks=[*([average] if average else []), follow, board],
         shuffle=False,  # the pipeline has done so
         verbose=1 if sys.stdout.isatty() else 2,
     )
 
 
-def _validation(config: "Config", data: Data) -> tuple[tf.data.Dataset, np.ndarray]:
+def _show(batches: tf.data.Dataset, folder: pathlib.Path) -> None:
+    """Puts pictures of the first batch, as the network sees them, into TensorBoard."""
+    images, *_ = next(iter(batches))
+    with tf.summary.create_file_writer(str(folder)).as_default():
+        tf.summary.image("first batch", images, step=0, max_outputs=SHOWN)
+
+
+def _balanced(batches: tf.data.Dataset, prior: float) -> tf.data.Dataset:
+    """Adds weights with which both classes count the same; 1 on average."""
+    defect, good = 0.5 / prior, 0.5 / (1 - prior)
+
+    def weighted(images, labels):  # mixed pictures have labels between 0 and 1
+        return images, labels, labels * defect + (1 - labels) * good
+
+    return batches.map(weighted)
+
+
+def _steps(config: configs.Config, data: Data) -> int:
+    return data.sizes["train"] // config.batch_size
+
+
+def _image_ids(config: configs.Config, data: Data, epoch: int, step: int) -> list[str]:
+    indices = pipeline.batch_indices(
+        data.dataset,
+        image_size=config.image_size,
+        channels=data.channels,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        epoch=epoch,
+        step=step,
+        cache=config.cache,
+    )
+    return list(runs.metadata(data.dataset, "train")["image_id"][indices])
+
+
+def _validation(
+    config: configs.Config, data: Data
+) -> tuple[tf.data.Dataset, np.ndarray]:
     batches = pipeline.evaluation_batches(
         data.dataset,
         "validation",
@@ -330,109 +339,7 @@ def _validation(config: "Config", data: Data) -> tuple[tf.data.Dataset, np.ndarr
     return batches, runs.metadata(data.dataset, "validation")["label"]
 
 
-class Follow(keras.callbacks.Callback):
-    """Judges each epoch on the validation split and keeps what must survive.
-
-    After each epoch: exact AUC and FPR at TPR into `logs`, the best model into
-    model.keras, the table into history.csv and a checkpoint of everything. Stops when
-    `patience` epochs brought no better AUC.
-
-    Args:
-        folder: the run folder.
-        validation: batches in record order and their labels of shape `(devices,)`.
-        patience: epochs to wait for a better AUC.
-    """
-
-    def __init__(
-        self,
-        folder: pathlib.Path,
-        validation: tuple[tf.data.Dataset, np.ndarray],
-        *,
-        patience: int,
-    ):
-        super().__init__()
-        self._folder = folder
-        self._batches, self._labels = validation
-        self._patience = patience
-        self._history: list[dict] = []
-        self._best_epoch = 0
-        self._started = 0.0
-
-    def restore(self, state: dict) -> int:
-        """Takes up the state of a checkpoint; returns the epochs finished."""
-        self._history = state["history"]
-        self._best_epoch = state["best_epoch"]
-        self._write_history()
-        return state["epoch"]
-
-    @property
-    def stopped(self) -> bool:
-        """Whether the run has waited long enough for a better model."""
-        return len(self._history) - self._best_epoch >= self._patience
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self._started = time.monotonic()
-
-    def on_epoch_end(self, epoch, logs=None):
-        seconds = time.monotonic() - self._started
-        logs.update(self._judge())
-        rate = float(self.model.optimizer.learning_rate)
-        row = {"epoch": epoch + 1, "seconds": round(seconds, 3), "learning_rate": rate}
-        row |= {name: float(value) for name, value in logs.items()}
-        self._history.append(row)
-        if not self._best_epoch or _rank(row) > _rank(
-            self._history[self._best_epoch - 1]
-        ):
-            self._best_epoch = epoch + 1
-            _save_model(self.model, self._folder / runs.MODEL)
-        self._write_history()
-        checkpoints.save(
-            self._folder / runs.CHECKPOINTS,
-            epoch=epoch + 1,
-            model=self.model,
-            optimizer=self.model.optimizer,
-            state={"history": self._history, "best_epoch": self._best_epoch},
-        )
-        self.model.stop_training = self.stopped
-
-    def _judge(self) -> dict[str, float]:
-        logits = self.model.predict(self._batches, verbose=0).ravel()
-        if not np.isfinite(logits).all():
-            raise errors.BadInput(
-                "the training diverged (validation logits are not finite); pass a "
-                "smaller --learning-rate or --precision float32."
-            )
-        scores = runs.probability(logits)
-        judged = {
-            "val_auc": metrics.auc(self._labels, scores),
-            "val_log_loss": metrics.log_loss(self._labels, scores),
-        }
-        for point in metrics.fpr_at_tpr(self._labels, scores, HISTORY_TARGETS):
-            judged[f"val_fpr_at_tpr_{point.tpr}"] = point.fpr
-        return judged
-
-    def _write_history(self) -> None:
-        header = list(self._history[0])
-        rows = ([row[name] for name in header] for row in self._history)
-        files.write_csv(self._folder / runs.HISTORY, header, rows)
-
-
-def _rank(row: dict) -> tuple[float, float]:
-    """How good an epoch is: by AUC, and by log loss among equals (AUC 1, say)."""
-    return row["val_auc"], -row["val_log_loss"]
-
-
-def _save_model(model: keras.Model, path: pathlib.Path) -> None:
-    """Publishes the model alone, in float32: its scores are those of the SavedModel.
-
-    Its optimizer is in the checkpoints.
-    """
-    beside = path.with_name(".best.keras")  # Keras insists on the ending
-    classifier.in_float32(model).save(beside)
-    files.move_into_place(beside, path)
-
-
-def _finish(folder: pathlib.Path, config: "Config", data: Data) -> None:
+def _finish(folder: pathlib.Path, config: configs.Config, data: Data) -> None:
     """Temperature, scores, metrics and SavedModel of the best model.
 
     The manifest, written last, ends the run.
@@ -461,6 +368,7 @@ def _finish(folder: pathlib.Path, config: "Config", data: Data) -> None:
     for split, table in scored.items():
         predictions.write(folder / "predictions" / f"{split}.csv", table)
     files.write_json(folder / runs.METRICS, _metrics(scored))
+    curves.draw(folder / runs.HISTORY, folder / runs.CURVES)
     export.publish(
         model,
         folder / runs.SAVED_MODEL,

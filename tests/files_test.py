@@ -66,6 +66,18 @@ def test_every_single_bit_flip_is_detected(tmp_path):
             files.verify_manifest(tmp_path)
 
 
+def test_one_file_can_be_verified_alone(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(name)
+    files.write_manifest(tmp_path)
+    (tmp_path / "b").write_text("x")
+    files.verify_manifest(tmp_path, only="a")
+    with pytest.raises(errors.BadInput, match="b: differs"):
+        files.verify_manifest(tmp_path, only="b")
+    with pytest.raises(errors.BadInput, match="names no c"):
+        files.verify_manifest(tmp_path, only="c")
+
+
 def test_a_missing_file_is_detected(tmp_path):
     (tmp_path / "a").touch()
     files.write_manifest(tmp_path)

@@ -46,6 +46,21 @@ class Config:
     weights: str = "none"
     """none, imagenet, or a torch-style .safetensors file for the backbone."""
 
+    init: str = ""
+    """Run folder whose weights to start from, the head's too; its backbone and colour
+    must be these."""
+
+    freeze: Literal["none", "stem", "stage1", "stage2", "stage3", "stage4"] = "none"
+    """Last part that stays as it is, with all before it; stage4 trains the head
+    alone."""
+
+    freeze_batch_norm: bool = False
+    """Keep every batch norm as it is: its statistics are those it started with."""
+
+    layer_decay: float = 1.0
+    """Share of the learning rate that each part below the head gets of the next, in
+    (0, 1]; 1 is the same rate for all."""
+
     loss: Literal["focal", "bce"] = "focal"
     """Focal loss or binary cross-entropy."""
 
@@ -54,6 +69,10 @@ class Config:
 
     gamma: float = 2.0
     """Focal discount of easy devices; 0 is cross-entropy."""
+
+    balance: Literal["none", "loss"] = "none"
+    """loss weighs devices so that both classes count the same, an alternative to
+    --alpha."""
 
     epochs: int = 20
     """Passes over the training split."""
@@ -73,6 +92,17 @@ class Config:
     weight_decay: float = 0.05
     """Decoupled decay of kernels; batch norm and biases are left alone."""
 
+    clip_norm: float = 0.0
+    """Largest norm of all gradients together; 0 leaves them."""
+
+    accumulate: int = 1
+    """Steps whose gradients make one update: a batch of that many times --batch-size
+    (batch norm still sees --batch-size)."""
+
+    ema: float = 0.0
+    """Momentum of a running average of weights and batch-norm statistics, which is then
+    judged and kept in place of the last weights; 0 is none, .999 is usual."""
+
     augment: str = "default"
     """default, none, or keras-cv's strong policies: randaugment, gridmask, mixup,
     cutmix."""
@@ -83,8 +113,15 @@ class Config:
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
     """auto is mixed_float16 on a GPU and float32 on a CPU."""
 
+    monitor: Literal["auto", "auc", "partial_auc"] = "auto"
+    """What the best epoch is best in, on validation. partial_auc is the area where TPR
+    >= .99; auto takes it from 1,000 validation defects on, which tell it apart."""
+
     patience: int = 10
-    """Epochs without a better validation AUC before the run stops early."""
+    """Epochs without a better validation figure before the run stops early."""
+
+    time_budget: float = 0.0
+    """Minutes for training: no epoch is begun that would not fit; 0 is no limit."""
 
     cache: Literal["auto", "memory", "none"] = "auto"
     """Keep decoded pictures in memory; auto does where they fit."""
@@ -94,6 +131,36 @@ class Config:
 
     deterministic: bool = False
     """Same seed, same weights to the bit; slower, refuses the strong policies."""
+
+
+def check(config: Config) -> None:
+    """Raises errors.BadInput when a number is out of range or flags do not go together.
+
+    >>> check(Config(ema=1.0))
+    Traceback (most recent call last):
+    nexperia_tf.errors.BadInput: --ema 1.0: a number in [0, 1) is expected.
+    """
+    ranges = {
+        "layer_decay": (0 < config.layer_decay <= 1, "in (0, 1]"),
+        "ema": (0 <= config.ema < 1, "in [0, 1)"),
+        "clip_norm": (config.clip_norm >= 0, "from 0 on"),
+        "accumulate": (config.accumulate >= 1, "from 1 on"),
+        "epochs": (config.epochs >= 1, "from 1 on"),
+        "batch_size": (config.batch_size >= 1, "from 1 on"),
+        "patience": (config.patience >= 1, "from 1 on"),
+        "time_budget": (config.time_budget >= 0, "from 0 on"),
+    }
+    for name, (right, where) in ranges.items():
+        if not right:
+            raise errors.BadInput(
+                f"--{name.replace('_', '-')} {getattr(config, name)}: a number {where} "
+                "is expected."
+            )
+    if config.deterministic and config.time_budget:
+        raise errors.BadInput(
+            "--time-budget ends a run by the clock, which --deterministic cannot "
+            "repeat; leave one of them out."
+        )
 
 
 def names() -> list[str]:

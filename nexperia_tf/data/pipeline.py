@@ -75,9 +75,7 @@ def training_batches(
         devices, window, pictures = _streamed(dataset, image_size, channels)
 
     def shuffled(epoch: tf.Tensor) -> tf.data.Dataset:
-        # The order follows from this pair, whatever the caller seeded (0 means none).
-        tf.random.set_seed(seed + 1)
-        order = devices.shuffle(window, seed=epoch).take(steps * batch_size)
+        order = _shuffled(devices, window, seed, epoch).take(steps * batch_size)
         return order.map(lambda device: (epoch, device))
 
     batches = tf.data.Dataset.range(first_epoch, epochs).flat_map(shuffled)
@@ -92,6 +90,33 @@ def training_batches(
         batches = batches.map(strong_augment.policy(augment))
     total = (epochs - first_epoch) * steps - first_step
     return batches.apply(tf.data.experimental.assert_cardinality(total)).prefetch(2)
+
+
+def batch_indices(
+    dataset: records.Dataset,
+    *,
+    image_size: int,
+    channels: int,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    step: int,
+    cache: str = "auto",
+) -> np.ndarray:
+    """Which records of split train made a batch, int64 of shape `(batch,)`.
+
+    Arguments are those of `training_batches`; epoch and step are counted from 0.
+    """
+    count = records.split_sizes(dataset)[TRAIN]
+    kept = _keeps(dataset, TRAIN, image_size, channels, cache)
+    window = count if kept else SHUFFLE_WINDOW
+
+    def picked(epoch: tf.Tensor) -> tf.data.Dataset:
+        return _shuffled(tf.data.Dataset.range(count), window, seed, epoch)
+
+    order = tf.data.Dataset.range(epoch, epoch + 1).flat_map(picked)
+    batch = order.skip(step * batch_size).take(batch_size)
+    return np.array(list(batch.as_numpy_iterator()))
 
 
 def evaluation_batches(
@@ -131,6 +156,15 @@ def steps_per_epoch(dataset: records.Dataset, batch_size: int) -> int:
             f"{batch_size}; choose a smaller batch size."
         )
     return count // batch_size
+
+
+def _shuffled(
+    devices: tf.data.Dataset, window: int, seed: int, epoch: tf.Tensor
+) -> tf.data.Dataset:
+    """The devices in the order of an epoch."""
+    # The order follows from this pair, whatever the caller seeded (0 means none).
+    tf.random.set_seed(seed + 1)
+    return devices.shuffle(window, seed=epoch)
 
 
 def _decoder(image_size: int, channels: int) -> Callable:

@@ -10,22 +10,25 @@ from nexperia_tf import optimizers
 PARTS = ("stem", "stage1", "stage2", "stage3", "stage4")  # from the image to the head
 
 
-def freeze(model: keras.Model, *, parts: int = 0, batch_norm: bool = False) -> None:
+def freeze(
+    model: keras.Model, *, up_to: str = "none", batch_norm: bool = False
+) -> None:
     """Keeps the first parts of a classifier, or all its batch norms, as they are.
 
     A frozen batch norm uses its moving statistics in training too. Compile afterwards.
 
     Args:
         model: a model of `classifier.build`.
-        parts: how many of stem and stages 1 to 4 stay fixed, in that order; 5 leaves
-            the head alone to learn.
+        up_to: the last of `PARTS` that stays fixed, with all before it; `stage4` leaves
+            the head alone to learn, `none` lets everything learn.
         batch_norm: whether every batch norm stays fixed.
     """
-    if not 0 <= parts <= len(PARTS):
-        raise ValueError(f"parts must lie in 0..{len(PARTS)}. Received parts={parts}.")
+    if up_to not in ("none", *PARTS):
+        raise ValueError(f"up_to must be none or one of {PARTS}. Received {up_to!r}.")
+    last = -1 if up_to == "none" else PARTS.index(up_to)
     for layer in model.layers:
         part = _part(layer.name)
-        if part < parts or (
+        if part <= last or (
             batch_norm and isinstance(layer, keras.layers.BatchNormalization)
         ):
             layer.trainable = False

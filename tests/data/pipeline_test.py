@@ -155,6 +155,14 @@ def test_evaluation_shows_all_devices_in_record_order(dataset, cache):
         np.testing.assert_array_equal(labels, expected)
 
 
+@pytest.mark.parametrize("cache", ["memory", "none"])
+def test_the_devices_of_a_batch_can_be_named(dataset, cache):
+    places = order(dataset, cache=cache).reshape(EPOCHS, STEPS, BATCH)
+    common = {"image_size": SIZE, "channels": 1, "batch_size": BATCH, "seed": 7}
+    named = pipeline.batch_indices(dataset, **common, epoch=2, step=3, cache=cache)
+    np.testing.assert_array_equal(named, places[2, 3])
+
+
 def test_unlabelled_devices_are_evaluated_as_minus_one(dataset):
     batches = pipeline.evaluation_batches(
         dataset, "unlabelled", image_size=SIZE, channels=3, batch_size=4

@@ -19,7 +19,7 @@ def changed(model, optimizer, pixels):
 
 
 def test_frozen_parts_keep_weights_and_statistics(settled, pixels):
-    finetuning.freeze(settled, parts=2)
+    finetuning.freeze(settled, up_to="stage1")
     paths = changed(settled, keras.optimizers.SGD(0.1), pixels)
     assert {path.split("_")[0] for path in paths} == {
         "stage2",
@@ -36,14 +36,14 @@ def test_frozen_batch_norm_lets_convolutions_learn(settled, pixels):
 
 
 def test_all_parts_frozen_leaves_the_head(settled, pixels):
-    finetuning.freeze(settled, parts=5)
+    finetuning.freeze(settled, up_to="stage4")
     paths = changed(settled, keras.optimizers.SGD(0.1), pixels)
     assert paths == {"logit/kernel", "logit/bias"}
 
 
-def test_more_parts_than_there_are_is_refused(settled):
-    with pytest.raises(ValueError, match="Received parts=6"):
-        finetuning.freeze(settled, parts=6)
+def test_a_part_that_is_none_is_refused(settled):
+    with pytest.raises(ValueError, match="Received 'stage5'"):
+        finetuning.freeze(settled, up_to="stage5")
 
 
 @pytest.mark.parametrize(

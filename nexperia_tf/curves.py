@@ -1,0 +1,36 @@
+"""Learning curves of a run as one picture."""
+
+import csv
+import io
+import pathlib
+
+from matplotlib import figure
+
+from nexperia_tf import files
+
+# Columns of history.csv that share an axis.
+PANELS = {
+    "loss": ("loss", "val_log_loss"),
+    "share of pairs ranked right": ("val_auc", "val_partial_auc"),
+    "overkill": ("val_fpr_at_tpr_0.991", "val_fpr_at_tpr_0.995"),
+}
+
+
+def draw(history: pathlib.Path, path: pathlib.Path) -> None:
+    """Draws history.csv as a PNG, one panel for each kind of figure."""
+    with open(history, encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    epochs = [int(row["epoch"]) for row in rows]
+    sheet = figure.Figure(figsize=(12, 3.5), layout="constrained")
+    for axes, (title, names) in zip(sheet.subplots(1, len(PANELS)), PANELS.items()):
+        for name in names:
+            if name not in rows[0]:  # a run that an older version began
+                continue
+            values = [float(row[name]) for row in rows]
+            axes.plot(epochs, values, marker=".", label=name)
+        axes.set(title=title, xlabel="epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.legend()
+    picture = io.BytesIO()
+    sheet.savefig(picture, format="png", dpi=100)
+    files.write_bytes(path, picture.getvalue())

@@ -1,0 +1,89 @@
+"""The compiled classifier of a run: where it starts, what of it learns, and how."""
+
+import keras
+
+from nexperia_tf import configs, errors, losses, runs, schedules
+from nexperia_tf.models import classifier, finetuning, pretrained, resnet
+
+
+def build(
+    config: configs.Config, *, channels: int, prior: float, steps: int
+) -> keras.Model:
+    """A compiled classifier whose optimizer is built.
+
+    Args:
+        config: network, starting weights, what stays fixed, loss and optimizer.
+        channels: 1 for grey pictures, 3 for colour.
+        prior: share of defects among the training devices.
+        steps: training steps in an epoch.
+
+    Raises:
+        errors.BadInput: a name is unknown, or the starting weights do not fit.
+    """
+    model = classifier.build(
+        config.backbone, image_size=config.image_size, channels=channels, prior=prior
+    )
+    _start(model, config, channels)
+    finetuning.freeze(model, up_to=config.freeze, batch_norm=config.freeze_batch_norm)
+    model.compile(
+        optimizer=_optimizer(config, _rate(config, steps)),
+        loss=losses.named(config.loss, alpha=config.alpha, gamma=config.gamma),
+        jit_compile=False,  # XLA on a CPU spoils the grouped convolution
+    )
+    # Variables that are made while the first step is traced have it traced twice.
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def _start(model: keras.Model, config: configs.Config, channels: int) -> None:
+    """Loads the weights that `--weights` or `--init` names."""
+    if not config.init:
+        pretrained.load(model, config.weights)
+        return
+    if config.weights != "none":
+        raise errors.BadInput(
+            f"--init {config.init} and --weights {config.weights}: a run starts from "
+            "one of them; leave the other out."
+        )
+    before = runs.load(config.init)
+    name = before.config["backbone"]
+    if resnet.full_name(name) != resnet.full_name(config.backbone):
+        raise errors.BadInput(
+            f"--init {config.init}: its backbone is {name}, not {config.backbone}; "
+            f"pass --backbone {name}."
+        )
+    if before.channels != channels:
+        kinds = {1: "grey", 3: "colour"}
+        raise errors.BadInput(
+            f"--init {config.init}: it was trained on {kinds[before.channels]} "
+            f"pictures, these are {kinds[channels]}; start from another run."
+        )
+    model.set_weights(before.model().get_weights())
+
+
+def _rate(
+    config: configs.Config, steps: int
+) -> keras.optimizers.schedules.LearningRateSchedule:
+    total = steps * config.epochs
+    warmup = min(round(steps * config.warmup_epochs), total // 2)
+    return schedules.warmup_cosine(
+        config.learning_rate, steps=total, warmup_steps=warmup
+    )
+
+
+def _optimizer(
+    config: configs.Config, rate: keras.optimizers.schedules.LearningRateSchedule
+) -> keras.optimizers.Optimizer:
+    several = config.accumulate if config.accumulate > 1 else None
+    knobs = {
+        "weight_decay": config.weight_decay,
+        "layer_decay": config.layer_decay,
+        "global_clipnorm": config.clip_norm or None,
+        "gradient_accumulation_steps": several,
+    }
+    if config.optimizer == "sgd":
+        optimizer = finetuning.LayerwiseSGD(rate, momentum=0.9, nesterov=True, **knobs)
+    else:
+        optimizer = finetuning.LayerwiseAdamW(rate, **knobs)
+    optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+    return optimizer

@@ -1,0 +1,188 @@
+"""Training as a whole, on a network and a folder that cost seconds."""
+
+import contextlib
+import csv
+import dataclasses
+import random
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from nexperia_tf import checkpoints, configs, errors, export, files, runs, training
+from nexperia_tf.models import resnet
+
+pytestmark = pytest.mark.usefixtures("tiny_backbone")
+
+SHAPE = resnet.Shape((1,), planes=(4,), stem=4)
+
+
+@pytest.fixture(scope="module")
+def tiny_backbone():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(resnet.BACKBONES, "tiny", SHAPE)
+        yield
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    """Noise, of which the defective half is brighter."""
+    place = tmp_path_factory.mktemp("training")
+    noise = np.random.default_rng(0)
+    for name, low in (("good", 0), ("defect", 60)):
+        (place / "raw" / name).mkdir(parents=True)
+        for i in range(40):
+            pixels = noise.integers(low, 196 + low, (32, 32)).astype(np.uint8)
+            Image.fromarray(pixels).save(place / "raw" / name / f"{i}.png")
+    return configs.Config(
+        backbone="tiny",
+        data=str(place / "raw"),
+        data_dir=str(place / "data"),
+        image_size=32,
+        batch_size=8,
+        epochs=2,
+    )
+
+
+def trained(config, out, **flags):
+    return training.train(dataclasses.replace(config, out=str(out), **flags))
+
+
+@pytest.fixture(scope="module")
+def first(config, tmp_path_factory):
+    """A run with everything that can be switched on."""
+    return trained(
+        config,
+        tmp_path_factory.mktemp("runs") / "first",
+        freeze="stem",
+        layer_decay=0.8,
+        balance="loss",
+        clip_norm=1.0,
+        accumulate=2,
+        ema=0.9,
+        monitor="partial_auc",
+    )
+
+
+def test_every_option_goes_with_every_other(first):
+    with open(first / runs.HISTORY) as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert all(0 <= float(row["val_partial_auc"]) <= 1 for row in rows)
+    assert (first / runs.CURVES).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_first_batch_is_shown(first):
+    shown = {}
+    for path in (first / "tensorboard" / "train").iterdir():
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            shown |= {value.tag: value.tensor for value in event.summary.value}
+    width, height, *pictures = shown["first batch"].string_val
+    assert (width, height) == (b"32", b"32")
+    assert len(pictures) == 8  # the whole batch, up to 16
+    assert all(picture.startswith(b"\x89PNG") for picture in pictures)
+
+
+def test_a_run_starts_from_another_and_keeps_to_its_minutes(first, config, tmp_path):
+    # Far less than an epoch takes: one is trained, none begun after it.
+    flags = {"init": str(first), "learning_rate": 1e-12, "time_budget": 1e-6}
+    second = trained(config, tmp_path / "second", **flags)
+    assert len((second / runs.HISTORY).read_text().splitlines()) == 1 + 1
+    before = runs.load(first).model()
+    for one, other in zip(before.weights, runs.load(second).model().weights):
+        if "moving" not in one.path:
+            np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_a_run_of_another_backbone_is_no_start(first, config, tmp_path):
+    with pytest.raises(errors.BadInput, match="its backbone is tiny, not resnet50"):
+        trained(config, tmp_path / "x", backbone="resnet50", init=str(first))
+    with pytest.raises(errors.BadInput, match="a run starts from one of them"):
+        trained(config, tmp_path / "x", weights="imagenet", init=str(first))
+    assert not (tmp_path / "x").exists()
+
+
+def test_every_flipped_bit_is_refused(first, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(first, run)
+    older, newest = checkpoints.saved(run / runs.CHECKPOINTS)
+    shutil.rmtree(older)
+    loaders = {
+        run / runs.MODEL: lambda: runs.load(run).model(),
+        run / runs.SAVED_MODEL: lambda: export.load(run),
+        newest: lambda: checkpoints.restore(
+            run / runs.CHECKPOINTS, model=None, optimizer=None
+        ),
+    }
+    dice = random.Random(0)
+    for place, load in loaders.items():
+        parts = [place] if place.is_file() else sorted(place.rglob("*"))
+        parts = [path for path in parts if path.is_file() and path.stat().st_size]
+        for _ in range(100):
+            path = dice.choice(parts)
+            content = path.read_bytes()
+            damaged = bytearray(content)
+            damaged[dice.randrange(len(content))] ^= 1 << dice.randrange(8)
+            path.write_bytes(damaged)
+            with pytest.raises(errors.BadInput) as refusal:
+                load()
+            path.write_bytes(content)
+            message = str(refusal.value)
+            assert str(place) in message or place.name in message
+            assert "\n" not in message
+    for load in list(loaders.values())[:2]:
+        load()  # whole again
+
+
+@contextlib.contextmanager
+def full_disk(limit):
+    """No file grows beyond `limit` bytes, as where a disk or a quota is full."""
+    resource = pytest.importorskip("resource", reason="quotas are POSIX")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("limit", [20_000, 100_000])  # while training, at the export
+def test_a_full_disk_is_one_line_and_costs_nothing_old(
+    first, run_command, tmp_path, capsys, limit
+):
+    run = tmp_path / "run"
+    shutil.copytree(first, run)
+    (run / files.MANIFEST).unlink()  # as before the last epoch ended
+    (older, newest) = checkpoints.saved(run / runs.CHECKPOINTS)
+    shutil.rmtree(newest)
+    with full_disk(limit):
+        assert run_command("train", "--resume", "--out", run) in (1, 2)
+    shown = capsys.readouterr().err.strip().splitlines()
+    assert shown[-1].startswith("error: ") and "File too large" in shown[-1]
+    assert not (run / files.MANIFEST).exists()
+    runs.load_model(run / runs.MODEL)
+    files.verify_manifest(older)
+    assert run_command("train", "--resume", "--out", run) == 0
+    files.verify_manifest(run)
+
+
+def test_a_diverged_run_names_step_and_pictures(config, tmp_path):
+    flags = {"learning_rate": 1e30, "optimizer": "sgd", "warmup_epochs": 0.0}
+    with pytest.raises(errors.BadInput, match=r"step \d in epoch \d .*(good|defect)/"):
+        trained(config, tmp_path / "x", **flags)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"layer_decay": 0.0}, r"--layer-decay 0\.0: a number in \(0, 1\]"),
+        ({"accumulate": 0}, "--accumulate 0: a number from 1 on"),
+        ({"deterministic": True, "time_budget": 1.0}, "--time-budget ends a run by"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(config, tmp_path, flags, words):
+    with pytest.raises(errors.BadInput, match=words):
+        trained(config, tmp_path / "x", **flags)
+    assert not (tmp_path / "x").exists()
