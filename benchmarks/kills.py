@@ -1,0 +1,233 @@
+"""Claim: a run that is killed at any instant and resumed ends to the bit as it would.
+
+Trains a tiny network once undisturbed, then once more while SIGKILL strikes at random
+instants. After each kill the history must have no gap or repeat, and the best model may
+only have been replaced by a better one; in the end weights, optimizer, averages,
+history and scores must be those of the undisturbed run.
+
+    python benchmarks/kills.py --kills 50
+"""
+
+import argparse
+import csv
+import io
+import os
+import pathlib
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+import zipfile
+
+import h5py
+import numpy as np
+from PIL import Image
+
+from nexperia_tf import command, configs
+
+command.import_tensorflow()
+
+import tensorflow as tf  # noqa: E402
+
+from nexperia_tf import checkpoints, files, following, runs, training  # noqa: E402
+from nexperia_tf.models import resnet  # noqa: E402
+
+EPOCHS = 4
+resnet.BACKBONES["tiny"] = resnet.Shape((1,), planes=(4,), stem=4)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        place = pathlib.Path(place)
+        os.environ["XDG_CACHE_HOME"] = str(place / "cache")
+        draw(place / "raw")
+        started = time.monotonic()
+        finish(start(place, "whole", copies=True))  # builds the records, too
+        first = time.monotonic() - started
+        started = time.monotonic()
+        finish(start(place, "again"))
+        length = time.monotonic() - started
+        print(
+            f"undisturbed: {length:.1f} s, {first:.1f} s with preparation", flush=True
+        )
+        compare(place / "whole", place / "again")
+        strike(place, kills=arguments.kills, length=length, seed=arguments.seed)
+
+
+def draw(folder: pathlib.Path) -> None:
+    """Noise; defects are a little brighter."""
+    noise = np.random.default_rng(0)
+    for name, low in (("good", 0), ("defect", 12)):
+        (folder / name).mkdir(parents=True)
+        for i in range(40):
+            pixels = noise.integers(low, 196 + low, (32, 32)).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{i}.png")
+
+
+def start(place: pathlib.Path, name: str, *, copies: bool = False) -> int:
+    """Begins or resumes a run in a process of its own; returns its id.
+
+    Forked, because importing TensorFlow takes longer than the training.
+    """
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        quiet = os.open(place / f"{name}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(quiet, 1)
+        os.dup2(quiet, 2)
+        if copies:
+            keep_copies(place / "bests")
+        out = place / name
+        config = configs.Config(
+            backbone="tiny",
+            data=str(place / "raw"),
+            data_dir=str(place / "data"),
+            out=str(out),
+            image_size=32,
+            batch_size=8,
+            epochs=EPOCHS,
+            ema=0.9,
+            deterministic=True,
+        )
+        training.train(config, resume=(out / runs.CONFIG).is_file())
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def keep_copies(folder: pathlib.Path) -> None:
+    """Has every best model of this process copied, in order."""
+    folder.mkdir()
+    publish = following.save_model
+
+    def copied(model, path):
+        publish(model, path)
+        shutil.copy(path, folder / f"{len(list(folder.iterdir()))}.keras")
+
+    following.save_model = copied
+
+
+def finish(child: int) -> None:
+    _, status = os.waitpid(child, 0)
+    if os.waitstatus_to_exitcode(status):
+        sys.exit("a run failed; see its log above")
+
+
+def strike(place: pathlib.Path, *, kills: int, length: float, seed: int) -> None:
+    """Kills and resumes a run until it has been struck often enough."""
+    instants = random.Random(seed)
+    bests = sorted((place / "bests").iterdir(), key=lambda path: int(path.stem))
+    known = [weights(path) for path in bests]
+    struck = ended = 0
+    best = -1
+    while struck < kills or not ended:
+        child = start(place, "killed")
+        delay = instants.uniform(0, 1.1 * length) if struck < kills else 1e9
+        if killed(child, delay, place / "killed.log"):
+            struck += 1
+        else:
+            ended += 1
+        best = check(place / "killed", known, best)
+        if not os.path.lexists(place / "killed" / files.MANIFEST):
+            continue
+        compare(place / "whole", place / "killed")
+        if struck < kills:  # the next run is struck, too
+            shutil.rmtree(place / "killed")
+            best = -1
+    print(f"{struck} kills, {ended} runs ended by themselves, all as undisturbed")
+
+
+def killed(child: int, delay: float, log: pathlib.Path) -> bool:
+    """Whether a process lived for `delay` seconds and was killed then."""
+    until = time.monotonic() + delay
+    while time.monotonic() < until:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            if os.waitstatus_to_exitcode(status):
+                sys.exit(f"a resumed run failed:\n{log.read_text()}")
+            return False
+        time.sleep(0.002)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return True
+
+
+def check(run: pathlib.Path, known: list[list[np.ndarray]], best: int) -> int:
+    """Checks what a kill has left; returns which of the `known` best models it is."""
+    if (run / runs.HISTORY).is_file():
+        epochs = [row["epoch"] for row in history(run)]
+        expected = [str(epoch + 1) for epoch in range(len(epochs))]
+        assert epochs == expected, f"history has epochs {epochs}"
+    for path in checkpoints.saved(run / runs.CHECKPOINTS):
+        files.verify_manifest(path)
+    if not (run / runs.MODEL).is_file():
+        assert best < 0, "the best model is gone"
+        return best
+    found = weights(run / runs.MODEL)
+    (now,) = [i for i, one in enumerate(known) if equal(one, found)]
+    assert now >= best, f"best model {best} was replaced by {now}"
+    return now
+
+
+def compare(whole: pathlib.Path, other: pathlib.Path) -> None:
+    """Checks that two ended runs have the same results to the bit."""
+    for name in ("validation", "test"):
+        table = pathlib.Path("predictions") / f"{name}.csv"
+        assert (whole / table).read_bytes() == (other / table).read_bytes(), table
+    assert history(whole) == history(other), "histories differ"
+    assert equal(weights(whole / runs.MODEL), weights(other / runs.MODEL)), "best model"
+    one, two = (newest(run) for run in (whole, other))
+    assert one.keys() == two.keys(), "checkpoints hold different variables"
+    for name in one:
+        np.testing.assert_array_equal(one[name], two[name], err_msg=name)
+    leftovers = [path.name for path in other.rglob(".*")]
+    assert not leftovers, f"left behind: {leftovers}"
+
+
+def history(run: pathlib.Path) -> list[dict]:
+    with open(run / runs.HISTORY) as file:
+        return [row | {"seconds": ""} for row in csv.DictReader(file)]
+
+
+def newest(run: pathlib.Path) -> dict[str, np.ndarray]:
+    """All variables of the newest checkpoint: weights, optimizer, averages."""
+    path = checkpoints.saved(run / runs.CHECKPOINTS)[-1] / "weights"
+    reader = tf.train.load_checkpoint(str(path))
+    names = [n for n in reader.get_variable_to_shape_map() if n[0] != "_"]
+    return {name: reader.get_tensor(name) for name in names}
+
+
+def weights(path: pathlib.Path) -> list[np.ndarray]:
+    """All weights in a model.keras, in a fixed order."""
+    with zipfile.ZipFile(path) as archive:
+        content = io.BytesIO(archive.read("model.weights.h5"))
+    found = []
+
+    def take(_, item):
+        if isinstance(item, h5py.Dataset):
+            found.append(item[()])
+
+    with h5py.File(content) as file:
+        file.visititems(take)
+    return found
+
+
+def equal(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
+    return len(one) == len(other) and all(map(np.array_equal, one, other))
+
+
+if __name__ == "__main__":
+    main()
