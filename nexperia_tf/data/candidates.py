@@ -22,7 +22,7 @@ CELLS = 8  # a side; where gradients are counted
 BEARINGS = 8  # of gradients
 SIZE = BEARINGS * CELLS * CELLS
 DIRECTIONS = 96
-FALSE_PER_IMAGE = 2  # candidates of different images that verification can afford,
+FALSE_PER_IMAGE = 3  # candidates of different images that verification can afford,
 FEWEST_FALSE, MOST_FALSE = 3000, 20_000  # in small and in large folders
 
 # What a copy may have suffered and must still be found.
@@ -33,6 +33,7 @@ _COPIES = 5  # of each
 _RIDGE = 0.01  # of the mean variance within copies
 _WEAKEST = 0.0005  # of the simulated copies may be lost
 _CHANCE_FROM = 2000  # images whose pairs say what chance is
+_UPRIGHT = 0.03  # of cosine; on plain parts a turned copy looks hardly less alike
 _BLOCK = 512
 
 
@@ -222,7 +223,8 @@ def _close(
         for turn, turned in enumerate(seen):
             cosines = seen[0][start:stop] @ turned[start:].T
             a, b = np.nonzero(cosines >= limit)
-            for i, j, cosine in zip(a.tolist(), b.tolist(), cosines[a, b].tolist()):
+            likely = cosines[a, b] + _UPRIGHT * (turn == 0)
+            for i, j, cosine in zip(a.tolist(), b.tolist(), likely.tolist()):
                 if i < j and best.get((i, j), (-2.0, 0))[0] < cosine:
                     best[i, j] = (cosine, turn)
         progress(stop, count)

@@ -160,21 +160,33 @@ def _stars(
     Every member is a verified copy of the first one; what is only a copy of a copy
     stands apart. The first one is the picture with the most verified copies, so that
     most go with it: between two noisy copies the proof is weaker than between each and
-    the original.
+    the original. Two pictures that differ by a scratch come first, each on its own:
+    noise or a crop can hide the scratch in a third one, which then joins one of them.
     """
-    copies = collections.defaultdict(set)
+    copies, differ = collections.defaultdict(set), collections.defaultdict(set)
     for (a, b), verdict in verdicts.items():
-        if verdict.same_photograph:
-            copies[a].add(b)
-            copies[b].add(a)
+        if verdict.same_photograph or verdict.altered:
+            ties = copies if verdict.same_photograph else differ
+            ties[a].add(b)
+            ties[b].add(a)
+
+    def unlikeness(a: int, b: int) -> float:
+        return verdicts[min(a, b), max(a, b)].max_local_residual
+
     stars, alone = [], set(range(len(kept))) - set(copies)
     for component in _components(copies):
         rest = set(component)
+
+        def rank(k: int, rest=rest) -> tuple:
+            return not differ[k] & rest, -len(copies[k] & rest), preference(kept[k])
+
         while rest:
-            first = min(
-                rest, key=lambda k: (-len(copies[k] & rest), preference(kept[k]))
-            )
-            others = copies[first] & rest
+            first = min(rest, key=rank)
+            others = set()
+            near = sorted(copies[first] & rest)
+            for other in sorted(near, key=lambda k: unlikeness(first, k)):
+                if not differ[other] & others:
+                    others.add(other)
             stars.append([first, *sorted(others)])
             rest -= {first, *others}
     return sorted([*stars, *([k] for k in alone)])

@@ -29,7 +29,8 @@ _ALIKE = 0.5  # share of the grain that two photographs of different parts do no
 
 _BLOCK = 12  # pixels a side; where noise is compared
 _FLATTEST = 0.1  # of the blocks: there texture hides the noise least
-_FEWEST_BLOCKS = 40
+_LEAST_GRADED = 0.1  # of the picture; the rest is black or white
+_FEWEST_BLOCKS = 25
 _BLACK, _WHITE = 2.0, 250.0  # levels at or beyond which a pixel may be clipped
 _NOISE_FLOOR = 0.004  # squared levels in the band; below it rounding rules
 _RESIDUAL_FLOOR = 0.35  # levels; rounding of a changed exposure reaches this
@@ -66,13 +67,14 @@ class Proof:
         return self.shared_grain >= _ALIKE
 
     @property
+    def same_exposure(self) -> bool:
+        """Whether both come from one photograph, though one may have been altered."""
+        return self.shared_noise >= _SHARED and abs(self.shared_texture - 1) <= _EXCESS
+
+    @property
     def same_photograph(self) -> bool:
         """Whether one is a copy of the other, nothing added or taken away."""
-        return (
-            self.shared_noise >= _SHARED
-            and abs(self.shared_texture - 1) <= _EXCESS
-            and self.max_local_residual <= LARGEST_RESIDUAL
-        )
+        return self.same_exposure and self.max_local_residual <= LARGEST_RESIDUAL
 
 
 def examine(first: np.ndarray, second: np.ndarray, inside: np.ndarray) -> Proof:
@@ -87,7 +89,7 @@ def examine(first: np.ndarray, second: np.ndarray, inside: np.ndarray) -> Proof:
         np.maximum(first, second) >= _WHITE
     )
     graded = inside & _shrunk(~extreme)  # neither clipped nor next to it
-    if graded.mean() < 0.25:
+    if graded.mean() < _LEAST_GRADED:
         return Proof()
     smooth = [cv2.GaussianBlur(p, (0, 0), 2)[graded] for p in (first, second)]
     exposed = _exposure(*smooth)(first)

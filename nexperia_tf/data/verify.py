@@ -34,6 +34,7 @@ class Verdict:
 
     Attributes:
         same_photograph: proven at pixel level.
+        altered: from one photograph, but with something added or taken away.
         alike: they share their finest texture; one may have been altered since.
         moved: whether a copy is turned, shifted, rotated or cropped.
         similarity: correlation of what the product does not explain, -1 to 1.
@@ -41,6 +42,7 @@ class Verdict:
     """
 
     same_photograph: bool = False
+    altered: bool = False
     alike: bool = False
     moved: bool = False
     similarity: float = 0.0
@@ -54,6 +56,8 @@ class Verdict:
 
 LOOK_ALIKE = Verdict()
 _REST = np.eye(2, 3)
+# Of motion, with the blur; on plain parts the second is found where the first is not.
+_MODELS = ((cv2.MOTION_AFFINE, 5), (cv2.MOTION_EUCLIDEAN, 9))
 
 
 class Verifier:
@@ -103,9 +107,8 @@ class Verifier:
     def _first_look(self, first, second) -> tuple[float, np.ndarray | None]:
         """How alike two thumbnails are, and the motion of the second onto the first."""
         best = -1.0, None
-        for model in (cv2.MOTION_AFFINE, cv2.MOTION_EUCLIDEAN):
-            # A stretch is easily found where there are stripes only: hence the second.
-            motion = laid_on(first, second, _REST, model=model)
+        for model, blur in _MODELS:
+            motion = laid_on(first, second, _REST, model=model, blur=blur)
             if motion is not None:
                 correlation, _ = self._small.compare(first, moved(second, motion))
                 best = max(best, (correlation, motion), key=lambda found: found[0])
@@ -116,9 +119,8 @@ class Verifier:
     def _at_full_size(self, pair, motion) -> Verdict:
         first, second = self._grey(pair.a), views.turned(self._grey(pair.b), pair.turn)
         one, other = _view(first), _view(second)
-        motion = laid_on(one, other, motion)
-        if motion is None:
-            return LOOK_ALIKE
+        refined = laid_on(one, other, motion)
+        motion = motion if refined is None else refined
         other = moved(other, motion)
         _, similarity = self._large.compare(_blurred(one), _blurred(other))
         motion = rescaled(motion, (one.shape,) * 2, (first.shape, second.shape))
@@ -131,10 +133,17 @@ class Verifier:
                 break
         if best.same_photograph:
             changed = shifted or pair.turn > 0
-            return Verdict(True, True, changed, similarity, best.max_local_residual)
+            return Verdict(
+                True, False, True, changed, similarity, best.max_local_residual
+            )
         if best.suspicious and self._is_jpeg(pair, first, second):
-            return Verdict(True, True, False, similarity, 0.0)
-        return Verdict(False, best.alike, False, similarity, best.max_local_residual)
+            return Verdict(True, similarity=similarity, max_local_residual=0.0)
+        return Verdict(
+            altered=best.same_exposure,
+            alike=best.alike,
+            similarity=similarity,
+            max_local_residual=best.max_local_residual,
+        )
 
     def _is_jpeg(self, pair, first, second) -> bool:
         """Whether one is the other, saved as JPEG."""

@@ -95,6 +95,21 @@ def test_copies_of_one_photograph_are_found_and_nothing_else(originals, planting
     assert {pair.kind for pair in found.pairs} <= set(dedupe.SAME_PHOTOGRAPH)
 
 
+def test_a_noisy_copy_does_not_join_a_part_to_itself_with_a_faint_scratch(originals):
+    path, content = next(iter(originals.items()))
+    pixels = images.load(content).pixels.astype(np.float32)
+    noisy = pixels + np.random.default_rng(0).normal(0, 5, pixels.shape)
+    scratched = pixels.copy()
+    cv2.line(scratched, (120, 140), (135, 146), 0, 1)
+    scratched = np.where(scratched != pixels, pixels + 12, pixels)
+    files = dict(originals)
+    for name, altered in (("noisy", noisy), ("scratched", scratched)):
+        levels = np.clip(np.rint(altered), 0, 255).astype(np.uint8)
+        files[f"{name}.png"] = cv2.imencode(".png", levels)[1].tobytes()
+    ((kept, *dropped),) = _find(files).clusters
+    assert kept in (path, "scratched.png") and dropped == ["noisy.png"]
+
+
 def test_moved_copies_stay_with_their_original(originals, planting):
     files, of = _planted(originals, planting.MOVED, planting.file)
     found = _find(files)

@@ -1,0 +1,142 @@
+"""Precision and recall of the search for copies, by kind of copy.
+
+    python benchmarks/dedupe_recall.py RAW [--copies 3000] [--defects 1000]
+
+Copies are planted (`planting.py`) beside the images of RAW, a hard negative is the same
+part with a new scratch or speck. Where RAW has a truth.csv, only images of different
+devices are taken from it; else all of RAW count as different photographs.
+"""
+
+import argparse
+import collections
+import csv
+import pathlib
+import tempfile
+import time
+
+import numpy as np
+import planting
+
+from nexperia_tf.data import dedupe, images, layouts, scan
+
+
+def originals(raw: pathlib.Path) -> list[str]:
+    """Paths of the images that show different devices."""
+    paths = [row.path for row in layouts.scan(raw).rows]
+    truth = raw / "truth.csv"
+    if truth.exists():
+        with truth.open() as file:
+            kinds = {row["image_id"]: row["kind"] for row in csv.DictReader(file)}
+        paths = [path for path in paths if kinds[path.rsplit(".", 1)[0]] == ""]
+    return sorted(paths)
+
+
+def plant(raw, paths, folder, kinds, count, random) -> dict[str, tuple[str, str]]:
+    """Writes `count` altered copies; kind and original of each, by path."""
+    planted = {}
+    sources = random.choice(paths, count, replace=count > len(paths))
+    for number, source in enumerate(sources):
+        kind = kinds[number % len(kinds)]
+        content = (raw / source).read_bytes()
+        ending = source.rsplit(".", 1)[1]
+        if kind != "byte":
+            ending, content = planting.file(kind, images.load(content).pixels, random)
+        name = f"planted/{kind}_{number:05}.{ending}"
+        (folder / name).write_bytes(content)
+        planted[name] = kind, str(source)
+    return planted
+
+
+def search(folder: pathlib.Path, paths: list[str]) -> dedupe.Findings:
+    """What preparation finds in a folder."""
+    measures = scan.measure(folder, paths)
+    pictures = [
+        dedupe.Picture(
+            path=path,
+            sha256=m.sha256,
+            pixel_sha256=m.pixel_sha256,
+            width=m.width,
+            height=m.height,
+            format=m.format,
+            sharpness=m.sharpness,
+            signature=m.signature,
+        )
+        for path, m in measures.items()
+    ]
+    return dedupe.find(
+        pictures,
+        load=lambda path: images.load((folder / path).read_bytes()).pixels,
+        workers=2,
+    )
+
+
+def main(raw: pathlib.Path, copies: int, defects: int) -> None:
+    """Plants, searches, and prints a table."""
+    random = np.random.default_rng(0)
+    paths = originals(raw)
+    kinds = ["byte", *planting.SAME_PHOTOGRAPH, *planting.MOVED]
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        (folder / "planted").mkdir()
+        for path in paths:
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).symlink_to((raw / path).resolve())
+        truth = plant(raw, paths, folder, kinds, copies, random)
+        altered = plant(raw, paths, folder, list(planting.DEFECTS), defects, random)
+        altered = {p.replace("planted", "altered"): v for p, v in altered.items()}
+        (folder / "altered").mkdir()
+        for path in altered:
+            (folder / path.replace("altered", "planted")).rename(folder / path)
+        start = time.perf_counter()
+        found = search(folder, [*paths, *truth, *altered])
+        seconds = time.perf_counter() - start
+    photograph = {path: path for path in [*paths, *altered]}
+    photograph |= {path: source for path, (_, source) in truth.items()}
+    part = photograph | {path: source for path, (_, source) in altered.items()}
+    report(found, photograph, part, truth, altered)
+    print(f"{len(photograph)} images in {seconds:.0f} s; {found.settings}")
+
+
+def report(found, photograph, part, truth, altered) -> None:
+    """Prints recall by kind, and what was dropped or tied wrongly."""
+    cluster_of = {p: k for k, group in enumerate(found.clusters) for p in group}
+    twins_of = {p: k for k, group in enumerate(found.twin_groups) for p in group}
+    score = collections.defaultdict(list)
+    for path, (kind, source) in truth.items():
+        same = path in cluster_of and cluster_of[path] == cluster_of.get(source)
+        tied = path in twins_of and twins_of[path] == twins_of.get(source)
+        score[kind].append((same, same or tied))
+    print("kind          n  same photograph  same or twin")
+    for kind, hits in score.items():
+        same, tied = 100 * np.mean(hits, axis=0)
+        print(f"{kind:10} {len(hits):4} {same:15.2f}% {tied:12.2f}%")
+    drops = [(group[0], path) for group in found.clusters for path in group[1:]]
+    wrong = [(a, b) for a, b in drops if photograph[a] != photograph[b]]
+    photometric = [h for k in ("byte", *planting.SAME_PHOTOGRAPH) for h in score[k]]
+    moved = [hit for kind in planting.MOVED for hit in score[kind]]
+    print(
+        f"same photograph, pooled: recall {100 * np.mean(photometric, axis=0)[0]:.2f}%"
+    )
+    print(f"moved, same or twin: recall {100 * np.mean(moved, axis=0)[1]:.2f}%")
+    print(f"dropped {len(drops)}, of another photograph {len(wrong)}: {wrong[:5]}")
+    lost = [pair for pair in wrong if {*pair} & set(altered)]
+    kept = sum(
+        p in twins_of and twins_of[p] == twins_of.get(source)
+        for p, (_, source) in altered.items()
+    )
+    print(f"altered parts dropped {len(lost)} of {len(altered)}, tied as twins {kept}")
+    others = [
+        pair
+        for pair in found.pairs
+        if pair.kind == dedupe.TWIN and part[pair.path_a] != part[pair.path_b]
+    ]
+    print(f"twin pairs of different parts: {len(others)}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("raw", type=pathlib.Path)
+    parser.add_argument("--copies", type=int, default=3000)
+    parser.add_argument("--defects", type=int, default=1000)
+    options = parser.parse_args()
+    main(options.raw, options.copies, options.defects)
