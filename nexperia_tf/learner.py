@@ -1,8 +1,9 @@
 """The compiled classifier of a run: where it starts, what of it learns, and how."""
 
 import keras
+import tensorflow as tf
 
-from nexperia_tf import configs, errors, losses, runs, schedules
+from nexperia_tf import configs, errors, losses, runs, schedules, strategy
 from nexperia_tf.models import classifier, finetuning, pretrained, resnet
 
 
@@ -20,10 +21,13 @@ def build(
     Raises:
         errors.BadInput: a name is unknown, or the starting weights do not fit.
     """
+    _check_shared(config)
     model = classifier.build(
         config.backbone, image_size=config.image_size, channels=channels, prior=prior
     )
     _start(model, config, channels)
+    if config.sync_batch_norm:
+        strategy.synchronise(model)
     finetuning.freeze(model, up_to=config.freeze, batch_norm=config.freeze_batch_norm)
     model.compile(
         optimizer=_optimizer(config, _rate(config, steps)),
@@ -33,6 +37,21 @@ def build(
     # Variables that are made while the first step is traced have it traced twice.
     model.optimizer.build(model.trainable_variables)
     return model
+
+
+def _check_shared(config: configs.Config) -> None:
+    # Keras clips and accumulates what one device has, not the sum over all.
+    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+        return
+    for flag, used in (
+        (f"--clip-norm {config.clip_norm}", config.clip_norm > 0),
+        (f"--accumulate {config.accumulate}", config.accumulate > 1),
+    ):
+        if used:
+            raise errors.BadInput(
+                f"{flag}: not where several devices share a batch; leave it out or "
+                "pass --strategy none."
+            )
 
 
 def _start(model: keras.Model, config: configs.Config, channels: int) -> None:

@@ -30,6 +30,7 @@ from nexperia_tf import (
     predictions,
     preprocess,
     runs,
+    strategy,
 )
 from nexperia_tf.data import augment, manifest, pipeline, records
 from nexperia_tf.evaluation import calibration, intervals
@@ -66,12 +67,13 @@ def train(config: configs.Config, *, resume: bool = False) -> pathlib.Path:
     # After the data: making records draws random numbers, reading them does not.
     keras.utils.set_random_seed(config.seed)
     with _policy(_precision(config.precision)):
-        model = learner.build(
-            config,
-            channels=data.channels,
-            prior=data.prior,
-            steps=_steps(config, data),
-        )
+        with strategy.named(config.strategy, batch_size=config.batch_size).scope():
+            model = learner.build(
+                config,
+                channels=data.channels,
+                prior=data.prior,
+                steps=_steps(config, data),
+            )
         _open(folder, config, data)
         _fit(model, config, data, folder)
     _finish(folder, config, data)

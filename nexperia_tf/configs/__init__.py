@@ -117,6 +117,14 @@ class Config:
     """What the best epoch is best in, on validation. partial_auc is the area where TPR
     >= .99; auto takes it from 1,000 validation defects on, which tell it apart."""
 
+    strategy: Literal["auto", "none", "mirrored"] = "auto"
+    """Devices that share each batch: mirrored takes all GPUs of this machine, auto does
+    where there are several, none takes one."""
+
+    sync_batch_norm: bool = False
+    """Take batch-norm statistics over the whole batch and not each device's share; on
+    one device the same, but slower."""
+
     patience: int = 10
     """Epochs without a better validation figure before the run stops early."""
 

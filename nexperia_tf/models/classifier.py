@@ -60,6 +60,8 @@ def in_float32(model: keras.Model) -> keras.Model:
     config = model.get_config()
     for layer in config["layers"]:
         layer["config"]["dtype"] = "float32"
+        if "synchronized" in layer["config"]:  # it stands on one device
+            layer["config"]["synchronized"] = False
     plain = keras.Model.from_config(config)
     plain.set_weights(model.get_weights())
     return plain

@@ -1,0 +1,70 @@
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+from PIL import Image
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+PROGRAM = """
+import dataclasses, pathlib, sys
+import numpy as np, tensorflow as tf
+from nexperia_tf import configs, errors, files, runs, training
+from nexperia_tf.models import resnet
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+two = [tf.config.LogicalDeviceConfiguration()] * 2
+tf.config.set_logical_device_configuration(cpu, two)
+place = pathlib.Path(sys.argv[1])
+resnet.BACKBONES["tiny"] = resnet.Shape((1,), groups=2, width=32, planes=(4,), stem=4)
+config = configs.Config(
+    backbone="tiny", data=str(place / "raw"), data_dir=str(place / "data"),
+    image_size=32, batch_size=8, epochs=2, learning_rate=0.01, ema=0.9,
+    sync_batch_norm=True,
+)
+
+def trained(strategy, **flags):
+    out = place / f"{strategy}-{flags['optimizer']}"
+    config_ = dataclasses.replace(config, strategy=strategy, out=str(out), **flags)
+    return training.train(config_)
+
+def losses(run):
+    lines = (run / runs.HISTORY).read_text().splitlines()
+    column = lines[0].split(",").index("loss")
+    return [float(line.split(",")[column]) for line in lines[1:]]
+
+for optimizer, atol in (("sgd", 1e-5), ("adamw", 1e-3)):
+    alone = trained("none", optimizer=optimizer)
+    shared = trained("mirrored", optimizer=optimizer)
+    np.testing.assert_allclose(losses(alone), losses(shared), atol=atol)
+    one, other = (runs.load(run).model().get_weights() for run in (alone, shared))
+    for ours, theirs in zip(one, other):
+        np.testing.assert_allclose(ours, theirs, atol=10 * atol)
+for knob, value in (("batch_size", 7), ("clip_norm", 1.0), ("accumulate", 2)):
+    try:
+        trained("mirrored", optimizer="sgd x", **{knob: value})
+    except errors.BadInput as error:
+        assert f"--{knob.replace('_', '-')}" in str(error), error
+    else:
+        raise AssertionError(f"{knob} was taken")
+"""
+
+
+def test_two_devices_that_share_each_batch_learn_what_one_learns(tmp_path):
+    noise = np.random.default_rng(0)
+    for name, low in (("good", 0), ("defect", 12)):
+        (tmp_path / "raw" / name).mkdir(parents=True)
+        for i in range(40):
+            pixels = noise.integers(low, 196 + low, (32, 32)).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "raw" / name / f"{i}.png")
+    # A process of its own: logical devices are fixed before TensorFlow's first use.
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(tmp_path)],
+        cwd=ROOT,
+        env=os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
