@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from nexperia_tf import command, errors, files, labels, preprocess, runs
-from nexperia_tf.models import classifier
+from nexperia_tf.models import folding
 
 SCHEMA = 1  # of FACTS
 FACTS = pathlib.PurePosixPath("assets.extra/nexperia.json")  # what the graph hides
@@ -31,7 +31,8 @@ def publish(
     """Writes the next version of a classifier below `base`, whole or not at all.
 
     Args:
-        model: a classifier of any precision; gives the raw logit. Served in float32.
+        model: a classifier of any precision; gives the raw logit. Served in float32,
+            with its batch normalisation folded into the convolutions.
         base: the folder TensorFlow Serving watches; a subfolder for each version.
         backbone: its name, for nexperia.json.
         image_size: side of the letterboxed square.
@@ -41,15 +42,15 @@ def publish(
     Returns:
         the version's folder.
     """
-    plain = classifier.in_float32(model)
+    folded = folding.fold_batch_norm(model)
 
     def logit(images: tf.Tensor) -> tf.Tensor:
-        logits = tf.squeeze(plain(images, training=False), axis=-1)  # (N,)
+        logits = tf.squeeze(folded(images, training=False), axis=-1)  # (N,)
         return logits / calibration.temperature
 
     return publish_logit(
         logit,
-        plain.variables,
+        folded.variables,
         base,
         image_size=image_size,
         channels=channels,
