@@ -273,7 +273,13 @@ def _fit(
         epochs=config.epochs,
         first_epoch=first_epoch,
         augment=config.augment,
-        policy=augment.Policy(flip=config.flip),
+        policy=augment.Policy(
+            flip=config.flip,
+            rotation=config.rotation,
+            zoom=config.zoom,
+            brightness=config.brightness,
+            contrast=config.contrast,
+        ),
         cache=config.cache,
         deterministic=config.deterministic,
     )

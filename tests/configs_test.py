@@ -43,3 +43,17 @@ def test_a_wrong_config_json_is_named(tmp_path, text, words):
 def test_an_unknown_experiment_lists_those_there_are():
     with pytest.raises(errors.BadInput, match="no such experiment; take one of demo"):
         configs.load("dmeo")
+
+
+@pytest.mark.parametrize(
+    ("knob", "value", "words"),
+    [
+        ("rotation", -1.0, r"--rotation -1.0: a number in \[0, 45\] is expected"),
+        ("zoom", 1.0, r"--zoom 1.0: a number in \[0, 1\) is expected"),
+        ("brightness", 1.5, r"--brightness 1.5: a number in \[0, 1\] is expected"),
+        ("contrast", 1.0, r"--contrast 1.0: a number in \[0, 1\) is expected"),
+    ],
+)
+def test_a_number_out_of_range_is_refused(knob, value, words):
+    with pytest.raises(errors.BadInput, match=words):
+        configs.check(configs.Config(**{knob: value}))

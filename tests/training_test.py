@@ -96,6 +96,23 @@ def test_a_run_starts_from_another_and_keeps_to_its_minutes(first, config, tmp_p
             np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+def test_flags_decide_how_far_pictures_are_changed(config, tmp_path, monkeypatch):
+    asked = {"rotation": 3.0, "zoom": 0.2, "brightness": 0.1, "contrast": 0.3}
+    seen = {}
+
+    class EnoughSeen(Exception):
+        pass
+
+    def batches(*_, policy, **__):
+        seen.update(dataclasses.asdict(policy))
+        raise EnoughSeen
+
+    monkeypatch.setattr(training.pipeline, "training_batches", batches)
+    with pytest.raises(EnoughSeen):
+        trained(config, tmp_path / "x", flip="both", **asked)
+    assert seen == {"flip": "both", **asked}
+
+
 def test_a_run_of_another_backbone_is_no_start(first, config, tmp_path):
     with pytest.raises(errors.BadInput, match="its backbone is tiny, not resnet50"):
         trained(config, tmp_path / "x", backbone="resnet50", init=str(first))

@@ -110,6 +110,19 @@ class Config:
     flip: Literal["none", "horizontal", "vertical", "both"] = "horizontal"
     """Mirror images that the product allows."""
 
+    rotation: float = 10.0
+    """Largest turn of a training picture in degrees, either way; 0 where every picture
+    is straight."""
+
+    zoom: float = 0.1
+    """Largest shrinking of a training picture, in [0, 1); its shifts use that room."""
+
+    brightness: float = 0.06
+    """Largest change of a training picture's brightness, as a part of full range."""
+
+    contrast: float = 0.2
+    """Largest change of a training picture's contrast, in [0, 1)."""
+
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
     """auto is mixed_float16 on a GPU and float32 on a CPU."""
 
@@ -155,6 +168,10 @@ def check(config: Config) -> None:
         "accumulate": (config.accumulate >= 1, "from 1 on"),
         "epochs": (config.epochs >= 1, "from 1 on"),
         "batch_size": (config.batch_size >= 1, "from 1 on"),
+        "rotation": (0 <= config.rotation <= 45, "in [0, 45]"),
+        "zoom": (0 <= config.zoom < 1, "in [0, 1)"),
+        "brightness": (0 <= config.brightness <= 1, "in [0, 1]"),
+        "contrast": (0 <= config.contrast < 1, "in [0, 1)"),
         "patience": (config.patience >= 1, "from 1 on"),
         "time_budget": (config.time_budget >= 0, "from 0 on"),
     }
