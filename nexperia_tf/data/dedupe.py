@@ -161,7 +161,8 @@ def _stars(
     stands apart. The first one is the picture with the most verified copies, so that
     most go with it: between two noisy copies the proof is weaker than between each and
     the original. Two pictures that differ by a scratch come first, each on its own:
-    noise or a crop can hide the scratch in a third one, which then joins one of them.
+    noise or a crop can hide the scratch in a third one, which then joins the one it is
+    more like.
     """
     copies, differ = collections.defaultdict(set), collections.defaultdict(set)
     for (a, b), verdict in verdicts.items():
@@ -170,8 +171,14 @@ def _stars(
             ties[a].add(b)
             ties[b].add(a)
 
-    def unlikeness(a: int, b: int) -> float:
-        return verdicts[min(a, b), max(a, b)].max_local_residual
+    def between(a: int, b: int) -> verify.Verdict:
+        return verdicts[min(a, b), max(a, b)]
+
+    def nearest(first: int, other: int, rest: set[int]) -> bool:
+        # By all pixels: the largest residual is noise where noise hides the scratch.
+        rivals = differ[first] & copies[other] & rest
+        likeness = between(first, other).similarity
+        return all(between(k, other).similarity <= likeness for k in rivals)
 
     stars, alone = [], set(range(len(kept))) - set(copies)
     for component in _components(copies):
@@ -184,8 +191,10 @@ def _stars(
             first = min(rest, key=rank)
             others = set()
             near = sorted(copies[first] & rest)
-            for other in sorted(near, key=lambda k: unlikeness(first, k)):
-                if not differ[other] & others:
+            for other in sorted(
+                near, key=lambda k: between(first, k).max_local_residual
+            ):
+                if not differ[other] & others and nearest(first, other, rest):
                     others.add(other)
             stars.append([first, *sorted(others)])
             rest -= {first, *others}
