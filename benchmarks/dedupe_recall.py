@@ -50,19 +50,7 @@ def plant(raw, paths, folder, kinds, count, random) -> dict[str, tuple[str, str]
 def search(folder: pathlib.Path, paths: list[str]) -> dedupe.Findings:
     """What preparation finds in a folder."""
     measures = scan.measure(folder, paths)
-    pictures = [
-        dedupe.Picture(
-            path=path,
-            sha256=m.sha256,
-            pixel_sha256=m.pixel_sha256,
-            width=m.width,
-            height=m.height,
-            format=m.format,
-            sharpness=m.sharpness,
-            signature=m.signature,
-        )
-        for path, m in measures.items()
-    ]
+    pictures = [dedupe.Picture.of(path, found) for path, found in measures.items()]
     return dedupe.find(
         pictures,
         load=lambda path: images.load((folder / path).read_bytes()).pixels,

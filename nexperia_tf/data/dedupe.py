@@ -12,15 +12,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from nexperia_tf.data import candidates, hashing, verify
+from nexperia_tf.data import candidates, hashing, measuring, verify
 
 BYTE, PIXEL, PHOTOMETRIC, GEOMETRIC = "byte", "pixel", "photometric", "geometric"
 TWIN = "twin"
 SAME_PHOTOGRAPH = (BYTE, PIXEL, PHOTOMETRIC, GEOMETRIC)
-
-signature = hashing.signature
-phash = hashing.phash
-SIGNATURE_VERSION = hashing.VERSION
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +31,12 @@ class Picture:
     format: str  # BMP, JPEG or PNG
     sharpness: float
     signature: bytes
+
+    @classmethod
+    def of(cls, path: str, measures: measuring.Measures) -> "Picture":
+        """A picture as the one pass over the files measured it."""
+        names = [field.name for field in dataclasses.fields(cls)[1:]]
+        return cls(path, **{name: getattr(measures, name) for name in names})
 
 
 @dataclasses.dataclass(frozen=True, order=True)

@@ -198,16 +198,7 @@ def _find_copies(
     progress: Progress | None,
 ) -> None:
     pictures = [
-        dedupe.Picture(
-            path=row.path,
-            sha256=row.sha256,
-            pixel_sha256=row.pixel_sha256,
-            width=row.width,
-            height=row.height,
-            format=row.format,
-            sharpness=row.sharpness,
-            signature=measures[row.path].signature,
-        )
+        dedupe.Picture.of(row.path, measures[row.path])
         for row in run.rows
         if row.path not in run.messages
     ]

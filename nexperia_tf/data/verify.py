@@ -134,10 +134,15 @@ class Verifier:
         if best.same_photograph:
             changed = shifted or pair.turn > 0
             return Verdict(
-                True, False, True, changed, similarity, best.max_local_residual
+                same_photograph=True,
+                moved=changed,
+                similarity=similarity,
+                max_local_residual=best.max_local_residual,
             )
         if best.suspicious and self._is_jpeg(pair, first, second):
-            return Verdict(True, similarity=similarity, max_local_residual=0.0)
+            return Verdict(
+                same_photograph=True, similarity=similarity, max_local_residual=0.0
+            )
         return Verdict(
             altered=best.same_exposure,
             alike=best.alike,

@@ -47,21 +47,10 @@ def originals(raw, truth) -> dict[str, bytes]:
 
 
 def _find(files: dict[str, bytes], **options) -> dedupe.Findings:
-    pictures = []
-    for path, content in files.items():
-        found = measuring.measure(content)
-        pictures.append(
-            dedupe.Picture(
-                path=path,
-                sha256=found.sha256,
-                pixel_sha256=found.pixel_sha256,
-                width=found.width,
-                height=found.height,
-                format=found.format,
-                sharpness=found.sharpness,
-                signature=found.signature,
-            )
-        )
+    pictures = [
+        dedupe.Picture.of(path, measuring.measure(content))
+        for path, content in files.items()
+    ]
     load = {path: images.load(content).pixels for path, content in files.items()}.get
     return dedupe.find(pictures, load=load, **options)
 
