@@ -139,8 +139,12 @@ def _exposure(before: np.ndarray, after: np.ndarray):
     (gamma, gain), *_ = np.linalg.lstsq(design, np.log(y + 1), rcond=None)
     if abs(gamma - 1) < 1e-4 and abs(gain) < 1e-4:
         return lambda levels: levels
-    table = np.exp(gain) * (np.arange(257, dtype=np.float32) + 1) ** gamma - 1
-    return lambda levels: np.interp(levels, np.arange(257), table).astype(np.float32)
+
+    def exposed(levels: np.ndarray) -> np.ndarray:
+        powers = cv2.pow(np.maximum(levels, 0) + 1, gamma)
+        return np.exp(gain, dtype=np.float32) * powers.reshape(levels.shape) - 1
+
+    return exposed
 
 
 def _levels(clean: np.ndarray, noisy: np.ndarray, exposure) -> np.ndarray:
@@ -188,7 +192,13 @@ def _blocks(values: np.ndarray) -> np.ndarray:
 
 def _residual(clean, noisy, table, inside):
     """The largest difference of `noisy` from what `clean` lets expect."""
-    expected = np.interp(clean, np.arange(256), table).astype(np.float32)
+    expected = cv2.remap(
+        table.astype(np.float32)[None],
+        clean,
+        np.zeros_like(clean),
+        cv2.INTER_LINEAR,  # between levels, in steps of 1/32
+        borderMode=cv2.BORDER_REPLICATE,
+    )
     difference = noisy - expected
     # What was clipped in the clean one may have been any level beyond.
     white, black = clean >= _WHITE, clean <= _BLACK
