@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import scipy.linalg
 
-from nexperia_tf.data import views
+from nexperia_tf.data import hashing, views
 
 CELLS = 8  # a side; where gradients are counted
 BEARINGS = 8  # of gradients
@@ -25,7 +25,7 @@ DIRECTIONS = 96
 FALSE_PER_IMAGE = 3  # candidates of different images that verification can afford,
 FEWEST_FALSE, MOST_FALSE = 3000, 20_000  # in small and in large folders
 
-# What a copy may have suffered and must still be found.
+# What a copy may have suffered and must still be found; noise in levels of a thumbnail.
 TOLERANCE = {"shift": 0.035, "degrees": 3.5, "scale": 0.06, "gamma": 0.4, "noise": 1.5}
 
 _LEARNED_FROM = 1000  # images whose copies are simulated
@@ -171,14 +171,15 @@ def _learned(
     return mean, directions, cosines
 
 
-def simulated_copies(thumbnails: np.ndarray, each: int) -> np.ndarray:
+def simulated_copies(pictures: np.ndarray, each: int) -> np.ndarray:
     """Copies with all that TOLERANCE allows, uint8 `(n * each, side, side)`."""
     random = np.random.default_rng(0)
-    side = thumbnails.shape[-1]
+    side = pictures.shape[-1]
+    noisiest = TOLERANCE["noise"] * side / hashing.SIDE
     middle = ((side - 1) / 2, (side - 1) / 2)
     borders = [cv2.BORDER_REPLICATE, cv2.BORDER_REFLECT, cv2.BORDER_CONSTANT]
     copies = []
-    for picture in np.repeat(thumbnails, each, axis=0):
+    for picture in np.repeat(pictures, each, axis=0):
         angle, scale, *shift, gamma = random.uniform(-1, 1, 5)
         angle = angle * TOLERANCE["degrees"] * (random.random() < 0.5)
         scale = 1 + scale * TOLERANCE["scale"] * (random.random() < 0.5)
@@ -187,7 +188,7 @@ def simulated_copies(thumbnails: np.ndarray, each: int) -> np.ndarray:
         border = borders[random.integers(3)]
         copy = cv2.warpAffine(picture, affine, (side, side), borderMode=border)
         exposed = 255 * (copy / 255) ** (1 + gamma * TOLERANCE["gamma"])
-        noise = random.normal(0, random.uniform(0, TOLERANCE["noise"]), copy.shape)
+        noise = random.normal(0, random.uniform(0, noisiest), copy.shape)
         copies.append(np.clip(np.rint(exposed + noise), 0, 255).astype(np.uint8))
     return np.stack(copies)
 

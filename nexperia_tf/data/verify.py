@@ -2,29 +2,31 @@
 
 Three looks, each only at what the one before left: the thumbnails laid on one another;
 a larger view, which tells twins; and every pixel, which proves copies (`proof.py`).
-What the images of the product share is subtracted before two are compared.
+What the images of the product share is subtracted before two are compared, and how
+alike two must be for the next look is learned from simulated copies.
 """
 
 import collections
 import dataclasses
+import functools
 import threading
 from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
 
-from nexperia_tf.data import candidates, images, proof, views
+from nexperia_tf.data import candidates, hashing, images, proof, views
 
 TWIN = 0.90  # correlation of what is left; parts as alike must not be split
 OWN = 0.17  # deviation of a band; who shows less of its own counts as if it showed this
 VIEW = 128  # pixels a side of the larger view
 
 _PATTERNS = 16  # of the product, subtracted
-_PRODUCT_FROM = 400  # images that say what the product looks like
-_SIMULATED = 400  # images whose simulated copies say how unlike a copy may look
-_WEAKEST = 0.01  # of them may be lost
+_SAMPLE = 400  # images that say what the product looks like, and copies of it
+_WEAKEST = 0.01  # of the simulated copies may be lost at each look
 _FARTHEST = 0.12  # of the side; no corner of a copy has gone farther
 _KEPT_PIXELS = 10_000_000  # of decoded images in memory
+_KEPT_VIEWS = 256  # candidates are sorted: one of the two was looked at just before
 _SNAP = 0.75  # pixels; a motion as near to whole pixels is tried as such first
 
 
@@ -78,31 +80,38 @@ class Verifier:
         self._thumbnails, self._load, self._lossy = thumbnails, load, lossy
         self._kept: collections.OrderedDict = collections.OrderedDict()
         self._lock = threading.Lock()
-        sample = candidates.spread(len(thumbnails), _PRODUCT_FROM)
+        keep = functools.lru_cache(_KEPT_VIEWS)
+        self._thumbnail_of, self._view_of = keep(self._thumbnail), keep(self._view)
+        sample = candidates.spread(len(thumbnails), _SAMPLE)
+        seen = np.stack([_resized(self._grey(place), VIEW) for place in sample])
         self._small = _Product(views.band(thumbnails[sample]))
-        seen = [_blurred(_view(self._grey(place))) for place in sample]
-        self._large = _Product(np.stack(seen))
-        self._alike = 0.5  # until the copies have said it
-        self._alike = self._weakest_copies()
+        self._large = _Product(np.stack([_blurred(band) for band in views.band(seen)]))
+        self._limits = 0.5, 0.0  # until the copies have said it
+        self._limits = self._weakest_copies(np.rint(seen).astype(np.uint8))
 
     @property
     def settings(self) -> dict:
         """The limits, for summary.json."""
+        thumbnail, view = self._limits
         return {
-            "thumbnails_correlate_at_least": round(self._alike, 4),
+            "thumbnails_correlate_at_least": round(thumbnail, 4),
+            "views_correlate_at_least": round(view, 4),
             "twin_similarity_at_least": TWIN,
             "largest_local_residual": proof.LARGEST_RESIDUAL,
         }
 
     def verdict(self, pair: candidates.Candidate) -> Verdict:
         """What the two images are to each other."""
-        first, second = (views.band(self._thumbnails[[k]])[0] for k in (pair.a, pair.b))
+        first, second = self._thumbnail_of(pair.a), self._thumbnail_of(pair.b)
         correlation, motion = self._first_look(first, views.turned(second, pair.turn))
-        if motion is None or correlation < self._alike:
+        if motion is None or correlation < self._limits[0]:
             return LOOK_ALIKE
-        after = (VIEW, VIEW)
-        motion = rescaled(motion, (first.shape,) * 2, (after,) * 2)
-        return self._at_full_size(pair, motion)
+        first, second = self._view_of(pair.a), self._view_of(pair.b)
+        look = self._second_look(first, views.turned(second, pair.turn), motion)
+        correlation, similarity, motion = look
+        if correlation < self._limits[1]:
+            return LOOK_ALIKE
+        return self._at_full_size(pair, motion, similarity)
 
     def _first_look(self, first, second) -> tuple[float, np.ndarray | None]:
         """How alike two thumbnails are, and the motion of the second onto the first."""
@@ -112,18 +121,22 @@ class Verifier:
             if motion is not None:
                 correlation, _ = self._small.compare(first, moved(second, motion))
                 best = max(best, (correlation, motion), key=lambda found: found[0])
-            if best[0] >= self._alike:
+            if best[0] >= self._limits[0]:
                 break
         return best
 
-    def _at_full_size(self, pair, motion) -> Verdict:
-        first, second = self._grey(pair.a), views.turned(self._grey(pair.b), pair.turn)
-        one, other = _view(first), _view(second)
-        refined = laid_on(one, other, motion)
+    def _second_look(self, first, second, motion) -> tuple[float, float, np.ndarray]:
+        """The same of two views: correlation, similarity and a better motion."""
+        before, after = (hashing.SIDE,) * 2, (VIEW,) * 2
+        motion = rescaled(motion, (before, before), (after, after))
+        refined = laid_on(first, second, motion)
         motion = motion if refined is None else refined
-        other = moved(other, motion)
-        _, similarity = self._large.compare(_blurred(one), _blurred(other))
-        motion = rescaled(motion, (one.shape,) * 2, (first.shape, second.shape))
+        second = moved(second, motion)
+        return *self._large.compare(_blurred(first), _blurred(second)), motion
+
+    def _at_full_size(self, pair, motion, similarity) -> Verdict:
+        first, second = self._grey(pair.a), views.turned(self._grey(pair.b), pair.turn)
+        motion = rescaled(motion, ((VIEW,) * 2,) * 2, (first.shape, second.shape))
         best, shifted = proof.Proof(), False
         for way, laid, inside in _ways_to_lay(first, second, motion):
             evidence = proof.examine(first, laid, inside)
@@ -159,16 +172,30 @@ class Verifier:
             self._lossy[pair.b] and proof.is_jpeg_of(second, first)
         )
 
-    def _weakest_copies(self) -> float:
-        """The correlation of thumbnails that nearly all simulated copies reach."""
-        sample = candidates.spread(len(self._thumbnails), _SIMULATED)
-        found = []
-        originals = self._thumbnails[sample]
-        for original, copy in zip(originals, candidates.simulated_copies(originals, 1)):
-            looked = self._first_look(*views.band(np.stack([original, copy])))
-            if looked[1] is not None:
-                found.append(looked[0])
-        return float(np.quantile(found, _WEAKEST)) if found else 1.0
+    def _weakest_copies(self, seen: np.ndarray) -> tuple[float, float]:
+        """What nearly all simulated copies reach at the first and the second look.
+
+        Args:
+            seen: originals, uint8 `(n, VIEW, VIEW)`.
+        """
+        first, looks = [], []
+        for pair in zip(seen, candidates.simulated_copies(seen, 1)):
+            small = np.stack([_resized(one, hashing.SIDE) for one in pair])
+            correlation, motion = self._first_look(*views.band(small))
+            if motion is not None:
+                looks.append(self._second_look(*views.band(np.stack(pair)), motion)[0])
+                first.append(correlation)
+        if not first:
+            return 1.0, TWIN
+        limit = float(np.quantile(first, _WEAKEST))
+        second = [look for look, before in zip(looks, first) if before >= limit]
+        return limit, min(float(np.quantile(second, _WEAKEST)), TWIN)
+
+    def _thumbnail(self, image: int) -> np.ndarray:
+        return views.band(self._thumbnails[[image]])[0]
+
+    def _view(self, image: int) -> np.ndarray:
+        return views.band(_resized(self._grey(image), VIEW)[None])[0]
 
     def _grey(self, image: int) -> np.ndarray:
         """float32 levels of an image."""
@@ -259,9 +286,8 @@ def moved(picture: np.ndarray, motion: np.ndarray) -> np.ndarray:
     )
 
 
-def _view(grey: np.ndarray) -> np.ndarray:
-    small = cv2.resize(grey, (VIEW, VIEW), interpolation=cv2.INTER_AREA)
-    return views.band(small[None])[0]
+def _resized(grey: np.ndarray, side: int) -> np.ndarray:
+    return cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA)
 
 
 def _blurred(view: np.ndarray) -> np.ndarray:
