@@ -65,11 +65,10 @@ def search(
     shown = np.flatnonzero(~views.featureless(thumbnails))
     if len(shown) < 2:
         return [], {"compared": len(shown)}
-    described = _described(thumbnails[shown], workers)
-    mean, directions, copies = _learned(thumbnails[shown], described)
-    seen = [
-        _unit((described[:, place] - mean) @ directions) for place in turned_places()
-    ]  # for each turn (n, DIRECTIONS)
+    described = _described(thumbnails, shown, workers)
+    mean, directions, copies = _learned(thumbnails, shown, described, workers)
+    seen = _seen_in_all_turns(described, mean, directions)
+    del described
     pairs = len(shown) * (len(shown) - 1) // 2
     expected = max(FEWEST_FALSE, min(MOST_FALSE, FALSE_PER_IMAGE * len(shown)))
     expected = min(expected, pairs)
@@ -132,43 +131,66 @@ def turned_places() -> list[np.ndarray]:
     return found
 
 
-def _described(thumbnails: np.ndarray, workers: int) -> np.ndarray:
-    starts = range(0, len(thumbnails), _BLOCK)
+def _described(thumbnails, shown, workers: int) -> np.ndarray:
+    """Descriptions of `thumbnails[shown]`, float32 `(len(shown), SIZE)`."""
+    described = np.empty((len(shown), SIZE), np.float32)
+
+    def fill(start: int) -> None:
+        block = slice(start, start + _BLOCK)
+        described[block] = describe(views.band(thumbnails[shown[block]]))
+
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        parts = pool.map(
-            lambda k: describe(views.band(thumbnails[k : k + _BLOCK])), starts
-        )
-        return np.concatenate(list(parts))
+        list(pool.map(fill, range(0, len(shown), _BLOCK)))
+    return described
 
 
 def _learned(
-    thumbnails: np.ndarray, described: np.ndarray
+    thumbnails: np.ndarray, shown: np.ndarray, described: np.ndarray, workers: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Directions of most variance among images for the least among copies.
+
+    Args:
+        thumbnails: as `search` takes them.
+        shown: places of those that show something.
+        described: their descriptions.
+        workers: threads.
 
     Returns:
         The mean image, `(SIZE,)`, the directions, `(SIZE, DIRECTIONS)`, along each of
         which images have variance 1, and the cosines of simulated copies.
     """
     mean = described.mean(0)
-    places = spread(len(thumbnails), _LEARNED_FROM)
-    copies = simulated_copies(thumbnails[places], _COPIES)
-    copies = describe(views.band(copies)).reshape(len(places), _COPIES, SIZE)
+    places = spread(len(shown), _LEARNED_FROM)
+    copies = simulated_copies(thumbnails[shown[places]], _COPIES)
+    copies = _described(copies, np.arange(len(copies)), workers)
+    copies = copies.reshape(len(places), _COPIES, SIZE)
     # One half teaches, the other half tells how alike copies look after that.
     changes = (copies[::2] - described[places[::2], None]).reshape(-1, SIZE)
     within = changes.T.astype(np.float64) @ changes / len(changes)
     within += np.eye(SIZE) * (_RIDGE * np.trace(within) / SIZE + 1e-9)
-    apart = (described - mean).astype(np.float64)
-    among = apart.T @ apart / len(apart)
-    count = min(DIRECTIONS, max(1, len(thumbnails) // 2))  # few images span little
+    among = np.zeros_like(within)
+    for start in range(0, len(described), _BLOCK):
+        apart = (described[start : start + _BLOCK] - mean).astype(np.float64)
+        among += apart.T @ apart / len(described)
+    count = min(DIRECTIONS, max(1, len(shown) // 2))  # few images span little
     ends = [SIZE - count, SIZE - 1]
-    _, directions = scipy.linalg.eigh(among, within, subset_by_index=ends)
-    directions /= np.maximum((apart @ directions).std(0), 1e-9)
+    variances, directions = scipy.linalg.eigh(among, within, subset_by_index=ends)
+    directions /= np.sqrt(np.maximum(variances, 1e-18))
     directions = directions.astype(np.float32)
     originals = _unit((described[places[1::2]] - mean) @ directions)
     seen = _unit((copies[1::2].reshape(-1, SIZE) - mean) @ directions)
     cosines = np.einsum("nd,nd->n", np.repeat(originals, _COPIES, axis=0), seen)
     return mean, directions, cosines
+
+
+def _seen_in_all_turns(described, mean, directions) -> list[np.ndarray]:
+    """What each turn of the images shows in the directions, each `(n, DIRECTIONS)`."""
+    seen = []
+    for place in turned_places():
+        turned = np.empty_like(directions)
+        turned[place] = directions  # as good as turning every description
+        seen.append(_unit(described @ turned - mean @ directions))
+    return seen
 
 
 def simulated_copies(pictures: np.ndarray, each: int) -> np.ndarray:

@@ -43,8 +43,10 @@ def phash(signature: bytes) -> str:
 
 def thumbnails(signatures: list[bytes]) -> np.ndarray:
     """The thumbnails, uint8 of shape `(n, 64, 64)`."""
-    joined = b"".join(one[_HASH_BYTES:] for one in signatures)
-    return np.frombuffer(joined, np.uint8).reshape(-1, SIDE, SIDE)
+    found = np.empty((len(signatures), SIDE, SIDE), np.uint8)
+    for one, signature in zip(found, signatures):
+        one.flat = np.frombuffer(signature, np.uint8, offset=_HASH_BYTES)
+    return found
 
 
 def cosines(count: int, size: int) -> np.ndarray:
