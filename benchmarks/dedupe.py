@@ -1,0 +1,148 @@
+"""The search for copies beside imagededup's PHash at its defaults, on one folder.
+
+    python benchmarks/dedupe.py RAW --peer-python VENV/bin/python [--sizes 5000 40000]
+
+For each size a folder of images of different devices (`dedupe_recall.originals`) and
+planted copies of them; ours and imagededup search it one after the other, each in a
+process of its own. Seconds hold reading and search; memory is the summed PSS of the
+process and its children. A planted copy is found when it and its original are a pair.
+"""
+
+import argparse
+import contextlib
+import json
+import multiprocessing
+import pathlib
+import subprocess
+import tempfile
+import threading
+import time
+
+import dedupe_recall
+import numpy as np
+import planting
+import psutil
+
+from nexperia_tf.data import dedupe, images, scan
+
+COPIES = 0.08  # of the images of a folder
+
+
+def ours(folder: pathlib.Path, answer: pathlib.Path) -> None:
+    """Does what dedupe_peer.py does."""
+    now = time.perf_counter
+    start = now()
+    paths = sorted(str(p.relative_to(folder)) for p in folder.rglob("*.*"))
+    measures = scan.measure(folder, paths)
+    pictures = [dedupe.Picture.of(path, found) for path, found in measures.items()]
+    seconds = {"read": now() - start}
+    step, began = "prepare", now()
+
+    def progress(name: str, done: int, total: int) -> None:
+        nonlocal step, began
+        if name != step:
+            seconds[step], step, began = now() - began, name, now()
+
+    found = dedupe.find(
+        pictures,
+        load=lambda path: images.load((folder / path).read_bytes()).pixels,
+        workers=2,
+        progress=progress,
+    )
+    seconds[step] = now() - began
+    pairs = [
+        sorted((path, other))
+        for cluster in found.clusters
+        for k, path in enumerate(cluster)
+        for other in cluster[k + 1 :]
+    ]
+    answer.write_text(json.dumps({"seconds": seconds, "pairs": pairs}))
+
+
+def measured(process, wait) -> float:
+    """Waits for a process; MB of memory that it and its children took at most."""
+    ended, peaks = threading.Event(), [0]
+
+    def watch():
+        while not ended.wait(0.5):
+            peaks.append(0)
+            with contextlib.suppress(psutil.Error):  # one has just ended
+                for one in [process, *process.children(recursive=True)]:
+                    peaks[-1] += one.memory_full_info().pss
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    wait()
+    ended.set()
+    watcher.join()
+    return max(peaks) / 1e6
+
+
+def run_ours(folder: pathlib.Path, answer: pathlib.Path) -> float:
+    """Runs `ours` in a fresh process; peak MB."""
+    child = multiprocessing.get_context("spawn").Process(
+        target=ours, args=(folder, answer)
+    )
+    child.start()
+    return measured(psutil.Process(child.pid), child.join)
+
+
+def run_peer(python: str, folder: pathlib.Path, answer: pathlib.Path) -> float:
+    """The same of imagededup."""
+    script = pathlib.Path(__file__).with_name("dedupe_peer.py")
+    child = subprocess.Popen([python, script, folder, answer])
+    return measured(psutil.Process(child.pid), child.wait)
+
+
+def report(name: str, answer: pathlib.Path, memory: float, truth, count: int) -> float:
+    """Prints a line of the table; images per second."""
+    found = json.loads(answer.read_text())
+    photograph = {path: source for path, (_, source) in truth.items()}
+    pairs = {tuple(pair) for pair in found["pairs"]}
+    right = sum(photograph.get(a, a) == photograph.get(b, b) for a, b in pairs)
+    hit = np.mean(
+        [tuple(sorted(pair)) in pairs for pair in photograph.items()], dtype=float
+    )
+    rate = count / sum(found["seconds"].values())
+    steps = ", ".join(f"{step} {value:.0f}" for step, value in found["seconds"].items())
+    print(
+        f"{name:10} {count:6} images {rate:6.0f} images/s ({steps} s) {memory:5.0f} MB "
+        f"pairs {len(pairs)} precision {right / max(1, len(pairs)):.2%} "
+        f"recall {hit:.2%}",
+        flush=True,
+    )
+    return rate
+
+
+def main(raw: pathlib.Path, peer: str | None, sizes: list[int]) -> None:
+    """Prints a table, two lines a size."""
+    originals = dedupe_recall.originals(raw)
+    kinds = ["byte", *planting.SAME_PHOTOGRAPH, *planting.MOVED]
+    for size in sizes:
+        random = np.random.default_rng(0)
+        copies = round(COPIES * size)
+        if size - copies > len(originals):
+            raise SystemExit(f"{raw}: {len(originals)} images are too few for {size}.")
+        paths = originals[: size - copies]
+        with tempfile.TemporaryDirectory() as name:
+            folder, answer = pathlib.Path(name, "images"), pathlib.Path(name, "answer")
+            (folder / "planted").mkdir(parents=True)
+            for path in paths:
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                (folder / path).symlink_to((raw / path).resolve())
+            truth = dedupe_recall.plant(raw, paths, folder, kinds, copies, random)
+            memory = run_ours(folder, answer)
+            rate = report("ours", answer, memory, truth, size)
+            if peer:
+                memory = run_peer(peer, folder, answer)
+                beside = report("imagededup", answer, memory, truth, size)
+                print(f"ours / imagededup: {rate / beside:.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("raw", type=pathlib.Path)
+    parser.add_argument("--peer-python", help="interpreter with imagededup")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[5000])
+    options = parser.parse_args()
+    main(options.raw, options.peer_python, options.sizes)
