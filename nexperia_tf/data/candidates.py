@@ -21,7 +21,7 @@ from nexperia_tf.data import hashing, views
 CELLS = 8  # a side; where gradients are counted
 BEARINGS = 8  # of gradients
 SIZE = BEARINGS * CELLS * CELLS
-DIRECTIONS = 96
+DIRECTIONS = 64
 FALSE_PER_IMAGE = 3  # candidates of different images that verification can afford,
 FEWEST_FALSE, MOST_FALSE = 3000, 20_000  # in small and in large folders
 

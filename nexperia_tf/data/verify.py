@@ -23,7 +23,7 @@ VIEW = 128  # pixels a side of the larger view
 
 _PATTERNS = 16  # of the product, subtracted
 _SAMPLE = 400  # images that say what the product looks like, and copies of it
-_WEAKEST = 0.01  # of the simulated copies may be lost at each look
+_WEAKEST = 0.005  # of the simulated copies may be lost at each look
 _FARTHEST = 0.12  # of the side; no corner of a copy has gone farther
 _KEPT_PIXELS = 10_000_000  # of decoded images in memory
 _KEPT_VIEWS = 256  # candidates are sorted: one of the two was looked at just before
