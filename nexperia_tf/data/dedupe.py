@@ -160,34 +160,42 @@ def _stars(
     """All pictures, copies of one photograph together, the one to keep first.
 
     Every member is a verified copy of the first one; what is only a copy of a copy
-    stands apart. The first one is the picture with the most verified copies, so that
-    most go with it: between two noisy copies the proof is weaker than between each and
-    the original. Two pictures that differ by a scratch come first, each on its own:
-    noise or a crop can hide the scratch in a third one, which then joins the one it is
-    more like.
+    stands apart. The first one is the picture with the most verified copies that were
+    not moved, so that most go with it: between two noisy copies the proof is weaker
+    than between each and the original. Two pictures that differ by a scratch come
+    first, each on its own: noise or a crop can hide the scratch in a third one, which
+    then joins the one it is more like, or none if it was moved.
     """
-    copies, differ = collections.defaultdict(set), collections.defaultdict(set)
+    copies, unmoved, differ, apart = (collections.defaultdict(set) for _ in range(4))
     for (a, b), verdict in verdicts.items():
-        if verdict.same_photograph or verdict.altered:
-            ties = copies if verdict.same_photograph else differ
-            ties[a].add(b)
-            ties[b].add(a)
+        for ties, tied in (
+            (copies, verdict.same_photograph),
+            (unmoved, verdict.same_photograph and not verdict.moved),
+            (differ, verdict.altered and not verdict.moved),
+            (apart, verdict.altered),
+        ):
+            if tied:
+                ties[a].add(b)
+                ties[b].add(a)
 
     def between(a: int, b: int) -> verify.Verdict:
         return verdicts[min(a, b), max(a, b)]
 
-    def nearest(first: int, other: int, rest: set[int]) -> bool:
+    def nearest(first: int, other: int) -> bool:
         # By all pixels: the largest residual is noise where noise hides the scratch.
-        rivals = differ[first] & copies[other] & rest
-        likeness = between(first, other).similarity
-        return all(between(k, other).similarity <= likeness for k in rivals)
+        rivals = differ[first] & copies[other]
+        tie = between(first, other)
+        if tie.moved and rivals:
+            return False  # resampling changes more than a faint scratch
+        return all(between(k, other).similarity <= tie.similarity for k in rivals)
 
     stars, alone = [], set(range(len(kept))) - set(copies)
     for component in _components(copies):
         rest = set(component)
 
         def rank(k: int, rest=rest) -> tuple:
-            return not differ[k] & rest, -len(copies[k] & rest), preference(kept[k])
+            counts = (-len(ties[k] & rest) for ties in (unmoved, copies))
+            return not differ[k] & rest, *counts, preference(kept[k])
 
         while rest:
             first = min(rest, key=rank)
@@ -196,7 +204,7 @@ def _stars(
             for other in sorted(
                 near, key=lambda k: between(first, k).max_local_residual
             ):
-                if not differ[other] & others and nearest(first, other, rest):
+                if not apart[other] & others and nearest(first, other):
                     others.add(other)
             stars.append([first, *sorted(others)])
             rest -= {first, *others}

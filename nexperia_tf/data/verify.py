@@ -27,6 +27,7 @@ _WEAKEST = 0.005  # of the simulated copies may be lost at each look
 _FARTHEST = 0.12  # of the side; no corner of a copy has gone farther
 _KEPT_PIXELS = 10_000_000  # of decoded images in memory
 _KEPT_VIEWS = 256  # candidates are sorted: one of the two was looked at just before
+_ALTERED = 2 * proof.LARGEST_RESIDUAL  # resampling leaves half as much, and more
 _SNAP = 0.75  # pixels; a motion as near to whole pixels is tried as such first
 
 
@@ -38,7 +39,7 @@ class Verdict:
         same_photograph: proven at pixel level.
         altered: from one photograph, but with something added or taken away.
         alike: they share their finest texture; one may have been altered since.
-        moved: whether a copy is turned, shifted, rotated or cropped.
+        moved: whether a copy, altered or not, is turned, shifted, rotated or cropped.
         similarity: correlation of what the product does not explain, -1 to 1.
         max_local_residual: see `proof.Proof`; infinite where no proof was possible.
     """
@@ -144,8 +145,8 @@ class Verifier:
                 best, shifted = evidence, way
             if best.same_photograph or not evidence.suspicious:
                 break
+        changed = shifted or pair.turn > 0
         if best.same_photograph:
-            changed = shifted or pair.turn > 0
             return Verdict(
                 same_photograph=True,
                 moved=changed,
@@ -157,8 +158,10 @@ class Verifier:
                 same_photograph=True, similarity=similarity, max_local_residual=0.0
             )
         return Verdict(
-            altered=best.same_exposure,
+            altered=best.same_exposure
+            and best.max_local_residual >= (_ALTERED if shifted else 0),
             alike=best.alike,
+            moved=changed,
             similarity=similarity,
             max_local_residual=best.max_local_residual,
         )
