@@ -22,7 +22,7 @@ CELLS = 8  # a side; where gradients are counted
 BEARINGS = 8  # of gradients
 SIZE = BEARINGS * CELLS * CELLS
 DIRECTIONS = 64
-FALSE_PER_IMAGE = 3  # candidates of different images that verification can afford,
+FALSE_PER_IMAGE = 4  # candidates of different images that verification can afford,
 FEWEST_FALSE, MOST_FALSE = 3000, 20_000  # in small and in large folders
 
 # What a copy may have suffered and must still be found; noise in levels of a thumbnail.
