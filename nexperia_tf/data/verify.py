@@ -141,7 +141,7 @@ class Verifier:
         best, shifted = proof.Proof(), False
         for way, laid, inside in _ways_to_lay(first, second, motion):
             evidence = proof.examine(first, laid, inside)
-            if not _strength(evidence) <= _strength(best):
+            if not _strength(evidence, way) <= _strength(best, shifted):
                 best, shifted = evidence, way
             if best.same_photograph or not evidence.suspicious:
                 break
@@ -333,8 +333,10 @@ def _ways_to_lay(first: np.ndarray, second: np.ndarray, affine: np.ndarray):
         yield True, *_laid(second, refined, first.shape, cv2.INTER_CUBIC)
 
 
-def _strength(evidence: proof.Proof) -> tuple[bool, float]:
-    return evidence.same_photograph, np.nan_to_num(evidence.shared_grain, nan=-1)
+def _strength(evidence: proof.Proof, shifted: bool) -> tuple[bool, bool, float]:
+    at_rest = evidence.same_exposure and not shifted  # nothing was resampled
+    grain = float(np.nan_to_num(evidence.shared_grain, nan=-1))
+    return evidence.same_photograph, at_rest, grain
 
 
 def _fine(grey):
