@@ -133,8 +133,12 @@ def main(raw: pathlib.Path, peer: str | None, sizes: list[int]) -> None:
             truth = dedupe_recall.plant(raw, paths, folder, kinds, copies, random)
             memory = run_ours(folder, answer)
             rate = report("ours", answer, memory, truth, size)
+            answer.unlink()
             if peer:
                 memory = run_peer(peer, folder, answer)
+                if not answer.exists():
+                    print(f"imagededup {size:6} images: ended without an answer")
+                    continue
                 beside = report("imagededup", answer, memory, truth, size)
                 print(f"ours / imagededup: {rate / beside:.2f}", flush=True)
 

@@ -43,7 +43,7 @@ class Peer:
         return {"torch": self.torch.__version__, "timm": timm.__version__}
 
     def train(self, model=None):
-        model = model or self.model
+        model = self.model if model is None else model
         model.train()
         self.optimizer.zero_grad()
         with self.torch.autocast(
@@ -58,8 +58,15 @@ class Peer:
     def compiled_train(self):
         return self.train(self._variant("compiled", self._compile))
 
+    def profile(self):
+        """Time by kernel of one training step, as text."""
+        with self.torch.profiler.profile() as profiler:
+            self.train()
+        rows = profiler.key_averages()
+        return rows.table(sort_by="self_cpu_time_total", row_limit=30)
+
     def infer(self, model=None, images=None):
-        model = model or self.model.eval()
+        model = self.model.eval() if model is None else model
         with self.torch.inference_mode():
             return float(model(self.images if images is None else images)[0, 0])
 
@@ -103,8 +110,10 @@ def main() -> None:
         job = getattr(peer, line.strip())
         before, start = peak_memory(), time.perf_counter()
         try:
-            job()
+            result = job()
             answer = {"seconds": time.perf_counter() - start}
+            if isinstance(result, str):
+                answer["text"] = result
             answer["bytes"] = peak_memory() - before
         except Exception as error:  # reported beside the other figures
             answer = {"problem": f"{type(error).__name__}: {error}".splitlines()[0]}

@@ -4,12 +4,13 @@
 
 Same network, batch, size and optimizer (SGD with momentum), run in turn; medians. Sides
 that are not asked for or not installed are left out. `--profile FOLDER` writes the time
-by kernel of one step as text.
+by kernel of one step of each side as text.
 """
 
 import argparse
 import os
 import pathlib
+import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -128,6 +129,12 @@ def main() -> None:
     if peer:
         ratio = results["timm"]["seconds"] / results["ours"]["seconds"]
         print(f"ours / timm: {ratio:.2f}")
+        if arguments.profile:
+            arguments.profile.mkdir(parents=True, exist_ok=True)
+            path = arguments.profile / f"{model.name}-timm.txt"
+            path.write_text(
+                f"{machine()} {peer.versions}\n{peer.ask('profile')['text']}\n"
+            )
         peer.close()
     if arguments.stock:
         pair = {
@@ -138,7 +145,9 @@ def main() -> None:
         ratio = pair["stock"]["seconds"] / pair["ours at batch 2"]["seconds"]
         print(f"stock Keras takes {ratio:.0f} times as long at batch 2")
     if arguments.profile:
-        table = time_by_kernel(step, arguments.profile / "trace")
+        with tempfile.TemporaryDirectory() as trace:
+            table = time_by_kernel(step, pathlib.Path(trace))
+        arguments.profile.mkdir(parents=True, exist_ok=True)
         path = arguments.profile / f"{model.name}.txt"
         path.write_text(f"{machine()}\n{table}\n")
         print(table)

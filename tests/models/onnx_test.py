@@ -1,0 +1,49 @@
+"""The network without decoding and resizing, converted to ONNX, gives the same logits."""
+
+import numpy as np
+import pytest
+
+from nexperia_tf.models import classifier
+
+WHY = "ONNX is not a dependency; pip install tf2onnx onnxruntime"
+tf2onnx = pytest.importorskip("tf2onnx", reason=WHY)
+onnxruntime = pytest.importorskip("onnxruntime", reason=WHY)
+
+
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        "resnext26_32x4d",
+        "resnet50",
+        "resnext50_32x4d",
+        "resnext101_32x8d",
+        "resnext101_64x4d",
+        "wide_resnet50_2",
+        "wide_resnet101_2",
+    ],
+)
+def test_onnx_runtime_agrees(backbone):
+    import tensorflow as tf
+
+    model = classifier.build(backbone, image_size=64, channels=3)
+    rng = np.random.default_rng(0)
+    for layer in model.layers:  # fresh ones hide mistakes: their scales are 0 and 1
+        if "_bn" in layer.name:
+            shape = layer.gamma.shape
+            layer.set_weights([rng.uniform(0.5, 1.5, shape) for _ in range(4)])
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 64, 64, 3), tf.float32)])
+    def logits(images):
+        return model(images, training=False)
+
+    converted, _ = tf2onnx.convert.from_function(
+        logits, input_signature=logits.input_signature, opset=17
+    )
+    session = onnxruntime.InferenceSession(
+        converted.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    images = rng.uniform(0, 255, (3, 64, 64, 3)).astype(np.float32)
+    (found,) = session.run(None, {session.get_inputs()[0].name: images})
+    expected = logits(tf.constant(images)).numpy()
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(found, expected, atol=1e-4 * scale, rtol=1e-4)
