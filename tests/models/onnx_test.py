@@ -1,4 +1,4 @@
-"""The network without decoding and resizing, converted to ONNX, gives the same logits."""
+"""The network without decode and resize, converted to ONNX, gives the same logits."""
 
 import numpy as np
 import pytest

@@ -1,0 +1,165 @@
+"""Claim: batches come at least 1.5 times as fast as from a PyTorch DataLoader.
+
+The same BMP, PNG and JPEG files of drawn devices (275 x 267, grey) become augmented
+batches of 64 pictures of 224 x 224: here by nexperia_tf.data.pipeline, there by a
+DataLoader with Pillow and two workers (pipeline_peer.py). The sides take turns, the
+best of three rounds counts. Then the share of a training step spent waiting for its
+batch is measured. About ten minutes on two cores:
+
+    python benchmarks/pipeline.py --torch-python PATH/TO/python
+
+`--torch-python` names a Python with torch, Pillow and numpy (`pip install torch`).
+"""
+
+import csv
+import dataclasses
+import pathlib
+import subprocess
+import tempfile
+import time
+
+import cv2
+
+from nexperia_tf import command
+
+SIZE, BATCH = 224, 64
+FORMATS = ("bmp", "png", "jpg")
+PEER = pathlib.Path(__file__).with_name("pipeline_peer.py")
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments(command.Options):
+    """Compares the input pipeline with a PyTorch DataLoader."""
+
+    torch_python: str = dataclasses.field(kw_only=True)
+    """A Python that has torch, Pillow and numpy."""
+    devices: int = 1500
+    """Drawn devices; about nine in ten are left after cleaning."""
+    seconds: float = 8.0
+    """Time of one measurement."""
+    rounds: int = 3
+    """Measurements of each side; the best counts."""
+
+
+def main(arguments: Arguments) -> None:
+    """Prints images per second and ratios."""
+    with tempfile.TemporaryDirectory() as place:
+        raws = draw(pathlib.Path(place), arguments.devices)
+        print(
+            f"{'files':6}{'pictures':>10}{'pipeline':>10}{'DataLoader':>12}{'ratio':>8}"
+        )
+        for name, raw in raws.items():
+            dataset = built(raw)
+            for cache in ("none", "memory"):
+                compare(arguments, name, raw, dataset, cache)
+        waiting(dataset)
+
+
+def draw(place: pathlib.Path, devices: int) -> dict[str, pathlib.Path]:
+    """The same pictures as BMP, PNG and JPEG, each a raw folder of its own."""
+    from nexperia_tf.data import sample
+
+    sample.draw(place / "drawn", devices=devices)
+    files = sorted((place / "drawn").rglob("*.bmp"))
+    pictures = [cv2.imread(str(file), cv2.IMREAD_GRAYSCALE) for file in files]
+    pictures = [p for p in pictures if p is not None]
+    raws = {}
+    for name in FORMATS:
+        raws[name] = place / name
+        raws[name].mkdir()
+        lines = [("path", "label", "split")]
+        for i, picture in enumerate(pictures):
+            cv2.imwrite(str(raws[name] / f"{i}.{name}"), picture)
+            lines.append((f"{i}.{name}", ("good", "defect")[i % 2], "train"))
+        with open(raws[name] / "labels.csv", "w", newline="") as file:
+            csv.writer(file).writerows(lines)
+    return raws
+
+
+def built(raw: pathlib.Path):
+    """Records of a raw folder; what preparation drops leaves the folder, too."""
+    from nexperia_tf.data import manifest, records
+
+    dataset = records.build(raw, data_dir=raw.parent / "data")
+    for row in manifest.read(dataset.prepared / "manifest.csv"):
+        if not row.used:
+            (raw / row.path).unlink()
+    return dataset
+
+
+def compare(arguments: Arguments, name: str, raw, dataset, cache: str) -> None:
+    ours, peers = [], []
+    for _ in range(arguments.rounds):
+        ours.append(rate(dataset, cache, arguments.seconds))
+        peers.append(peer(arguments, raw, memory=cache == "memory"))
+    kept = "kept" if cache == "memory" else "decoded"
+    ratio = max(ours) / max(peers)
+    print(f"{name:6}{kept:>10}{max(ours):10,.0f}{max(peers):12,.0f}{ratio:8.2f}")
+
+
+def rate(dataset, cache: str, seconds: float) -> float:
+    """Images per second of the pipeline, after one epoch to warm up."""
+    from nexperia_tf.data import pipeline
+
+    batches = pipeline.training_batches(
+        dataset,
+        image_size=SIZE,
+        channels=1,
+        batch_size=BATCH,
+        seed=0,
+        epochs=1_000_000,
+        cache=cache,
+    )
+    batches = iter(batches)
+    for _ in range(pipeline.steps_per_epoch(dataset, BATCH)):
+        next(batches)
+    count, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        count += len(next(batches)[1])
+    return count / (time.perf_counter() - start)
+
+
+def peer(arguments: Arguments, raw: pathlib.Path, *, memory: bool) -> float:
+    words = [arguments.torch_python, PEER, raw, SIZE, BATCH, arguments.seconds]
+    words += ["--memory"] if memory else []
+    done = subprocess.run(
+        [str(word) for word in words], check=True, stdout=subprocess.PIPE, text=True
+    )
+    return float(done.stdout)
+
+
+def waiting(dataset) -> None:
+    """Share of the time of 20 training steps that goes by before the batch is there."""
+    import keras
+
+    from nexperia_tf.data import pipeline
+    from nexperia_tf.models import classifier
+
+    model = classifier.build("resnext26_32x4d", image_size=128, channels=1)
+    model.compile("adamw", keras.losses.BinaryCrossentropy(from_logits=True))
+    for cache in ("none", "memory"):
+        batches = pipeline.training_batches(
+            dataset,
+            image_size=128,
+            channels=1,
+            batch_size=32,
+            seed=0,
+            epochs=1000,
+            cache=cache,
+        )
+        batches = iter(batches)
+        model.train_on_batch(*next(batches))  # traces
+        waited, start = 0.0, time.perf_counter()
+        for _ in range(20):
+            before = time.perf_counter()
+            images, labels = next(batches)
+            waited += time.perf_counter() - before
+            model.train_on_batch(images, labels)
+        share = waited / (time.perf_counter() - start)
+        print(
+            f"waiting, resnext26_32x4d at 128 px, cache {cache}: {share:.2%} of a step"
+        )
+
+
+if __name__ == "__main__":
+    command.run(main, Arguments)
