@@ -22,8 +22,8 @@ CELLS = 8  # a side; where gradients are counted
 BEARINGS = 8  # of gradients
 SIZE = BEARINGS * CELLS * CELLS
 DIRECTIONS = 64
-FALSE_PER_IMAGE = 4  # candidates of different images that verification can afford,
-FEWEST_FALSE, MOST_FALSE = 3000, 20_000  # in small and in large folders
+FALSE_PER_IMAGE = 5  # candidates of different images that verification can afford,
+FEWEST_FALSE, MOST_FALSE = 3000, 25_000  # in small and in large folders
 
 # What a copy may have suffered and must still be found; noise in levels of a thumbnail.
 TOLERANCE = {"shift": 0.035, "degrees": 3.5, "scale": 0.06, "gamma": 0.4, "noise": 1.5}

@@ -141,7 +141,7 @@ class Verifier:
         best, shifted = proof.Proof(), False
         for way, laid, inside in _ways_to_lay(first, second, motion):
             evidence = proof.examine(first, laid, inside)
-            if not _strength(evidence, way) <= _strength(best, shifted):
+            if _explains_more(evidence, best):
                 best, shifted = evidence, way
             if best.same_photograph or not evidence.suspicious:
                 break
@@ -333,10 +333,13 @@ def _ways_to_lay(first: np.ndarray, second: np.ndarray, affine: np.ndarray):
         yield True, *_laid(second, refined, first.shape, cv2.INTER_CUBIC)
 
 
-def _strength(evidence: proof.Proof, shifted: bool) -> tuple[bool, bool, float]:
-    at_rest = evidence.same_exposure and not shifted  # nothing was resampled
-    grain = float(np.nan_to_num(evidence.shared_grain, nan=-1))
-    return evidence.same_photograph, at_rest, grain
+def _explains_more(evidence: proof.Proof, before: proof.Proof) -> bool:
+    """Whether two pictures lie better than in the way tried before."""
+    if evidence.same_photograph or before.same_photograph:
+        return evidence.same_photograph
+    if before.same_exposure:  # a scratch stays however they are laid
+        return evidence.max_local_residual < before.max_local_residual / 2
+    return bool(evidence.shared_grain > np.nan_to_num(before.shared_grain, nan=-1))
 
 
 def _fine(grey):

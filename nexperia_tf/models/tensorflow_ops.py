@@ -55,9 +55,15 @@ def _onednn() -> bool:
 
 
 def _native(images, kernel, stride, margin):
-    padding = "VALID"
-    if margin:
-        padding = [[0, 0], [margin, margin], [margin, margin], [0, 0]]
+    rows = [margin, margin]
+    padding = [[0, 0], rows, rows, [0, 0]]
+    if not margin:
+        padding = "VALID"
+    elif stride == 1 and kernel.shape[0] == 2 * margin + 1:
+        padding = "SAME"  # the same zeros
+    elif not _on_gpu(images):
+        images, padding = tf.pad(images, padding), "VALID"
+    # Gradients of explicit padding are not oneDNN's, and take several times as long.
     return tf.nn.conv2d(images, kernel, stride, padding)
 
 
