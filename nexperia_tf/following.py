@@ -28,7 +28,7 @@ class Follow(keras.callbacks.Callback):
     Args:
         folder: the run folder.
         validation: batches in record order and their labels of shape `(devices,)`.
-        monitor: the figure that decides: auc, partial_auc or auto.
+        monitor: the figure that decides: auc, partial_auc, accuracy or auto.
         patience: epochs to wait for a better one.
         minutes: training ends before an epoch that would not fit in; 0 is no limit.
         average: judged and kept in place of the weights, when there is one.
@@ -151,6 +151,7 @@ class Follow(keras.callbacks.Callback):
             "val_auc": metrics.auc(self._labels, scores),
             "val_partial_auc": metrics.partial_auc(self._labels, scores),
             "val_log_loss": metrics.log_loss(self._labels, scores),
+            "val_accuracy": float(np.mean((scores >= 0.5) == (self._labels == 1))),
         }
         for point in metrics.fpr_at_tpr(self._labels, scores, HISTORY_TARGETS):
             judged[f"val_fpr_at_tpr_{point.tpr}"] = point.fpr

@@ -85,6 +85,11 @@ def _rate(
 ) -> keras.optimizers.schedules.LearningRateSchedule:
     total = steps * config.epochs
     warmup = min(round(steps * config.warmup_epochs), total // 2)
+    if config.schedule == "step":
+        every = max(1, round(steps * config.step_epochs))
+        return schedules.WarmupStep(
+            config.learning_rate, every=every, warmup_steps=warmup
+        )
     return schedules.warmup_cosine(
         config.learning_rate, steps=total, warmup_steps=warmup
     )

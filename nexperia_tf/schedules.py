@@ -1,6 +1,7 @@
 """Learning-rate schedules."""
 
 import keras
+from keras import ops
 
 
 def warmup_cosine(
@@ -26,3 +27,40 @@ def warmup_cosine(
     return keras.optimizers.schedules.CosineDecay(
         0.0, steps - warmup_steps, warmup_target=peak, warmup_steps=warmup_steps
     )
+
+
+@keras.saving.register_keras_serializable(package="nexperia_tf")
+class WarmupStep(keras.optimizers.schedules.LearningRateSchedule):
+    """Rises linearly from 0 to `peak`, then falls to a tenth again and again.
+
+    Args:
+        peak: the highest learning rate.
+        every: steps between two falls, counted from the first step of all.
+        warmup_steps: steps of the rise; 0 starts at the peak.
+
+    Reference:
+        [He et al., 2016](https://arxiv.org/abs/1512.03385), section 3.4.
+    """
+
+    def __init__(self, peak: float, *, every: int, warmup_steps: int = 0):
+        super().__init__()
+        if every < 1 or warmup_steps < 0:
+            raise ValueError(
+                "WarmupStep falls every step at most, after a warm-up. "
+                f"Received every={every}, warmup_steps={warmup_steps}."
+            )
+        self.peak, self.every, self.warmup_steps = peak, every, warmup_steps
+
+    def __call__(self, step):
+        step = ops.cast(step, "float32")
+        rate = self.peak * ops.power(0.1, ops.floor(step / self.every))
+        if not self.warmup_steps:
+            return rate
+        return rate * ops.minimum(1.0, step / self.warmup_steps)
+
+    def get_config(self):
+        return {
+            "peak": self.peak,
+            "every": self.every,
+            "warmup_steps": self.warmup_steps,
+        }

@@ -71,7 +71,7 @@ def train(config: configs.Config, *, resume: bool = False) -> pathlib.Path:
             model = learner.build(
                 config,
                 channels=data.channels,
-                prior=data.prior,
+                prior=0.5 if config.balance == "sampling" else data.prior,
                 steps=_steps(config, data),
             )
         _open(folder, config, data)
@@ -273,13 +273,8 @@ def _fit(
         epochs=config.epochs,
         first_epoch=first_epoch,
         augment=config.augment,
-        policy=augment.Policy(
-            flip=config.flip,
-            rotation=config.rotation,
-            zoom=config.zoom,
-            brightness=config.brightness,
-            contrast=config.contrast,
-        ),
+        policy=_changes(config),
+        balanced=config.balance == "sampling",
         cache=config.cache,
         deterministic=config.deterministic,
     )
@@ -295,6 +290,18 @@ def _fit(
         callbacks=[*([average] if average else []), follow, board],
         shuffle=False,  # the pipeline has done so
         verbose=1 if sys.stdout.isatty() else 2,
+    )
+
+
+def _changes(config: configs.Config) -> augment.Policy:
+    if config.augment == "crop":
+        return augment.Policy(config.flip, brightness=0.0, contrast=0.0, crop=True)
+    return augment.Policy(
+        flip=config.flip,
+        rotation=config.rotation,
+        zoom=config.zoom,
+        brightness=config.brightness,
+        contrast=config.contrast,
     )
 
 
@@ -328,6 +335,7 @@ def _image_ids(config: configs.Config, data: Data, epoch: int, step: int) -> lis
         seed=config.seed,
         epoch=epoch,
         step=step,
+        balanced=config.balance == "sampling",
         cache=config.cache,
     )
     return list(runs.metadata(data.dataset, "train")["image_id"][indices])

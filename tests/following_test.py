@@ -46,6 +46,8 @@ def test_no_epoch_is_begun_that_would_not_fit():
 @pytest.mark.parametrize("n_defect,figure", [(999, "auc"), (1000, "partial_auc")])
 def test_enough_defects_are_judged_at_the_business_end(n_defect, figure):
     row = {"val_auc": 0.1, "val_partial_auc": 0.2, "val_log_loss": 0.3}
+    row["val_accuracy"] = 0.4
     labels = np.repeat([0, 1], [10, n_defect])
     assert follow(labels)._rank(row) == (row[f"val_{figure}"], -0.3)
     assert follow(labels, monitor="auc")._rank(row) == (0.1, -0.3)
+    assert follow(labels, monitor="accuracy")._rank(row) == (0.4, -0.3)

@@ -79,6 +79,13 @@ def test_accumulated_steps_are_one_step_of_the_whole_batch(optimizer):
         np.testing.assert_allclose(one, other, atol=2e-5)
 
 
+def test_the_rate_falls_by_steps_where_asked():
+    model = built(epochs=9, schedule="step", step_epochs=3, learning_rate=0.1)
+    rate = model.optimizer._learning_rate
+    found = [float(rate(step)) for step in (0, 299, 300, 899)]
+    np.testing.assert_allclose(found, [0.1, 0.1, 0.01, 0.001], rtol=1e-5)
+
+
 def test_gradients_are_cut_to_a_common_norm():
     flags = {"optimizer": "sgd", "weight_decay": 0.0, "learning_rate": 1.0}
     model = built(**flags, clip_norm=1e-3)

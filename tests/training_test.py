@@ -110,7 +110,22 @@ def test_flags_decide_how_far_pictures_are_changed(config, tmp_path, monkeypatch
     monkeypatch.setattr(training.pipeline, "training_batches", batches)
     with pytest.raises(EnoughSeen):
         trained(config, tmp_path / "x", flip="both", **asked)
-    assert seen == {"flip": "both", **asked}
+    assert seen == {"flip": "both", "crop": False, **asked}
+
+
+def test_the_recipe_of_the_study_can_be_told(config, tmp_path):
+    run = trained(
+        config,
+        tmp_path / "x",
+        optimizer="sgd",
+        schedule="step",
+        augment="crop",
+        balance="sampling",
+        monitor="accuracy",
+    )
+    with open(run / runs.HISTORY) as file:
+        rows = list(csv.DictReader(file))
+    assert all(0 <= float(row["val_accuracy"]) <= 1 for row in rows)
 
 
 def test_a_run_of_another_backbone_is_no_start(first, config, tmp_path):

@@ -70,9 +70,10 @@ class Config:
     gamma: float = 2.0
     """Focal discount of easy devices; 0 is cross-entropy."""
 
-    balance: Literal["none", "loss"] = "none"
-    """loss weighs devices so that both classes count the same, an alternative to
-    --alpha."""
+    balance: Literal["none", "loss", "sampling"] = "none"
+    """Have both classes count the same, an alternative to --alpha: loss weighs devices,
+    sampling fills each batch from both alike and repeats the rarer. Either raises the
+    scores: choose a threshold before using them."""
 
     epochs: int = 20
     """Passes over the training split."""
@@ -84,10 +85,17 @@ class Config:
     """AdamW, or SGD with Nesterov momentum .9."""
 
     learning_rate: float = 1e-3
-    """Peak of the cosine schedule."""
+    """Its peak, after the warm-up."""
+
+    schedule: Literal["cosine", "step"] = "cosine"
+    """How the learning rate falls: along half a cosine to 0, or to a tenth every
+    --step-epochs."""
+
+    step_epochs: float = 30.0
+    """Epochs between the falls of --schedule step."""
 
     warmup_epochs: float = 1.0
-    """Epochs of linear warm-up before the cosine."""
+    """Epochs of linear warm-up before the fall."""
 
     weight_decay: float = 0.05
     """Decoupled decay of kernels; batch norm and biases are left alone."""
@@ -104,8 +112,9 @@ class Config:
     judged and kept in place of the last weights; 0 is none, .999 is usual."""
 
     augment: str = "default"
-    """default, none, or keras-cv's strong policies: randaugment, gridmask, mixup,
-    cutmix."""
+    """default, none, crop (ImageNet's random resized crop and flips; it can cut a
+    defect off, and is here to compare with studies that used it), or keras-cv's strong
+    policies: randaugment, gridmask, mixup, cutmix."""
 
     flip: Literal["none", "horizontal", "vertical", "both"] = "horizontal"
     """Mirror images that the product allows."""
@@ -126,9 +135,10 @@ class Config:
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
     """auto is mixed_float16 on a GPU and float32 on a CPU."""
 
-    monitor: Literal["auto", "auc", "partial_auc"] = "auto"
+    monitor: Literal["auto", "auc", "partial_auc", "accuracy"] = "auto"
     """What the best epoch is best in, on validation. partial_auc is the area where TPR
-    >= .99; auto takes it from 1,000 validation defects on, which tell it apart."""
+    >= .99; auto takes it from 1,000 validation defects on, which tell it apart.
+    accuracy is the share right at threshold .5."""
 
     strategy: Literal["auto", "none", "mirrored"] = "auto"
     """Devices that share each batch: mirrored takes all GPUs of this machine, auto does
@@ -167,6 +177,7 @@ def check(config: Config) -> None:
         "clip_norm": (config.clip_norm >= 0, "from 0 on"),
         "accumulate": (config.accumulate >= 1, "from 1 on"),
         "epochs": (config.epochs >= 1, "from 1 on"),
+        "step_epochs": (config.step_epochs > 0, "above 0"),
         "batch_size": (config.batch_size >= 1, "from 1 on"),
         "rotation": (0 <= config.rotation <= 45, "in [0, 45]"),
         "zoom": (0 <= config.zoom < 1, "in [0, 1)"),

@@ -16,11 +16,12 @@ from nexperia_tf.data import augment as augmentation
 from nexperia_tf.data import records, strong_augment
 
 TRAIN = "train"
-AUGMENTS = ("none", "default", *strong_augment.NAMES)
+AUGMENTS = ("none", "default", "crop", *strong_augment.NAMES)
 CACHES = ("auto", "memory", "none")
 CACHE_BYTES = 4 << 30  # "auto" keeps decoded pictures in memory up to this much
 SHUFFLE_WINDOW = 8192  # records, where pictures are not kept in memory
 _DECODE_BATCH = 64
+_PASSES = 1 << 20  # over the rarer class in an epoch: more than there are ever
 
 
 def training_batches(
@@ -35,6 +36,7 @@ def training_batches(
     first_step: int = 0,
     augment: str = "default",
     policy: augmentation.Policy | None = None,
+    balanced: bool = False,
     deterministic: bool = False,
     cache: str = "auto",
     worker: tuple[int, int] = (0, 1),
@@ -53,6 +55,8 @@ def training_batches(
         first_step: batches of the first epoch to leave out.
         augment: one of `AUGMENTS`; the strong ones come on top of the default.
         policy: how far the default augmentation goes.
+        balanced: take good and defective devices in turn, so that a batch holds as many
+            of both; an epoch then shows some more than once and others not at all.
         deterministic: refuse what cannot be repeated to the bit.
         cache: "memory" keeps decoded pictures, "none" decodes them in every epoch,
             "auto" keeps them up to `CACHE_BYTES`.
@@ -70,12 +74,13 @@ def training_batches(
     share = _share(batch_size, worker)
     steps = steps_per_epoch(dataset, batch_size)
     if _keeps(dataset, TRAIN, image_size, channels, cache):
-        devices, window, pictures = _kept(dataset, image_size, channels)
+        devices, is_defect, window, pictures = _kept(dataset, image_size, channels)
     else:
-        devices, window, pictures = _streamed(dataset, image_size, channels)
+        devices, is_defect, window, pictures = _streamed(dataset, image_size, channels)
+    parts = _classes(devices, is_defect) if balanced else [devices]
 
     def shuffled(epoch: tf.Tensor) -> tf.data.Dataset:
-        order = _shuffled(devices, window, seed, epoch).take(steps * batch_size)
+        order = _shuffled(parts, window, seed, epoch).take(steps * batch_size)
         return order.map(lambda device: (epoch, device))
 
     batches = tf.data.Dataset.range(first_epoch, epochs).flat_map(shuffled)
@@ -101,6 +106,7 @@ def batch_indices(
     seed: int,
     epoch: int,
     step: int,
+    balanced: bool = False,
     cache: str = "auto",
 ) -> np.ndarray:
     """Which records of split train made a batch, int64 of shape `(batch,)`.
@@ -110,9 +116,13 @@ def batch_indices(
     count = records.split_sizes(dataset)[TRAIN]
     kept = _keeps(dataset, TRAIN, image_size, channels, cache)
     window = count if kept else SHUFFLE_WINDOW
+    parts = [tf.data.Dataset.range(count)]
+    if balanced:
+        labels = records.metadata(dataset, TRAIN)["label"]
+        parts = _classes(*parts, lambda index: tf.gather(labels, index) == 1)
 
     def picked(epoch: tf.Tensor) -> tf.data.Dataset:
-        return _shuffled(tf.data.Dataset.range(count), window, seed, epoch)
+        return _shuffled(parts, window, seed, epoch)
 
     order = tf.data.Dataset.range(epoch, epoch + 1).flat_map(picked)
     batch = order.skip(step * batch_size).take(batch_size)
@@ -158,13 +168,33 @@ def steps_per_epoch(dataset: records.Dataset, batch_size: int) -> int:
     return count // batch_size
 
 
+def _classes(devices: tf.data.Dataset, is_defect: Callable) -> list[tf.data.Dataset]:
+    """The good devices and the defective ones."""
+    return [
+        devices.filter(lambda device: not is_defect(device)),
+        devices.filter(is_defect),
+    ]
+
+
 def _shuffled(
-    devices: tf.data.Dataset, window: int, seed: int, epoch: tf.Tensor
+    parts: list[tf.data.Dataset], window: int, seed: int, epoch: tf.Tensor
 ) -> tf.data.Dataset:
-    """The devices in the order of an epoch."""
+    """Devices in the order of an epoch: all once, or without end one of each part."""
     # The order follows from this pair, whatever the caller seeded (0 means none).
     tf.random.set_seed(seed + 1)
-    return devices.shuffle(window, seed=epoch)
+    if len(parts) == 1:
+        return parts[0].shuffle(window, seed=epoch)
+
+    def endless(part: tf.data.Dataset) -> tf.data.Dataset:
+        def one_pass(turn: tf.Tensor) -> tf.data.Dataset:
+            return part.shuffle(window, seed=epoch * _PASSES + turn)
+
+        return tf.data.Dataset.range(_PASSES).flat_map(one_pass)
+
+    in_turn = tf.data.Dataset.range(len(parts)).repeat()
+    return tf.data.Dataset.choose_from_datasets(
+        [endless(part) for part in parts], in_turn, stop_on_empty_dataset=True
+    )
 
 
 def _decoder(image_size: int, channels: int) -> Callable:
@@ -213,7 +243,10 @@ def _kept(dataset: records.Dataset, image_size: int, channels: int) -> tuple:
 
         return order.batch(share).map(look_up, tf.data.AUTOTUNE)
 
-    return tf.data.Dataset.range(count), count, pictures
+    def is_defect(index):
+        return tf.gather(labels, index) == 1
+
+    return tf.data.Dataset.range(count), is_defect, count, pictures
 
 
 def _streamed(dataset: records.Dataset, image_size: int, channels: int) -> tuple:
@@ -229,8 +262,11 @@ def _streamed(dataset: records.Dataset, image_size: int, channels: int) -> tuple
     def device(index, record):
         return {"index": index, "image": record["image"], "label": record["label"]}
 
+    def is_defect(device):
+        return device["label"] == 1
+
     devices = records.load(dataset, TRAIN).enumerate().map(device)
-    return devices, SHUFFLE_WINDOW, pictures
+    return devices, is_defect, SHUFFLE_WINDOW, pictures
 
 
 def _default(

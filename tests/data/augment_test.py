@@ -51,6 +51,20 @@ def test_a_defect_at_the_border_is_still_there(policy):
             assert after[y, x, 0] > 250
 
 
+def test_a_crop_fills_the_frame_with_a_part_of_the_picture():
+    draws = augment.draws(0, 0, 2000)
+    matrices = augment.crop(draws, SIZE, augment.Policy("both", crop=True))
+    rim = (-0.5, SIZE - 0.5)
+    square = np.array([[x, y, 1] for x in rim for y in rim]).T
+    areas = []
+    for matrix in matrices:
+        back = np.linalg.inv(np.vstack([matrix, [0, 0, 1]])) @ square
+        assert back[:2].min() > -0.5 - 1e-6 and back[:2].max() < SIZE - 0.5 + 1e-6
+        areas.append(np.prod(np.ptp(back[:2], axis=1)) / SIZE**2)
+    assert 0.08 <= min(areas) < 0.1 and 0.95 < max(areas) <= 1
+    assert np.mean(areas) == pytest.approx(0.53, abs=0.02)
+
+
 def test_pictures_change_as_the_matrix_says():
     draws = np.full((1, 8), 0.5)
     draws[0, 2:4] = [1, 0.25]  # right and up

@@ -99,6 +99,28 @@ def test_every_epoch_shows_other_devices_in_another_order(dataset):
     assert not np.array_equal(epochs, order(dataset, seed=8))
 
 
+@pytest.mark.parametrize("cache", ["memory", "none"])
+def test_balanced_batches_hold_as_many_of_both_classes(dataset, cache):
+    batches = list(training(dataset, balanced=True, cache=cache).as_numpy_iterator())
+    assert len(batches) == EPOCHS * STEPS
+    assert {labels.sum() for _, labels in batches} == {BATCH / 2}
+    places = order(dataset, balanced=True, cache=cache)
+    truth = records.metadata(dataset, "train")["label"]
+    for epoch in places:  # 20 of 34 good devices, and 12 defects again and again
+        good, defects = epoch[truth[epoch] == 0], epoch[truth[epoch] == 1]
+        assert len(set(good)) == len(good) == 20
+        counts = np.bincount(defects, minlength=len(truth))[truth == 1]
+        assert set(counts) == {1, 2}
+    assert len({tuple(epoch) for epoch in places}) == EPOCHS
+
+
+def test_balanced_batches_follow_from_seed_and_position(dataset):
+    straight = list(training(dataset, balanced=True).as_numpy_iterator())
+    assert_same(training(dataset, balanced=True, cache="none"), straight)
+    later = training(dataset, balanced=True, first_epoch=1, first_step=3)
+    assert_same(later, straight[STEPS + 3 :])
+
+
 def test_labels_stay_with_their_pictures(dataset):
     labels = records.metadata(dataset, "train")["label"]
     batches = training(dataset, augment="none").as_numpy_iterator()
@@ -155,11 +177,13 @@ def test_evaluation_shows_all_devices_in_record_order(dataset, cache):
         np.testing.assert_array_equal(labels, expected)
 
 
+@pytest.mark.parametrize("balanced", [False, True])
 @pytest.mark.parametrize("cache", ["memory", "none"])
-def test_the_devices_of_a_batch_can_be_named(dataset, cache):
-    places = order(dataset, cache=cache).reshape(EPOCHS, STEPS, BATCH)
+def test_the_devices_of_a_batch_can_be_named(dataset, cache, balanced):
+    how = {"cache": cache, "balanced": balanced}
+    places = order(dataset, **how).reshape(EPOCHS, STEPS, BATCH)
     common = {"image_size": SIZE, "channels": 1, "batch_size": BATCH, "seed": 7}
-    named = pipeline.batch_indices(dataset, **common, epoch=2, step=3, cache=cache)
+    named = pipeline.batch_indices(dataset, **common, epoch=2, step=3, **how)
     np.testing.assert_array_equal(named, places[2, 3])
 
 
