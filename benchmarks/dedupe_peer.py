@@ -3,20 +3,38 @@
     python benchmarks/dedupe_peer.py FOLDER ANSWER
 
 Writes ANSWER, JSON with the seconds of each step and the pairs of names that
-imagededup calls duplicates. It needs imagededup with a torch and a torchvision that fit
-one another: importing it imports torchvision, though hashing uses none of it.
+imagededup calls duplicates.
 """
 
+import importlib.util
 import json
 import pathlib
+import re
 import sys
 import time
 
-from imagededup.methods import PHash
+import torch
+
+OPERATORS = torch.library.Library("torchvision", "FRAGMENT")
+
+
+def declare_operators() -> None:
+    """Names torchvision's operators, so that it can be imported without them.
+
+    imagededup imports it, though hashing uses none of it; its compiled part fits one
+    build of torch only.
+    """
+    source = pathlib.Path(importlib.util.find_spec("torchvision").origin)
+    text = source.with_name("_meta_registrations.py").read_text()
+    for name in set(re.findall(r'(?:_meta\("|fake\("torchvision::)(\w+)"', text)):
+        OPERATORS.define(f"{name}(Tensor x) -> Tensor")
 
 
 def main(folder: pathlib.Path, answer: pathlib.Path) -> None:
     """Encodes and searches a folder."""
+    declare_operators()
+    from imagededup.methods import PHash
+
     start = time.perf_counter()
     hasher = PHash(verbose=False)
     encodings = hasher.encode_images(image_dir=folder, recursive=True)
