@@ -48,8 +48,8 @@ def main(arguments: Arguments) -> None:
     values = dataclasses.asdict(arguments)
     own = {field.name for field in dataclasses.fields(configs.Config)}
     config = configs.Config(**{k: v for k, v in values.items() if k in own})
-    folder = training.train(config, resume=arguments.resume)
-    training.print_summary(folder)
+    if folder := training.train(config, resume=arguments.resume):
+        training.print_summary(folder)
 
 
 if __name__ == "__main__":

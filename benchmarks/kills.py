@@ -1,9 +1,9 @@
 """Claim: a run that is killed at any instant and resumed ends to the bit as it would.
 
 Trains a tiny network once undisturbed, then once more while SIGKILL strikes at random
-instants. After each kill the history must have no gap or repeat, and the best model may
-only have been replaced by a better one; in the end weights, optimizer, averages,
-history and scores must be those of the undisturbed run.
+instants, within epochs too. After each kill the history must have no gap or repeat, and
+the best model may only have been replaced by a better one; in the end weights,
+optimizer, averages, history and scores must be those of the undisturbed run.
 
     python benchmarks/kills.py --kills 50
 """
@@ -95,6 +95,7 @@ def start(place: pathlib.Path, name: str, *, copies: bool = False) -> int:
             image_size=32,
             batch_size=8,
             epochs=EPOCHS,
+            checkpoint_steps=2,
             ema=0.9,
             deterministic=True,
         )

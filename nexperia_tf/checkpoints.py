@@ -16,43 +16,63 @@ import tensorflow as tf
 
 from nexperia_tf import errors, files
 
-KEEP = 2  # the newest, and the one before should it turn out damaged
-_NAME = re.compile(r"epoch-(\d{4,})")
+_NAME = re.compile(r"epoch-\d{4,}(-step-\d{6,})?")  # sorted by name is by age
 
 
 def save(
     folder: pathlib.Path,
     *,
     epoch: int,
+    step: int = 0,
     model: keras.Model,
     optimizer: keras.optimizers.Optimizer,
     state: dict,
+    keep: int = 2,
+    best_epoch: int = 0,
     **more: tf.Module,
 ) -> None:
-    """Publishes `folder/epoch-NNNN` and removes all but the last `KEEP`.
+    """Publishes `folder/epoch-NNNN`, or `epoch-NNNN-step-NNNNNN` within the next epoch.
 
     Args:
         folder: the run's checkpoints folder, made when absent.
         epoch: epochs finished.
+        step: steps taken since then.
         model: weights, batch-norm statistics and seeds are saved.
         optimizer: moments, step and loss scale are saved.
         state: what else the run must remember, as JSON.
+        keep: how many of the last stay; the newest may turn out damaged one day.
+        best_epoch: the checkpoint at the end of this epoch stays, too.
         more: further variables, by name.
 
     Raises:
         OSError: the disk is full or not writable; nothing is left behind.
     """
-    target = folder / f"epoch-{epoch:04d}"
-    shutil.rmtree(target, ignore_errors=True)  # one that resume found to be damaged
+    target = folder / (_named(epoch) + (f"-step-{step:06d}" if step else ""))
+    for damaged in saved(folder):  # else resume would have begun there
+        if damaged.name >= target.name:
+            _remove(damaged)
     with files.new_folder(target) as beside:
         try:
             _checkpoint(model, optimizer, more).write(str(beside / "weights"))
         except tf.errors.OpError as error:  # a full disk, say
             raise OSError(errno.EIO, error.message, str(target)) from None
-        files.write_json(beside / "state.json", {"epoch": epoch, **state})
+        where = {"epoch": epoch, "step": step}
+        files.write_json(beside / "state.json", where | state)
         files.write_manifest(beside)
-    for old in saved(folder)[:-KEEP]:
-        shutil.rmtree(old)
+    for old in saved(folder)[:-keep]:
+        if old.name != _named(best_epoch):
+            _remove(old)
+
+
+def _named(epoch: int) -> str:
+    return f"epoch-{epoch:04d}"
+
+
+def _remove(checkpoint: pathlib.Path) -> None:
+    # Renamed first: a kill must not leave half a checkpoint that looks like one.
+    doomed = checkpoint.with_name(f".{checkpoint.name}.partial")
+    checkpoint.rename(doomed)
+    shutil.rmtree(doomed)
 
 
 def saved(folder: pathlib.Path) -> list[pathlib.Path]:

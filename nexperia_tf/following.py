@@ -10,7 +10,15 @@ import numpy as np
 import rich
 import tensorflow as tf
 
-from nexperia_tf import averaging, checkpoints, errors, files, metrics, runs
+from nexperia_tf import (
+    averaging,
+    checkpoints,
+    errors,
+    files,
+    metrics,
+    runs,
+    strategy,
+)
 from nexperia_tf.models import classifier
 
 HISTORY_TARGETS = (0.991, 0.995)  # FPR at these TPR is followed during training
@@ -23,7 +31,8 @@ class Follow(keras.callbacks.Callback):
 
     After each epoch: exact AUC and FPR at TPR into `logs`, the best model into
     model.keras, the table into history.csv and a checkpoint of everything. What is
-    judged and kept is a float32 copy, so its scores are those of the SavedModel.
+    judged and kept is a float32 copy, so its scores are those of the SavedModel. Of
+    several workers the chief does all this, and the others do as it decides.
 
     Args:
         folder: the run folder.
@@ -33,6 +42,12 @@ class Follow(keras.callbacks.Callback):
         minutes: training ends before an epoch that would not fit in; 0 is no limit.
         average: judged and kept in place of the weights, when there is one.
         image_ids: gives the ids in a batch from epoch and step, both counted from 0.
+        batch_size: devices in a step.
+        steps: in an epoch.
+        epochs: in all, from which the time left is guessed.
+        every: steps between two checkpoints within an epoch; 0 is none.
+        keep: how many of the last checkpoints stay, beside that of the best epoch.
+        team: the workers that train together; this one alone by default.
     """
 
     def __init__(
@@ -45,6 +60,12 @@ class Follow(keras.callbacks.Callback):
         minutes: float = 0.0,
         average: averaging.WeightAverage | None = None,
         image_ids: Callable[[int, int], Sequence[str]],
+        batch_size: int = 1,
+        steps: int = 1,
+        epochs: int = 1,
+        every: int = 0,
+        keep: int = 2,
+        team: strategy.Team | None = None,
     ):
         super().__init__()
         self._folder = folder
@@ -54,27 +75,43 @@ class Follow(keras.callbacks.Callback):
         self._budget = 60 * minutes or math.inf
         self._average = average
         self._image_ids = image_ids
+        self._batch_size = batch_size
+        self._steps = steps
+        self._epochs = epochs
+        self._every = every
+        self._keep = keep
+        self._team = team or strategy.Team(tf.distribute.get_strategy())
         self._history: list[dict] = []
         self._best_epoch = 0
         self._epoch = 0
         self._spent = 0.0  # seconds, epochs and their judging
         self._started = 0.0
+        self._seconds = 0.0  # of this epoch, before it was resumed
+        self._first = 0  # steps of this epoch, before it was resumed
+        self._unfinished: dict = {}  # of the epoch that a checkpoint lies within
         self._judged: keras.Model | None = None
 
-    def restore(self) -> int:
-        """Takes up the newest checkpoint; returns the epochs finished."""
+    def restore(self) -> tuple[int, int]:
+        """Takes up the newest checkpoint; returns epochs finished and steps since."""
         state, warnings = checkpoints.restore(
             self._folder / runs.CHECKPOINTS, **self._tracked()
         )
         for warning in warnings:
             rich.print(f"[yellow]warning:[/] {warning}")
-        if state is None:
-            return 0
+        state = state or {"epoch": 0, "history": [], "best_epoch": 0}
+        epoch, step = state["epoch"], state.get("step", 0)
+        if len(set(self._team.gathered([epoch + 1e-9 * step])[:, 0])) > 1:
+            raise errors.BadInput(
+                f"{self._folder}: the workers see different checkpoints; --out must be "
+                "a folder that all of them share."
+            )
         self._history = state["history"]
         self._best_epoch = state["best_epoch"]
         self._spent = state.get("spent", 0.0)
-        self._write_history()
-        return state["epoch"]
+        self._unfinished = state.get("unfinished", {})
+        if self._history and self._team.chief:
+            self._write_history()
+        return epoch, step
 
     @property
     def stopped(self) -> bool:
@@ -88,19 +125,37 @@ class Follow(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
         self._started = time.monotonic()
+        self._seconds, self._first = 0.0, 0
+        if self._unfinished:  # fit has just reset its means
+            self._seconds, self._first = (
+                self._unfinished[name] for name in ("seconds", "step")
+            )
+            self._set_means(self._unfinished["means"])
+            self._unfinished = {}
 
     def on_train_batch_end(self, batch, logs=None):
+        step = self._first + batch + 1
         # The loss is a mean since the epoch began: once lost, it stays lost.
         if not np.isfinite(logs["loss"]):
-            ids = ", ".join(self._image_ids(self._epoch, batch))
+            ids = ", ".join(self._image_ids(self._epoch, step - 1))
             raise errors.BadInput(
-                f"the training diverged: the loss of step {batch + 1} in epoch "
+                f"the training diverged: the loss of step {step} in epoch "
                 f"{self._epoch + 1} is not finite; pass a smaller --learning-rate, "
                 f"--clip-norm 1 or --precision float32, or look at its pictures: {ids}"
             )
+        seconds = time.monotonic() - self._started
+        logs["images_per_s"] = round(self._batch_size * (batch + 1) / seconds)
+        if self._every and step % self._every == 0 and step < self._steps:
+            self._save(step)
 
     def on_epoch_end(self, epoch, logs=None):
-        seconds = time.monotonic() - self._started
+        if self._team.chief:
+            self._end(epoch, logs)
+        # By the chief's clock and judgement, so that no worker waits for another.
+        self.model.stop_training = bool(self._team.told(self.stopped))
+
+    def _end(self, epoch: int, logs: dict) -> None:
+        seconds = self._seconds + time.monotonic() - self._started
         judged = self._judged_model()
         logs.update(self._judge(judged))
         rate = float(self.model.optimizer.learning_rate)
@@ -112,19 +167,55 @@ class Follow(keras.callbacks.Callback):
         ):
             self._best_epoch = epoch + 1
             save_model(judged, self._folder / runs.MODEL)
-        self._spent += time.monotonic() - self._started
+        self._spent += self._seconds + time.monotonic() - self._started
         self._write_history()
+        self._save(0)
+        # Shown by Keras, too; written nowhere, as no run repeats them.
+        logs["images_per_s"] = round(self._steps * self._batch_size / seconds)
+        left = self._spent / len(self._history) * (self._epochs - len(self._history))
+        logs["minutes_left"] = round(left / 60, 1)
+
+    def _save(self, step: int) -> None:
+        """A checkpoint after `step` steps of this epoch, or after its end."""
+        unfinished = {}
+        if step:
+            seconds = self._seconds + time.monotonic() - self._started
+            means = self._team.gathered(self._means()).tolist()
+            unfinished = {"seconds": seconds, "step": step, "means": means}
+        if not self._team.chief:
+            return
         checkpoints.save(
             self._folder / runs.CHECKPOINTS,
-            epoch=epoch + 1,
+            epoch=len(self._history),
+            step=step,
             state={
                 "history": self._history,
                 "best_epoch": self._best_epoch,
                 "spent": self._spent,
+                "unfinished": unfinished,
             },
+            keep=self._keep,
+            best_epoch=self._best_epoch,
             **self._tracked(),
         )
-        self.model.stop_training = self.stopped
+
+    def _mean_variables(self) -> list[tf.Variable]:
+        """What the means of an epoch are kept in, for each replica of this worker."""
+        here = self._team.strategy.experimental_local_results
+        return [
+            part
+            for metric in self.model.metrics
+            for variable in metric.variables
+            for part in here(variable.value)
+        ]
+
+    def _means(self) -> list[float]:
+        return [float(variable) for variable in self._mean_variables()]
+
+    def _set_means(self, means: list[list[float]]) -> None:
+        """Sets them to this worker's row."""
+        for variable, value in zip(self._mean_variables(), means[self._team.rank]):
+            variable.assign(value)
 
     def _tracked(self) -> dict:
         """What a checkpoint holds beside the state."""
@@ -134,7 +225,8 @@ class Follow(keras.callbacks.Callback):
     def _judged_model(self) -> keras.Model:
         """The float32 copy with the weights of now, or their average."""
         if self._judged is None:
-            self._judged = classifier.in_float32(self.model)
+            with self._team.alone():
+                self._judged = classifier.in_float32(self.model)
         chosen = self._average.numpy() if self._average else self.model.get_weights()
         self._judged.set_weights(chosen)
         return self._judged

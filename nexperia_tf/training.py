@@ -40,7 +40,7 @@ SHOWN = 16  # pictures of the first batch in TensorBoard
 SMALLEST_BOX = 8  # pixels after resizing, under which a defect is hardly to be seen
 
 
-def train(config: configs.Config, *, resume: bool = False) -> pathlib.Path:
+def train(config: configs.Config, *, resume: bool = False) -> pathlib.Path | None:
     """Trains, scores and exports one model.
 
     Args:
@@ -48,36 +48,42 @@ def train(config: configs.Config, *, resume: bool = False) -> pathlib.Path:
         resume: continue the run in `config.out` from its newest checkpoint.
 
     Returns:
-        the run folder, complete with predictions, metrics and SavedModel.
+        the run folder, complete with predictions, metrics and SavedModel; None to the
+        workers that only helped the chief.
 
     Raises:
         errors.BadInput: the data, the backbone or the folder cannot be used; nothing
             has been written then.
     """
     configs.check(config)
-    folder = _folder(config, resume=resume)
-    if resume and (folder / files.MANIFEST).is_file():
-        rich.print(f"{folder}: complete already")
-        return folder
-    if resume:
-        files.clear_partial(folder)
-    if config.deterministic:
-        tf.config.experimental.enable_op_determinism()
-    data = _data(config)
-    # After the data: making records draws random numbers, reading them does not.
-    keras.utils.set_random_seed(config.seed)
-    with _policy(_precision(config.precision)):
-        with strategy.named(config.strategy, batch_size=config.batch_size).scope():
-            model = learner.build(
-                config,
-                channels=data.channels,
-                prior=0.5 if config.balance == "sampling" else data.prior,
-                steps=_steps(config, data),
-            )
-        _open(folder, config, data)
-        _fit(model, config, data, folder)
-    _finish(folder, config, data)
-    return folder
+    # Before anything else: several workers must meet before TensorFlow is first used.
+    team = strategy.named(config.strategy, batch_size=config.batch_size)
+    with team.together():
+        folder = _folder(config, team, resume=resume)
+        if resume and (folder / files.MANIFEST).is_file():
+            rich.print(f"{folder}: complete already")
+            return folder if team.chief else None
+        if config.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        data = _data(config, team)
+        # After the data: making records draws random numbers, reading them does not.
+        keras.utils.set_random_seed(config.seed)
+        with _policy(_precision(config.precision)):
+            with team.strategy.scope():
+                model = learner.build(
+                    config,
+                    channels=data.channels,
+                    prior=0.5 if config.balance == "sampling" else data.prior,
+                    steps=_steps(config, data),
+                )
+            with team.chief_first():
+                if team.chief:
+                    _open(folder, config, data)
+            _fit(model, config, data, folder, team)
+        with team.chief_first():
+            if team.chief:
+                _finish(folder, config, data)
+    return folder if team.chief else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +103,13 @@ class Data:
     prior: float
 
 
-def _folder(config: configs.Config, *, resume: bool) -> pathlib.Path:
+def _folder(
+    config: configs.Config, team: strategy.Team, *, resume: bool
+) -> pathlib.Path:
+    if team.count > 1 and not config.out:
+        raise errors.BadInput(
+            "--strategy multiworker: name a folder that all workers see with --out."
+        )
     if resume:
         if not config.out:
             raise errors.BadInput("--resume: name the run to continue with --out.")
@@ -105,22 +117,26 @@ def _folder(config: configs.Config, *, resume: bool) -> pathlib.Path:
             raise errors.BadInput(
                 f"{config.out}: there is no run to resume; leave --resume out."
             )
+        if team.chief:
+            files.clear_partial(config.out)
         return pathlib.Path(config.out)
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = pathlib.Path(config.out or f"runs/{config.backbone}-{now}")
-    files.refuse_existing(folder)
-    files.check_writable(folder)  # before the hours, not after them
+    if team.chief:
+        files.refuse_existing(folder)
+        files.check_writable(folder)  # before the hours, not after them
     return folder
 
 
-def _data(config: configs.Config) -> Data:
-    dataset = records.build(
-        config.data,
-        data_dir=config.data_dir,
-        unboxed=None if config.unboxed == "auto" else config.unboxed,
-        good=config.good or None,
-        group=config.group or None,
-    )
+def _data(config: configs.Config, team: strategy.Team) -> Data:
+    with team.chief_first():  # where they share a disk, the others find it all made
+        dataset = records.build(
+            config.data,
+            data_dir=config.data_dir,
+            unboxed=None if config.unboxed == "auto" else config.unboxed,
+            good=config.good or None,
+            group=config.group or None,
+        )
     rows = manifest.read(dataset.prepared / "manifest.csv")
     sizes = records.split_sizes(dataset)
     for split in ("train", "validation"):
@@ -248,7 +264,11 @@ def _git_commit() -> str | None:
 
 
 def _fit(
-    model: keras.Model, config: configs.Config, data: Data, folder: pathlib.Path
+    model: keras.Model,
+    config: configs.Config,
+    data: Data,
+    folder: pathlib.Path,
+    team: strategy.Team,
 ) -> None:
     average = averaging.WeightAverage(model, config.ema) if config.ema else None
     follow = following.Follow(
@@ -259,38 +279,78 @@ def _fit(
         minutes=config.time_budget,
         average=average,
         image_ids=functools.partial(_image_ids, config, data),
+        batch_size=config.batch_size,
+        steps=_steps(config, data),
+        epochs=config.epochs,
+        every=config.checkpoint_steps,
+        keep=config.keep_checkpoints,
+        team=team,
     )
     follow.set_model(model)
-    first_epoch = follow.restore()
-    if follow.stopped or first_epoch >= config.epochs:
+    first_epoch, first_step = follow.restore()
+    if follow.stopped:
         return
+    # Checkpoints within an epoch leave a part of one, which is a fit of its own.
+    parts = [(first_epoch, config.epochs, 0)]
+    if first_step:
+        parts = [
+            (first_epoch, first_epoch + 1, first_step),
+            (first_epoch + 1, config.epochs, 0),
+        ]
+    for first, last, skipped in parts:
+        if first >= last or model.stop_training:
+            return
+        batches = _batches(config, data, team, first, last, skipped)
+        if team.chief and first == skipped == 0:
+            _show(batches, folder / "tensorboard" / "train")
+        with team.fitting():
+            model.fit(
+                team.fed(batches),
+                epochs=last,
+                initial_epoch=first,
+                steps_per_epoch=_steps(config, data) - skipped,
+                # The average moves before it is judged.
+                callbacks=[
+                    *([average] if average else []),
+                    follow,
+                    *_board(folder, team),
+                ],
+                shuffle=False,  # the pipeline has done so
+                verbose=(1 if sys.stdout.isatty() else 2) if team.chief else 0,
+            )
+
+
+def _batches(
+    config: configs.Config,
+    data: Data,
+    team: strategy.Team,
+    first_epoch: int,
+    last_epoch: int,
+    first_step: int,
+) -> tf.data.Dataset:
     batches = pipeline.training_batches(
         data.dataset,
         image_size=config.image_size,
         channels=data.channels,
         batch_size=config.batch_size,
         seed=config.seed,
-        epochs=config.epochs,
+        epochs=last_epoch,
         first_epoch=first_epoch,
+        first_step=first_step,
         augment=config.augment,
         policy=_changes(config),
         balanced=config.balance == "sampling",
         cache=config.cache,
         deterministic=config.deterministic,
+        worker=team.worker,
     )
-    if not first_epoch:
-        _show(batches, folder / "tensorboard" / "train")
-    board = keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False)
-    model.fit(
-        _balanced(batches, data.prior) if config.balance == "loss" else batches,
-        epochs=config.epochs,
-        initial_epoch=first_epoch,
-        steps_per_epoch=_steps(config, data),
-        # The average moves before it is judged.
-        callbacks=[*([average] if average else []), follow, board],
-        shuffle=False,  # the pipeline has done so
-        verbose=1 if sys.stdout.isatty() else 2,
-    )
+    return _balanced(batches, data.prior) if config.balance == "loss" else batches
+
+
+def _board(folder: pathlib.Path, team: strategy.Team) -> list[keras.callbacks.Callback]:
+    if not team.chief:
+        return []
+    return [keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False)]
 
 
 def _changes(config: configs.Config) -> augment.Policy:

@@ -28,7 +28,7 @@ def _fit(model):
     model.fit(X, Y, batch_size=16, shuffle=False, verbose=0)
 
 
-def _save(folder, model, epoch):
+def _save(folder, model, epoch, **more):
     folder.mkdir(exist_ok=True)
     checkpoints.save(
         folder,
@@ -36,7 +36,19 @@ def _save(folder, model, epoch):
         model=model,
         optimizer=model.optimizer,
         state={"best_epoch": epoch},
+        **more,
     )
+
+
+def _names(folder):
+    return [path.name for path in checkpoints.saved(folder)]
+
+
+def _damage(checkpoint):
+    weights = next(checkpoint.glob("weights.data*"))
+    content = bytearray(weights.read_bytes())
+    content[100] ^= 1
+    weights.write_bytes(content)
 
 
 def _restore(folder):
@@ -51,7 +63,7 @@ def test_two_epochs_and_two_after_a_restore_are_four(tmp_path):
         _fit(model)
         _save(tmp_path / "c", model, epoch + 1)
     resumed, state, warnings = _restore(tmp_path / "c")
-    assert state == {"epoch": 2, "best_epoch": 2} and not warnings
+    assert state == {"epoch": 2, "step": 0, "best_epoch": 2} and not warnings
     for _ in range(2):
         _fit(model)
         _fit(resumed)
@@ -63,18 +75,43 @@ def test_only_the_last_are_kept(tmp_path):
     model = _model()
     for epoch in range(1, 5):
         _save(tmp_path / "c", model, epoch)
-    names = [path.name for path in checkpoints.saved(tmp_path / "c")]
-    assert names == ["epoch-0003", "epoch-0004"]
+    assert _names(tmp_path / "c") == ["epoch-0003", "epoch-0004"]
+
+
+def test_the_best_is_kept_beside_the_last_that_were_asked_for(tmp_path):
+    model = _model()
+    for epoch in range(1, 7):
+        _save(tmp_path / "c", model, epoch, keep=3, best_epoch=2)
+    kept = ["epoch-0002", "epoch-0004", "epoch-0005", "epoch-0006"]
+    assert _names(tmp_path / "c") == kept
+
+
+def test_one_within_an_epoch_lies_between_its_ends(tmp_path):
+    model = _model()
+    for epoch, step in ((1, 0), (1, 50), (1, 1000), (2, 0)):
+        _save(tmp_path / "c", model, epoch, step=step, keep=9)
+    *_, within, end = _names(tmp_path / "c")
+    assert (within, end) == ("epoch-0001-step-001000", "epoch-0002")
+    _damage(tmp_path / "c" / end)
+    _, state, warnings = _restore(tmp_path / "c")
+    assert (state["epoch"], state["step"]) == (1, 1000)
+    assert "epoch-0002 is left aside" in warnings[0]
+
+
+def test_damaged_ones_make_way_for_what_is_trained_again(tmp_path):
+    model = _model()
+    for epoch in (1, 2):
+        _save(tmp_path / "c", model, epoch)
+    _damage(tmp_path / "c" / "epoch-0002")
+    _save(tmp_path / "c", model, 1, step=10)  # as a resumed run does
+    assert _names(tmp_path / "c") == ["epoch-0001", "epoch-0001-step-000010"]
 
 
 def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(tmp_path):
     model = _model()
     _save(tmp_path / "c", model, 1)
     _save(tmp_path / "c", model, 2)
-    weights = next((tmp_path / "c" / "epoch-0002").glob("weights.data*"))
-    content = bytearray(weights.read_bytes())
-    content[100] ^= 1
-    weights.write_bytes(content)
+    _damage(tmp_path / "c" / "epoch-0002")
     _, state, warnings = _restore(tmp_path / "c")
     assert state["epoch"] == 1
     assert len(warnings) == 1 and "epoch-0002 is left aside" in warnings[0]

@@ -140,9 +140,11 @@ class Config:
     >= .99; auto takes it from 1,000 validation defects on, which tell it apart.
     accuracy is the share right at threshold .5."""
 
-    strategy: Literal["auto", "none", "mirrored"] = "auto"
+    strategy: Literal["auto", "none", "mirrored", "multiworker"] = "auto"
     """Devices that share each batch: mirrored takes all GPUs of this machine, auto does
-    where there are several, none takes one."""
+    where there are several, none takes one; multiworker takes those of all machines in
+    the environment variable TF_CONFIG, on each of which the same command runs with an
+    --out that all of them see."""
 
     sync_batch_norm: bool = False
     """Take batch-norm statistics over the whole batch and not each device's share; on
@@ -153,6 +155,13 @@ class Config:
 
     time_budget: float = 0.0
     """Minutes for training: no epoch is begun that would not fit; 0 is no limit."""
+
+    checkpoint_steps: int = 0
+    """Steps between two checkpoints within an epoch, beside those at its end; 0 is
+    none."""
+
+    keep_checkpoints: int = 2
+    """How many of the last checkpoints stay, beside that of the best epoch."""
 
     cache: Literal["auto", "memory", "none"] = "auto"
     """Keep decoded pictures in memory; auto does where they fit."""
@@ -183,6 +192,8 @@ def check(config: Config) -> None:
         "zoom": (0 <= config.zoom < 1, "in [0, 1)"),
         "brightness": (0 <= config.brightness <= 1, "in [0, 1]"),
         "contrast": (0 <= config.contrast < 1, "in [0, 1)"),
+        "checkpoint_steps": (config.checkpoint_steps >= 0, "from 0 on"),
+        "keep_checkpoints": (config.keep_checkpoints >= 1, "from 1 on"),
         "patience": (config.patience >= 1, "from 1 on"),
         "time_budget": (config.time_budget >= 0, "from 0 on"),
     }

@@ -1,0 +1,201 @@
+"""Claim: two workers learn what one learns, whichever of them is killed on the way.
+
+A tiny network is trained by one process, then by two that find each other on loopback
+through TF_CONFIG, as two machines would. One of them is killed within the second epoch:
+the other must stop with one clear line. Resumed, both must end with the single
+process's losses and scores, and only the chief may have written.
+
+    python benchmarks/workers.py --victims 0 1
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import pathlib
+import signal
+import socket
+import sys
+import tempfile
+import time
+import traceback
+
+import numpy as np
+from PIL import Image
+
+from nexperia_tf import command, configs
+
+command.import_tensorflow()
+
+import keras  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+from nexperia_tf import checkpoints, errors, files, following, runs, training  # noqa: E402
+from nexperia_tf import predictions as tables  # noqa: E402
+from nexperia_tf.models import resnet  # noqa: E402
+
+KILLED = (1, 4)  # epoch and step, counted from 0
+resnet.BACKBONES["tiny"] = resnet.Shape((1,), groups=2, width=32, planes=(4,), stem=4)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--victims", type=int, nargs="+", default=[0, 1])
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        place = pathlib.Path(place)
+        os.environ["XDG_CACHE_HOME"] = str(place / "cache")
+        draw(place / "raw")
+        config = configs.Config(
+            backbone="tiny",
+            data=str(place / "raw"),
+            data_dir=str(place / "data"),
+            image_size=32,
+            batch_size=8,
+            epochs=2,
+            learning_rate=0.01,
+            optimizer="sgd",
+            ema=0.9,
+            sync_batch_norm=True,
+            checkpoint_steps=3,
+        )
+        if any(ended(child) == 0 for child in pair(place, plain_keras)):
+            sys.exit("Keras #20585 is solved: remove nexperia_tf/multiworker.py")
+        print("Keras alone does not train two workers", flush=True)
+        alone = dataclasses.replace(config, out=str(place / "alone"))
+        assert ended(fork(place / "alone.log", lambda: training.train(alone))) == 0
+        for victim in arguments.victims:
+            out = place / f"victim{victim}"
+            strike(dataclasses.replace(config, out=str(out)), place, victim)
+            compare(place / "alone", out)
+
+
+def draw(folder: pathlib.Path) -> None:
+    """Noise; defects are a little brighter."""
+    noise = np.random.default_rng(0)
+    for name, low in (("good", 0), ("defect", 12)):
+        (folder / name).mkdir(parents=True)
+        for i in range(40):
+            pixels = noise.integers(low, 196 + low, (32, 32)).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{i}.png")
+
+
+def plain_keras(rank: int) -> None:
+    """Fits as Keras comes."""
+    shared = tf.distribute.MultiWorkerMirroredStrategy()
+    with shared.scope():
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+        model.compile("sgd", "mse", jit_compile=False)
+    data = tf.data.Dataset.from_tensors((np.ones((4, 4)), np.ones(4))).repeat()
+    batches = shared.distribute_datasets_from_function(lambda context: data)
+    model.fit(batches, steps_per_epoch=1, verbose=0)
+
+
+def strike(config: configs.Config, place: pathlib.Path, victim: int) -> None:
+    """Two workers train, one is killed, the other must stop; both are resumed."""
+
+    def work(rank: int, *, resume: bool = False) -> None:
+        if rank:
+            forbid_writing()
+        if rank == victim and not resume:
+            die_within()
+        training.train(
+            dataclasses.replace(config, strategy="multiworker"), resume=resume
+        )
+
+    children = pair(place, work)
+    assert ended(children[victim]) == -signal.SIGKILL
+    started = time.monotonic()
+    code = ended(children[1 - victim])
+    line = (place / f"{1 - victim}.log").read_text().splitlines()[-1]
+    assert code == command.BAD_INPUT and "has lost another" in line, line
+    waited = time.monotonic() - started
+    print(f"worker {victim} killed; {waited:.0f} s later: {line}", flush=True)
+    for child in pair(place, lambda rank: work(rank, resume=True)):
+        assert ended(child) == 0, (place / "0.log").read_text()
+
+
+def pair(place: pathlib.Path, work) -> list[int]:
+    """Two processes that run `work(rank)`, each with its TF_CONFIG."""
+    free = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    workers = [f"127.0.0.1:{taken.getsockname()[1]}" for taken in free]
+    for taken in free:
+        taken.close()
+    children = []
+    for rank in range(2):
+        task = {"type": "worker", "index": rank}
+        os.environ["TF_CONFIG"] = json.dumps(
+            {"cluster": {"worker": workers}, "task": task}
+        )
+        children.append(fork(place / f"{rank}.log", lambda rank=rank: work(rank)))
+    return children
+
+
+def fork(log: pathlib.Path, work) -> int:
+    """A process of its own: forked, because importing TensorFlow takes longer."""
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        quiet = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(quiet, 1)
+        os.dup2(quiet, 2)
+        work()
+        code = 0
+    except errors.BadInput as error:
+        print(f"error: {error}")
+        code = command.BAD_INPUT
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        os._exit(code)
+
+
+def ended(child: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def die_within() -> None:
+    """Has this process killed within an epoch."""
+    step = following.Follow.on_train_batch_end
+
+    def killed(self, batch, logs=None):
+        step(self, batch, logs)
+        if (self._epoch, batch) == KILLED:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    following.Follow.on_train_batch_end = killed
+
+
+def forbid_writing() -> None:
+    """Has this process fail when it writes anything of the run."""
+
+    def refuse(*_, **__):
+        raise AssertionError("a worker that is not the chief writes")
+
+    files.write_bytes = checkpoints.save = following.save_model = refuse
+    tf.summary.create_file_writer = refuse
+
+
+def compare(one: pathlib.Path, other: pathlib.Path) -> None:
+    """Checks that both runs have the same losses and scores."""
+    found = [history(run) for run in (one, other)]
+    for name in ("epoch", "loss", "val_auc", "val_log_loss"):
+        np.testing.assert_allclose(*(rows[name] for rows in found), atol=1e-5)
+    loss = np.abs(np.subtract(*(rows["loss"] for rows in found))).max()
+    scores = [
+        tables.read(run / "predictions" / "test.csv").score for run in (one, other)
+    ]
+    np.testing.assert_allclose(*scores, atol=1e-4)
+    score = np.abs(np.subtract(*scores)).max()
+    print(f"resumed as if alone: losses within {loss:.1e}, scores within {score:.1e}")
+
+
+def history(run: pathlib.Path) -> np.ndarray:
+    return np.genfromtxt(run / runs.HISTORY, delimiter=",", names=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from nexperia_tf import errors, strategy
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def test_two_workers_learn_what_one_learns_and_survive_a_death():
+    # The short form of the benchmark, which also fails on the day when Keras #20585 is
+    # solved; in a process of its own, because it forks.
+    command = [sys.executable, "benchmarks/workers.py", "--victims", "0"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Keras alone does not train two workers" in done.stdout
+    assert "worker 1 of 2 has lost another" in done.stdout
+    assert "resumed as if alone" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("cluster", "task", "place"),
+    [
+        ({"worker": ["a:1", "b:1"]}, {"type": "worker", "index": 1}, (1, 2)),
+        ({"chief": ["c:1"], "worker": ["a:1"]}, {"type": "chief", "index": 0}, (0, 2)),
+        ({"chief": ["c:1"], "worker": ["a:1"]}, {"type": "worker", "index": 0}, (1, 2)),
+    ],
+)
+def test_a_worker_finds_its_place(cluster, task, place):
+    assert strategy.place(json.dumps({"cluster": cluster, "task": task})) == place
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "",
+        "{}",
+        "[1]",
+        '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
+        '{"cluster": {"worker": ["a:1"]}, "task": {"type": "ps", "index": 0}}',
+    ],
+)
+def test_without_its_place_a_worker_is_refused(told):
+    with pytest.raises(errors.BadInput, match="TF_CONFIG is .*; every worker needs"):
+        strategy.place(told)
