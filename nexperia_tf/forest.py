@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 import typing
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tyro
@@ -49,6 +50,7 @@ def fit(
     *,
     trees: int = TREES,
     tuned: bool = False,
+    grid: Sequence[Mapping] | None = None,
     seed: int = 0,
 ) -> Chosen:
     """Grows forests on `train` and keeps the one with the best validation AUC.
@@ -57,7 +59,9 @@ def fit(
         train: features and labels to grow on.
         validation: those that choose between settings.
         trees: of the default forest.
-        tuned: try all of GRID too.
+        tuned: try all of `grid` too.
+        grid: what scikit-learn's forest takes, one mapping for each to try; GRID when
+            not given.
         seed: of bootstraps and splits.
 
     Raises:
@@ -68,13 +72,15 @@ def fit(
     for split, found in (("train", train), ("validation", validation)):
         _check_labels(split, found.label)
     _check_width(train.values.shape[1], validation, "validation")
-    settings = [{"n_estimators": trees}, *(GRID if tuned else [])]
+    settings = [{"n_estimators": trees}, *((grid or GRID) if tuned else [])]
     tried, best, chosen = [], -1, None
     for number, setting in enumerate(progress.track(settings, "Growing forests")):
         forest = ensemble.RandomForestClassifier(
             **setting, random_state=seed, n_jobs=-1
         )
         forest.fit(train.values, train.label)
+        # Threads would add the trees up in any order, and the last bit with them.
+        forest.set_params(n_jobs=None)
         auc = metrics.auc(validation.label, probability(forest, validation))
         if chosen is None or auc > tried[best]["validation_auc"]:
             best, chosen = number, forest
@@ -160,6 +166,35 @@ def scored(
     return found.table(score, source=source)
 
 
+def publish(
+    out: str | pathlib.Path,
+    chosen: Chosen,
+    splits: Mapping[str, features.Features],
+    facts: Mapping,
+) -> None:
+    """Writes the chosen forest and its predictions, whole or not at all.
+
+    Args:
+        out: the folder, which must not exist.
+        chosen: from `fit`.
+        splits: validation, which gives the temperature, and others to score.
+        facts: what else forest.json shall say.
+    """
+    validation = splits["validation"]
+    logits = calibration.logits(probability(chosen.forest, validation))
+    temperature = calibration.fit(logits, validation.label)
+    facts = {**facts, "tried": chosen.tried, "best": chosen.best}
+    with files.new_folder(out) as beside:
+        save(beside, chosen.forest, facts | {"temperature": temperature})
+        forest = load(beside)  # what is scored is what was saved
+        (beside / "predictions").mkdir()
+        for split, found in splits.items():
+            path = beside / "predictions" / f"{split}.csv"
+            table = scored(forest, found, temperature=temperature, source=split)
+            predictions.write(path, table)
+        files.write_manifest(beside)
+
+
 @dataclasses.dataclass(frozen=True)
 class Arguments(command.Options):
     """Grows a random forest on features; writes it and predictions for evaluate.py."""
@@ -194,37 +229,15 @@ def main(arguments: Arguments) -> None:
         tuned=arguments.tuned,
         seed=arguments.seed,
     )
-    logits = calibration.logits(probability(chosen.forest, validation))
-    temperature = calibration.fit(logits, validation.label)
-    facts = {
-        "features": files.read_json(folder / features.FACTS),
-        "tried": chosen.tried,
-        "best": chosen.best,
-        "temperature": temperature,
-        "seed": arguments.seed,
-    }
-    with files.new_folder(arguments.out) as beside:
-        save(beside, chosen.forest, facts)
-        _write_scores(beside / "predictions", folder, load(beside), temperature)
-        files.write_manifest(beside)
+    splits = {"validation": validation}
+    for split in SCORED_SPLITS:
+        if (folder / f"{split}.npz").is_file():
+            splits[split] = features.read(folder / f"{split}.npz")
+    facts = {"features": files.read_json(folder / features.FACTS)}
+    publish(arguments.out, chosen, splits, facts | {"seed": arguments.seed})
     best = chosen.tried[chosen.best]
     print(f"Validation AUC {best['validation_auc']:.4f} of {_setting(best)}")
     print(f"Forest: {arguments.out}")
-
-
-def _write_scores(
-    out: pathlib.Path,
-    folder: pathlib.Path,
-    forest: "RandomForestClassifier",
-    temperature: float,
-) -> None:
-    out.mkdir()
-    for split in SCORED_SPLITS:
-        path = folder / f"{split}.npz"
-        if path.is_file():
-            found = features.read(path)
-            table = scored(forest, found, temperature=temperature, source=str(path))
-            predictions.write(out / f"{split}.csv", table)
 
 
 def _setting(tried: dict) -> str:

@@ -93,12 +93,16 @@ def page(
         }
         for subject, found in zip(subjects, judged)
     ]
-    return _template().render(
-        payload=payload,
-        runs=runs,
-        small=slices.SMALL,
-        compared=_compared(payload, subjects) if len(subjects) > 1 else None,
-        pictures=pictures,
+    return (
+        environment()
+        .get_template("report.html")
+        .render(
+            payload=payload,
+            runs=runs,
+            small=slices.SMALL,
+            compared=_compared(payload, subjects) if len(subjects) > 1 else None,
+            pictures=pictures,
+        )
     )
 
 
@@ -166,10 +170,17 @@ def _limits(found: Mapping) -> str:
     return answers.limits(found).replace(" to ", f" to{NO_BREAK}")
 
 
-def _template() -> jinja2.Template:
+def environment(*folders: pathlib.Path, escaped: bool = True) -> jinja2.Environment:
+    """Where templates find the report's style and its filters.
+
+    Args:
+        *folders: of templates beside the report's own.
+        escaped: whether text may not be markup, as in HTML.
+    """
+    own = pathlib.Path(__file__).parent / "templates"
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent / "templates"),
-        autoescape=True,
+        loader=jinja2.FileSystemLoader([*folders, own]),
+        autoescape=escaped,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -180,4 +191,4 @@ def _template() -> jinja2.Template:
     environment.filters["auc"] = answers.auc
     environment.filters["method"] = lambda name: METHODS.get(name, name)
     environment.filters["percent"] = answers.operating_point.percent
-    return environment.get_template("report.html")
+    return environment

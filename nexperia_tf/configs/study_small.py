@@ -1,0 +1,14 @@
+"""`nexperia_tf.study --scale small`: 26-layer networks, in minutes on two cores.
+
+The study sets the epochs: each run sees as many pictures, however many there are.
+"""
+
+from nexperia_tf import configs
+
+CONFIG = configs.Config(
+    backbone="resnext26_32x4d",
+    image_size=64,
+    epochs=6,
+    learning_rate=2e-3,
+    deterministic=True,
+)

@@ -1,0 +1,339 @@
+"""The study by one command: all its networks, forests and ensembles, and their tables.
+
+python -m nexperia_tf.study --data sample --out studies/sample
+"""
+
+import dataclasses
+import datetime
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+from nexperia_tf import command, errors, files, labels, predictions
+from nexperia_tf.study import plan
+
+PLAN, COSTS = "plan.json", "costs.json"
+SCHEMA = 1  # of plan.json
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments(command.Options):
+    """Trains and compares what the study compared; writes study.html, .md and .json."""
+
+    data: str = "sample"
+    """sample, a raw folder or LAYOUT:FOLDER, as train.py --data takes it."""
+
+    out: str = ""
+    """Folder of the study; the same command on the same folder goes on with it."""
+
+    scale: Literal["small", "paper"] = "small"
+    """small: 26-layer networks, minutes on two cores. paper: the original recipe and
+    ours on 101 layers, days on a GPU."""
+
+    seeds: int = 0
+    """How often each network is trained; 1, or 3 with --extended, when not given."""
+
+    extended: bool = False
+    """Add out-of-fold runs, bags of lots and more seeds: hours."""
+
+    pretrained: str = ""
+    """Network behind column (a) of Table 1: imagenet or a torch-style .safetensors
+    file. One trained on other drawn devices when empty (imagenet at scale paper)."""
+
+    config: str = ""
+    """Named experiment or config.json that all runs of ours start from, in place of the
+    scale's own."""
+
+    labels: str = ""
+    """CSV of image_id,label that judges the test devices by other labels."""
+
+    data_dir: str = "data"
+    """Where prepared records are kept."""
+
+    good: str = ""
+    """Which class folder is the good one (default: good, ok or pass)."""
+
+    group: str = ""
+    """Column whose values stay whole when splitting (default: lot, or group)."""
+
+    plan: bool = False
+    """Show the planned runs and stop."""
+
+
+def main(arguments: Arguments) -> None:
+    """Plans, trains, grows, combines, judges and writes; or goes on with it."""
+    if arguments.plan:
+        from nexperia_tf.study import members
+
+        members.show(_planned(arguments, channels=1, train_devices=None))
+        return
+    out = _out(arguments)
+    verdicts = predictions.read_labels(arguments.labels) if arguments.labels else None
+    command.import_tensorflow()
+    from nexperia_tf.data import records
+    from nexperia_tf.study import members, page
+
+    dataset = records.build(
+        arguments.data,
+        data_dir=arguments.data_dir,
+        good=arguments.good or None,
+        group=arguments.group or None,
+    )
+    sizes = records.split_sizes(dataset)
+    _check_splits(arguments.data, dataset, sizes)
+    planned = _planned(
+        arguments,
+        channels=records.channels(dataset),
+        train_devices=sizes["train"],
+    )
+    _open(out, arguments)
+    trained = members.train(planned, out, dataset)
+    payload = _payload(arguments, planned, trained, out, dataset, verdicts)
+    page.write(out, payload)
+    for answer in page.head(payload["tables"]):
+        print(f"{answer.question} {answer.answer}")
+    print(f"Study: {out / page.HTML}")
+
+
+def _planned(
+    arguments: Arguments, *, channels: int, train_devices: int | None
+) -> plan.Plan:
+    from nexperia_tf.study import members
+
+    own = ("data", "data_dir", "good", "group")
+    # A network of grey devices cannot look at colour.
+    drawn = not _pretrained(arguments) and channels == 1
+    return plan.make(
+        scale=arguments.scale,
+        config=arguments.config,
+        seeds=_seeds(arguments),
+        extended=arguments.extended,
+        train_devices=train_devices,
+        backbone_data=members.backbone_data(arguments.data_dir) if drawn else "",
+        shared={name: getattr(arguments, name) for name in own},
+    )
+
+
+def _seeds(arguments: Arguments) -> int:
+    if arguments.seeds < 0:
+        raise errors.BadInput(f"--seeds {arguments.seeds}: from 1 on.")
+    return arguments.seeds or (plan.EXTENDED_SEEDS if arguments.extended else 1)
+
+
+def _pretrained(arguments: Arguments) -> str:
+    return arguments.pretrained or ("imagenet" if arguments.scale == "paper" else "")
+
+
+def _out(arguments: Arguments) -> pathlib.Path:
+    """The study's folder, new or begun; what a killed study left half-written goes."""
+    if not arguments.out:
+        raise errors.BadInput("--out: name the folder of the study.")
+    out = pathlib.Path(arguments.out)
+    if out.exists() and not (out / PLAN).is_file():
+        files.refuse_existing(out)
+    if out.exists():
+        _check_same(out, arguments)
+        files.clear_partial(out)
+    else:
+        files.check_writable(out)
+    return out
+
+
+def _described(arguments: Arguments) -> dict:
+    """What may not change while a study goes on; seeds and extensions may."""
+    fixed = ("data", "scale", "config", "pretrained", "good", "group")
+    return {"schema": SCHEMA} | {name: getattr(arguments, name) for name in fixed}
+
+
+def _check_same(out: pathlib.Path, arguments: Arguments) -> None:
+    before = files.read_json(out / PLAN)
+    for name, value in _described(arguments).items():
+        if before.get(name) != value:
+            raise errors.BadInput(
+                f"{out / PLAN}: the study was begun with {name} {before.get(name)!r}, "
+                f"not {value!r}; go on with the same, or name another --out."
+            )
+
+
+def _open(out: pathlib.Path, arguments: Arguments) -> None:
+    if not out.exists():
+        with files.new_folder(out) as beside:
+            files.write_json(beside / PLAN, _described(arguments))
+
+
+def _check_splits(data: str, dataset, sizes: Mapping[str, int]) -> None:
+    """Refuses data that cannot be studied, before anything is trained."""
+    from nexperia_tf.data import manifest
+
+    rows = manifest.read(dataset.prepared / "manifest.csv")
+    for split in manifest.SPLITS:
+        found = [row.label for row in rows if row.split == split and row.used]
+        n_defect = found.count(labels.DEFECT)
+        if min(n_defect, len(found) - n_defect) < 2:
+            raise errors.BadInput(
+                f"{data}: a study needs two good and two defect devices in split "
+                f"{split}. Received {len(found) - n_defect} good and {n_defect} "
+                "defect; add pictures, or a column split."
+            )
+
+
+def _payload(
+    arguments: Arguments,
+    planned: plan.Plan,
+    trained: Mapping,
+    out: pathlib.Path,
+    dataset,
+    verdicts: Mapping | None,
+) -> dict:
+    """What study.json holds."""
+    from nexperia_tf.study import tables
+
+    def relabelled(table: predictions.Predictions) -> predictions.Predictions:
+        if verdicts is None:
+            return table
+        return predictions.relabelled(table, verdicts, source=arguments.labels)
+
+    scores = tables.Scores(trained, out, dataset, relabelled)
+    small = arguments.scale == "small"
+    shown, chosen, notes = _tables(arguments, planned, trained, scores, small=small)
+    judged = tables.judged(shown, _costs(out, trained))
+    first = judged[1]["rows"][0]
+    weights = sorted((out / tables.WEIGHTS).glob("*.json"))
+    return {
+        "schema": tables.SCHEMA,
+        "data": arguments.data,
+        "scale": arguments.scale,
+        "seeds": _seeds(arguments),
+        "extended": arguments.extended,
+        "labels": arguments.labels,
+        "image_size": planned.base.image_size,
+        "epochs": planned.base.epochs,
+        "n": first["n"],
+        "n_defect": first["n_defect"],
+        "tables": judged,
+        "runs": _runs(planned, scores, chosen),
+        "weights": {path.stem: files.read_json(path) for path in weights},
+        "notes": notes,
+        "time": {
+            "created": datetime.datetime.now(datetime.UTC).isoformat(
+                timespec="seconds"
+            ),
+            "runs": len(trained),
+            "training": sum(run.seconds for run in trained.values()),
+        },
+    }
+
+
+def _tables(
+    arguments: Arguments, planned: plan.Plan, trained: Mapping, scores, *, small: bool
+) -> tuple[list, dict[str, str], list[str]]:
+    """All tables, the run that stands for each member, and what to say besides."""
+    from nexperia_tf.study import members, tables, trees
+
+    out, dataset = scores.out, scores._dataset
+    chosen_of = {
+        family.name: {m: members.best(trained, family.tried[m]) for m in plan.MEMBERS}
+        for family in planned.families
+    }
+    first = chosen_of[planned.families[0].name]
+    opener, words = _backbone(arguments, planned, trained, dataset)
+    sources = {
+        "pretrained": opener,
+        "bce": _network(trained[first["resnext-bce"]]),
+        "focal": _network(trained[first["resnext-focal"]]),
+    }
+    notes = []
+    for key, opened in sources.items():
+        found = trees.grow(out, trees.Source(key, opened), dataset, small=small)
+        notes += [f"Left out: {problem}" for problem in found.values()]
+    shown = [tables.forests(scores, planned.families[0], first, words)]
+    for family in planned.families:
+        chosen = chosen_of[family.name]
+        rows = tables.singles(scores, family, chosen)
+        grown = tables.strongest(shown[0].rows) if shown[0].rows else None
+        shown += [
+            tables.ablation(rows, grown, family),
+            tables.committees(rows, family),
+        ]
+    strongest = max(chosen.values(), key=lambda name: trained[name].auc)
+    trees.boost(out, trees.Source("best", _network(trained[strongest])), dataset)
+    shown.append(tables.better(scores, planned, rows))
+    return shown, chosen, list(dict.fromkeys(notes))
+
+
+def _network(run) -> Callable:
+    from nexperia_tf import runs
+
+    return lambda: runs.load(run.folder).model()
+
+
+def _backbone(
+    arguments: Arguments, planned: plan.Plan, trained: Mapping, dataset
+) -> tuple[Callable, str]:
+    """The network of column (a), and what the table says of it."""
+    if plan.PRETRAINED in trained:
+        return _network(trained[plan.PRETRAINED]), "trained on other drawn devices"
+    weights = _pretrained(arguments)
+
+    def opened():
+        import keras
+
+        from nexperia_tf.data import records
+        from nexperia_tf.models import classifier, pretrained
+
+        keras.utils.set_random_seed(0)  # of random weights
+        model = classifier.build(
+            planned.base.backbone,
+            image_size=planned.base.image_size,
+            channels=records.channels(dataset),
+        )
+        pretrained.load(model, weights or "none", fixed=True)
+        return model
+
+    named = "ImageNet" if weights == "imagenet" else pathlib.Path(weights).name
+    return opened, f"pretrained, {named}" if weights else "random weights"
+
+
+def _costs(out: pathlib.Path, trained: Mapping) -> dict[str, dict]:
+    """Parameters, multiplications and time of each run's network; measured once."""
+    from nexperia_tf import costs, runs
+
+    path = out / COSTS
+    known = files.read_json(path) if path.is_file() else {}
+    found = {}
+    for name, run in trained.items():
+        key = f"{run.config.backbone} at {run.config.image_size}"
+        if key not in known:
+            model = runs.load(run.folder).model()
+            known[key] = dataclasses.asdict(costs.of(model))
+            files.write_json(path, known)
+        found[name] = known[key]
+    return found
+
+
+def _runs(planned: plan.Plan, scores, chosen: Mapping[str, str]) -> list[dict]:
+    """Each run with what differs and what it reached."""
+    from nexperia_tf import metrics
+
+    rows = []
+    for step in planned.steps:
+        run = scores.trained[step.name]
+        test = None
+        if step.name != plan.PRETRAINED and not step.dealt.startswith("fold"):
+            table = scores.of_run(step.name, step.name).subject.scored
+            test = metrics.auc(table.label, table.score)
+        taken = [plan.TITLES[m] for m, name in chosen.items() if name == step.name]
+        rows.append(
+            {
+                "name": step.name,
+                "differs": plan.differs(step, planned.base),
+                "loss": run.config.loss,
+                "gamma": run.config.gamma,
+                "alpha": run.config.alpha,
+                "validation_auc": run.auc,
+                "test_auc": test,
+                "taken_for": ", ".join(taken),
+                "seconds": run.seconds,
+            }
+        )
+    return rows

@@ -1,0 +1,6 @@
+"""`python -m nexperia_tf.study`."""
+
+from nexperia_tf import command, study
+
+if __name__ == "__main__":
+    command.run(study.main, study.Arguments, prog="python -m nexperia_tf.study")

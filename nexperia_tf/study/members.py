@@ -1,0 +1,157 @@
+"""The networks of a study, trained one after the other; finished ones are kept."""
+
+import csv
+import dataclasses
+import pathlib
+import time
+from collections.abc import Iterator
+
+import rich
+import rich.table
+
+from nexperia_tf import configs, errors, files, runs
+from nexperia_tf.study import plan
+
+RUNS, DEALT = "runs", "dealt"
+BACKBONE_DEVICES = 2000  # drawn for the backbone of column (a)
+BACKBONE_SEED = 1  # the sample itself is seed 0
+NOT_COMPARED = ("out", "data_dir", "cache", "time_budget")
+
+
+@dataclasses.dataclass
+class Trained:
+    """A finished run of the study.
+
+    Attributes:
+        step: what was planned.
+        config: as it was trained.
+        folder: the run folder.
+        auc: on validation.
+        seconds: that its epochs took, over all resumptions.
+    """
+
+    step: plan.Step
+    config: configs.Config
+    folder: pathlib.Path
+    auc: float
+    seconds: float
+
+
+def best(trained: dict[str, Trained], names: tuple[str, ...]) -> str:
+    """The run with the best validation AUC; the first of equals."""
+    return max(names, key=lambda name: trained[name].auc)
+
+
+def train(planned: plan.Plan, out: pathlib.Path, dataset) -> dict[str, Trained]:
+    """Trains what is not there yet, in order; shows the plan before and between.
+
+    Args:
+        planned: the runs.
+        out: the study's folder.
+        dataset: the records, from which folds and bags are dealt.
+
+    Returns:
+        every run by its name.
+
+    Raises:
+        errors.BadInput: a run cannot be trained, or one of another config is there.
+    """
+    trained: dict[str, Trained] = {}
+    for step in planned.steps:
+        chosen = best(trained, step.like) if step.like else ""
+        known = {name: run.config for name, run in trained.items()}
+        config = step.resolved(known, chosen)
+        folder = out / RUNS / step.name
+        if step.dealt:
+            data = f"folder:{out / DEALT / step.dealt}"
+            own = {"unboxed": "keep", "good": "", "group": ""}  # decided already
+            config = dataclasses.replace(config, data=data, **own)
+        if (folder / files.MANIFEST).is_file():
+            _check_same(folder, config)
+        else:
+            show(planned, trained, now=step.name)
+            if step.dealt:
+                from nexperia_tf.study import dealing
+
+                dealing.deal(dataset, out / DEALT, step.dealt, count=plan.FOLDS)
+            _train(step, config, folder)
+        trained[step.name] = _opened(step, config, folder)
+    show(planned, trained)
+    return trained
+
+
+def _train(step: plan.Step, config: configs.Config, folder: pathlib.Path) -> None:
+    import keras
+
+    from nexperia_tf import training
+
+    if step.name == plan.PRETRAINED:
+        _draw(config)
+    config = dataclasses.replace(config, out=str(folder))
+    started = time.monotonic()
+    training.train(config, resume=(folder / runs.CONFIG).is_file())
+    keras.utils.clear_session()  # graphs of finished runs
+    rich.print(f"{step.name}: {time.monotonic() - started:.0f} s")
+
+
+def backbone_data(data_dir: str) -> str:
+    """Data of the network for column (a): devices that no other run sees."""
+    from nexperia_tf.data import sample
+
+    name = f"sample-v{sample.VERSION}-seed{BACKBONE_SEED}"
+    return f"hand_over:{pathlib.Path(data_dir) / name / 'raw'}"
+
+
+def _draw(config: configs.Config) -> None:
+    from nexperia_tf.data import sample
+
+    raw = pathlib.Path(config.data.partition(":")[2])
+    if not raw.exists():
+        sample.draw(raw, devices=BACKBONE_DEVICES, seed=BACKBONE_SEED)
+
+
+def _check_same(folder: pathlib.Path, config: configs.Config) -> None:
+    """Refuses to take a finished run of another config for this one."""
+    found = configs.from_json(
+        files.read_json(folder / runs.CONFIG), where=str(folder / runs.CONFIG)
+    )
+    for field in dataclasses.fields(config):
+        had, wanted = getattr(found, field.name), getattr(config, field.name)
+        if had != wanted and field.name not in NOT_COMPARED:
+            raise errors.BadInput(
+                f"{folder}: was trained with {field.name} {had!r}, this study needs "
+                f"{wanted!r}; name another --out, or remove that run."
+            )
+
+
+def _opened(step: plan.Step, config: configs.Config, folder: pathlib.Path) -> Trained:
+    metrics = files.read_json(folder / runs.METRICS)
+    return Trained(
+        step,
+        config,
+        folder,
+        auc=metrics["validation"]["auc"]["value"],
+        seconds=sum(_seconds(folder)),
+    )
+
+
+def _seconds(folder: pathlib.Path) -> Iterator[float]:
+    with open(folder / runs.HISTORY, newline="") as file:
+        for row in csv.DictReader(file):
+            yield float(row["seconds"])
+
+
+def show(
+    planned: plan.Plan, trained: dict[str, Trained] | None = None, *, now: str = ""
+) -> None:
+    """Prints the plan as a table: what is done, what is trained now, what is left."""
+    trained = trained or {}
+    board = rich.table.Table(title=f"{len(trained)} of {len(planned.steps)} runs done")
+    for column in ("run", "what differs", "", "validation AUC", "training"):
+        board.add_column(column)
+    for step in planned.steps:
+        done = trained.get(step.name)
+        state = "done" if done else "now" if step.name == now else ""
+        reached = (f"{done.auc:.4f}", f"{done.seconds:.0f} s") if done else ("", "")
+        board.add_row(step.name, plan.differs(step, planned.base), state, *reached)
+    rich.print(board)

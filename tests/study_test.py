@@ -1,0 +1,251 @@
+"""The study as a whole, on networks and a folder that cost seconds."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nexperia_tf import configs, files, following, forest, runs, training
+from nexperia_tf.models import resnet
+from nexperia_tf.study import page, plan, trees
+
+COMMAND = "nexperia_tf.study"
+LOTS = {"train": 6, "validation": 3, "test": 3}
+TIMES = {"ms", "seconds", "time"}
+
+
+@pytest.fixture(scope="module")
+def patch():
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def small(patch):
+    """Two narrow networks, one setting of cross-entropy and two of focal loss."""
+    shape = resnet.Shape((1,), planes=(4,), stem=4)
+    patch.setitem(resnet.BACKBONES, "tiny", shape)
+    patch.setitem(resnet.BACKBONES, "tiny_wide", resnet.Shape((1,), 1, 128, (4,), 4))
+    patch.setitem(plan.PARTNERS, "tiny", "tiny_wide")
+    settings = {plan.BCE: ((0.0, None),), plan.FOCAL: ((2.0, None), (2.0, 0.25))}
+    patch.setattr(plan, "SHORT", settings)
+    patch.setitem(trees.STAGES, "stage3", "stage1")  # there is but one stage
+    patch.setattr(trees, "SMALL_GRID", [{"n_estimators": 10, "min_samples_leaf": 3}])
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    """Noise in colour by lot and split, of which the defective third is brighter."""
+    folder = tmp_path_factory.mktemp("study") / "raw"
+    folder.mkdir()
+    noise = np.random.default_rng(0)
+    lines = []
+    for split, lots in LOTS.items():
+        for lot in range(lots):
+            for number in range(9):
+                label, low = (("good", 0), ("good", 0), ("defect", 40))[number % 3]
+                pixels = noise.integers(low, 196 + low, (24, 24, 3)).astype(np.uint8)
+                name = f"{split}{lot}-{number}.png"
+                Image.fromarray(pixels).save(folder / name)
+                lines.append((name, label, f"{split}{lot}", split))
+    with open(folder / "labels.csv", "w", newline="") as file:
+        csv.writer(file).writerows([("path", "label", "group", "split"), *lines])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def words(raw):
+    config = raw.parent / "tiny.json"
+    kept = {"backbone": "tiny", "image_size": 32, "epochs": 2, "batch_size": 9}
+    config.write_text(json.dumps(kept | {"deterministic": True}))
+    return ["--data", raw, "--data-dir", raw.parent / "data", "--config", config]
+
+
+@pytest.fixture(scope="module")
+def whole(small, words, run_command, tmp_path_factory):
+    out = tmp_path_factory.mktemp("studies") / "whole"
+    assert run_command(COMMAND, *words, "--out", out) == 0
+    return out
+
+
+def _found(out, name=page.JSON):
+    """study.json without what a clock has said."""
+
+    def timeless(value):
+        if isinstance(value, dict):
+            return {k: timeless(v) for k, v in value.items() if k not in TIMES}
+        return [timeless(v) for v in value] if isinstance(value, list) else value
+
+    return timeless(json.loads((out / name).read_text()))
+
+
+class Struck(BaseException):
+    """Ends a study as a kill would: nobody catches it."""
+
+
+def test_a_study_that_is_struck_and_repeated_ends_as_it_would_have(
+    whole, words, run_command, monkeypatch, tmp_path
+):
+    out = tmp_path / "struck"
+    shutil.copytree(whole, out)
+    for name in ("runs/resnext-focal", "runs/wide-focal", "forests"):
+        shutil.rmtree(out / name)
+    (out / page.JSON).unlink()
+    for place, name, calls in [
+        (following.Follow, "on_epoch_end", 1),  # amid the first run
+        (files, "write_manifest", 5),  # amid one of the last steps of the second
+        (forest, "publish", 3),
+        (page, "write", 0),
+    ]:
+        with monkeypatch.context() as patch:
+            patch.setattr(place, name, _striking(getattr(place, name), calls))
+            with pytest.raises(Struck):
+                run_command(COMMAND, *words, "--out", out)
+    trained = []
+    monkeypatch.setattr(training, "train", lambda *a, **k: trained.append(a))
+    assert run_command(COMMAND, *words, "--out", out) == 0
+    assert not trained  # all runs had ended
+    assert _found(out) == _found(whole)
+
+
+def _striking(function, calls):
+    left = [calls]
+
+    def struck(*arguments, **keywords):
+        if not left[0]:
+            raise Struck
+        left[0] -= 1
+        return function(*arguments, **keywords)
+
+    return struck
+
+
+def test_the_tables_hold_what_the_issue_asks_for(whole):
+    found = _found(whole)
+    titles = [table["title"].partition(".")[0] for table in found["tables"]]
+    assert titles == ["Table 1", "Table 2", "Table 3", "Table 4"]
+    rows = [len(table["rows"]) for table in found["tables"]]
+    assert rows == [9, 5, 1 + 3 * 3, 2 + 3]
+    for table in found["tables"]:
+        for row in table["rows"]:
+            assert row["auc"]["low"] <= row["auc"]["value"] <= row["auc"]["high"]
+            assert row["auc"]["method"] == "newcombe-5"
+            assert len(row["fpr_at_tpr"]) == 5
+            assert row["parameters"] and row["gmac"] > 0
+        for pair in table["differences"]:
+            assert pair["said"].endswith(".") and "p = " in pair["because"]
+    published = [r["published"] for r in found["tables"][1]["rows"]]
+    assert [p["value"] for p in published] == [
+        *(0.95327, 0.99612, 0.99585, 0.99616, 0.99831)
+    ]
+    assert (found["n"], found["n_defect"]) == (27, 9)
+    assert "random weights" in found["tables"][0]["rows"][0]["features"]
+
+
+def test_differences_are_first_minus_second(whole):
+    for table in _found(whole)["tables"]:
+        value = {row["name"]: row["auc"]["value"] for row in table["rows"]}
+        for pair in table["differences"]:
+            difference = pair["difference"]
+            expected = value[pair["first"]] - value[pair["second"]]
+            assert difference["value"] == pytest.approx(expected, abs=1e-12)
+            assert difference["low"] <= difference["value"] <= difference["high"]
+
+
+def test_validation_chooses_the_loss_and_the_wide_network_takes_it(whole):
+    found = {run["name"]: run for run in _found(whole)["runs"]}
+    tried = [found["resnext-focal"], found["resnext-focal-alpha25"]]
+    best = max(tried, key=lambda run: run["validation_auc"])
+    assert "ResNeXt + focal" in best["taken_for"]
+    config = runs.load(whole / "runs" / "wide-focal").config
+    assert (config["alpha"], config["gamma"]) == (best["alpha"], best["gamma"])
+    assert config["backbone"] == "tiny_wide"
+
+
+def test_weights_make_a_saved_model_of_the_same_scores(whole, run_command, tmp_path):
+    file = whole / "ensembles" / "stacking.json"
+    chosen = list(json.loads(file.read_text())["weights"])
+    if len(chosen) < 2:  # one network does without the others
+        pytest.skip("stacking chose a single network")
+    folders = [whole / "runs" / name for name in chosen]
+    argv = [*folders, "--method", "weights", file, "--out", tmp_path / "served"]
+    assert run_command("nexperia_tf.ensemble", *argv) == 0
+
+
+def test_page_and_markdown_say_the_same_figures(whole):
+    found = _found(whole)
+    texts = [(whole / name).read_text() for name in (page.HTML, page.MARKDOWN)]
+    for table in found["tables"]:
+        for row in table["rows"]:
+            assert all(row["name"] in text for text in texts)
+            assert all(f"{row['auc']['value']:.4f}" in text for text in texts)
+    assert "<svg" in texts[0] and "http" not in texts[0].replace("www.w3.org", "")[:500]
+
+
+def test_a_study_goes_on_with_the_same_words_only(
+    whole, words, run_command, tmp_path, capsys
+):
+    assert run_command(COMMAND, *words[2:], "--out", whole) == 2
+    error = capsys.readouterr().err.strip()
+    assert "begun with data" in error and "\n" not in error
+    (tmp_path / "other").mkdir()
+    assert run_command(COMMAND, *words, "--out", tmp_path / "other") == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "shown"),
+    [
+        ([], "--out: name the folder"),
+        (["--seeds", "-1", "--plan"], "--seeds -1"),
+        (["--scale", "huge"], "huge"),
+        (["--config", "none", "--plan"], "no such experiment"),
+        (["--config", "study_original_wide", "--plan"], "compares a ResNeXt"),
+    ],
+)
+def test_bad_words_are_one_line(argv, shown, run_command, capsys):
+    assert run_command(COMMAND, *argv) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("error: ") and "\n" not in error
+    assert shown in error
+
+
+def test_the_paper_plan_is_the_original_and_ours(run_command, capsys):
+    planned = plan.make(scale="paper", shared={"data": "second_stage:RAW"})
+    known = {}
+    for step in planned.steps:
+        known[step.name] = config = step.resolved(known, step.like and step.like[-1])
+        configs.check(config)
+        assert resnet.full_name(config.backbone) in resnet.BACKBONES
+        assert config.data == "second_stage:RAW"
+    original = known["original-resnext-focal"]
+    assert (original.alpha, original.gamma, original.monitor) == (0.25, 2, "accuracy")
+    assert (original.augment, original.schedule) == ("crop", "step")
+    assert (original.epochs, original.batch_size) == (90, 256)
+    ours = known["resnext-focal"]
+    assert (ours.augment, ours.monitor) == ("default", "partial_auc")
+    tried = planned.families[-1].tried
+    assert len(tried["resnext-bce"]) == len(tried["resnext-focal"]) == 6
+    assert run_command(COMMAND, "--plan", "--scale", "paper") == 0
+    assert "original-wide-focal" in capsys.readouterr().out
+
+
+def test_seeds_and_folds_repeat_every_member():
+    planned = plan.make(seeds=2, extended=True)
+    family = planned.families[-1]
+    assert all(len(names) == 1 for names in family.seeds.values())
+    assert all(len(names) == plan.FOLDS for names in family.folds.values())
+    assert len(family.bags) == plan.BAGS
+    names = [step.name for step in planned.steps]
+    assert len(set(names)) == len(names)
+    assert planned.step("wide-focal-seed1").config.seed == planned.base.seed + 1
+
+
+def test_each_small_run_sees_as_many_pictures():
+    few = plan.make(train_devices=1000).base.epochs
+    many = plan.make(train_devices=2000).base.epochs
+    assert few * 1000 == many * 2000 == plan.SMALL_PASSES
+    assert plan.make(train_devices=100_000).base.epochs == 3
