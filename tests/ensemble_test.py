@@ -1,5 +1,7 @@
 import itertools
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from nexperia_tf import ensemble, errors, export, files, predictions, runs
-from nexperia_tf.evaluation import calibration
+from nexperia_tf.evaluation import calibration, opening
 
 COMMAND = "nexperia_tf.ensemble"
 PICTURES = 200
@@ -229,3 +231,48 @@ def test_the_runs_validation_split_decides_temperature_and_threshold(
     assert run_command(COMMAND, *folders, *words) == 2
     assert "refused; it takes 2995" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
+
+
+FOREIGN = """
+import json, sys, tensorflow as tf
+serve = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
+words = []
+for start in range(0, len(sys.argv[2:]), 50):
+    images = [open(name, "rb").read() for name in sys.argv[2:][start : start + 50]]
+    words += serve(image_bytes=tf.constant(images))["label"].numpy().tolist()
+assert not [name for name in sys.modules if name.startswith("nexperia")]
+print(json.dumps([word.decode() for word in words]))
+"""
+
+
+def test_a_process_without_us_gives_500_files_evaluates_verdicts(
+    mean, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)  # where evaluation keeps its records
+    rng = np.random.default_rng(1)
+    for name in [f"{i:03}" for i in range(500)]:
+        label = ("ok", "defect")[int(name) % 2]
+        (tmp_path / "raw" / label).mkdir(parents=True, exist_ok=True)
+        noise = rng.integers(0, rng.integers(2, 256), (32, 32, 1), np.uint8)
+        path = tmp_path / "raw" / label / f"{name}.png"
+        path.write_bytes(tf.io.encode_png(noise).numpy())
+    table = sorted(
+        path.relative_to(tmp_path / "raw") for path in tmp_path.rglob("*.png")
+    )
+    lines = [f"{path},{path.parent.name},test" for path in table]
+    (tmp_path / "raw" / "labels.csv").write_text(
+        "\n".join(["path,label,split", *lines])
+    )
+    opened = opening.open_scores(mean, split="test", data=str(tmp_path / "raw"))
+    scored = opened.subject.scored
+    names = [str(tmp_path / "raw" / f"{name}.png") for name in scored.image_id]
+    shown = subprocess.run(
+        [sys.executable, "-c", FOREIGN, str(export.find(mean)), *names],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    words = json.loads(shown.stdout.splitlines()[-1])
+    assert len(words) == 500 and words == runs.verdicts(scored.score, 0.5)
+    assert 0 < words.count("defect") < 500
