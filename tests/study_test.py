@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from nexperia_tf import configs, files, following, forest, runs, training
+from nexperia_tf.data import manifest, records
 from nexperia_tf.models import resnet
-from nexperia_tf.study import page, plan, trees
+from nexperia_tf.study import COSTS, dealing, page, plan, trees
 
 COMMAND = "nexperia_tf.study"
 LOTS = {"train": 6, "validation": 3, "test": 3}
@@ -91,13 +92,14 @@ def test_a_study_that_is_struck_and_repeated_ends_as_it_would_have(
 ):
     out = tmp_path / "struck"
     shutil.copytree(whole, out)
-    for name in ("runs/resnext-focal", "runs/wide-focal", "forests"):
-        shutil.rmtree(out / name)
+    for name in ("runs/resnext-focal", "runs/wide-focal", "forests/bce-*", COSTS):
+        for path in out.glob(name):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
     (out / page.JSON).unlink()
     for place, name, calls in [
         (following.Follow, "on_epoch_end", 1),  # amid the first run
         (files, "write_manifest", 5),  # amid one of the last steps of the second
-        (forest, "publish", 3),
+        (forest, "publish", 1),
         (page, "write", 0),
     ]:
         with monkeypatch.context() as patch:
@@ -242,6 +244,30 @@ def test_seeds_and_folds_repeat_every_member():
     names = [step.name for step in planned.steps]
     assert len(set(names)) == len(names)
     assert planned.step("wide-focal-seed1").config.seed == planned.base.seed + 1
+
+
+def test_folds_part_the_training_lots_and_bags_draw_them(raw, whole, tmp_path):
+    dataset = records.build(raw, data_dir=raw.parent / "data")
+    given = {r.image_id: r for r in manifest.read(dataset.prepared / "manifest.csv")}
+    held_out = []
+    for name in ("fold1", "fold2", "bag1"):
+        dealing.deal(dataset, tmp_path, name, count=2)
+        with open(tmp_path / name / dealing.TABLE) as file:
+            rows = list(csv.DictReader(file))
+        split_of = {row["path"].removesuffix(".png"): row["split"] for row in rows}
+        train = {given[n].group for n, split in split_of.items() if split == "train"}
+        assert {given[n].split for n in split_of if split_of[n] == "train"} == {"train"}
+        for image_id, split in split_of.items():
+            if split != "train":
+                assert given[image_id].group not in train
+        if name.startswith("fold"):
+            held_out += [n for n, split in split_of.items() if split == "test"]
+        else:
+            assert 1 < len(train) < LOTS["train"]  # about 63 % of them
+    assert len(set(held_out)) == len(held_out) == 9 * LOTS["train"]
+    again = records.build(tmp_path / "fold1", data_dir=tmp_path / "data")
+    tables = [records.metadata(one, "validation") for one in (dataset, again)]
+    assert set(tables[0]["image_id"]) == set(tables[1]["image_id"])
 
 
 def test_each_small_run_sees_as_many_pictures():

@@ -37,7 +37,7 @@ LONG: dict[str, tuple[Setting, ...]] = {
     BCE: (*SHORT[BCE], (0.0, 0.1), (0.0, 0.4), (0.0, 0.9)),
     FOCAL: (*SHORT[FOCAL], (1.0, None), (3.0, None), (2.0, 0.75)),
 }
-SMALL_PASSES = 12_000  # pictures that each small run sees, in whole epochs
+SMALL_PASSES = 10_000  # pictures that each small run sees, in whole epochs
 FOLDS = 3
 BAGS = 5
 EXTENDED_SEEDS = 3
