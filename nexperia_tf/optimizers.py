@@ -1,4 +1,4 @@
-"""AdamW on TensorFlow's fused op, exchangeable with Keras's.
+"""AdamW and SGD on TensorFlow's fused ops, exchangeable with Keras's.
 
 Keras 3 updates each variable by a dozen elementwise ops, each a pass over memory; on a
 CPU that is a fifth of a small network's training step.
@@ -16,7 +16,7 @@ class AdamW(keras.optimizers.AdamW):
     """
 
     def update_step(self, gradient, variable, learning_rate):
-        if not self._fusible(gradient, variable):
+        if self.amsgrad or not _fusible(gradient, variable):
             return super().update_step(gradient, variable, learning_rate)
         import tensorflow as tf
 
@@ -36,14 +36,43 @@ class AdamW(keras.optimizers.AdamW):
             grad=gradient,
         )
 
-    def _fusible(self, gradient, variable) -> bool:
-        if keras.backend.backend() != "tensorflow" or self.amsgrad:
-            return False
+
+class SGD(keras.optimizers.SGD):
+    """`keras.optimizers.SGD`, whose update is one op where there is one.
+
+    Arguments, variables and results are Keras's. Where the fused op does not apply
+    (another backend, anything but dense float32) Keras's own update runs.
+    """
+
+    def update_step(self, gradient, variable, learning_rate):
+        if not _fusible(gradient, variable):
+            return super().update_step(gradient, variable, learning_rate)
         import tensorflow as tf
 
-        return tf.is_tensor(gradient) and {gradient.dtype, _value(variable).dtype} == {
-            tf.float32
-        }
+        rate = tf.cast(learning_rate, tf.float32)
+        if not self.momentum:
+            return tf.raw_ops.ResourceApplyGradientDescent(
+                var=_handle(variable), alpha=rate, delta=gradient
+            )
+        return tf.raw_ops.ResourceApplyKerasMomentum(
+            var=_handle(variable),
+            accum=_handle(self.momentums[self._get_variable_index(variable)]),
+            lr=rate,
+            grad=gradient,
+            momentum=self.momentum,
+            use_nesterov=self.nesterov,
+        )
+
+
+def _fusible(gradient, variable) -> bool:
+    """Whether TensorFlow has one op for this update."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return tf.is_tensor(gradient) and {gradient.dtype, _value(variable).dtype} == {
+        tf.float32
+    }
 
 
 def _value(variable):

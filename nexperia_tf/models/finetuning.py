@@ -92,5 +92,8 @@ class LayerwiseAdamW(_Layerwise, optimizers.AdamW):
 
 
 @keras.saving.register_keras_serializable(package="nexperia_tf")
-class LayerwiseSGD(_Layerwise, keras.optimizers.SGD):
-    """SGD whose learning rate falls by `layer_decay` with each part below the head."""
+class LayerwiseSGD(_Layerwise, optimizers.SGD):
+    """SGD whose learning rate falls by `layer_decay` with each part below the head.
+
+    With 1 it is `optimizers.SGD`.
+    """

@@ -1,11 +1,9 @@
 """Convolution for the TensorFlow backend: the best implementation for each device.
 
-On a GPU cuDNN does groups forwards and backwards. On a CPU TensorFlow's grouped
-`conv2d` has no gradient, and forwards it is fast with oneDNN only. There the channels
-are cut into blocks of a few groups, and each block is an ordinary convolution whose
-kernel is zero between its groups. Its zeros cost less than narrow groups do, and
-everything that works on ordinary convolutions works: gradients of any order,
-distribution, converters, every kind of processor.
+On a GPU cuDNN does groups forwards and backwards, on a CPU oneDNN does. TensorFlow's
+own code for CPUs refuses the gradient of groups; where it runs (another processor,
+oneDNN turned off, other number types) the channels are cut into blocks of a few groups,
+and each block is an ordinary convolution whose kernel is zero between its groups.
 """
 
 import numpy as np
@@ -14,6 +12,8 @@ import tensorflow as tf
 # Channels in a block, unless one group is wider. Measured with ResNeXt-50's layers:
 # wider blocks waste arithmetic on zeros, narrower ones calls and vector lanes.
 BLOCK = 16
+# Below this depth of a group oneDNN's gradient of the kernel is slower than of blocks.
+NARROW = 8
 
 
 def convolution(
@@ -31,10 +31,11 @@ def convolution(
         tensor of shape `(batch, height', width', filters)`, of the dtype of `images`.
     """
     kernel = tf.convert_to_tensor(kernel, images.dtype)  # a variable's value
-    if images.shape[-1] == kernel.shape[-2] or _on_gpu(images):
+    dense = images.shape[-1] == kernel.shape[-2]
+    if dense or _on_gpu(images):
         return _native(images, kernel, stride, margin)
-    if _onednn():
-        return _native_with_gradient_of_blocks(images, kernel, stride, margin)
+    if images.dtype == tf.float32 and _onednn():
+        return _native(images, kernel, stride, margin, _grouped)
     return _in_blocks(images, kernel, stride, margin)
 
 
@@ -54,7 +55,7 @@ def _onednn() -> bool:
     return _pywrap_util_port.IsMklEnabled()
 
 
-def _native(images, kernel, stride, margin):
+def _native(images, kernel, stride, margin, convolve=tf.nn.conv2d):
     rows = [margin, margin]
     padding = [[0, 0], rows, rows, [0, 0]]
     if not margin:
@@ -64,23 +65,38 @@ def _native(images, kernel, stride, margin):
     elif not _on_gpu(images):
         images, padding = tf.pad(images, padding), "VALID"
     # Gradients of explicit padding are not oneDNN's, and take several times as long.
-    return tf.nn.conv2d(images, kernel, stride, padding)
+    return convolve(images, kernel, stride, padding)
 
 
-def _native_with_gradient_of_blocks(images, kernel, stride, margin):
+def _grouped(images, kernel, stride, padding):
+    """Grouped `tf.nn.conv2d` with the gradient of narrow groups taken over blocks."""
+    side, _, depth, filters = kernel.shape
+    groups = images.shape[-1] // depth
+    copies = _groups_in_a_block(groups, depth) if depth < NARROW else 1
+    knobs = {"strides": [1, stride, stride, 1], "padding": padding}
+
     @tf.custom_gradient
     def convolve(images, kernel):
         def gradient(upstream):
-            with tf.GradientTape() as tape:
-                tape.watch([images, kernel])
-                outputs = _in_blocks(images, kernel, stride, margin)
-            return tape.gradient(outputs, [images, kernel], upstream)
+            of_images = tf.raw_ops.Conv2DBackpropInput(
+                input_sizes=tf.shape(images),
+                filter=kernel,
+                out_backprop=upstream,
+                **knobs,
+            )
+            of_blocks = tf.raw_ops.Conv2DBackpropFilter(
+                input=images,
+                filter_sizes=(side, side, copies * depth, filters),
+                out_backprop=upstream,
+                **knobs,
+            )
+            return of_images, _diagonal(of_blocks, copies, groups)
 
-        outputs = _native(images, kernel, stride, margin)
+        outputs = tf.nn.conv2d(images, kernel, stride, padding)
         # A machine without oneDNN that serves this graph would fuse a following
         # normalisation and then refuse to run it ("Fused conv implementation does not
         # support grouped convolutions"). Nothing is fused across this op, a no-op.
-        return tf.ensure_shape(outputs, (None, None, None, kernel.shape[-1])), gradient
+        return tf.ensure_shape(outputs, (None, None, None, filters)), gradient
 
     return convolve(images, kernel)
 
@@ -111,8 +127,24 @@ def _widened(kernel, copies, groups):
     """The kernel with its depth repeated, zero where input and output groups differ."""
     if copies == 1:
         return kernel
-    depth, filters = kernel.shape[2:]
+    depth = kernel.shape[2]
+    same_group = _same_group(copies, groups, depth, kernel)
+    return tf.tile(kernel, (1, 1, copies, 1)) * same_group
+
+
+def _diagonal(kernel, copies, groups):
+    """What `_widened` makes the kernel of, its transpose."""
+    if copies == 1:
+        return kernel
+    side, _, depth, filters = kernel.shape
+    depth //= copies
+    kernel *= _same_group(copies, groups, depth, kernel)
+    return tf.reduce_sum(tf.reshape(kernel, (side, side, copies, depth, filters)), 2)
+
+
+def _same_group(copies, groups, depth, kernel):
+    """1 where the input channel of a block is of the filter's group, 0 elsewhere."""
+    filters = kernel.shape[-1]
     input_group = np.arange(copies * depth) // depth
     output_group = np.arange(filters) // (filters // groups) % copies
-    same_group = input_group[:, np.newaxis] == output_group
-    return tf.tile(kernel, (1, 1, copies, 1)) * tf.cast(same_group, kernel.dtype)
+    return tf.cast(input_group[:, np.newaxis] == output_group, kernel.dtype)

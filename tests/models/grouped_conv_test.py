@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from nexperia_tf.models import grouped_conv
+from nexperia_tf.models import grouped_conv, tensorflow_ops
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -82,9 +82,14 @@ CASES = [
 
 @pytest.mark.parametrize("size,channels,filters,groups,stride,side", CASES)
 @pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("onednn", [False, True])
 def test_gradients_are_those_of_the_block_diagonal_dense_form(
-    size, channels, filters, groups, stride, side, compiled
+    size, channels, filters, groups, stride, side, compiled, onednn, monkeypatch
 ):
+    if not onednn:
+        monkeypatch.setattr(tensorflow_ops, "_onednn", lambda: False)
+    elif not tensorflow_ops._onednn():
+        pytest.skip("this machine's TensorFlow does not use oneDNN")
     rng = np.random.default_rng(0)
     images = rng.normal(size=(3, size, size + 1, channels)).astype("float32")
     layer = layer_for(images, filters, groups, stride, side)
