@@ -2,18 +2,19 @@
 
     python benchmarks/inference.py --torch-python VENV/bin/python
 
-The SavedModel holds the folded network behind a signature of uint8 pixels; timm runs
-eagerly, under torch.compile and, where it is installed, through OpenVINO. Run in turn;
-medians. Latency of a single picture is shown beside.
+The SavedModel is what `nexperia_tf.export` publishes, asked by its signature of uint8
+pixels: scaling, score and label are inside. timm gets standardised float32 images and
+runs eagerly, under torch.compile and, where it is installed, through OpenVINO. Run in
+turn; medians. Latency of a single picture is shown beside.
 """
 
 import argparse
 import os
+import pathlib
 import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import keras
 import tensorflow as tf
 from model_timing import (
     Peer,
@@ -24,24 +25,8 @@ from model_timing import (
     timed,
 )
 
-from nexperia_tf.models import classifier, folding
-
-
-def exported(model: keras.Model, folder: str):
-    """The signature `image_pixels` of the folded network, saved and loaded."""
-    folded = folding.fold_batch_norm(model)
-    height, width, channels = model.input.shape[1:]
-
-    @tf.function(
-        input_signature=[tf.TensorSpec((None, height, width, channels), tf.uint8)]
-    )
-    def image_pixels(pixels):
-        return {"logit": folded(pixels, training=False)}
-
-    module = tf.Module()
-    module.model = folded
-    tf.saved_model.save(module, folder, signatures={"image_pixels": image_pixels})
-    return tf.saved_model.load(folder)
+from nexperia_tf import export, runs
+from nexperia_tf.models import classifier
 
 
 def main() -> None:
@@ -54,30 +39,41 @@ def main() -> None:
     arguments = parser.parse_args()
     batch, size = arguments.batch, arguments.size
 
-    model = classifier.build(
-        arguments.backbone, image_size=size, channels=3, classes=1000
-    )
+    model = classifier.build(arguments.backbone, image_size=size, channels=3)
     shape = (batch, size, size, 3)
     pixels = tf.cast(tf.random.uniform(shape, 0, 256, tf.int32), tf.uint8)
     with tempfile.TemporaryDirectory() as folder:
-        loaded = exported(model, folder)
-        answer = loaded.signatures["image_pixels"]
-        jobs = {
-            "ours": timed(lambda: answer(pixels=pixels)["logit"].numpy()),
-            "ours, one picture": timed(
-                lambda: answer(pixels=pixels[:1])["logit"].numpy()
-            ),
-        }
+        published = export.publish(
+            model,
+            pathlib.Path(folder),
+            backbone=model.name,
+            image_size=size,
+            channels=3,
+            calibration=runs.Calibration(),
+        )
+        answer = export.load(published).signature(export.PIXELS)
+
+        def score(count: int):
+            return timed(lambda: answer(image_pixels=pixels[:count])["score"].numpy())
+
+        jobs = {"ours": score(batch), "ours, one picture": score(1)}
         peer = None
         if arguments.torch_python:
             peer = Peer(
-                arguments.torch_python, backbone=model.name, batch=batch, size=size
+                arguments.torch_python,
+                backbone=model.name,
+                batch=batch,
+                size=size,
+                classes=1,
             )
             for name, job in {
                 "timm": "infer",
                 "timm, one picture": "infer_one",
                 "timm, torch.compile": "compiled_infer",
+                "timm, torch.compile, one picture": "compiled_infer_one",
                 "timm, OpenVINO": "openvino_infer",
+                "timm, OpenVINO, one picture": "openvino_infer_one",
+                "timm, OpenVINO in bfloat16 where it can": "openvino_own_infer",
             }.items():
                 jobs[name] = lambda job=job: peer.ask(job)
         print(machine(), peer.versions if peer else "")
@@ -94,8 +90,11 @@ def main() -> None:
             f"{rate * work / gemm:.0%} of the matrix rate"
         )
     if peer:
-        ratio = results["timm"]["seconds"] / results["ours"]["seconds"]
-        print(f"ours / timm: {ratio:.2f}")
+        for name, result in results.items():
+            if name.startswith("timm"):
+                ours = "ours" + ", one picture" * name.endswith("one picture")
+                ratio = result["seconds"] / results[ours]["seconds"]
+                print(f"ours / {name}: {ratio:.2f}")
         peer.close()
 
 

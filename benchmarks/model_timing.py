@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -11,8 +10,7 @@ import time
 from collections.abc import Callable
 
 import keras
-
-PEER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "torch_peer.py")
+import torch_peer
 
 
 class Peer:
@@ -26,7 +24,7 @@ class Peer:
     def __init__(self, python: str, **knobs):
         words = [word for name, knob in knobs.items() for word in (f"--{name}", knob)]
         self._process = subprocess.Popen(
-            [python, PEER, *map(str, words)],
+            [python, torch_peer.__file__, *map(str, words)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -53,17 +51,12 @@ def timed(function: Callable) -> Callable[[], dict]:
     """The same answer as the peer's, from a function of this process."""
 
     def run() -> dict:
-        before, start = peak_memory(), time.perf_counter()
+        before, start = torch_peer.resident_memory(), time.perf_counter()
         function()
         seconds = time.perf_counter() - start
-        return {"seconds": seconds, "bytes": peak_memory() - before}
+        return {"seconds": seconds, "bytes": torch_peer.peak_memory() - before}
 
     return run
-
-
-def peak_memory() -> int:
-    """The largest resident size of this process so far, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def interleaved(jobs: dict[str, Callable[[], dict]], rounds: int) -> dict[str, dict]:
