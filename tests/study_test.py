@@ -167,7 +167,7 @@ def test_validation_chooses_the_loss_and_the_wide_network_takes_it(whole):
     assert config["backbone"] == "tiny_wide"
 
 
-def test_weights_make_a_saved_model_of_the_same_scores(whole, run_command, tmp_path):
+def test_the_ensemble_command_takes_the_weights(whole, run_command, tmp_path):
     file = whole / "ensembles" / "stacking.json"
     chosen = list(json.loads(file.read_text())["weights"])
     if len(chosen) < 2:  # one network does without the others

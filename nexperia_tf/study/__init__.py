@@ -230,7 +230,7 @@ def _tables(
     """All tables, the run that stands for each member, and what to say besides."""
     from nexperia_tf.study import members, tables, trees
 
-    out, dataset = scores.out, scores._dataset
+    out, dataset = scores.out, scores.dataset
     chosen_of = {
         family.name: {m: members.best(trained, family.tried[m]) for m in plan.MEMBERS}
         for family in planned.families

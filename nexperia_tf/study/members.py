@@ -147,7 +147,8 @@ def show(
     """Prints the plan as a table: what is done, what is trained now, what is left."""
     trained = trained or {}
     board = rich.table.Table(title=f"{len(trained)} of {len(planned.steps)} runs done")
-    for column in ("run", "what differs", "", "validation AUC", "training"):
+    board.add_column("run", no_wrap=True)
+    for column in ("what differs", "", "validation AUC", "training"):
         board.add_column(column)
     for step in planned.steps:
         done = trained.get(step.name)

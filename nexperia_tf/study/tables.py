@@ -84,7 +84,7 @@ class Scores:
     def __init__(
         self, trained: Mapping[str, members.Trained], out, dataset, relabelled
     ):
-        self.trained, self.out, self._dataset = trained, out, dataset
+        self.trained, self.out, self.dataset = trained, out, dataset
         self._relabelled = relabelled
         self._first: dict[str, predictions.Predictions] = {}
 
@@ -103,8 +103,10 @@ class Scores:
         folder, step = self.trained[run].folder, self.trained[run].step
         opened = runs.load(folder)
         tables = {split: opened.predictions(split) for split in runs.SCORED_SPLITS}
-        if step.dealt and len(tables["test"]) != len(self._first["test"]):
-            tables = {s: _scored(opened, self._dataset, s) for s in tables}
+        counts = {split: len(table) for split, table in self._first.items()}
+        if step.dealt and counts != {s: len(table) for s, table in tables.items()}:
+            # Preparing the bag has dropped pictures that the others were judged on.
+            tables = {s: _scored(opened, self.dataset, s) for s in tables}
         return Entry(self.subject(title, tables), (run,))
 
     def of_forest(self, folder: str, title: str, run: str) -> Entry | None:
