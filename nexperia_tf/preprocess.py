@@ -1,11 +1,15 @@
 """Image bytes to image tensor: the only decode, resize and scale.
 
 Training, evaluation and the SavedModel all call these functions, so a verdict cannot
-change on export. TensorFlow is imported inside, so that the constants can be read
-without it.
+change on export. Training takes them as NumPy computes them, see `batch`. TensorFlow is
+imported inside, so that the constants can be read without it.
 """
 
+import functools
 import typing
+from collections.abc import Sequence
+
+import numpy as np
 
 if typing.TYPE_CHECKING:
     import tensorflow as tf
@@ -17,6 +21,9 @@ STD = {1: (0.226,), 3: (0.229, 0.224, 0.225)}
 
 JPEG_MAGIC = b"\xff\xd8\xff"
 BMP_MAGIC = b"BM"
+PNG_MAGIC = b"\x89PNG"
+
+_BLOCK = 16  # rows of a resizing matrix that are applied at once
 
 
 def scale_and_offset(channels: int) -> tuple[list[float], list[float]]:
@@ -115,3 +122,93 @@ def letterbox(image: "tf.Tensor", size: int) -> "tf.Tensor":
     top, left = (size - inner[0]) // 2, (size - inner[1]) // 2
     image = tf.image.pad_to_bounding_box(image, top, left, size, size)
     return tf.ensure_shape(image, (size, size, channels))
+
+
+def batch(image_bytes: Sequence[bytes], size: int, channels: int) -> np.ndarray:
+    """`letterbox(decode(...))` of many pictures, several times as fast.
+
+    OpenCV decodes, where it gives what is stored; TensorFlow's own resizing, written as
+    one matrix for each side, is applied by NumPy. Sums in another order leave one level
+    of difference in some pixels of a million.
+
+    Args:
+        image_bytes: the files' bytes.
+        size: side of the square canvas in pixels.
+        channels: 1 or 3.
+
+    Returns:
+        uint8 array of shape `(pictures, size, size, channels)`.
+
+    Raises:
+        tf.errors.InvalidArgumentError: some bytes are no BMP, JPEG or PNG.
+    """
+    canvases = np.zeros((len(image_bytes), size, size, channels), np.uint8)
+    # Getting memory takes longer than filling it; threads must not share it.
+    scratch = functools.lru_cache(maxsize=4)(_scratch)
+    for canvas, content in zip(canvases, image_bytes):
+        image = _decoded(content, channels)
+        sides = np.array(image.shape[:2], np.float32)
+        inner = np.rint(sides * (np.float32(size) / sides.max()))
+        height, width = np.clip(inner.astype(int), 1, size)
+        top, left = (size - height) // 2, (size - width) // 2
+        place = canvas[top : top + height, left : left + width]
+        if (height, width) == image.shape[:2]:
+            place[:] = image
+            continue
+        for channel in range(channels):
+            space = scratch(*image.shape[:2], height, width)
+            place[..., channel] = _resized(image[..., channel], *space)
+    return canvases
+
+
+def _decoded(image_bytes: bytes, channels: int) -> np.ndarray:
+    import cv2
+
+    # By magic bytes, like `decode`: OpenCV knows many more kinds.
+    if image_bytes.startswith((JPEG_MAGIC, BMP_MAGIC, PNG_MAGIC)):
+        stored = np.frombuffer(image_bytes, np.uint8)
+        image = cv2.imdecode(stored, cv2.IMREAD_UNCHANGED)
+        if image is not None and image.dtype == np.uint8:
+            if image.ndim == 2 and channels == 1:
+                return image[..., None]
+            if image.ndim == 2:
+                return np.repeat(image[..., None], channels, axis=-1)
+            if image.shape[-1] == channels == 3:
+                return image[..., ::-1]
+    return decode(image_bytes, channels).numpy()
+
+
+def _scratch(height, width, new_height, new_width) -> tuple[np.ndarray, ...]:
+    shapes = (height, width), (new_height, width), (new_height, new_width)
+    return tuple(np.empty(shape, np.float32) for shape in shapes)
+
+
+def _resized(
+    image: np.ndarray, plane: np.ndarray, tall: np.ndarray, resized: np.ndarray
+) -> np.ndarray:
+    """One channel with antialiasing, rounded, by way of `plane` and `tall`."""
+    plane[:] = image
+    for new, old, weights in _resizing(len(plane), len(resized)):
+        np.matmul(weights, plane[old], out=tall[new])
+    for new, old, weights in _resizing(plane.shape[1], resized.shape[1]):
+        np.matmul(tall[:, old], weights.T, out=resized[:, new])
+    return np.rint(resized, out=resized)  # weights are a mean's: within 0..255
+
+
+@functools.lru_cache(maxsize=64)
+def _resizing(old: int, new: int) -> list[tuple[slice, slice, np.ndarray]]:
+    """Resizing along one side: new pixels, the old ones they come from, and weights.
+
+    The whole matrix has little beside its diagonal, so it is cut along it.
+    """
+    import tensorflow as tf
+
+    unit = tf.eye(old)[..., None]
+    matrix = tf.image.resize(unit, (new, old), antialias=True)[..., 0].numpy()
+    parts = []
+    for first in range(0, new, _BLOCK):
+        rows = slice(first, min(first + _BLOCK, new))
+        used = np.flatnonzero(matrix[rows].any(axis=0))
+        columns = slice(used[0], used[-1] + 1)
+        parts.append((rows, columns, np.ascontiguousarray(matrix[rows, columns])))
+    return parts

@@ -89,3 +89,32 @@ def test_scaled_pixels_have_imagenets_statistics():
     np.testing.assert_allclose(mean * scale + offset, 0, atol=1e-6)
     std = np.array([0.229, 0.224, 0.225]) * 255
     np.testing.assert_allclose((mean + std) * scale + offset, 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("format", ["BMP", "PNG", "JPEG"])
+@pytest.mark.parametrize(
+    ("shape", "channels"),
+    [
+        ((267, 275), 1),
+        ((275, 267, 3), 3),
+        ((267, 275), 3),  # grey among colour
+        ((300, 40, 3), 1),  # colour among grey
+        ((60, 64), 1),  # enlarged
+        ((90, 96), 1),  # as it is
+    ],
+)
+def test_a_batch_holds_the_pictures_one_by_one(format, shape, channels):
+    pixels = np.random.default_rng(1).integers(0, 256, shape).astype(np.uint8)
+    content = _encoded(pixels, format)
+    together = preprocess.batch([content, content], 96, channels)
+    alone = preprocess.letterbox(preprocess.decode(content, channels), 96).numpy()
+    assert together.dtype == np.uint8 and together.shape == (2, 96, 96, channels)
+    np.testing.assert_array_equal(*together)
+    # Sums in another order now and then round to the next level.
+    apart = np.abs(together[0].astype(int) - alone)
+    assert apart.max() <= 1 and np.mean(apart) < 1e-3
+
+
+def test_what_is_no_picture_raises_in_a_batch():
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        preprocess.batch([_encoded(GREY, "PNG"), b"no picture"], 96, 1)

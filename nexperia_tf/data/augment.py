@@ -74,16 +74,35 @@ def augment(images: np.ndarray, draws: np.ndarray, policy: Policy) -> np.ndarray
     """
     size = images.shape[1]
     changed = np.empty_like(images)
-    move = crop if policy.crop else motion
+    matrices = (crop if policy.crop else motion)(draws, size, policy)
     tables = light(draws, policy)
-    for i, matrix in enumerate(move(draws, size, policy)):
-        # The mirrored rim is what a picture's surroundings look like; black corners
-        # would be seen in training only.
-        warped = cv2.warpAffine(
-            images[i], matrix, (size, size), borderMode=cv2.BORDER_REFLECT_101
-        )
+    for i, rim in enumerate(_rims(matrices, size)):
+        warped = _warped(images[i], matrices[i], rim)
         changed[i] = cv2.LUT(warped, tables[i]).reshape(images[i].shape)
     return changed
+
+
+def _rims(matrices: np.ndarray, size: int) -> list[int]:
+    """How many pixels beyond each picture are seen in its frame, rounded up."""
+    ends = np.array([[0, 0, size, size], [0, size, 0, size]]) - 0.5
+    seen = np.linalg.solve(matrices[:, :, :2], ends - matrices[:, :, 2:])
+    beyond = np.abs(seen - (size - 1) / 2).max(axis=(1, 2)) - size / 2
+    return (np.ceil(np.maximum(beyond, 0)).astype(int) + 1).tolist()
+
+
+def _warped(image: np.ndarray, matrix: np.ndarray, rim: int) -> np.ndarray:
+    """A picture of shape `(size, size, channels)` moved, its rim mirrored outwards.
+
+    That is what a picture's surroundings look like; black corners would be seen in
+    training only. OpenCV moves much faster where it need not mirror on the way.
+    """
+    sides = image.shape[:2]
+    if rim > len(image):  # far more around it than of it
+        return cv2.warpAffine(image, matrix, sides, borderMode=cv2.BORDER_REFLECT_101)
+    wide = cv2.copyMakeBorder(image, rim, rim, rim, rim, cv2.BORDER_REFLECT_101)
+    matrix = matrix.copy()
+    matrix[:, 2] -= matrix[:, :2].sum(axis=1) * rim
+    return cv2.warpAffine(wide, matrix, sides)
 
 
 def motion(draws: np.ndarray, size: int, policy: Policy) -> np.ndarray:

@@ -21,6 +21,7 @@ CACHES = ("auto", "memory", "none")
 CACHE_BYTES = 4 << 30  # "auto" keeps decoded pictures in memory up to this much
 SHUFFLE_WINDOW = 8192  # records, where pictures are not kept in memory
 _DECODE_BATCH = 64
+_FIELDS = ("image", "label")
 _PASSES = 1 << 20  # over the rarer class in an epoch: more than there are ever
 
 
@@ -143,11 +144,14 @@ def evaluation_batches(
     Yields:
         as `training_batches`; labels of split `unlabelled` are -1.
     """
-    batches = (
-        records.load(dataset, split)
-        .map(_decoder(image_size, channels), tf.data.AUTOTUNE)
-        .batch(batch_size)
-    )
+
+    def picture(record):
+        image = preprocess.decode(record["image"], channels)
+        image = preprocess.letterbox(image, image_size)
+        return image, tf.cast(record["label"], tf.float32)
+
+    pictures = records.load(dataset, split, only=_FIELDS)
+    batches = pictures.map(picture, tf.data.AUTOTUNE).batch(batch_size)
     if _keeps(dataset, split, image_size, channels, cache):
         batches = batches.cache()
     return batches.prefetch(2)
@@ -198,12 +202,18 @@ def _shuffled(
 
 
 def _decoder(image_size: int, channels: int) -> Callable:
-    def picture(record):
-        image = preprocess.decode(record["image"], channels)
-        image = preprocess.letterbox(image, image_size)
-        return image, tf.cast(record["label"], tf.float32)
+    """Turns batches of records into images and labels."""
 
-    return picture
+    def decode(image_bytes):
+        return preprocess.batch(image_bytes.tolist(), image_size, channels)
+
+    def pictures(devices):
+        images = tf.numpy_function(decode, [devices["image"]], tf.uint8, stateful=False)
+        shape = (*devices["image"].shape, image_size, image_size, channels)
+        labels = tf.cast(devices["label"], tf.float32)
+        return tf.ensure_shape(images, shape), labels
+
+    return pictures
 
 
 def _kept(dataset: records.Dataset, image_size: int, channels: int) -> tuple:
@@ -211,12 +221,11 @@ def _kept(dataset: records.Dataset, image_size: int, channels: int) -> tuple:
     count = records.split_sizes(dataset)[TRAIN]
     images = np.empty((count, image_size, image_size, channels), np.uint8)
     labels = np.empty(count, np.float32)
-    batches = evaluation_batches(
-        dataset,
-        TRAIN,
-        image_size=image_size,
-        channels=channels,
-        batch_size=_DECODE_BATCH,
+    batches = (
+        records.load(dataset, TRAIN, only=_FIELDS)
+        .batch(_DECODE_BATCH)
+        .map(_decoder(image_size, channels), tf.data.AUTOTUNE)
+        .prefetch(2)
     )
     at = 0
     shown = progress.track(
@@ -254,10 +263,11 @@ def _streamed(dataset: records.Dataset, image_size: int, channels: int) -> tuple
     decode = _decoder(image_size, channels)
 
     def pictures(order: tf.data.Dataset, share: int) -> tf.data.Dataset:
-        def look(epoch, device):
-            return (epoch, device["index"], *decode(device))
+        def look(epochs, devices):
+            return (epochs, devices["index"], *decode(devices))
 
-        return order.map(look, tf.data.AUTOTUNE).batch(share, drop_remainder=True)
+        batches = order.batch(share, drop_remainder=True)
+        return batches.map(look, tf.data.AUTOTUNE)
 
     def device(index, record):
         return {"index": index, "image": record["image"], "label": record["label"]}
@@ -265,7 +275,7 @@ def _streamed(dataset: records.Dataset, image_size: int, channels: int) -> tuple
     def is_defect(device):
         return device["label"] == 1
 
-    devices = records.load(dataset, TRAIN).enumerate().map(device)
+    devices = records.load(dataset, TRAIN, only=_FIELDS).enumerate().map(device)
     return devices, is_defect, SHUFFLE_WINDOW, pictures
 
 
