@@ -79,19 +79,6 @@ def interleaved(jobs: dict[str, Callable[[], dict]], rounds: int) -> dict[str, d
     return results
 
 
-def multiplications(model: keras.Model) -> int:
-    """Multiply-adds of one image's forward pass, in convolutions and the head."""
-    count = 0
-    for layer in model.layers:
-        kernel = getattr(layer, "kernel", None)
-        if kernel is not None:
-            _, *places, filters = layer.output.shape
-            positions = places[0] * places[1] if places else 1
-            depth = kernel.shape[-2] * (kernel.shape[0] ** 2 if places else 1)
-            count += positions * depth * filters
-    return count
-
-
 def matrix_rate(side: int = 2048, dtype: str = "float32", repeats: int = 5) -> float:
     """Multiply-adds per second of a square matrix product."""
     matrix = keras.random.normal((side, side), dtype=dtype)

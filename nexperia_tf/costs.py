@@ -1,6 +1,7 @@
 """What a network costs: parameters, multiplications, time."""
 
 import dataclasses
+import math
 import statistics
 import time
 
@@ -16,7 +17,7 @@ class Cost:
     """What one picture costs.
 
     Attributes:
-        parameters: numbers that were learned, batch-norm statistics among them.
+        parameters: numbers that are learned, without batch-norm statistics.
         gmac: multiply-adds of a forward pass, in 10^9.
         ms: milliseconds on this machine, in batches of BATCH.
     """
@@ -28,9 +29,13 @@ class Cost:
 
 def of(model: keras.Model) -> Cost:
     """The cost of a classifier's flat graph on pictures of its own size."""
-    return Cost(
-        model.count_params(), multiplications(model) / 1e9, _milliseconds(model)
-    )
+    return Cost(parameters(model), multiplications(model) / 1e9, _milliseconds(model))
+
+
+def parameters(model: keras.Model) -> int:
+    """What papers count: weights, without the statistics of batch norm."""
+    counted = (v for v in model.weights if not v.name.startswith("moving_"))
+    return sum(math.prod(variable.shape) for variable in counted)
 
 
 def multiplications(model: keras.Model) -> int:
