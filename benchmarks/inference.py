@@ -21,11 +21,10 @@ from model_timing import (
     interleaved,
     machine,
     matrix_rate,
-    multiplications,
     timed,
 )
 
-from nexperia_tf import export, runs
+from nexperia_tf import costs, export, runs
 from nexperia_tf.models import classifier
 
 
@@ -78,7 +77,7 @@ def main() -> None:
                 jobs[name] = lambda job=job: peer.ask(job)
         print(machine(), peer.versions if peer else "")
         results = interleaved(jobs, arguments.rounds)
-    gemm, work = matrix_rate(), multiplications(model)
+    gemm, work = matrix_rate(), costs.multiplications(model)
     for name, result in results.items():
         if "problem" in result:
             print(f"{name}: not measured ({result['problem']})")

@@ -22,11 +22,10 @@ from model_timing import (
     interleaved,
     machine,
     matrix_rate,
-    multiplications,
     timed,
 )
 
-from nexperia_tf import optimizers
+from nexperia_tf import costs, optimizers
 from nexperia_tf.models import classifier, grouped_conv
 
 
@@ -120,7 +119,7 @@ def main() -> None:
     print(machine(), peer.versions if peer else "")
     results = interleaved(jobs, arguments.rounds)
     # Backwards is two more convolutions for each of the forward pass.
-    work = 3 * multiplications(model) * batch
+    work = 3 * costs.multiplications(model) * batch
     gemm = matrix_rate()
     for name, result in results.items():
         print(

@@ -12,7 +12,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 GPU_BENCHMARK = [
     str(ROOT / "benchmarks" / "gpu.py"),
     *("--backbone", "resnext26_32x4d", "--size", "32", "--batches", "2"),
-    *("--steps", "1", "--policies", "float32"),
+    *("--steps", "1", "--policies", "float32", "mixed_bfloat16"),
 ]
 
 PARITY = """
@@ -58,3 +58,4 @@ def test_gpu_benchmark_runs_its_small_case_on_a_cpu():
     backend = "jax" if importlib.util.find_spec("jax") else "tensorflow"
     printed = run(*GPU_BENCHMARK, backend=backend)
     assert "ours, float32, batch 2" in printed
+    assert "times float32" in printed
