@@ -18,9 +18,9 @@ BYTE, PIXEL, PHOTOMETRIC, GEOMETRIC = "byte", "pixel", "photometric", "geometric
 TWIN = "twin"
 SAME_PHOTOGRAPH = (BYTE, PIXEL, PHOTOMETRIC, GEOMETRIC)
 
-# By how much the largest residual with the other of two altered pictures is larger.
-# Under noise of 5 levels that hides a scratch it is mostly 1.1 to 2 times as large.
-_CLEARLY = 1.05
+# Where a copy of one of two pictures that differ by a scratch lies between them, 0 at
+# its own: below .16 under noise of 5 levels that hides a scratch of 12 levels.
+_CLEARLY = 0.3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +101,7 @@ def find(
         progress=lambda done, total: tell("compare", done, total),
     )
     verdicts: dict[tuple[int, int], verify.Verdict] = {}
+    stars = [[place] for place in range(len(kept))]
     if found:
         verifier = verify.Verifier(
             thumbnails,
@@ -111,7 +112,7 @@ def find(
             found, verifier, workers, lambda *count: tell("verify", *count)
         )
         settings |= verifier.settings
-    stars = _stars(kept, verdicts)
+        stars = _stars(kept, verdicts, verifier.leaning)
     members = {group[0].path: group for group in equals}
     clusters = [[p.path for k in star for p in members[kept[k].path]] for star in stars]
     return Findings(
@@ -159,13 +160,15 @@ def _verdicts(
 
 
 def _stars(
-    kept: Sequence[Picture], verdicts: Mapping[tuple[int, int], verify.Verdict]
+    kept: Sequence[Picture],
+    verdicts: Mapping[tuple[int, int], verify.Verdict],
+    leaning: Callable[[int, int, int], float],
 ) -> list[list[int]]:
     """All pictures, copies of one photograph together, the one to keep first.
 
     Every member is a verified copy of the first one; what is only a copy of a copy
     stands apart. The first one is the picture with the most verified copies that were
-    not moved, so that most go with it: between two noisy copies the proof is weaker
+    not moved and the nearest to these: between two noisy copies the proof is weaker
     than between each and the original. Two pictures that differ by a scratch come
     first, each on its own: noise or a crop can hide the scratch in a third one, which
     then joins the one it is clearly more like, or none if it was moved.
@@ -186,12 +189,12 @@ def _stars(
         return verdicts[min(a, b), max(a, b)]
 
     def clearly_nearest(first: int, other: int) -> bool:
-        rivals = differ[first] & copies[other]
+        rivals = [(other, first, k) for k in differ[first] & copies[other]]
+        rivals += [(first, other, k) for k in differ[other] & copies[first]]
         tie = between(first, other)
-        if tie.moved and rivals:
-            return False  # resampling changes more than a faint scratch
-        farther = _CLEARLY * tie.max_local_residual
-        return all(between(k, other).max_local_residual >= farther for k in rivals)
+        if tie.moved:  # resampling changes more than a faint scratch
+            return not (rivals and tie.max_local_residual)
+        return all(leaning(*three) < _CLEARLY for three in rivals)
 
     stars, alone = [], set(range(len(kept))) - set(copies)
     for component in _components(copies):
@@ -199,7 +202,8 @@ def _stars(
 
         def rank(k: int, rest=rest) -> tuple:
             counts = (-len(ties[k] & rest) for ties in (unmoved, copies))
-            return not differ[k] & rest, *counts, preference(kept[k])
+            near = sorted(between(k, j).max_local_residual for j in unmoved[k] & rest)
+            return not differ[k] & rest, *counts, sum(near), preference(kept[k])
 
         while rest:
             first = min(rest, key=rank)

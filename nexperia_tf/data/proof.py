@@ -105,6 +105,27 @@ def examine(first: np.ndarray, second: np.ndarray, inside: np.ndarray) -> Proof:
     return Proof(noise, grain, texture, _residual(first, second, table, inside))
 
 
+def leaning(copy: np.ndarray, one: np.ndarray, other: np.ndarray) -> float:
+    """Where `copy` lies between two pictures that differ: 0 at `one`, 1 at `other`.
+
+    Noise can hide a scratch at every single pixel, but not along all of it.
+
+    Args:
+        copy, one, other: float32 grey levels `(height, width)`, on one another.
+
+    Returns:
+        NaN where the copy shows nothing of what the two differ in.
+    """
+    seen = (copy > _BLACK) & (copy < _WHITE)
+    if seen.mean() < _LEAST_GRADED:
+        return float("nan")
+    exposed = _exposure(*(cv2.GaussianBlur(p, (0, 0), 2)[seen] for p in (one, copy)))
+    start, end = (np.clip(exposed(p), 0, 255).astype(np.float64) for p in (one, other))
+    way = end - start
+    length = float((way * way).sum())
+    return float(((copy - start) * way).sum()) / length if length else float("nan")
+
+
 def is_jpeg_of(copy: np.ndarray, original: np.ndarray) -> bool:
     """Whether `copy` is what JPEG makes of `original`, at any quality.
 

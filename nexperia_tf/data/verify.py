@@ -114,6 +114,13 @@ class Verifier:
             return LOOK_ALIKE
         return self._at_full_size(pair, motion, similarity)
 
+    def leaning(self, copy: int, one: int, other: int) -> float:
+        """Where an unmoved copy lies between two images, see `proof.leaning`."""
+        levels = [self._grey(image) for image in (copy, one, other)]
+        if len({grey.shape for grey in levels}) > 1:
+            return float("nan")
+        return proof.leaning(*levels)
+
     def _first_look(self, first, second) -> tuple[float, np.ndarray | None]:
         """How alike two thumbnails are, and the motion of the second onto the first."""
         best = -1.0, None
