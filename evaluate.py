@@ -70,8 +70,9 @@ class Arguments(command.Options):
     heatmaps: bool = True
     """Draw heat maps and play the pointing game where model and pictures are known."""
 
-    stage: str = "stage4"
-    """Layer of the heat maps: stem, stage1, stage2, stage3 or stage4."""
+    stage: str = "stem"
+    """Layer of the heat maps: stem, stage1, stage2, stage3 or stage4; the earlier, the
+    finer."""
 
 
 def main(arguments: Arguments) -> int:

@@ -10,10 +10,9 @@ import sys
 
 from nexperia_tf import command, runs
 from nexperia_tf.data import records
-from nexperia_tf.evaluation import evidence
+from nexperia_tf.evaluation import evidence, heatmaps
 
 SPLITS = ("test", "validation", "train")
-STAGES = ("stage2", "stage3", "stage4")
 
 
 def boxed(dataset: records.Dataset, devices: int) -> list[records.Example]:
@@ -36,7 +35,7 @@ def main(folder: str, devices: int) -> None:
     command.import_tensorflow()
     run = runs.load(folder)
     examples = boxed(run.dataset, devices)
-    for stage in STAGES:
+    for stage in heatmaps.STAGES:
         played = evidence.Looked(run, stage).localisation(examples)
         model, random = played["model"], played["random"]
         print(f"{stage}, {model['n']} boxed defects of {run.dataset.name}")

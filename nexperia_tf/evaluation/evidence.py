@@ -118,7 +118,7 @@ class Looked:
         )
 
     def _maps(self, model: "keras.Model", canvases: np.ndarray) -> np.ndarray:
-        maps = heatmaps.grad_cam(model, canvases, stage=self.stage)
+        maps = heatmaps.evidence(model, canvases, stage=self.stage)
         return heatmaps.on_canvas(maps, self.run.image_size)
 
     def _boxes(self, example: "records.Example") -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Where the model looks: Grad-CAM on the flat graph, judged by annotated boxes.
+"""Where the model looks: class activation maps, judged by annotated boxes.
 
 A map that ignores the boxes explains nothing, and one that a model of random weights
 draws as well shows the picture, not the model: both are measured beside.
@@ -20,23 +20,25 @@ if typing.TYPE_CHECKING:
 
 STAGES = ("stem", "stage1", "stage2", "stage3", "stage4")
 BATCH = 16
+SMOOTHING = 1 / 40  # of the canvas: evidence of neighbouring pixels belongs together
 
 
-def grad_cam(
+def evidence(
     model: "keras.Model",
     images: np.ndarray,
     *,
-    stage: str = "stage4",
-    method: str = "grad-cam",
+    stage: str = "stem",
+    method: str = "hires-cam",
 ) -> np.ndarray:
     """Evidence for a defect, by place.
 
     Args:
         model: a classifier's flat graph, giving the raw logit.
         images: uint8 of shape `(batch, size, size, channels)`.
-        stage: the layer to look at, one of STAGES; later is surer, earlier is finer.
-        method: "grad-cam" weighs each channel by its mean gradient, "hires-cam"
-            multiplies gradient and activation place by place.
+        stage: the layer to look at, one of STAGES; the earlier, the finer.
+        method: "hires-cam" multiplies gradient and activation place by place;
+            "grad-cam" weighs each channel by its mean gradient, which says where only
+            in late stages.
 
     Returns:
         float32 of shape `(batch, rows, columns)` in the stage's own resolution, at
@@ -74,9 +76,16 @@ def _cam(both: "keras.Model", images: np.ndarray, method: str) -> np.ndarray:
 
 
 def on_canvas(maps: np.ndarray, size: int) -> np.ndarray:
-    """The maps in the resolution of the model's square canvas, each 0..1."""
+    """The maps in the resolution of the model's square canvas, smooth, each 0..1."""
     enlarged = np.stack(
-        [cv2.resize(m, (size, size), interpolation=cv2.INTER_LINEAR) for m in maps]
+        [
+            cv2.GaussianBlur(
+                cv2.resize(m, (size, size), interpolation=cv2.INTER_LINEAR),
+                (0, 0),
+                size * SMOOTHING,
+            )
+            for m in maps
+        ]
     )
     highest = enlarged.max(axis=(1, 2), keepdims=True)
     return enlarged / np.maximum(highest, np.finfo(np.float32).tiny)

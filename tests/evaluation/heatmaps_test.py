@@ -33,7 +33,7 @@ def with_spots(*places):
 @pytest.mark.parametrize("stage", ["stem", "stage4"])
 def test_the_map_is_hottest_where_the_evidence_is(spot_finder, stage, method):
     places = [(0, 0), (8, 20), (28, 4)] * 6  # more than one batch
-    maps = heatmaps.grad_cam(
+    maps = heatmaps.evidence(
         spot_finder, with_spots(*places), stage=stage, method=method
     )
     side = SIZE if stage == "stem" else SIZE // 4
@@ -48,7 +48,7 @@ def test_the_map_is_hottest_where_the_evidence_is(spot_finder, stage, method):
 
 def test_no_evidence_is_a_map_of_zeros(spot_finder):
     dark = np.full((1, SIZE, SIZE, 1), 50, np.uint8)
-    maps = heatmaps.on_canvas(heatmaps.grad_cam(spot_finder, dark), SIZE)
+    maps = heatmaps.on_canvas(heatmaps.evidence(spot_finder, dark), SIZE)
     assert not maps.any()
     found = heatmaps.localisation(maps, [np.array([[0, 0, 32, 32]])])
     assert found.pointing.value == 0 and found.energy == 0
@@ -56,9 +56,9 @@ def test_no_evidence_is_a_map_of_zeros(spot_finder):
 
 def test_unknown_stages_and_methods_are_named(spot_finder):
     with pytest.raises(errors.BadInput, match=r"--stage: one of stem.*stage9"):
-        heatmaps.grad_cam(spot_finder, with_spots((0, 0)), stage="stage9")
+        heatmaps.evidence(spot_finder, with_spots((0, 0)), stage="stage9")
     with pytest.raises(errors.BadInput, match="Received cam"):
-        heatmaps.grad_cam(spot_finder, with_spots((0, 0)), method="cam")
+        heatmaps.evidence(spot_finder, with_spots((0, 0)), method="cam")
 
 
 def test_random_weights_leave_the_model_as_it_was(spot_finder):

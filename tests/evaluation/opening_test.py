@@ -116,7 +116,7 @@ def test_a_run_is_reported_with_pictures_maps_and_slices(run_folder, reported):
     # No group of the test split was trained on.
     assert found["generalisation"]["n_seen"] == 0
     played = found["localisation"]
-    assert played["stage"] == "stage4"
+    assert played["stage"] == "stem"
     assert played["model"]["n"] == played["random"]["n"] == 12
     text = (reported / "report.html").read_text()
     assert text.count("data:image/jpeg;base64") == 2 * 24  # photograph and map
