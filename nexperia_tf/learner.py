@@ -105,9 +105,12 @@ def _optimizer(
         "global_clipnorm": config.clip_norm or None,
         "gradient_accumulation_steps": several,
     }
-    if config.optimizer == "sgd":
-        optimizer = finetuning.LayerwiseSGD(rate, momentum=0.9, nesterov=True, **knobs)
-    else:
+    if config.optimizer == "adamw":
         optimizer = finetuning.LayerwiseAdamW(rate, **knobs)
+    else:
+        nesterov = config.optimizer == "sgd"
+        optimizer = finetuning.LayerwiseSGD(
+            rate, momentum=0.9, nesterov=nesterov, **knobs
+        )
     optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     return optimizer

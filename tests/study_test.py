@@ -1,6 +1,7 @@
 """The study as a whole, on networks and a folder that cost seconds."""
 
 import csv
+import dataclasses
 import json
 import shutil
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nexperia_tf import configs, files, following, forest, runs, training
+from nexperia_tf import configs, files, following, forest, learner, runs, training
 from nexperia_tf.data import manifest, records
 from nexperia_tf.models import resnet
 from nexperia_tf.study import COSTS, dealing, page, plan, trees
@@ -233,6 +234,16 @@ def test_the_paper_plan_is_the_original_and_ours(run_command, capsys):
     assert len(tried["resnext-bce"]) == len(tried["resnext-focal"]) == 6
     assert run_command(COMMAND, "--plan", "--scale", "paper") == 0
     assert "original-wide-focal" in capsys.readouterr().out
+
+
+def test_the_originals_momentum_is_plain(small):
+    config = configs.load("study_original_resnext")
+    for name, nesterov in (("momentum", False), ("sgd", True)):
+        tiny = {"backbone": "tiny", "weights": "none", "image_size": 32}
+        changed = dataclasses.replace(config, **tiny, optimizer=name)
+        model = learner.build(changed, channels=1, prior=0.2, steps=2)
+        assert (model.optimizer.nesterov, model.optimizer.momentum) == (nesterov, 0.9)
+    assert config.optimizer == "momentum"
 
 
 def test_seeds_and_folds_repeat_every_member():

@@ -81,8 +81,8 @@ class Config:
     batch_size: int = 32
     """Devices per step."""
 
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    """AdamW, or SGD with Nesterov momentum .9."""
+    optimizer: Literal["adamw", "sgd", "momentum"] = "adamw"
+    """AdamW, SGD with Nesterov momentum .9, or with the older, plain momentum .9."""
 
     learning_rate: float = 1e-3
     """Its peak, after the warm-up."""
