@@ -3,8 +3,9 @@
 The same BMP, PNG and JPEG files of drawn devices (275 x 267, grey) become augmented
 batches of 64 pictures of 224 x 224: here by nexperia_tf.data.pipeline, there by a
 DataLoader with Pillow and two workers (pipeline_peer.py). The sides take turns, the
-best of three rounds counts. Then the share of a training step spent waiting for its
-batch is measured. About ten minutes on two cores:
+best of three rounds counts. Beside it stand images per second of CPU time, which other
+work on the machine hardly changes. Then the share of a training step spent waiting for
+its batch is measured. About ten minutes on two cores:
 
     python benchmarks/pipeline.py --torch-python PATH/TO/python
 
@@ -44,9 +45,11 @@ class Arguments(command.Options):
 def main(arguments: Arguments) -> None:
     """Prints images per second and ratios."""
     with tempfile.TemporaryDirectory() as place:
+        command.import_tensorflow()
         raws = draw(pathlib.Path(place), arguments.devices)
         print(
             f"{'files':6}{'pictures':>10}{'pipeline':>10}{'DataLoader':>12}{'ratio':>8}"
+            f"{'of CPU time':>16}{'DataLoader':>12}{'ratio':>8}"
         )
         for name, raw in raws.items():
             dataset = built(raw)
@@ -93,12 +96,16 @@ def compare(arguments: Arguments, name: str, raw, dataset, cache: str) -> None:
         ours.append(rate(dataset, cache, arguments.seconds))
         peers.append(peer(arguments, raw, memory=cache == "memory"))
     kept = "kept" if cache == "memory" else "decoded"
-    ratio = max(ours) / max(peers)
-    print(f"{name:6}{kept:>10}{max(ours):10,.0f}{max(peers):12,.0f}{ratio:8.2f}")
+    (one, cpu), (other, other_cpu) = (map(max, zip(*x)) for x in (ours, peers))
+    print(
+        f"{name:6}{kept:>10}{one:10,.0f}{other:12,.0f}{one / other:8.2f}"
+        f"{cpu:16,.0f}{other_cpu:12,.0f}{cpu / other_cpu:8.2f}",
+        flush=True,
+    )
 
 
-def rate(dataset, cache: str, seconds: float) -> float:
-    """Images per second of the pipeline, after one epoch to warm up."""
+def rate(dataset, cache: str, seconds: float) -> tuple[float, float]:
+    """Images per second of time and of CPU time, after one epoch to warm up."""
     from nexperia_tf.data import pipeline
 
     batches = pipeline.training_batches(
@@ -113,19 +120,19 @@ def rate(dataset, cache: str, seconds: float) -> float:
     batches = iter(batches)
     for _ in range(pipeline.steps_per_epoch(dataset, BATCH)):
         next(batches)
-    count, start = 0, time.perf_counter()
+    count, start, cpu = 0, time.perf_counter(), time.process_time()
     while time.perf_counter() - start < seconds:
         count += len(next(batches)[1])
-    return count / (time.perf_counter() - start)
+    return count / (time.perf_counter() - start), count / (time.process_time() - cpu)
 
 
-def peer(arguments: Arguments, raw: pathlib.Path, *, memory: bool) -> float:
+def peer(arguments: Arguments, raw: pathlib.Path, *, memory: bool) -> tuple:
     words = [arguments.torch_python, PEER, raw, SIZE, BATCH, arguments.seconds]
     words += ["--memory"] if memory else []
     done = subprocess.run(
         [str(word) for word in words], check=True, stdout=subprocess.PIPE, text=True
     )
-    return float(done.stdout)
+    return tuple(map(float, done.stdout.split()))
 
 
 def waiting(dataset) -> None:

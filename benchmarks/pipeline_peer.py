@@ -4,11 +4,14 @@ Needs torch, Pillow and numpy only; pipeline.py calls it with the Python that ha
 
     python benchmarks/pipeline_peer.py FOLDER SIZE BATCH SECONDS [--memory]
 
-Prints images per second. With --memory the pictures are decoded and letterboxed
-beforehand, and only augmentation and batching are left to the workers.
+Prints images per second, and per second of CPU time. With --memory the pictures are
+decoded and letterboxed beforehand, and only augmentation and batching are left to the
+workers.
 """
 
 import math
+import multiprocessing
+import os
 import pathlib
 import random
 import sys
@@ -64,8 +67,17 @@ class Pictures(torch.utils.data.Dataset):
         return picture.point([round(gain * level + offset) for level in range(256)])
 
 
-def rate(folder: str, size: int, batch: int, seconds: float, memory: bool) -> float:
-    """Images per second over at least `seconds`, after a first epoch to warm up."""
+def cpu_seconds() -> float:
+    """CPU time of this process and its workers so far."""
+    ticks = 0
+    for worker in multiprocessing.active_children():
+        fields = pathlib.Path(f"/proc/{worker.pid}/stat").read_text().split()
+        ticks += int(fields[13]) + int(fields[14])
+    return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def rates(folder: str, size: int, batch: int, seconds: float, memory: bool) -> tuple:
+    """Images per second of time and of CPU time, after a first epoch to warm up."""
     loader = torch.utils.data.DataLoader(
         Pictures(folder, size, memory),
         batch_size=batch,
@@ -76,12 +88,12 @@ def rate(folder: str, size: int, batch: int, seconds: float, memory: bool) -> fl
     )
     for _ in loader:
         pass
-    count, start = 0, time.perf_counter()
+    count, start, cpu = 0, time.perf_counter(), cpu_seconds()
     while time.perf_counter() - start < seconds:
         count += sum(len(images) for images in loader)
-    return count / (time.perf_counter() - start)
+    return count / (time.perf_counter() - start), count / (cpu_seconds() - cpu)
 
 
 if __name__ == "__main__":
     folder, size, batch, seconds = sys.argv[1:5]
-    print(rate(folder, int(size), int(batch), float(seconds), "--memory" in sys.argv))
+    print(*rates(folder, int(size), int(batch), float(seconds), "--memory" in sys.argv))

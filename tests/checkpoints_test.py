@@ -71,6 +71,27 @@ def test_two_epochs_and_two_after_a_restore_are_four(tmp_path):
         np.testing.assert_array_equal(straight, again)
 
 
+def test_loss_scale_and_gathered_gradients_are_saved(tmp_path):
+    def built():
+        model = _model()
+        inner = keras.optimizers.AdamW(0.01, gradient_accumulation_steps=3)
+        optimizer = keras.optimizers.LossScaleOptimizer(inner, initial_scale=64.0)
+        model.compile(optimizer, "mse", jit_compile=False)
+        optimizer.build(model.trainable_variables)
+        return model
+
+    model, again = built(), built()
+    _fit(model)  # four steps: an update, and one step towards the next
+    model.optimizer.dynamic_scale.assign(32.0)
+    _save(tmp_path / "c", model, 1)
+    checkpoints.restore(tmp_path / "c", model=again, optimizer=again.optimizer)
+    saved, loaded = model.optimizer.variables, again.optimizer.variables
+    assert "dynamic_scale" in {variable.name for variable in saved}
+    assert any("accumulator" in variable.name for variable in saved)
+    for one, other in zip(saved, loaded):
+        np.testing.assert_array_equal(one, other, err_msg=one.path)
+
+
 def test_only_the_last_are_kept(tmp_path):
     model = _model()
     for epoch in range(1, 5):

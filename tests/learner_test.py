@@ -1,5 +1,6 @@
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
 
@@ -99,3 +100,46 @@ def test_gradients_are_cut_to_a_common_norm():
     # Nesterov's first step is 1.9 times the gradient.
     norm = np.sqrt(sum(np.sum(part**2) for part in change))
     assert norm == pytest.approx(1.9e-3, rel=1e-2)
+
+
+@pytest.fixture
+def policy():
+    yield keras.config.set_dtype_policy
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+def test_half_precision_follows_float32(policy, precision):
+    flags = {"optimizer": "sgd", "learning_rate": 1e-2}
+    exact = built(**flags)
+    policy(precision)
+    half = built(**flags)
+    half.set_weights(exact.get_weights())
+    for _ in range(3):
+        for model in (exact, half):
+            fitted(model, batch_size=8, count=16)
+    for one, other in zip(exact.get_weights(), half.get_weights()):
+        np.testing.assert_allclose(one, other, atol=0.02)
+    assert half.get_layer("logit").compute_dtype == "float32"
+    rng = np.random.default_rng(1)
+    images = rng.integers(0, 256, (8, 32, 32, 1), dtype="uint8")
+    near = [model.predict(images, verbose=0) for model in (exact, half)]
+    np.testing.assert_allclose(*near, atol=0.05)
+    assert near[1].dtype == np.float32
+
+
+def test_a_step_that_overflows_is_skipped_and_the_scale_halved(policy):
+    policy("mixed_float16")
+    model = built(weight_decay=0.0)
+    optimizer = model.optimizer
+    optimizer.dynamic_scale.assign(2.0**60)  # no gradient fits into 16 bits
+    start = model.get_weights()
+    fitted(model, batch_size=8)
+    assert float(optimizer.dynamic_scale) == 2.0**59
+    for weight, before in zip(model.weights, start):
+        if "moving" not in weight.path:
+            np.testing.assert_array_equal(weight, before)
+    optimizer.dynamic_scale.assign(2.0**10)
+    fitted(model, batch_size=8)
+    assert float(optimizer.dynamic_scale) == 2.0**10
+    assert "logit" in moved(model, start)
