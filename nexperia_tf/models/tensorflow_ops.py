@@ -14,6 +14,8 @@ import tensorflow as tf
 BLOCK = 16
 # Below this depth of a group oneDNN's gradient of the kernel is slower than of blocks.
 NARROW = 8
+# Up to as many places oneDNN's gradient of a dense kernel is slower than its products.
+SMALL = 14 * 14
 
 
 def convolution(
@@ -31,11 +33,11 @@ def convolution(
         tensor of shape `(batch, height', width', filters)`, of the dtype of `images`.
     """
     kernel = tf.convert_to_tensor(kernel, images.dtype)  # a variable's value
-    dense = images.shape[-1] == kernel.shape[-2]
-    if dense or _on_gpu(images):
+    on_gpu = _on_gpu(images)
+    if not on_gpu and images.dtype == tf.float32 and _onednn():
+        return _native(images, kernel, stride, margin, _with_gradients)
+    if on_gpu or images.shape[-1] == kernel.shape[-2]:
         return _native(images, kernel, stride, margin)
-    if images.dtype == tf.float32 and _onednn():
-        return _native(images, kernel, stride, margin, _grouped)
     return _in_blocks(images, kernel, stride, margin)
 
 
@@ -68,11 +70,10 @@ def _native(images, kernel, stride, margin, convolve=tf.nn.conv2d):
     return convolve(images, kernel, stride, padding)
 
 
-def _grouped(images, kernel, stride, padding):
-    """Grouped `tf.nn.conv2d` with the gradient of narrow groups taken over blocks."""
+def _with_gradients(images, kernel, stride, padding):
+    """`tf.nn.conv2d` on oneDNN, whose gradient of the kernel takes the shortest way."""
     side, _, depth, filters = kernel.shape
     groups = images.shape[-1] // depth
-    copies = _groups_in_a_block(groups, depth) if depth < NARROW else 1
     knobs = {"strides": [1, stride, stride, 1], "padding": padding}
 
     @tf.custom_gradient
@@ -84,6 +85,9 @@ def _grouped(images, kernel, stride, padding):
                 out_backprop=upstream,
                 **knobs,
             )
+            if groups == 1 and (side == 1 or _is_small(upstream)):
+                return of_images, _kernel_by_matrices(images, upstream, side, **knobs)
+            copies = _groups_in_a_block(groups, depth) if depth < NARROW else 1
             of_blocks = tf.raw_ops.Conv2DBackpropFilter(
                 input=images,
                 filter_sizes=(side, side, copies * depth, filters),
@@ -93,12 +97,42 @@ def _grouped(images, kernel, stride, padding):
             return of_images, _diagonal(of_blocks, copies, groups)
 
         outputs = tf.nn.conv2d(images, kernel, stride, padding)
-        # A machine without oneDNN that serves this graph would fuse a following
-        # normalisation and then refuse to run it ("Fused conv implementation does not
-        # support grouped convolutions"). Nothing is fused across this op, a no-op.
-        return tf.ensure_shape(outputs, (None, None, None, filters)), gradient
+        if groups > 1:
+            # A machine without oneDNN that serves this graph would fuse a following
+            # normalisation and then refuse to run it ("Fused conv implementation does
+            # not support grouped convolutions"). Nothing is fused across this no-op.
+            outputs = tf.ensure_shape(outputs, (None, None, None, filters))
+        return outputs, gradient
 
     return convolve(images, kernel)
+
+
+def _is_small(outputs):
+    positions = outputs.shape[1:3].num_elements()
+    return positions is not None and positions <= SMALL
+
+
+def _kernel_by_matrices(images, upstream, side, *, strides, padding):
+    """Gradient of a dense kernel: a matrix product for each of its places."""
+    stride, margin = strides[1], side // 2
+    with tf.control_dependencies([upstream]):  # no copies before they are needed
+        images = tf.identity(images)
+    if padding == "SAME" and margin:
+        images = tf.pad(images, [[0, 0], [margin] * 2, [margin] * 2, [0, 0]])
+    height, width = tf.unstack(stride * (tf.shape(upstream)[1:3] - 1) + 1)
+    rows = tf.reshape(upstream, (-1, upstream.shape[-1]))  # (positions, filters)
+    products = []
+    for top in range(side):
+        for left in range(side):
+            seen = images
+            if side > 1 or stride > 1:
+                seen = seen[
+                    :, top : top + height : stride, left : left + width : stride
+                ]
+            seen = tf.reshape(seen, (-1, images.shape[-1]))  # (positions, channels)
+            products.append(tf.matmul(seen, rows, transpose_a=True))
+    shape = (side, side, images.shape[-1], upstream.shape[-1])
+    return tf.reshape(tf.stack(products), shape)
 
 
 def _in_blocks(images, kernel, stride, margin):
