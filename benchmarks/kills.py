@@ -35,7 +35,7 @@ import tensorflow as tf  # noqa: E402
 from nexperia_tf import checkpoints, files, following, runs, training  # noqa: E402
 from nexperia_tf.models import resnet  # noqa: E402
 
-EPOCHS = 4
+EPOCHS = 3
 resnet.BACKBONES["tiny"] = resnet.Shape((1,), planes=(4,), stem=4)
 
 

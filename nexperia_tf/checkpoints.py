@@ -6,6 +6,7 @@ folder of both is published by rename with a SHA-256 manifest.
 """
 
 import errno
+import os
 import pathlib
 import re
 import shutil
@@ -55,13 +56,21 @@ def save(
         try:
             _checkpoint(model, optimizer, more).write(str(beside / "weights"))
         except tf.errors.OpError as error:  # a full disk, say
-            raise OSError(errno.EIO, error.message, str(target)) from None
+            raise _os_error(error, target) from None
         where = {"epoch": epoch, "step": step}
         files.write_json(beside / "state.json", where | state)
         files.write_manifest(beside)
     for old in saved(folder)[:-keep]:
         if old.name != _named(best_epoch):
             _remove(old)
+
+
+def _os_error(error: tf.errors.OpError, target: pathlib.Path) -> OSError:
+    full = os.strerror(errno.ENOSPC)
+    if full in error.message:
+        return OSError(errno.ENOSPC, full, str(target))
+    told = re.sub(r"\{\{.*?\}\} *", "", error.message)  # which node of which graph
+    return OSError(errno.EIO, told, str(target))
 
 
 def _named(epoch: int) -> str:

@@ -30,7 +30,8 @@ def write_bytes(path: str | os.PathLike, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
-    except BaseException:
+    except BaseException as error:
+        _name(error, path)
         beside.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
@@ -94,7 +95,8 @@ def new_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     try:
         yield beside
         publish(beside, path)
-    except BaseException:
+    except BaseException as error:
+        _name(error, path)
         shutil.rmtree(beside, ignore_errors=True)
         raise
 
@@ -197,6 +199,12 @@ def verify_manifest(folder: str | os.PathLike, *, only: str | None = None) -> No
 def _names_below(folder: pathlib.Path) -> list[str]:
     names = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
     return sorted(name for name in names if name != MANIFEST)
+
+
+def _name(error: BaseException, path: pathlib.Path) -> None:
+    """Says in an OSError what was to be written; a full disk names no file."""
+    if isinstance(error, OSError) and error.errno and not error.filename:
+        error.filename = str(path)
 
 
 def _beside(path: pathlib.Path) -> pathlib.Path:

@@ -271,5 +271,8 @@ def save_model(model: keras.Model, path: pathlib.Path) -> None:
     try:
         model.save(beside)
         files.move_into_place(beside, path)
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
     finally:
         beside.unlink(missing_ok=True)

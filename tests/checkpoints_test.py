@@ -1,8 +1,12 @@
+import errno
+import itertools
+import os
+
 import keras
 import numpy as np
 import pytest
 
-from nexperia_tf import checkpoints, errors
+from nexperia_tf import checkpoints, errors, files
 
 X = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
 Y = (X[:, 0] > 0).astype("float32")
@@ -148,3 +152,28 @@ def test_when_every_checkpoint_is_damaged_nothing_is_loaded(tmp_path):
 def test_without_a_checkpoint_there_is_no_state(tmp_path):
     _, state, warnings = _restore(tmp_path / "none")
     assert state is None and not warnings
+
+
+def test_a_disk_that_is_full_at_any_write_leaves_what_was_there(tmp_path, monkeypatch):
+    model = _model()
+    _save(tmp_path / "c", model, 1)
+    sync = os.fsync
+    for allowed in itertools.count():
+        left = iter(range(allowed))
+
+        def full(handle, left=left):
+            if next(left, None) is None:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            sync(handle)
+
+        monkeypatch.setattr(os, "fsync", full)
+        try:
+            _save(tmp_path / "c", model, 2)
+            break
+        except OSError as error:
+            assert error.filename and str(tmp_path / "c") in error.filename
+            files.verify_manifest(tmp_path / "c" / "epoch-0001")
+            *_, newest = checkpoints.saved(tmp_path / "c")
+            files.verify_manifest(newest)
+            assert not list((tmp_path / "c").glob(".*"))
+    assert allowed > 6  # weights, their index, state, manifest and folders

@@ -82,16 +82,17 @@ def training_batches(
 
     def shuffled(epoch: tf.Tensor) -> tf.data.Dataset:
         order = _shuffled(parts, window, seed, epoch).take(steps * batch_size)
-        return order.map(lambda device: (epoch, device))
+        order = _own(order, batch_size, worker).batch(share, drop_remainder=True)
+        return order.map(lambda *devices: (epoch, devices))
 
     batches = tf.data.Dataset.range(first_epoch, epochs).flat_map(shuffled)
-    batches = batches.skip(first_step * batch_size)
-    batches = _own(batches, batch_size, worker)
-    batches = pictures(batches, share)  # (epochs, indices, images, labels)
+    batches = batches.skip(first_step)
+    # (epoch, indices, images, labels)
+    batches = batches.map(pictures, tf.data.AUTOTUNE)
     if augment != "none":
         change = _default(dataset, policy or augmentation.Policy(), seed)
         batches = batches.map(change, tf.data.AUTOTUNE)
-    batches = batches.map(lambda epochs, indices, images, labels: (images, labels))
+    batches = batches.map(lambda epoch, indices, images, labels: (images, labels))
     if augment in strong_augment.NAMES:
         batches = batches.map(strong_augment.policy(augment))
     total = (epochs - first_epoch) * steps - first_step
@@ -175,7 +176,7 @@ def steps_per_epoch(dataset: records.Dataset, batch_size: int) -> int:
 def _classes(devices: tf.data.Dataset, is_defect: Callable) -> list[tf.data.Dataset]:
     """The good devices and the defective ones."""
     return [
-        devices.filter(lambda device: not is_defect(device)),
+        devices.filter(lambda *device: tf.logical_not(is_defect(*device))),
         devices.filter(is_defect),
     ]
 
@@ -242,15 +243,13 @@ def _kept(dataset: records.Dataset, image_size: int, channels: int) -> tuple:
     def take(indices):
         return images[indices], labels[indices]
 
-    def pictures(order: tf.data.Dataset, share: int) -> tf.data.Dataset:
-        def look_up(epochs, indices):
-            some, their_labels = tf.numpy_function(
-                take, [indices], [tf.uint8, tf.float32], stateful=False
-            )
-            some = tf.ensure_shape(some, (share, *images.shape[1:]))
-            return epochs, indices, some, tf.ensure_shape(their_labels, (share,))
-
-        return order.batch(share).map(look_up, tf.data.AUTOTUNE)
+    def pictures(epoch, devices):
+        (indices,) = devices
+        some, their_labels = tf.numpy_function(
+            take, [indices], [tf.uint8, tf.float32], stateful=False
+        )
+        some = tf.ensure_shape(some, (*indices.shape, *images.shape[1:]))
+        return epoch, indices, some, tf.ensure_shape(their_labels, indices.shape)
 
     def is_defect(index):
         return tf.gather(labels, index) == 1
@@ -262,20 +261,14 @@ def _streamed(dataset: records.Dataset, image_size: int, channels: int) -> tuple
     """Devices as records that are decoded in every epoch anew."""
     decode = _decoder(image_size, channels)
 
-    def pictures(order: tf.data.Dataset, share: int) -> tf.data.Dataset:
-        def look(epochs, devices):
-            return (epochs, devices["index"], *decode(devices))
+    def pictures(epoch, devices):
+        indices, some = devices
+        return (epoch, indices, *decode(some))
 
-        batches = order.batch(share, drop_remainder=True)
-        return batches.map(look, tf.data.AUTOTUNE)
+    def is_defect(index, record):
+        return record["label"] == 1
 
-    def device(index, record):
-        return {"index": index, "image": record["image"], "label": record["label"]}
-
-    def is_defect(device):
-        return device["label"] == 1
-
-    devices = records.load(dataset, TRAIN, only=_FIELDS).enumerate().map(device)
+    devices = records.load(dataset, TRAIN, only=_FIELDS).enumerate()
     return devices, is_defect, SHUFFLE_WINDOW, pictures
 
 
@@ -284,16 +277,15 @@ def _default(
 ) -> Callable:
     count = records.split_sizes(dataset)[TRAIN]
 
-    def change(images, epochs, indices):
-        # All of a batch is of one epoch: an epoch holds whole batches only.
-        draws = augmentation.draws(seed, int(epochs[0]), count)
+    def change(images, epoch, indices):
+        draws = augmentation.draws(seed, int(epoch), count)
         return augmentation.augment(images, draws[indices], policy)
 
-    def changed(epochs, indices, images, labels):
+    def changed(epoch, indices, images, labels):
         new = tf.numpy_function(
-            change, [images, epochs, indices], tf.uint8, stateful=False
+            change, [images, epoch, indices], tf.uint8, stateful=False
         )
-        return epochs, indices, tf.ensure_shape(new, images.shape), labels
+        return epoch, indices, tf.ensure_shape(new, images.shape), labels
 
     return changed
 
