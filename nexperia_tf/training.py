@@ -13,7 +13,8 @@ from collections.abc import Iterator
 
 import keras
 import numpy as np
-import rich
+import rich.box
+import rich.table
 import tensorflow as tf
 
 from nexperia_tf import (
@@ -459,16 +460,30 @@ def _finish(folder: pathlib.Path, config: configs.Config, data: Data) -> None:
 def print_summary(folder: pathlib.Path) -> None:
     """Prints what a run reached and where its results lie."""
     reached = files.read_json(folder / runs.METRICS)
+    shown = rich.table.Table(box=rich.box.SIMPLE)
+    for title in ("split", "devices", "defects", "AUC", "95 % interval"):
+        side = "left" if title == "split" else "right"
+        shown.add_column(title, justify=side, no_wrap=True)
+    for target in following.HISTORY_TARGETS:
+        shown.add_column(f"overkill at TPR {target:.1%}", justify="right")
     for split in runs.SCORED_SPLITS:
         if split in reached:
-            found = reached[split]
-            auc = found["auc"]
-            print(
-                f"{split} AUC {auc['value']:.4f} (95 % interval {auc['low']:.4f} to "
-                f"{auc['high']:.4f}; {found['n_defect']} defects of {found['n']})"
-            )
+            shown.add_row(split, *_summary(reached[split]))
+    rich.print(shown)
     print(f"Run: {folder}")
     print(f"SavedModel: {export.find(folder)}")
+
+
+def _summary(found: dict) -> list[str]:
+    auc = found["auc"]
+    overkill = {point["tpr"]: point["fpr"] for point in found["fpr_at_tpr"]}
+    return [
+        f"{found['n']:,}",
+        f"{found['n_defect']:,}",
+        f"{auc['value']:.4f}",
+        f"{auc['low']:.4f} to {auc['high']:.4f}",
+        *(f"{overkill[target]:.1%}" for target in following.HISTORY_TARGETS),
+    ]
 
 
 def _metrics(scored: dict[str, predictions.Predictions]) -> dict:

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import dataclasses
 import random
+import re
 import shutil
 
 import numpy as np
@@ -72,6 +73,14 @@ def test_every_option_goes_with_every_other(first):
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert all(0 <= float(row["val_partial_auc"]) <= 1 for row in rows)
     assert (first / runs.CURVES).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_table_says_what_was_reached(first, capsys):
+    training.print_summary(first)
+    shown = capsys.readouterr().out
+    assert re.search(r"validation +1\d +\d+ +[01]\.\d{4} +[01]\.\d{4} to", shown)
+    assert re.search(r"test +1\d +\d+ +[01]\.\d{4} +[01]\.\d{4} to", shown)
+    assert f"Run: {first}" in shown and "SavedModel: " in shown
 
 
 def test_the_first_batch_is_shown(first):
