@@ -465,7 +465,7 @@ def print_summary(folder: pathlib.Path) -> None:
         side = "left" if title == "split" else "right"
         shown.add_column(title, justify=side, no_wrap=True)
     for target in following.HISTORY_TARGETS:
-        shown.add_column(f"overkill at TPR {target:.1%}", justify="right")
+        shown.add_column(f"overkill\nat {target:.1%}", justify="right")
     for split in runs.SCORED_SPLITS:
         if split in reached:
             shown.add_row(split, *_summary(reached[split]))
