@@ -5,12 +5,13 @@ and optimizer go through tf.train.Checkpoint, the rest through one JSON file, an
 folder of both is published by rename with a SHA-256 manifest.
 """
 
+import contextlib
 import errno
 import os
 import pathlib
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import keras
 import tensorflow as tf
@@ -53,24 +54,14 @@ def save(
         if damaged.name >= target.name:
             _remove(damaged)
     with files.new_folder(target) as beside:
-        try:
+        with writing(target):
             _checkpoint(model, optimizer, more).write(str(beside / "weights"))
-        except tf.errors.OpError as error:  # a full disk, say
-            raise _os_error(error, target) from None
         where = {"epoch": epoch, "step": step}
         files.write_json(beside / "state.json", where | state)
         files.write_manifest(beside)
     for old in saved(folder)[:-keep]:
         if old.name != _named(best_epoch):
             _remove(old)
-
-
-def _os_error(error: tf.errors.OpError, target: pathlib.Path) -> OSError:
-    full = os.strerror(errno.ENOSPC)
-    if full in error.message:
-        return OSError(errno.ENOSPC, full, str(target))
-    told = re.sub(r"\{\{.*?\}\} *", "", error.message)  # which node of which graph
-    return OSError(errno.EIO, told, str(target))
 
 
 def _named(epoch: int) -> str:
@@ -82,6 +73,19 @@ def _remove(checkpoint: pathlib.Path) -> None:
     doomed = checkpoint.with_name(f".{checkpoint.name}.partial")
     checkpoint.rename(doomed)
     shutil.rmtree(doomed)
+
+
+@contextlib.contextmanager
+def writing(target: pathlib.Path) -> Iterator[None]:
+    """Turns TensorFlow's errors into an OSError that names `target`."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        full = os.strerror(errno.ENOSPC)
+        if full in error.message:
+            raise OSError(errno.ENOSPC, full, str(target)) from None
+        told = re.sub(r"\{\{.*?\}\} *", "", error.message)  # which node of which graph
+        raise OSError(errno.EIO, told, str(target)) from None
 
 
 def saved(folder: pathlib.Path) -> list[pathlib.Path]:

@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from nexperia_tf import (
     averaging,
+    checkpoints,
     configs,
     curves,
     errors,
@@ -446,26 +447,27 @@ def _finish(folder: pathlib.Path, config: configs.Config, data: Data) -> None:
         predictions.write(folder / "predictions" / f"{split}.csv", table)
     files.write_json(folder / runs.METRICS, _metrics(scored))
     curves.draw(folder / runs.HISTORY, folder / runs.CURVES)
-    export.publish(
-        model,
-        folder / runs.SAVED_MODEL,
-        image_size=config.image_size,
-        channels=data.channels,
-        calibration=decides,
-        backbone=config.backbone,
-    )
+    with checkpoints.writing(folder / runs.SAVED_MODEL):
+        export.publish(
+            model,
+            folder / runs.SAVED_MODEL,
+            image_size=config.image_size,
+            channels=data.channels,
+            calibration=decides,
+            backbone=config.backbone,
+        )
     files.write_manifest(folder)
 
 
 def print_summary(folder: pathlib.Path) -> None:
     """Prints what a run reached and where its results lie."""
     reached = files.read_json(folder / runs.METRICS)
-    shown = rich.table.Table(box=rich.box.SIMPLE)
+    shown = rich.table.Table(box=rich.box.SIMPLE, pad_edge=False)
     for title in ("split", "devices", "defects", "AUC", "95 % interval"):
         side = "left" if title == "split" else "right"
         shown.add_column(title, justify=side, no_wrap=True)
     for target in following.HISTORY_TARGETS:
-        shown.add_column(f"overkill\nat {target:.1%}", justify="right")
+        shown.add_column(f"overkill\nat {target:.1%}", justify="right", min_width=8)
     for split in runs.SCORED_SPLITS:
         if split in reached:
             shown.add_row(split, *_summary(reached[split]))
@@ -481,7 +483,7 @@ def _summary(found: dict) -> list[str]:
         f"{found['n']:,}",
         f"{found['n_defect']:,}",
         f"{auc['value']:.4f}",
-        f"{auc['low']:.4f} to {auc['high']:.4f}",
+        f"{auc['low']:.3f} to {auc['high']:.3f}",
         *(f"{overkill[target]:.1%}" for target in following.HISTORY_TARGETS),
     ]
 

@@ -78,8 +78,8 @@ def test_every_option_goes_with_every_other(first):
 def test_a_table_says_what_was_reached(first, capsys):
     training.print_summary(first)
     shown = capsys.readouterr().out
-    assert re.search(r"validation +1\d +\d+ +[01]\.\d{4} +[01]\.\d{4} to", shown)
-    assert re.search(r"test +1\d +\d+ +[01]\.\d{4} +[01]\.\d{4} to", shown)
+    assert re.search(r"validation +1\d +\d+ +[01]\.\d{4} +[01]\.\d{3} to", shown)
+    assert re.search(r"test +1\d +\d+ +[01]\.\d{4} +[01]\.\d{3} to", shown)
     assert f"Run: {first}" in shown and "SavedModel: " in shown
 
 
