@@ -86,14 +86,18 @@ def main() -> None:
         rate = count / result["seconds"]
         print(
             f"{name}: {rate:.1f} images/s, {1000 * result['seconds']:.0f} ms, "
+            f"{1000 * result['cpu_seconds']:.0f} ms of CPU time, "
             f"{rate * work / gemm:.0%} of the matrix rate"
         )
     if peer:
         for name, result in results.items():
             if name.startswith("timm"):
                 ours = "ours" + ", one picture" * name.endswith("one picture")
-                ratio = result["seconds"] / results[ours]["seconds"]
-                print(f"ours / {name}: {ratio:.2f}")
+                ratio, by_cpu = (
+                    result[unit] / results[ours][unit]
+                    for unit in ("seconds", "cpu_seconds")
+                )
+                print(f"ours / {name}: {ratio:.2f}, by CPU time {by_cpu:.2f}")
         peer.close()
 
 

@@ -51,20 +51,26 @@ def timed(function: Callable) -> Callable[[], dict]:
     """The same answer as the peer's, from a function of this process."""
 
     def run() -> dict:
-        before, start = torch_peer.resident_memory(), time.perf_counter()
+        before = torch_peer.resident_memory()
+        start, start_cpu = time.perf_counter(), time.process_time()
         function()
-        seconds = time.perf_counter() - start
-        return {"seconds": seconds, "bytes": torch_peer.peak_memory() - before}
+        return {
+            "seconds": time.perf_counter() - start,
+            "cpu_seconds": time.process_time() - start_cpu,
+            "bytes": torch_peer.peak_memory() - before,
+        }
 
     return run
 
 
 def interleaved(jobs: dict[str, Callable[[], dict]], rounds: int) -> dict[str, dict]:
-    """Median seconds of each job, run in turn, and the memory of its first run.
+    """Median times of each job, run in turn, and the memory of its first run.
 
-    Two runs warm each job up. A job that cannot run keeps its `problem`.
+    Two runs warm each job up. `cpu_seconds` are those of all threads: they tell jobs
+    apart even while something else takes turns on the processor. A job that cannot run
+    keeps its `problem`.
     """
-    results = {name: {"seconds": []} for name in jobs}
+    results = {name: {"seconds": [], "cpu_seconds": []} for name in jobs}
     for turn in range(rounds + 2):
         for name, job in jobs.items():
             answer = {} if "problem" in results[name] else job()
@@ -73,9 +79,11 @@ def interleaved(jobs: dict[str, Callable[[], dict]], rounds: int) -> dict[str, d
             if "problem" in answer:
                 results[name]["problem"] = answer["problem"]
             elif turn >= 2 and answer:
-                results[name]["seconds"].append(answer["seconds"])
+                for unit in ("seconds", "cpu_seconds"):
+                    results[name][unit].append(answer[unit])
     for result in results.values():
-        result["seconds"] = statistics.median(result["seconds"] or [float("nan")])
+        for unit in ("seconds", "cpu_seconds"):
+            result[unit] = statistics.median(result[unit] or [float("nan")])
     return results
 
 

@@ -149,10 +149,12 @@ def main() -> None:
     print(json.dumps(peer.versions()), flush=True)
     for line in sys.stdin:
         job = getattr(peer, line.strip())
-        before, start = resident_memory(), time.perf_counter()
+        before = resident_memory()
+        start, start_cpu = time.perf_counter(), time.process_time()
         try:
             result = job()
             answer = {"seconds": time.perf_counter() - start}
+            answer["cpu_seconds"] = time.process_time() - start_cpu
             if isinstance(result, str):
                 answer["text"] = result
             answer["bytes"] = peak_memory() - before

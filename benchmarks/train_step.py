@@ -125,12 +125,14 @@ def main() -> None:
         print(
             f"{name}: {batch / result['seconds']:.2f} images/s, "
             f"{work / result['seconds'] / gemm:.0%} of the matrix rate, "
+            f"{result['cpu_seconds']:.2f} CPU seconds a step, "
             f"{(result['bytes'] or 0) / batch / 2**20:.0f} MiB per image"
         )
     print(f"matrix rate: {2 * gemm / 1e9:.0f} GFLOP/s")
     if peer:
-        ratio = results["timm"]["seconds"] / results["ours"]["seconds"]
-        print(f"ours / timm: {ratio:.2f}")
+        for unit, word in {"seconds": "rate", "cpu_seconds": "by CPU time"}.items():
+            ratio = results["timm"][unit] / results["ours"][unit]
+            print(f"ours / timm, {word}: {ratio:.2f}")
         if arguments.profile:
             arguments.profile.mkdir(parents=True, exist_ok=True)
             path = arguments.profile / f"{model.name}-timm.txt"
@@ -144,8 +146,9 @@ def main() -> None:
             "stock": timed(training_step(stock(model), 2, size, keras.optimizers.SGD)),
         }
         pair = interleaved(pair, 1)
-        ratio = pair["stock"]["seconds"] / pair["ours at batch 2"]["seconds"]
-        print(f"stock Keras takes {ratio:.0f} times as long at batch 2")
+        for unit in ("seconds", "cpu_seconds"):
+            ratio = pair["stock"][unit] / pair["ours at batch 2"][unit]
+            print(f"stock Keras takes {ratio:.0f} times the {unit} at batch 2")
     if arguments.profile:
         with tempfile.TemporaryDirectory() as trace:
             table = time_by_kernel(step, pathlib.Path(trace))
