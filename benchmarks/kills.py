@@ -145,6 +145,7 @@ def strike(place: pathlib.Path, *, kills: int, length: float, seed: int) -> None
         if not os.path.lexists(place / "killed" / files.MANIFEST):
             continue
         compare(place / "whole", place / "killed")
+        print(f"after {struck} kills: run {ended} as undisturbed", flush=True)
         if struck < kills:  # the next run is struck, too
             shutil.rmtree(place / "killed")
             best = -1
