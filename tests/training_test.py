@@ -51,20 +51,27 @@ def trained(config, out, **flags):
     return training.train(dataclasses.replace(config, out=str(out), **flags))
 
 
+EVERYTHING = {
+    "freeze": "stem",
+    "layer_decay": 0.8,
+    "balance": "loss",
+    "clip_norm": 1.0,
+    "accumulate": 2,
+    "ema": 0.9,
+    "monitor": "partial_auc",
+    "checkpoint_steps": 3,
+}
+
+
 @pytest.fixture(scope="module")
 def first(config, tmp_path_factory):
     """A run with everything that can be switched on."""
-    return trained(
-        config,
-        tmp_path_factory.mktemp("runs") / "first",
-        freeze="stem",
-        layer_decay=0.8,
-        balance="loss",
-        clip_norm=1.0,
-        accumulate=2,
-        ema=0.9,
-        monitor="partial_auc",
-    )
+    return trained(config, tmp_path_factory.mktemp("runs") / "first", **EVERYTHING)
+
+
+def test_its_config_json_tells_the_same_run(first, config):
+    again = configs.load(str(first / runs.CONFIG))
+    assert again == dataclasses.replace(config, **EVERYTHING)
 
 
 def test_every_option_goes_with_every_other(first):
@@ -148,8 +155,9 @@ def test_a_run_of_another_backbone_is_no_start(first, config, tmp_path):
 def test_every_flipped_bit_is_refused(first, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(first, run)
-    older, newest = checkpoints.saved(run / runs.CHECKPOINTS)
-    shutil.rmtree(older)
+    *others, newest = checkpoints.saved(run / runs.CHECKPOINTS)
+    for other in others:
+        shutil.rmtree(other)
     loaders = {
         run / runs.MODEL: lambda: runs.load(run).model(),
         run / runs.SAVED_MODEL: lambda: export.load(run),
@@ -196,7 +204,7 @@ def test_a_full_disk_is_one_line_and_costs_nothing_old(
     run = tmp_path / "run"
     shutil.copytree(first, run)
     (run / files.MANIFEST).unlink()  # as before the last epoch ended
-    (older, newest) = checkpoints.saved(run / runs.CHECKPOINTS)
+    *_, older, newest = checkpoints.saved(run / runs.CHECKPOINTS)
     shutil.rmtree(newest)
     with full_disk(limit):
         assert run_command("train", "--resume", "--out", run) in (1, 2)
