@@ -1,6 +1,6 @@
 """Precision and recall of the search for copies, by kind of copy.
 
-    python benchmarks/dedupe_recall.py RAW [--copies 3000] [--defects 1000]
+    python benchmarks/dedupe_recall.py RAW [--copies 3000] [--defects 1000] [--seed 0]
 
 Copies are planted (`planting.py`) beside the images of RAW, a hard negative is the same
 part with a new scratch or speck. Where RAW has a truth.csv, only images of different
@@ -58,9 +58,9 @@ def search(folder: pathlib.Path, paths: list[str]) -> dedupe.Findings:
     )
 
 
-def main(raw: pathlib.Path, copies: int, defects: int) -> None:
+def main(raw: pathlib.Path, copies: int, defects: int, seed: int) -> None:
     """Plants, searches, and prints a table."""
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(seed)
     paths = originals(raw)
     kinds = ["byte", *planting.SAME_PHOTOGRAPH, *planting.MOVED]
     with tempfile.TemporaryDirectory() as name:
@@ -126,5 +126,6 @@ if __name__ == "__main__":
     parser.add_argument("raw", type=pathlib.Path)
     parser.add_argument("--copies", type=int, default=3000)
     parser.add_argument("--defects", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    main(options.raw, options.copies, options.defects)
+    main(options.raw, options.copies, options.defects, options.seed)
