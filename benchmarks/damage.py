@@ -23,8 +23,7 @@ import sys
 import tempfile
 import zipfile
 
-import numpy as np
-from PIL import Image
+import noise_folder
 
 from nexperia_tf import command, configs
 
@@ -45,7 +44,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         place = pathlib.Path(place)
         os.environ["XDG_CACHE_HOME"] = str(place / "cache")
-        draw(place / "raw")
+        noise_folder.draw(place / "raw")
         config = configs.Config(
             backbone="tiny",
             data=str(place / "raw"),
@@ -65,16 +64,6 @@ def main() -> None:
             fill(config, place, arguments.sizes)
         if arguments.flips:
             flip(place / "run", arguments.flips, arguments.seed)
-
-
-def draw(folder: pathlib.Path) -> None:
-    """Noise; defects are a little brighter."""
-    noise = np.random.default_rng(0)
-    for name, low in (("good", 0), ("defect", 12)):
-        (folder / name).mkdir(parents=True)
-        for i in range(40):
-            pixels = noise.integers(low, 196 + low, (32, 32)).astype(np.uint8)
-            Image.fromarray(pixels).save(folder / name / f"{i}.png")
 
 
 def forked(config: configs.Config, log: pathlib.Path, *, resume=False) -> tuple:

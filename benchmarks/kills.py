@@ -23,8 +23,8 @@ import traceback
 import zipfile
 
 import h5py
+import noise_folder
 import numpy as np
-from PIL import Image
 
 from nexperia_tf import command, configs
 
@@ -47,7 +47,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         place = pathlib.Path(place)
         os.environ["XDG_CACHE_HOME"] = str(place / "cache")
-        draw(place / "raw")
+        noise_folder.draw(place / "raw")
         started = time.monotonic()
         finish(start(place, "whole", copies=True))  # builds the records, too
         first = time.monotonic() - started
@@ -59,16 +59,6 @@ def main() -> None:
         )
         compare(place / "whole", place / "again")
         strike(place, kills=arguments.kills, length=length, seed=arguments.seed)
-
-
-def draw(folder: pathlib.Path) -> None:
-    """Noise; defects are a little brighter."""
-    noise = np.random.default_rng(0)
-    for name, low in (("good", 0), ("defect", 12)):
-        (folder / name).mkdir(parents=True)
-        for i in range(40):
-            pixels = noise.integers(low, 196 + low, (32, 32)).astype(np.uint8)
-            Image.fromarray(pixels).save(folder / name / f"{i}.png")
 
 
 def start(place: pathlib.Path, name: str, *, copies: bool = False) -> int:

@@ -20,8 +20,8 @@ import tempfile
 import time
 import traceback
 
+import noise_folder
 import numpy as np
-from PIL import Image
 
 from nexperia_tf import command, configs
 
@@ -45,7 +45,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         place = pathlib.Path(place)
         os.environ["XDG_CACHE_HOME"] = str(place / "cache")
-        draw(place / "raw")
+        noise_folder.draw(place / "raw")
         config = configs.Config(
             backbone="tiny",
             data=str(place / "raw"),
@@ -68,16 +68,6 @@ def main() -> None:
             out = place / f"victim{victim}"
             strike(dataclasses.replace(config, out=str(out)), place, victim)
             compare(place / "alone", out)
-
-
-def draw(folder: pathlib.Path) -> None:
-    """Noise; defects are a little brighter."""
-    noise = np.random.default_rng(0)
-    for name, low in (("good", 0), ("defect", 12)):
-        (folder / name).mkdir(parents=True)
-        for i in range(40):
-            pixels = noise.integers(low, 196 + low, (32, 32)).astype(np.uint8)
-            Image.fromarray(pixels).save(folder / name / f"{i}.png")
 
 
 def plain_keras(rank: int) -> None:
