@@ -1,4 +1,4 @@
-"""A raw folder of noise, for benchmarks that ask how a training ends.
+"""A raw folder of noise, for benchmarks that ask how a training ends."""
 
 import pathlib
 

@@ -229,9 +229,18 @@ def evidence(pair: dict) -> str:
     if pair["verdict"] == "distinguishable" or not needed:
         return how
     return (
-        f"{how} About {needed:,} devices like these would tell a true difference of "
-        "this size."
+        f"{how} {devices(needed).capitalize()} devices like these would tell a true "
+        "difference of this size."
     )
+
+
+def devices(needed: int) -> str:
+    """How many devices would tell two runs apart.
+
+    >>> devices(10294), devices(1_539_321_469)
+    ('about 10,294', 'more than a million')
+    """
+    return f"about {needed:,}" if needed <= 1_000_000 else "more than a million"
 
 
 def _tone(point: dict) -> str:

@@ -187,6 +187,7 @@ def environment(*folders: pathlib.Path, escaped: bool = True) -> jinja2.Environm
         finalize=_unbroken,
     )
     environment.filters["share"] = answers.share
+    environment.filters["devices"] = answers.devices
     environment.filters["limits"] = _limits
     environment.filters["auc"] = answers.auc
     environment.filters["method"] = lambda name: METHODS.get(name, name)
