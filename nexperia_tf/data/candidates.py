@@ -23,7 +23,8 @@ BEARINGS = 8  # of gradients
 SIZE = BEARINGS * CELLS * CELLS
 DIRECTIONS = 64
 FALSE_PER_IMAGE = 5  # candidates of different images that verification can afford,
-FEWEST_FALSE, MOST_FALSE = 3000, 25_000  # in small and in large folders
+FEWEST_FALSE, MOST_FALSE = 3000, 25_000  # in small and in large folders;
+LARGEST = 20_000  # images; in larger folders reading and comparing take the time
 
 # What a copy may have suffered and must still be found; noise in levels of a thumbnail.
 TOLERANCE = {"shift": 0.035, "degrees": 3.5, "scale": 0.06, "gamma": 0.4, "noise": 1.5}
@@ -70,8 +71,7 @@ def search(
     seen = _seen_in_all_turns(described, mean, directions)
     del described
     pairs = len(shown) * (len(shown) - 1) // 2
-    expected = max(FEWEST_FALSE, min(MOST_FALSE, FALSE_PER_IMAGE * len(shown)))
-    expected = min(expected, pairs)
+    expected = min(pairs, _affordable(len(shown)))
     limit = _limit(seen, copies, expected / pairs)
     found = [
         Candidate(int(shown[a]), int(shown[b]), int(turn))
@@ -87,6 +87,16 @@ def search(
         "candidates": len(found),
     }
     return sorted(found), settings
+
+
+def _affordable(images: int) -> int:
+    """Candidates of different images that may be expected.
+
+    >>> [_affordable(count) for count in (100, 2000, 10_000, 40_000)]
+    [3000, 10000, 25000, 12500]
+    """
+    most = MOST_FALSE * min(1, LARGEST / images)
+    return max(FEWEST_FALSE, int(min(most, FALSE_PER_IMAGE * images)))
 
 
 def describe(bands: np.ndarray) -> np.ndarray:
