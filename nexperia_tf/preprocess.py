@@ -125,7 +125,7 @@ def letterbox(image: "tf.Tensor", size: int) -> "tf.Tensor":
 
 
 def batch(image_bytes: Sequence[bytes], size: int, channels: int) -> np.ndarray:
-    """`letterbox(decode(...))` of many pictures, several times as fast.
+    """`letterbox(decode(...))` of many pictures, in less time.
 
     OpenCV decodes, where it gives what is stored; TensorFlow's own resizing, written as
     one matrix for each side, is applied by NumPy. Sums in another order leave one level
