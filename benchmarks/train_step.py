@@ -91,6 +91,15 @@ def time_by_kernel(step, folder: pathlib.Path) -> str:
     )
 
 
+def write_profile(step, path: pathlib.Path) -> None:
+    """Prints the time by kernel of a step and keeps it."""
+    with tempfile.TemporaryDirectory() as trace:
+        table = time_by_kernel(step, pathlib.Path(trace))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"{machine()}\n{table}\n")
+    print(table)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--backbone", default="resnext50_32x4d")
@@ -141,21 +150,19 @@ def main() -> None:
             )
         peer.close()
     if arguments.stock:
+        slow = training_step(stock(model), 2, size, keras.optimizers.SGD)
         pair = {
             "ours at batch 2": timed(training_step(model, 2, size)),
-            "stock": timed(training_step(stock(model), 2, size, keras.optimizers.SGD)),
+            "stock": timed(slow),
         }
         pair = interleaved(pair, 1)
         for unit in ("seconds", "cpu_seconds"):
             ratio = pair["stock"][unit] / pair["ours at batch 2"][unit]
             print(f"stock Keras takes {ratio:.0f} times the {unit} at batch 2")
+        if arguments.profile:
+            write_profile(slow, arguments.profile / f"{model.name}-stock.txt")
     if arguments.profile:
-        with tempfile.TemporaryDirectory() as trace:
-            table = time_by_kernel(step, pathlib.Path(trace))
-        arguments.profile.mkdir(parents=True, exist_ok=True)
-        path = arguments.profile / f"{model.name}.txt"
-        path.write_text(f"{machine()}\n{table}\n")
-        print(table)
+        write_profile(step, arguments.profile / f"{model.name}.txt")
 
 
 if __name__ == "__main__":
