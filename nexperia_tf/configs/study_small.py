@@ -7,7 +7,7 @@ from nexperia_tf import configs
 
 CONFIG = configs.Config(
     backbone="resnext26_32x4d",
-    image_size=64,
+    image_size=96,
     epochs=6,
     learning_rate=2e-3,
     deterministic=True,
