@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nexperia_tf import configs, files, following, forest, learner, runs, training
+from nexperia_tf import (
+    configs,
+    files,
+    following,
+    forest,
+    learner,
+    metrics,
+    runs,
+    training,
+)
 from nexperia_tf.data import manifest, records
 from nexperia_tf.models import resnet
 from nexperia_tf.study import COSTS, dealing, page, plan, trees
@@ -186,6 +195,25 @@ def test_page_and_markdown_say_the_same_figures(whole):
             assert all(row["name"] in text for text in texts)
             assert all(f"{row['auc']['value']:.4f}" in text for text in texts)
     assert "<svg" in texts[0] and "http" not in texts[0].replace("www.w3.org", "")[:500]
+
+
+def test_other_labels_judge_the_test_devices(whole, words, run_command, tmp_path):
+    out = tmp_path / "judged"
+    shutil.copytree(whole, out)
+    scored = runs.load(whole / "runs" / "resnext-bce").predictions("test")
+    turned = set(scored.image_id[:3])
+    with open(tmp_path / "looked_at.csv", "w", newline="") as file:
+        rows = zip(scored.image_id, scored.label)
+        verdicts = [(n, ("good", "defect")[int(d) ^ (n in turned)]) for n, d in rows]
+        csv.writer(file).writerows([("image_id", "label"), *verdicts])
+    labels = tmp_path / "looked_at.csv"
+    assert run_command(COMMAND, *words, "--out", out, "--labels", labels) == 0
+    found = _found(out)
+    assert found["labels"] == str(labels)
+    now = [label == "defect" for _, label in verdicts]
+    assert found["n_defect"] == sum(now) != _found(whole)["n_defect"]
+    shown = next(run for run in found["runs"] if run["name"] == "resnext-bce")
+    assert shown["test_auc"] == pytest.approx(metrics.auc(np.array(now), scored.score))
 
 
 def test_a_study_goes_on_with_the_same_words_only(

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from nexperia_tf.evaluation import operating_point
+from nexperia_tf.evaluation import intervals, operating_point
 
 YES, CARE, NO = "yes", "care", "no"
 
@@ -225,8 +225,10 @@ def evidence(pair: dict) -> str:
         f"{pair['p_bootstrap']:.2g} by paired bootstrap of "
         f"{bootstrap['units']} {bootstrap['resampled']}."
     )
-    needed = pair["devices_needed"]
-    if pair["verdict"] == "distinguishable" or not needed:
+    if pair["verdict"] == "distinguishable":
+        return how
+    how = f"{how} A difference counts where both p lie below {intervals.SIGNIFICANCE}."
+    if not (needed := pair["devices_needed"]):
         return how
     return (
         f"{how} {devices(needed).capitalize()} devices like these would tell a true "
