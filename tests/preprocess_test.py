@@ -118,3 +118,29 @@ def test_a_batch_holds_the_pictures_one_by_one(format, shape, channels):
 def test_what_is_no_picture_raises_in_a_batch():
     with pytest.raises(tf.errors.InvalidArgumentError):
         preprocess.batch([_encoded(GREY, "PNG"), b"no picture"], 96, 1)
+
+
+def test_pictures_of_other_shapes_keep_their_places_in_a_batch():
+    shapes = [(40, 50), (40, 50), (96, 20), (30, 96), (40, 50)]
+    contents = [
+        _encoded(RNG.integers(0, 256, shape, dtype=np.uint8), format)
+        for shape, format in zip(shapes, ["BMP", "PNG", "BMP", "PNG", "JPEG"])
+    ]
+    together = preprocess.batch(contents, 96, 3)
+    for found, content in zip(together, contents):
+        np.testing.assert_array_equal(found, *preprocess.batch([content], 96, 3))
+
+
+def test_a_bmp_with_a_palette_is_decoded_as_one_by_one():
+    content = bytearray(_encoded(GREY, "BMP"))
+    content[54 : 54 + 1024] = content[54 : 54 + 1024][::-1]  # inverted grey
+    content = bytes(content)
+    alone = preprocess.letterbox(preprocess.decode(content, 1), 27)
+    np.testing.assert_array_equal(*preprocess.batch([content], 27, 1), alone)
+
+
+@pytest.mark.parametrize("format", ["BMP", "PNG"])
+def test_what_is_cut_off_raises_in_a_batch(format):
+    content = _encoded(GREY, format)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        preprocess.batch([content[: len(content) // 2]], 96, 1)

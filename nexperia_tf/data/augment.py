@@ -76,9 +76,10 @@ def augment(images: np.ndarray, draws: np.ndarray, policy: Policy) -> np.ndarray
     changed = np.empty_like(images)
     matrices = (crop if policy.crop else motion)(draws, size, policy)
     tables = light(draws, policy)
+    warped = np.empty_like(images[0])  # getting memory takes longer than filling it
     for i, rim in enumerate(_rims(matrices, size)):
-        warped = _warped(images[i], matrices[i], rim)
-        changed[i] = cv2.LUT(warped, tables[i]).reshape(images[i].shape)
+        _warp(images[i], matrices[i], rim, warped)
+        cv2.LUT(warped, tables[i], changed[i])
     return changed
 
 
@@ -90,19 +91,20 @@ def _rims(matrices: np.ndarray, size: int) -> list[int]:
     return (np.ceil(np.maximum(beyond, 0)).astype(int) + 1).tolist()
 
 
-def _warped(image: np.ndarray, matrix: np.ndarray, rim: int) -> np.ndarray:
-    """A picture of shape `(size, size, channels)` moved, its rim mirrored outwards.
+def _warp(image: np.ndarray, matrix: np.ndarray, rim: int, out: np.ndarray) -> None:
+    """Moves a picture of shape `(size, size, channels)`, its rim mirrored outwards.
 
     That is what a picture's surroundings look like; black corners would be seen in
     training only. OpenCV moves much faster where it need not mirror on the way.
     """
     sides = image.shape[:2]
     if rim > len(image):  # far more around it than of it
-        return cv2.warpAffine(image, matrix, sides, borderMode=cv2.BORDER_REFLECT_101)
+        cv2.warpAffine(image, matrix, sides, out, borderMode=cv2.BORDER_REFLECT_101)
+        return
     wide = cv2.copyMakeBorder(image, rim, rim, rim, rim, cv2.BORDER_REFLECT_101)
     matrix = matrix.copy()
     matrix[:, 2] -= matrix[:, :2].sum(axis=1) * rim
-    return cv2.warpAffine(wide, matrix, sides)
+    cv2.warpAffine(wide, matrix, sides, out)
 
 
 def motion(draws: np.ndarray, size: int, policy: Policy) -> np.ndarray:
