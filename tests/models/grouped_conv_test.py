@@ -58,6 +58,13 @@ def relative_error(found, expected):
     return np.abs(found - expected).max() / np.abs(expected).max()
 
 
+def choose_onednn(wanted, monkeypatch):
+    if not wanted:
+        monkeypatch.setattr(tensorflow_ops, "_onednn", lambda: False)
+    elif not tensorflow_ops._onednn():
+        pytest.skip("this machine's TensorFlow does not use oneDNN")
+
+
 def layer_for(images, filters, groups, stride, side=3, **knobs):
     layer = grouped_conv.Convolution(
         filters, side, strides=stride, groups=groups, use_bias=False, **knobs
@@ -93,10 +100,7 @@ CASES = [
 def test_gradients_are_those_of_the_block_diagonal_dense_form(
     size, channels, filters, groups, stride, side, compiled, onednn, monkeypatch
 ):
-    if not onednn:
-        monkeypatch.setattr(tensorflow_ops, "_onednn", lambda: False)
-    elif not tensorflow_ops._onednn():
-        pytest.skip("this machine's TensorFlow does not use oneDNN")
+    choose_onednn(onednn, monkeypatch)
     rng = np.random.default_rng(0)
     images = rng.normal(size=(3, size, size + 1, channels)).astype("float32")
     layer = layer_for(images, filters, groups, stride, side)
@@ -146,31 +150,46 @@ def test_low_precision_trains_under_a_mixed_policy(dtype, bound, stride):
     assert relative_error(slope, expected_slope) < bound
 
 
-def test_second_derivatives_are_those_of_the_dense_form():
+@pytest.mark.parametrize("onednn", [False, True])
+@pytest.mark.parametrize(
+    "case",
+    [
+        (5, 4, 4, 2, 2, 3),
+        (4, 128, 128, 32, 1, 3),
+        (5, 8, 12, 1, 1, 3),  # dense, by matrices
+        (6, 8, 12, 1, 2, 1),
+    ],
+)
+def test_second_derivatives_are_those_of_the_dense_form(case, onednn, monkeypatch):
+    choose_onednn(onednn, monkeypatch)
+    size, channels, filters, groups, stride, side = case
     rng = np.random.default_rng(0)
-    images = rng.normal(size=(1, 5, 5, 4)).astype("float32")
-    layer = layer_for(images, 4, 2, 2)
+    images = rng.normal(size=(1, size, size, channels)).astype("float32")
+    layer = layer_for(images, filters, groups, stride, side)
     kernel = layer.kernel.numpy()
 
     def curvature(function, images, kernel):
-        images, kernel = tf.constant(images), tf.constant(kernel)
+        """Gradients of the squared norms of both gradients."""
+        both = [tf.constant(images), tf.constant(kernel)]
         with tf.GradientTape() as outer:
-            outer.watch(images)
+            outer.watch(both)
             with tf.GradientTape() as inner:
-                inner.watch(kernel)
-                total = tf.reduce_sum(function(images, kernel) ** 3)
-            slope = inner.gradient(total, kernel)
-            total = tf.reduce_sum(slope**2)
-        return outer.gradient(total, images)
+                inner.watch(both)
+                total = tf.reduce_sum(function(*both) ** 3)
+            slopes = inner.gradient(total, both)
+            total = sum(tf.reduce_sum(slope**2) for slope in slopes)
+        return outer.gradient(total, both)
 
     found = curvature(layer.convolution_op, images, kernel)
-    mask = block_diagonal(np.ones_like(kernel), 2).astype("float64")
+    mask = block_diagonal(np.ones_like(kernel), groups).astype("float64")
     expected = curvature(
-        lambda x, k: padded_dense(x, k * mask, 2, 1),
+        lambda x, k: padded_dense(x, k * mask, stride, side // 2),
         images.astype("float64"),
-        block_diagonal(kernel, 2).astype("float64"),
+        block_diagonal(kernel, groups).astype("float64"),
     )
-    assert relative_error(found, expected) < 1e-5
+    expected[1] = diagonal_of(expected[1].numpy(), groups)
+    for one, other in zip(found, expected):
+        assert relative_error(one, other) < 1e-5
 
 
 def test_one_tape_gives_its_gradient_twice():
