@@ -23,7 +23,11 @@ def build(
     """
     _check_shared(config)
     model = classifier.build(
-        config.backbone, image_size=config.image_size, channels=channels, prior=prior
+        config.backbone,
+        image_size=config.image_size,
+        channels=channels,
+        prior=prior,
+        standardise=config.standardise,
     )
     _start(model, config, channels)
     if config.sync_batch_norm:

@@ -96,12 +96,14 @@ class Data:
         dataset: the records.
         sizes: devices in each split.
         channels: 1 when every picture is grey, else 3.
-        prior: share of defects in the training split.
+        shown: devices that training takes in an epoch.
+        prior: share of defects among them, drawn ones too.
     """
 
     dataset: records.Dataset
     sizes: dict[str, int]
     channels: int
+    shown: int
     prior: float
 
 
@@ -141,23 +143,28 @@ def _data(config: configs.Config, team: strategy.Team) -> Data:
         )
     rows = manifest.read(dataset.prepared / "manifest.csv")
     sizes = records.split_sizes(dataset)
-    for split in ("train", "validation"):
-        _check_classes(dataset, rows, split)
-    if sizes["train"] < config.batch_size:
+    _check_classes(dataset, rows, "train", drawn=config.drawn > 0)
+    _check_classes(dataset, rows, "validation")
+    train_rows = [row for row in rows if row.split == "train"]
+    given = [row.label for row in train_rows]
+    good, defects = given.count(labels.GOOD), given.count(labels.DEFECT)
+    shown = good if config.drawn_only else good + defects
+    if shown < config.batch_size:
         raise errors.BadInput(
-            f"{config.data}: {sizes['train']} training devices make no batch of "
+            f"{config.data}: {shown} training devices make no batch of "
             f"{config.batch_size}; pass a smaller --batch-size."
         )
-    train_rows = [row for row in rows if row.split == "train"]
     _warn_of_small_boxes(train_rows, config.image_size)
-    prior = np.mean([row.label == labels.DEFECT for row in train_rows])
-    return Data(dataset, sizes, records.channels(dataset), float(prior))
+    prior = (config.drawn * good + shown - good) / shown
+    return Data(dataset, sizes, records.channels(dataset), shown, prior)
 
 
-def _check_classes(dataset: records.Dataset, rows: list, split: str) -> None:
+def _check_classes(
+    dataset: records.Dataset, rows: list, split: str, *, drawn: bool = False
+) -> None:
     found = [row.label for row in rows if row.split == split]
     n_defect = found.count(labels.DEFECT)
-    if not n_defect or n_defect == len(found):
+    if n_defect == len(found) or not (n_defect or drawn):
         raise errors.BadInput(
             f"{dataset.prepared / 'manifest.csv'}: training needs good and defect "
             f"devices in split {split}. Received {len(found) - n_defect} good and "
@@ -342,6 +349,8 @@ def _batches(
         augment=config.augment,
         policy=_changes(config),
         balanced=config.balance == "sampling",
+        drawn=config.drawn,
+        drawn_only=config.drawn_only,
         cache=config.cache,
         deterministic=config.deterministic,
         worker=team.worker,
@@ -385,7 +394,7 @@ def _balanced(batches: tf.data.Dataset, prior: float) -> tf.data.Dataset:
 
 
 def _steps(config: configs.Config, data: Data) -> int:
-    return data.sizes["train"] // config.batch_size
+    return data.shown // config.batch_size
 
 
 def _image_ids(config: configs.Config, data: Data, epoch: int, step: int) -> list[str]:
@@ -398,6 +407,7 @@ def _image_ids(config: configs.Config, data: Data, epoch: int, step: int) -> lis
         epoch=epoch,
         step=step,
         balanced=config.balance == "sampling",
+        drawn_only=config.drawn_only,
         cache=config.cache,
     )
     return list(runs.metadata(data.dataset, "train")["image_id"][indices])

@@ -52,8 +52,16 @@ def test_an_unknown_experiment_lists_those_there_are():
         ("zoom", 1.0, r"--zoom 1.0: a number in \[0, 1\) is expected"),
         ("brightness", 1.5, r"--brightness 1.5: a number in \[0, 1\] is expected"),
         ("contrast", 1.0, r"--contrast 1.0: a number in \[0, 1\) is expected"),
+        ("drawn", 1.0, r"--drawn 1.0: a number in \[0, 1\) is expected"),
     ],
 )
 def test_a_number_out_of_range_is_refused(knob, value, words):
     with pytest.raises(errors.BadInput, match=words):
         configs.check(configs.Config(**{knob: value}))
+
+
+def test_good_pictures_alone_are_refused():
+    with pytest.raises(
+        errors.BadInput, match="but good pictures; pass --drawn"
+    ):
+        configs.check(configs.Config(drawn_only=True))

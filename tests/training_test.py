@@ -235,3 +235,12 @@ def test_numbers_out_of_range_are_refused(config, tmp_path, flags, words):
     with pytest.raises(errors.BadInput, match=words):
         trained(config, tmp_path / "x", **flags)
     assert not (tmp_path / "x").exists()
+
+
+def test_a_run_can_learn_from_drawn_defects_alone(config, tmp_path):
+    flags = {"drawn": 0.5, "drawn_only": True, "standardise": "picture", "epochs": 1}
+    facts = files.read_json(trained(config, tmp_path / "run", **flags) / runs.CONFIG)
+    assert facts["run"]["prior"] == 0.5
+    kept = trained(config, tmp_path / "kept", drawn=0.5, epochs=1)
+    facts = files.read_json(kept / runs.CONFIG)["run"]
+    assert facts["prior"] == pytest.approx(0.75, abs=0.03)  # half, and half of the rest

@@ -18,8 +18,8 @@ class Config:
 
     backbone: str = "resnext"
     """Network: resnext (= resnext50_32x4d), wide_resnet (= wide_resnet50_2), resnet50,
-    resnext101_32x8d, resnext101_64x4d, wide_resnet101_2; for CPUs resnext26_32x4d and
-    wide_resnet26_2."""
+    resnext101_32x8d, resnext101_64x4d, wide_resnet101_2; for CPUs resnext26_32x4d,
+    wide_resnet26_2 and resnet26_quarter, a thin one."""
 
     data: str = "sample"
     """sample, a raw folder, or LAYOUT:FOLDER with second_stage, first_stage, hand_over
@@ -42,6 +42,10 @@ class Config:
 
     image_size: int = 224
     """Side of the square the pictures are letterboxed to, in pixels."""
+
+    standardise: Literal["imagenet", "picture"] = "imagenet"
+    """By whose mean and spread pixels are scaled: ImageNet's, or each picture's own, so
+    that how bright it is tells nothing."""
 
     weights: str = "none"
     """none, imagenet, or a torch-style .safetensors file for the backbone."""
@@ -115,6 +119,14 @@ class Config:
     """default, none, crop (ImageNet's random resized crop and flips; it can cut a
     defect off, and is here to compare with studies that used it), or keras-cv's strong
     policies: randaugment, gridmask, mixup, cutmix."""
+
+    drawn: float = 0.0
+    """Share of good training pictures on which a dark defect is drawn (crack, dead
+    region, streaks, spots), another one in each epoch; they count as defects then."""
+
+    drawn_only: bool = False
+    """Leave the given defects out of training and learn from drawn ones alone; the
+    other splits keep theirs."""
 
     flip: Literal["none", "horizontal", "vertical", "both"] = "horizontal"
     """Mirror images that the product allows."""
@@ -192,6 +204,7 @@ def check(config: Config) -> None:
         "zoom": (0 <= config.zoom < 1, "in [0, 1)"),
         "brightness": (0 <= config.brightness <= 1, "in [0, 1]"),
         "contrast": (0 <= config.contrast < 1, "in [0, 1)"),
+        "drawn": (0 <= config.drawn < 1, "in [0, 1)"),
         "checkpoint_steps": (config.checkpoint_steps >= 0, "from 0 on"),
         "keep_checkpoints": (config.keep_checkpoints >= 1, "from 1 on"),
         "patience": (config.patience >= 1, "from 1 on"),
@@ -203,6 +216,10 @@ def check(config: Config) -> None:
                 f"--{name.replace('_', '-')} {getattr(config, name)}: a number {where} "
                 "is expected."
             )
+    if config.drawn_only and not config.drawn:
+        raise errors.BadInput(
+            "--drawn-only leaves nothing but good pictures; pass --drawn .5, too."
+        )
     if config.deterministic and config.time_budget:
         raise errors.BadInput(
             "--time-budget ends a run by the clock, which --deterministic cannot "

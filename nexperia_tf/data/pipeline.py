@@ -13,7 +13,7 @@ from rich import progress
 
 from nexperia_tf import errors, preprocess
 from nexperia_tf.data import augment as augmentation
-from nexperia_tf.data import records, strong_augment
+from nexperia_tf.data import drawn_defects, records, strong_augment
 
 TRAIN = "train"
 AUGMENTS = ("none", "default", "crop", *strong_augment.NAMES)
@@ -38,6 +38,8 @@ def training_batches(
     augment: str = "default",
     policy: augmentation.Policy | None = None,
     balanced: bool = False,
+    drawn: float = 0.0,
+    drawn_only: bool = False,
     deterministic: bool = False,
     cache: str = "auto",
     worker: tuple[int, int] = (0, 1),
@@ -58,6 +60,9 @@ def training_batches(
         policy: how far the default augmentation goes.
         balanced: take good and defective devices in turn, so that a batch holds as many
             of both; an epoch then shows some more than once and others not at all.
+        drawn: share of good pictures that get a drawn defect, another one in each
+            epoch, and the label of one.
+        drawn_only: leave the given defects out.
         deterministic: refuse what cannot be repeated to the bit.
         cache: "memory" keeps decoded pictures, "none" decodes them in every epoch,
             "auto" keeps them up to `CACHE_BYTES`.
@@ -73,12 +78,12 @@ def training_batches(
     """
     _check_augment(augment, deterministic)
     share = _share(batch_size, worker)
-    steps = steps_per_epoch(dataset, batch_size)
+    steps = steps_per_epoch(dataset, batch_size, good_only=drawn_only)
     if _keeps(dataset, TRAIN, image_size, channels, cache):
         devices, is_defect, window, pictures = _kept(dataset, image_size, channels)
     else:
         devices, is_defect, window, pictures = _streamed(dataset, image_size, channels)
-    parts = _classes(devices, is_defect) if balanced else [devices]
+    parts = _parts(devices, is_defect, balanced, drawn_only)
 
     def shuffled(epoch: tf.Tensor) -> tf.data.Dataset:
         order = _shuffled(parts, window, seed, epoch).take(steps * batch_size)
@@ -89,6 +94,8 @@ def training_batches(
     batches = batches.skip(first_step)
     # (epoch, indices, images, labels)
     batches = batches.map(pictures, tf.data.AUTOTUNE)
+    if drawn:
+        batches = batches.map(_drawing(drawn, seed), tf.data.AUTOTUNE)
     if augment != "none":
         change = _default(dataset, policy or augmentation.Policy(), seed)
         batches = batches.map(change, tf.data.AUTOTUNE)
@@ -109,6 +116,7 @@ def batch_indices(
     epoch: int,
     step: int,
     balanced: bool = False,
+    drawn_only: bool = False,
     cache: str = "auto",
 ) -> np.ndarray:
     """Which records of split train made a batch, int64 of shape `(batch,)`.
@@ -118,10 +126,13 @@ def batch_indices(
     count = records.split_sizes(dataset)[TRAIN]
     kept = _keeps(dataset, TRAIN, image_size, channels, cache)
     window = count if kept else SHUFFLE_WINDOW
-    parts = [tf.data.Dataset.range(count)]
-    if balanced:
-        labels = records.metadata(dataset, TRAIN)["label"]
-        parts = _classes(*parts, lambda index: tf.gather(labels, index) == 1)
+    labels = records.metadata(dataset, TRAIN)["label"]
+    parts = _parts(
+        tf.data.Dataset.range(count),
+        lambda index: tf.gather(labels, index) == 1,
+        balanced,
+        drawn_only,
+    )
 
     def picked(epoch: tf.Tensor) -> tf.data.Dataset:
         return _shuffled(parts, window, seed, epoch)
@@ -158,27 +169,33 @@ def evaluation_batches(
     return batches.prefetch(2)
 
 
-def steps_per_epoch(dataset: records.Dataset, batch_size: int) -> int:
-    """Whole batches in split train.
+def steps_per_epoch(
+    dataset: records.Dataset, batch_size: int, *, good_only: bool = False
+) -> int:
+    """Whole batches in split train, or in its good devices.
 
     Raises:
         errors.BadInput: not even one.
     """
     count = records.split_sizes(dataset).get(TRAIN, 0)
+    if good_only:
+        count = int(np.sum(records.metadata(dataset, TRAIN)["label"] == 0))
     if count < batch_size:
         raise errors.BadInput(
-            f"{dataset.folder}: {count} images to train on are less than one batch of "
-            f"{batch_size}; choose a smaller batch size."
+            f"{dataset.folder}: {count} {'good ' * good_only}images to train on are "
+            f"less than one batch of {batch_size}; choose a smaller batch size."
         )
     return count // batch_size
 
 
-def _classes(devices: tf.data.Dataset, is_defect: Callable) -> list[tf.data.Dataset]:
-    """The good devices and the defective ones."""
-    return [
-        devices.filter(lambda *device: tf.logical_not(is_defect(*device))),
-        devices.filter(is_defect),
-    ]
+def _parts(
+    devices: tf.data.Dataset, is_defect: Callable, balanced: bool, good_only: bool
+) -> list[tf.data.Dataset]:
+    """All devices, the good ones alone, or the good ones and the defects."""
+    if not balanced and not good_only:
+        return [devices]
+    good = devices.filter(lambda *device: tf.logical_not(is_defect(*device)))
+    return [good] if good_only else [good, devices.filter(is_defect)]
 
 
 def _shuffled(
@@ -270,6 +287,29 @@ def _streamed(dataset: records.Dataset, image_size: int, channels: int) -> tuple
 
     devices = records.load(dataset, TRAIN, only=_FIELDS).enumerate()
     return devices, is_defect, SHUFFLE_WINDOW, pictures
+
+
+def _drawing(share: float, seed: int) -> Callable:
+    def change(epoch, indices, images, labels):
+        images, labels = images.copy(), labels.copy()
+        for place in np.flatnonzero(labels == 0):
+            random = np.random.default_rng([seed, epoch, indices[place]])
+            if random.random() < share:
+                images[place] = drawn_defects.draw(images[place], random)
+                labels[place] = 1
+        return images, labels
+
+    def changed(epoch, indices, images, labels):
+        new, new_labels = tf.numpy_function(
+            change,
+            [epoch, indices, images, labels],
+            [tf.uint8, tf.float32],
+            stateful=False,
+        )
+        new = tf.ensure_shape(new, images.shape)
+        return epoch, indices, new, tf.ensure_shape(new_labels, labels.shape)
+
+    return changed
 
 
 def _default(

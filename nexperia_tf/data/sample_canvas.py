@@ -7,6 +7,7 @@ same bytes on any machine.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import statistics
 from collections.abc import Sequence
@@ -176,3 +177,29 @@ def star(reach: np.ndarray) -> np.ndarray:
 def _directions(count: int) -> np.ndarray:
     turn = 2 * np.pi / count * np.arange(count)
     return np.stack([np.cos(turn), np.sin(turn)], axis=1)
+
+
+def ragged(random, points, roughness: float) -> np.ndarray:
+    """A path made jagged between its corners; a step every four pixels."""
+    points = np.asarray(points, float)
+    jagged = [points[:1]]
+    for a, b in itertools.pairwise(points):
+        steps = max(1, int(np.hypot(*(b - a)) / 4))
+        along = a + (b - a) * (np.arange(1, steps + 1) / steps)[:, None]
+        off = bell(random, (steps, 2), 16) * (roughness / 16)
+        off[-1] = 0
+        jagged.append(along + off)
+    return np.concatenate(jagged)
+
+
+def blob(random, centre, width: float, height: float, points: int = 14) -> np.ndarray:
+    """An irregular closed outline."""
+    outline = star(random.uniform(0.55, 1.1, points))
+    return centre + outline * (width / 2, height / 2)
+
+
+def pick(random, shares: dict[str, float]) -> str:
+    names = list(shares)
+    return names[
+        int(np.searchsorted(np.cumsum(list(shares.values())), random.random()))
+    ]

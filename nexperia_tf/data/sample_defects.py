@@ -9,7 +9,6 @@ without it.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 from collections.abc import Callable
 
@@ -120,32 +119,6 @@ def _loose_box(clean, frame, focus, margins) -> Box:
     )
 
 
-def _ragged(random, points, roughness: float) -> np.ndarray:
-    """A path made jagged between its corners; a step every four pixels."""
-    points = np.asarray(points, float)
-    jagged = [points[:1]]
-    for a, b in itertools.pairwise(points):
-        steps = max(1, int(np.hypot(*(b - a)) / 4))
-        along = a + (b - a) * (np.arange(1, steps + 1) / steps)[:, None]
-        off = canvas.bell(random, (steps, 2), 16) * (roughness / 16)
-        off[-1] = 0
-        jagged.append(along + off)
-    return np.concatenate(jagged)
-
-
-def _blob(random, centre, width: float, height: float, points: int = 14) -> np.ndarray:
-    """An irregular closed outline."""
-    outline = canvas.star(random.uniform(0.55, 1.1, points))
-    return centre + outline * (width / 2, height / 2)
-
-
-def _pick(random, shares: dict[str, float]) -> str:
-    names = list(shares)
-    return names[
-        int(np.searchsorted(np.cumsum(list(shares.values())), random.random()))
-    ]
-
-
 # --- what lies on the device -------------------------------------------------------
 
 
@@ -153,12 +126,12 @@ def _chipping(frame, overlay: Overlay) -> None:
     """Mould compound broken off along the outline of the body."""
     random = overlay.random
     shares = {"corner": 0.26, "right": 0.14, "left": 0.13, "bottom": 0.11, "top": 0.07}
-    shape = _pick(random, {**shares, "frame": 0.13, "inside": 1.0})
+    shape = canvas.pick(random, {**shares, "frame": 0.13, "inside": 1.0})
     if shape == "corner":
         x, y = random.choice([-1, 1]), random.choice([-1, 1])
         a, b = random.uniform(20, 85), random.uniform(12, 46)
         corner = [(_W, _H), (_W - a, _H), (_W, _H - b), (_W, _H)]
-        overlay.area(_ragged(random, np.multiply(corner, (x, y)), 2.5))
+        overlay.area(canvas.ragged(random, np.multiply(corner, (x, y)), 2.5))
     elif shape in ("left", "right"):
         side = -1 if shape == "left" else 1
         inner = side * (_W - random.uniform(10, 42))
@@ -168,43 +141,45 @@ def _chipping(frame, overlay: Overlay) -> None:
             low = low + random.uniform(0, 45)
             high = max(low + 20, high - random.uniform(0, 45))
         strip = [(side * _W, low), (inner + slope, low), (inner - slope, high)]
-        overlay.area(_ragged(random, [*strip, (side * _W, high)], 2.5))
+        overlay.area(canvas.ragged(random, [*strip, (side * _W, high)], 2.5))
     elif shape in ("top", "bottom"):
         side = -1 if shape == "top" else 1
         length = random.uniform(60, 2 * _W)
         start = random.uniform(-_W, _W - length)
         inner = side * (_H - random.uniform(4, 13))
         strip = [(start, side * _H), (start + 4, inner), (start + length - 4, inner)]
-        overlay.area(_ragged(random, [*strip, (start + length, side * _H)], 2))
+        overlay.area(canvas.ragged(random, [*strip, (start + length, side * _H)], 2))
     elif shape == "frame":
         corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)])
-        overlay.path(_ragged(random, corners * (_W - 2, _H - 2), 1.5), 5)
+        overlay.path(canvas.ragged(random, corners * (_W - 2, _H - 2), 1.5), 5)
     else:
         x = random.uniform(-70, 70)
         y = random.choice([-1, 1]) * random.uniform(18, 40)
         size = random.uniform(35, 90), random.uniform(14, 40)
-        overlay.area(_blob(random, (x, y), *size))
+        overlay.area(canvas.blob(random, (x, y), *size))
     overlay.paint(frame, low=95, high=215, grain=5, cover=(200, 255))
 
 
 def _foreign_material(frame, overlay: Overlay) -> None:
     """A lump, spray, fibre, smear or tape residue on or beside the device."""
     random = overlay.random
-    shape = _pick(
+    shape = canvas.pick(
         random, {"lump": 0.46, "spray": 0.12, "fibre": 0.20, "rope": 0.12, "tape": 1.0}
     )
     centre = np.array([random.uniform(-95, 95), random.uniform(-45, 48)])
     if shape == "lump":
         width, height = random.uniform(12, 60), random.uniform(9, 24)
-        overlay.area(_blob(random, centre, width, height))
+        overlay.area(canvas.blob(random, centre, width, height))
         for _ in range(int(random.integers(0, 4))):
             aside = centre + random.uniform(-1.1, 1.1, 2) * (width, height)
-            overlay.area(_blob(random, aside, *random.uniform(2, 7, 2), points=6))
+            overlay.area(canvas.blob(random, aside, *random.uniform(2, 7, 2), points=6))
         overlay.paint(frame, low=180, high=255, grain=2.5, cover=(160, 255))
     elif shape == "spray":
         for _ in range(int(random.integers(25, 90))):
             place = random.uniform(-1, 1, 2) * (_W, _H)
-            overlay.area(_blob(random, place, *random.uniform(1.5, 5, 2), points=6))
+            overlay.area(
+                canvas.blob(random, place, *random.uniform(1.5, 5, 2), points=6)
+            )
         overlay.paint(frame, low=160, high=250, grain=6)
     elif shape == "fibre":
         thickness = int(random.integers(2, 6))
@@ -213,13 +188,17 @@ def _foreign_material(frame, overlay: Overlay) -> None:
     elif shape == "rope":
         run = _wander(random, centre, random.uniform(25, 80), 0.35)
         for place in run[::2]:
-            overlay.area(_blob(random, place, *random.uniform(4, 11, 2), points=8))
+            overlay.area(
+                canvas.blob(random, place, *random.uniform(4, 11, 2), points=8)
+            )
         overlay.paint(frame, low=150, high=255, grain=2, cover=(140, 255))
     else:
         size = random.uniform(18, 42)
         for _ in range(int(size * size / 14)):
             place = centre + random.uniform(-0.5, 0.5, 2) * size
-            overlay.area(_blob(random, place, *random.uniform(1.2, 3.5, 2), points=5))
+            overlay.area(
+                canvas.blob(random, place, *random.uniform(1.2, 3.5, 2), points=5)
+            )
         overlay.paint(frame, low=110, high=220, grain=3)
 
 
@@ -237,12 +216,14 @@ def _wander(random, start, length: float, bend: float) -> np.ndarray:
 def _scratch(frame, overlay: Overlay) -> None:
     """A brighter band across, rubbed letters, a scribble, or a short spike."""
     random = overlay.random
-    shape = _pick(random, {"band": 0.38, "rubbed": 0.34, "scribble": 0.16, "spike": 1})
+    shape = canvas.pick(
+        random, {"band": 0.38, "rubbed": 0.34, "scribble": 0.16, "spike": 1}
+    )
     if shape == "band":
         reach = random.uniform(8, 95)
         middle = random.uniform(-1, 1, 2) * (max(5, 95 - reach), 6)
         end = np.array([reach, random.choice([-1, 1]) * random.uniform(2, 40)])
-        line = _ragged(random, [middle - end, middle + end], 0.7)
+        line = canvas.ragged(random, [middle - end, middle + end], 0.7)
         width = int(random.integers(3, 10))
         overlay.path(line, width, 110)
         overlay.path(line, max(1, width // 3), 200)
@@ -268,14 +249,14 @@ def _scratch(frame, overlay: Overlay) -> None:
     else:
         start = random.uniform(-1, 1, 2) * (85, 34)
         end = start + random.uniform(-1, 1, 2) * (40, 28)
-        overlay.path(_ragged(random, [start, end], 0.5), 2)
+        overlay.path(canvas.ragged(random, [start, end], 0.5), 2)
         overlay.paint(frame, low=110, high=190, grain=4)
 
 
 def _lead_glue(frame, overlay: Overlay) -> None:
     """Mould resin that hides a part of a lead's bright knee next to the body."""
     random = overlay.random
-    name = _pick(random, {"top_right": 0.56, "top_left": 0.33, "bottom": 1.0})
+    name = canvas.pick(random, {"top_right": 0.56, "top_left": 0.33, "bottom": 1.0})
     middle, away = {"top_right": 69, "top_left": -71, "bottom": -2}[name], -1
     if name == "bottom":
         away = 1
@@ -288,7 +269,7 @@ def _lead_glue(frame, overlay: Overlay) -> None:
         else:
             left = right - cut
     resin = [(left, near), (left, far), (right, far - 4), (right, near), (left, near)]
-    overlay.area(_ragged(random, np.array(resin) * (1, away), 1.2))
+    overlay.area(canvas.ragged(random, np.array(resin) * (1, away), 1.2))
     overlay.paint(frame, low=45, high=105, grain=4)
 
 
@@ -309,7 +290,9 @@ def _lead_defect(look: Look, random, strength: float) -> Look:
     which = int(np.searchsorted([0.25, 0.60], random.random()))
     leads = list(look.leads)
     lead = leads[which]
-    shape = _pick(random, {"bent": 0.42, "short": 0.3, "tilted": 0.2, "missing": 1.0})
+    shape = canvas.pick(
+        random, {"bent": 0.42, "short": 0.3, "tilted": 0.2, "missing": 1.0}
+    )
     if shape == "tilted" and strength >= 0.5:
         return _on_edge(look, random)
     if shape == "bent":
@@ -329,7 +312,7 @@ def _lead_defect(look: Look, random, strength: float) -> Look:
 def _marking_defect(look: Look, random, strength: float) -> Look:
     """A code that is missing, faded, doubled or partly unwritten."""
     marking = look.marking
-    shape = _pick(random, {"faded": 0.45, "doubled": 0.3, "partly": 1.0})
+    shape = canvas.pick(random, {"faded": 0.45, "doubled": 0.3, "partly": 1.0})
     if shape == "faded" or strength < 0.3:
         contrast = round(marking.contrast * (1 - strength))
         if contrast < 4:
@@ -354,7 +337,7 @@ def _device_flip(look: Look, random, strength: float) -> Look:
     if strength < 0.5:  # looks normal to the eye but for a tilt
         pose = dataclasses.replace(look.pose, angle=look.pose.angle + 7.0)
         return dataclasses.replace(look, pose=pose)
-    shape = _pick(random, {"edge": 0.45, "turned": 0.3, "face_down": 1.0})
+    shape = canvas.pick(random, {"edge": 0.45, "turned": 0.3, "face_down": 1.0})
     if shape == "edge":
         return _on_edge(look, random)
     if shape == "turned":

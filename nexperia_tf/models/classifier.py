@@ -15,6 +15,7 @@ def build(
     channels: int,
     prior: float = 0.2,
     classes: int = 1,
+    standardise: str = "imagenet",
 ) -> keras.Model:
     """Builds a classifier with fresh weights.
 
@@ -24,6 +25,8 @@ def build(
         channels: 1 for grey pictures, 3 for colour.
         prior: share of defects in training, in (0, 1); the untrained model answers it.
         classes: number of logits; 1 is defect against good.
+        standardise: by whose mean and spread pixels are scaled: those of "imagenet", or
+            of each "picture" itself, its letterbox's bars among it.
 
     Returns:
         model from `image`, pixels 0..255 of shape `(batch, height, width, channels)`
@@ -44,6 +47,15 @@ def build(
     scaled = keras.layers.Rescaling(scale, offset, dtype="float32", name="scaling")(
         image
     )
+    if standardise == "picture":
+        scaled = keras.layers.LayerNormalization(
+            axis=(1, 2, 3),
+            center=False,
+            scale=False,
+            epsilon=1e-5,  # an evenly grey picture gives zeros
+            dtype="float32",
+            name="picture_scaling",
+        )(scaled)
     features = resnet.backbone(scaled, shape)  # (batch, features)
     logit = keras.layers.Dense(
         classes,

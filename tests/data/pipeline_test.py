@@ -212,3 +212,52 @@ def test_unlabelled_devices_are_evaluated_as_minus_one(dataset):
 def test_what_does_not_go_together_is_refused(dataset, options, message):
     with pytest.raises(errors.BadInput, match=message):
         training(dataset, **options)
+
+
+def test_drawn_defects_turn_that_share_of_the_good_pictures_into_defects(dataset):
+    few = {"augment": "none", "batch_size": 46, "epochs": 40}
+    given = np.concatenate([y for _, y in training(dataset, **few)])
+    batches = list(training(dataset, drawn=0.25, **few).as_numpy_iterator())
+    shown = np.concatenate([labels for _, labels in batches])
+    assert (shown >= given).all()  # a defect stays one
+    assert shown[given == 0].mean() == pytest.approx(0.25, abs=0.03)
+    plain = {image.tobytes() for image in pictures(dataset, "train")}
+    touched = {x.tobytes() for x in np.concatenate([x for x, _ in batches])} - plain
+    assert len(touched) > 0.9 * (shown > given).sum()  # another one in each epoch
+
+
+def test_drawn_defects_follow_from_seed_and_position(dataset):
+    straight = list(training(dataset, drawn=0.5).as_numpy_iterator())
+    assert_same(training(dataset, drawn=0.5, cache="none"), straight)
+    later = training(dataset, drawn=0.5, first_epoch=1, first_step=3)
+    assert_same(later, straight[STEPS + 3 :])
+
+
+def test_drawn_only_shows_no_given_defect(dataset):
+    truth = records.metadata(dataset, "train")["label"]
+    good = int((truth == 0).sum())
+    few = {"drawn": 0.5, "drawn_only": True, "augment": "none"}
+    batches = list(training(dataset, **few, epochs=2).as_numpy_iterator())
+    assert len(batches) == 2 * (good // BATCH)
+    plain = np.concatenate([x[y == 0] for x, y in batches])
+    given = [image.tobytes() for image in pictures(dataset, "train")]
+    assert {truth[given.index(image.tobytes())] for image in plain} == {0}
+    ids = pipeline.batch_indices(
+        dataset,
+        image_size=SIZE,
+        channels=1,
+        batch_size=BATCH,
+        seed=7,
+        epoch=1,
+        step=2,
+        drawn_only=True,
+    )
+    images, labels = batches[good // BATCH + 2]
+    for index, image, label in zip(ids, images, labels):
+        assert truth[index] == 0
+        assert label or image.tobytes() == given[index]
+
+
+def test_too_few_good_devices_are_named(dataset):
+    with pytest.raises(errors.BadInput, match="34 good images .* one batch of 35"):
+        training(dataset, batch_size=35, drawn=0.5, drawn_only=True)

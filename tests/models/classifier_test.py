@@ -96,3 +96,15 @@ def test_exported_graph_forces_no_xla(model):
 def test_impossible_prior_is_refused(prior, tiny):
     with pytest.raises(ValueError, match="prior must lie in"):
         classifier.build(tiny, image_size=32, channels=1, prior=prior)
+
+
+def test_a_picture_can_be_standardised_by_itself(tiny, pixels):
+    model = classifier.build(tiny, image_size=32, channels=1, standardise="picture")
+    dark = pixels() // 2
+    part = keras.Model(model.input, model.get_layer("picture_scaling").output)
+    scaled = np.array(part(dark))
+    np.testing.assert_allclose(scaled.mean(axis=(1, 2, 3)), 0, atol=1e-5)
+    np.testing.assert_allclose(scaled.std(axis=(1, 2, 3)), 1, atol=1e-3)
+    np.testing.assert_allclose(part(30 + dark * 1.5), scaled, atol=1e-4)
+    flat = part(np.full((1, 32, 32, 1), 77, np.uint8))
+    np.testing.assert_allclose(flat, 0, atol=1e-3)

@@ -1,0 +1,69 @@
+import cv2
+import numpy as np
+import pytest
+
+from nexperia_tf.data import drawn_defects
+
+SIZE = 96
+GREY = np.full((SIZE, SIZE, 1), 200, np.uint8)
+
+
+def darkened(image, seed) -> np.ndarray:
+    """Share of its light that each pixel has lost, float of shape `(SIZE, SIZE)`."""
+    after = drawn_defects.draw(image, np.random.default_rng(seed))
+    assert (after.shape, after.dtype) == (image.shape, np.uint8)
+    return 1 - after.astype(float).mean(axis=-1) / image.mean(axis=-1)
+
+
+def test_a_defect_is_dark_and_nearly_always_to_be_seen():
+    lost = [darkened(GREY, seed) for seed in range(400)]
+    assert min(share.min() for share in lost) >= 0  # nothing gets brighter
+    seen = [(share > 0.08).sum() >= 3 for share in lost]
+    assert np.mean(seen) > 0.97
+    assert np.median([(share > 0.02).mean() for share in lost]) < 0.1  # most is kept
+
+
+def test_all_kinds_and_places_come_up():
+    lost = np.array([darkened(GREY, seed) > 0.08 for seed in range(400)])
+    assert lost.any(axis=0).all()
+    smallest, largest = np.quantile(lost.mean(axis=(1, 2)), [0.05, 0.95])
+    assert smallest < 0.005 and largest > 0.1
+    assert set(drawn_defects.KINDS) == set(drawn_defects.SHARES)
+
+
+@pytest.mark.parametrize("kind", drawn_defects.KINDS)
+def test_each_kind_scales_with_the_picture(kind):
+    def covered(size: int) -> float:
+        total = 0.0
+        for seed in range(60):
+            shade = np.zeros((size, size), np.uint8)
+            drawn_defects.KINDS[kind](shade, np.random.default_rng(seed))
+            total += shade.mean() / 255
+        return total / 60
+
+    assert covered(224) == pytest.approx(covered(96), rel=0.4)
+
+
+def test_the_random_numbers_decide():
+    image = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3)).astype(np.uint8)
+    first, again, other = (
+        drawn_defects.draw(image, np.random.default_rng(seed)) for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_colours_keep_their_hue():
+    image = np.full((SIZE, SIZE, 3), (240, 160, 80), np.uint8)
+    for seed in range(20):
+        after = drawn_defects.draw(image, np.random.default_rng(seed)).astype(float)
+        np.testing.assert_allclose(after[..., 0] / 3, after[..., 2], atol=0.7)
+
+
+def test_a_letterboxed_picture_keeps_its_black_bars():
+    image = cv2.copyMakeBorder(GREY[..., 0], 20, 20, 0, 0, cv2.BORDER_CONSTANT)
+    image = cv2.resize(image, (SIZE, SIZE))[..., None]
+    image[image < 200] = 0
+    for seed in range(20):
+        after = drawn_defects.draw(image, np.random.default_rng(seed))
+        assert not after[image == 0].any()
