@@ -8,13 +8,16 @@ has published itself must be whole, and resumed on a larger disk it must end as
 undisturbed.
 
     python benchmarks/damage.py --flips 300 --sizes 24
+
+About ten seconds a disk: `--first 15` leaves out those before the fifteenth, and
+`--sizes 240 --first 172` comes in small steps to the very last writes.
 """
 
 import argparse
 import collections
 import contextlib
 import dataclasses
-import os
+import itertools
 import pathlib
 import random
 import shutil
@@ -23,36 +26,27 @@ import sys
 import tempfile
 import zipfile
 
-import noise_folder
+import tiny_runs
 
 from nexperia_tf import command, configs
 
 command.import_tensorflow()
 
 from nexperia_tf import checkpoints, errors, export, files, runs, training  # noqa: E402
-from nexperia_tf.models import resnet  # noqa: E402
-
-resnet.BACKBONES["tiny"] = resnet.Shape((1,), planes=(4,), stem=4)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--flips", type=int, default=300)
-    parser.add_argument("--sizes", type=int, default=24)
+    parser.add_argument("--sizes", type=int, default=24, help="steps to a large disk")
+    parser.add_argument("--first", type=int, default=0, help="disk to begin with")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         place = pathlib.Path(place)
-        os.environ["XDG_CACHE_HOME"] = str(place / "cache")
-        noise_folder.draw(place / "raw")
-        config = configs.Config(
-            backbone="tiny",
-            data=str(place / "raw"),
-            data_dir=str(place / "data"),
+        config = tiny_runs.config(
+            place,
             out=str(place / "run"),
-            image_size=32,
-            batch_size=8,
-            epochs=2,
             checkpoint_steps=3,
             keep_checkpoints=3,
             deterministic=True,
@@ -61,29 +55,17 @@ def main() -> None:
         if code:
             sys.exit(said)
         if arguments.sizes:
-            fill(config, place, arguments.sizes)
+            fill(config, place, arguments.sizes, arguments.first)
         if arguments.flips:
             flip(place / "run", arguments.flips, arguments.seed)
 
 
 def forked(config: configs.Config, log: pathlib.Path, *, resume=False) -> tuple:
     """A run in a process of its own: its exit code and the last line it said."""
-    child = os.fork()
-    if not child:
-        code = 1
-        try:
-            quiet = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-            os.dup2(quiet, 1)
-            os.dup2(quiet, 2)
-            train = lambda _: training.train(config, resume=resume) and None  # noqa: E731
-            command.run(train, command.Options, argv=[])
-        except SystemExit as stop:
-            code = stop.code or 0
-        finally:
-            os._exit(code)
-    _, status = os.waitpid(child, 0)
+    child = tiny_runs.fork(log, lambda: training.train(config, resume=resume))
+    code = tiny_runs.ended(child)
     lines = log.read_text().splitlines()
-    return os.waitstatus_to_exitcode(status), lines[-1] if lines else ""
+    return code, lines[-1] if lines else ""
 
 
 def flip(run: pathlib.Path, flips: int, seed: int) -> None:
@@ -145,21 +127,21 @@ def alone(checkpoint: pathlib.Path):
         other.with_name(f"aside {other.name}").rename(other)
 
 
-def fill(config: configs.Config, place: pathlib.Path, sizes: int) -> None:
+def fill(config: configs.Config, place: pathlib.Path, sizes: int, first: int) -> None:
     """Runs on ever larger disks, until one is large enough."""
     whole = place / "run"
     disk = place / "disk"
     disk.mkdir()
     needed = size(whole)  # at its end; what is written beside comes on top
     lines = collections.Counter()
-    for k in range(sizes):
+    for k in itertools.count(first):
         with mounted(disk, size(whole) + needed * k // sizes):
             shutil.copytree(whole, disk / "older")
             out = dataclasses.replace(config, out=str(disk / "new"))
             code, line = forked(out, place / "log")
-            if not code and k:
+            if not code:
                 break  # it fits
-            told = code and line.startswith("error: ")
+            told = line.startswith("error: ")
             assert told, f"code {code} on disk {k}: {line}"
             lines[line.split(":")[-1].strip()] += 1
             print(f"disk {k}: code {code}, {line[:150]}", flush=True)
@@ -181,6 +163,7 @@ def fill(config: configs.Config, place: pathlib.Path, sizes: int) -> None:
                 ).read_bytes()
                 assert same, f"{table} after disk {k}"
     said = ", ".join(f"{count} x {line}" for line, count in lines.items())
+    print(f"disk {k} is large enough")
     print(f"{sum(lines.values())} full disks, all resumed as undisturbed; {said}")
 
 

@@ -1,15 +1,17 @@
 """Claim: a run that is killed at any instant and resumed ends to the bit as it would.
 
-Trains a tiny network once undisturbed, then once more while SIGKILL strikes at random
-instants, within epochs too. After each kill the history must have no gap or repeat, and
-the best model may only have been replaced by a better one; in the end weights,
-optimizer, averages, history and scores must be those of the undisturbed run.
+Trains a tiny network undisturbed, again from that run's config.json, and once more
+while SIGKILL strikes at random instants, within epochs too. After each kill the history
+must have no gap or repeat, and the best model may only have been replaced by a better
+one; in the end weights, optimizer, averages, history and scores of all must be those of
+the undisturbed run.
 
     python benchmarks/kills.py --kills 50
 """
 
 import argparse
 import csv
+import dataclasses
 import io
 import os
 import pathlib
@@ -19,12 +21,11 @@ import signal
 import sys
 import tempfile
 import time
-import traceback
 import zipfile
 
 import h5py
-import noise_folder
 import numpy as np
+import tiny_runs
 
 from nexperia_tf import command, configs
 
@@ -33,10 +34,6 @@ command.import_tensorflow()
 import tensorflow as tf  # noqa: E402
 
 from nexperia_tf import checkpoints, files, following, runs, training  # noqa: E402
-from nexperia_tf.models import resnet  # noqa: E402
-
-EPOCHS = 3
-resnet.BACKBONES["tiny"] = resnet.Shape((1,), planes=(4,), stem=4)
 
 
 def main() -> None:
@@ -46,57 +43,38 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         place = pathlib.Path(place)
-        os.environ["XDG_CACHE_HOME"] = str(place / "cache")
-        noise_folder.draw(place / "raw")
-        started = time.monotonic()
-        finish(start(place, "whole", copies=True))  # builds the records, too
-        first = time.monotonic() - started
-        started = time.monotonic()
-        finish(start(place, "again"))
-        length = time.monotonic() - started
-        print(
-            f"undisturbed: {length:.1f} s, {first:.1f} s with preparation", flush=True
-        )
-        compare(place / "whole", place / "again")
-        strike(place, kills=arguments.kills, length=length, seed=arguments.seed)
-
-
-def start(place: pathlib.Path, name: str, *, copies: bool = False) -> int:
-    """Begins or resumes a run in a process of its own; returns its id.
-
-    Forked, because importing TensorFlow takes longer than the training.
-    """
-    child = os.fork()
-    if child:
-        return child
-    code = 1
-    try:
-        quiet = os.open(place / f"{name}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(quiet, 1)
-        os.dup2(quiet, 2)
-        if copies:
-            keep_copies(place / "bests")
-        out = place / name
-        config = configs.Config(
-            backbone="tiny",
-            data=str(place / "raw"),
-            data_dir=str(place / "data"),
-            out=str(out),
-            image_size=32,
-            batch_size=8,
-            epochs=EPOCHS,
+        config = tiny_runs.config(
+            place,
+            out=str(place / "whole"),
+            epochs=3,
             checkpoint_steps=2,
             ema=0.9,
             deterministic=True,
         )
+        started = time.monotonic()
+        finish(start(config, copies=True))  # builds the records, too
+        first = time.monotonic() - started
+        started = time.monotonic()
+        told = configs.load(str(place / "whole" / runs.CONFIG))
+        finish(start(dataclasses.replace(told, out=str(place / "again"))))
+        length = time.monotonic() - started
+        print(f"undisturbed: {length:.1f} s, {first:.1f} s with preparation")
+        compare(place / "whole", place / "again")
+        print("its config.json repeats it to the bit", flush=True)
+        config = dataclasses.replace(config, out=str(place / "killed"))
+        strike(config, kills=arguments.kills, length=length, seed=arguments.seed)
+
+
+def start(config: configs.Config, *, copies: bool = False) -> int:
+    """Begins or resumes a run in a process of its own; returns its id."""
+    out = pathlib.Path(config.out)
+
+    def work() -> None:
+        if copies:
+            keep_copies(out.with_name("bests"))
         training.train(config, resume=(out / runs.CONFIG).is_file())
-        code = 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+
+    return tiny_runs.fork(out.with_suffix(".log"), work)
 
 
 def keep_copies(folder: pathlib.Path) -> None:
@@ -112,20 +90,20 @@ def keep_copies(folder: pathlib.Path) -> None:
 
 
 def finish(child: int) -> None:
-    _, status = os.waitpid(child, 0)
-    if os.waitstatus_to_exitcode(status):
-        sys.exit("a run failed; see its log above")
+    if tiny_runs.ended(child):
+        sys.exit("an undisturbed run failed")
 
 
-def strike(place: pathlib.Path, *, kills: int, length: float, seed: int) -> None:
+def strike(config: configs.Config, *, kills: int, length: float, seed: int) -> None:
     """Kills and resumes a run until it has been struck often enough."""
+    place = pathlib.Path(config.out).parent
     instants = random.Random(seed)
     bests = sorted((place / "bests").iterdir(), key=lambda path: int(path.stem))
     known = [weights(path) for path in bests]
     struck = ended = 0
     best = -1
     while struck < kills or not ended:
-        child = start(place, "killed")
+        child = start(config)
         delay = instants.uniform(0, 1.1 * length) if struck < kills else 1e9
         if killed(child, delay, place / "killed.log"):
             struck += 1

@@ -18,10 +18,10 @@ import socket
 import sys
 import tempfile
 import time
-import traceback
 
-import noise_folder
 import numpy as np
+import tiny_runs
+from tiny_runs import ended, fork
 
 from nexperia_tf import command, configs
 
@@ -30,12 +30,10 @@ command.import_tensorflow()
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from nexperia_tf import checkpoints, errors, files, following, runs, training  # noqa: E402
+from nexperia_tf import checkpoints, files, following, runs, training  # noqa: E402
 from nexperia_tf import predictions as tables  # noqa: E402
-from nexperia_tf.models import resnet  # noqa: E402
 
 KILLED = (1, 4)  # epoch and step, counted from 0
-resnet.BACKBONES["tiny"] = resnet.Shape((1,), groups=2, width=32, planes=(4,), stem=4)
 
 
 def main() -> None:
@@ -44,15 +42,8 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         place = pathlib.Path(place)
-        os.environ["XDG_CACHE_HOME"] = str(place / "cache")
-        noise_folder.draw(place / "raw")
-        config = configs.Config(
-            backbone="tiny",
-            data=str(place / "raw"),
-            data_dir=str(place / "data"),
-            image_size=32,
-            batch_size=8,
-            epochs=2,
+        config = tiny_runs.config(
+            place,
             learning_rate=0.01,
             optimizer="sgd",
             ema=0.9,
@@ -119,32 +110,6 @@ def pair(place: pathlib.Path, work) -> list[int]:
         )
         children.append(fork(place / f"{rank}.log", lambda rank=rank: work(rank)))
     return children
-
-
-def fork(log: pathlib.Path, work) -> int:
-    """A process of its own: forked, because importing TensorFlow takes longer."""
-    child = os.fork()
-    if child:
-        return child
-    code = 1
-    try:
-        quiet = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(quiet, 1)
-        os.dup2(quiet, 2)
-        work()
-        code = 0
-    except errors.BadInput as error:
-        print(f"error: {error}")
-        code = command.BAD_INPUT
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        os._exit(code)
-
-
-def ended(child: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def die_within() -> None:
