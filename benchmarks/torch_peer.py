@@ -43,8 +43,14 @@ class Peer:
         import torch
 
         self.torch = torch
-        self.device = arguments.device
-        self.amp = arguments.amp
+        on_gpu = arguments.gpu and torch.cuda.is_available()
+        self.device = "cuda" if on_gpu else "cpu"
+        self.steps = arguments.steps
+        self.lower = getattr(torch, arguments.precision)
+        # Scales where float16 would lose small gradients, else does nothing.
+        self.scaler = torch.amp.GradScaler(
+            self.device, enabled=self.lower == torch.float16
+        )
         torch.set_num_threads(os.cpu_count())
         model = timm.create_model(arguments.backbone, num_classes=arguments.classes)
         self.model = model.to(self.device, memory_format=torch.channels_last)
@@ -61,20 +67,26 @@ class Peer:
     def versions(self):
         import timm
 
-        return {"torch": self.torch.__version__, "timm": timm.__version__}
+        device = self.device
+        if device == "cuda":
+            device = self.torch.cuda.get_device_name()
+        versions = {"torch": self.torch.__version__, "timm": timm.__version__}
+        return versions | {"device": device}
 
     def train(self, model=None):
         model = self.model if model is None else model
         model.train()
-        self.optimizer.zero_grad()
-        with self.torch.autocast(
-            self.device, self.torch.bfloat16, enabled=self.amp == "bfloat16"
-        ):
-            logits = model(self.images)
-        loss = self.torch.nn.functional.cross_entropy(logits.float(), self.labels)
-        loss.backward()
-        self.optimizer.step()
-        return float(loss.detach())
+        for _ in range(self.steps):
+            self.optimizer.zero_grad()
+            with self.torch.autocast(
+                self.device, self.lower, enabled=self.lower != self.torch.float32
+            ):
+                logits = model(self.images)
+            loss = self.torch.nn.functional.cross_entropy(logits.float(), self.labels)
+            self.scaler.scale(loss).backward()
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        return float(loss.detach())  # waits for the device
 
     def compiled_train(self):
         return self.train(self._variant("compiled", self._compile))
@@ -143,8 +155,14 @@ def main() -> None:
     parser.add_argument("--batch", type=int, required=True)
     parser.add_argument("--size", type=int, required=True)
     parser.add_argument("--classes", type=int, default=1000)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--amp", default="none")
+    parser.add_argument("--gpu", type=int, default=0, help="1: use one if there is one")
+    parser.add_argument("--steps", type=int, default=1, help="of one training job")
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "float16", "bfloat16"),
+        default="float32",
+        help="below float32 by autocast, float16 with its gradients scaled",
+    )
     peer = Peer(parser.parse_args())
     print(json.dumps(peer.versions()), flush=True)
     for line in sys.stdin:
