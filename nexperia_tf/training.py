@@ -373,6 +373,7 @@ def _changes(config: configs.Config) -> augment.Policy:
         zoom=config.zoom,
         brightness=config.brightness,
         contrast=config.contrast,
+        tone=config.tone,
     )
 
 

@@ -144,6 +144,10 @@ class Config:
     contrast: float = 0.2
     """Largest change of a training picture's contrast, in [0, 1)."""
 
+    tone: float = 0.0
+    """Largest change of a training picture's tone curve, as the logarithm of its gamma:
+    .5 is a gamma of .61 to 1.65."""
+
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
     """auto is mixed_float16 on a GPU and float32 on a CPU."""
 
@@ -204,6 +208,7 @@ def check(config: Config) -> None:
         "zoom": (0 <= config.zoom < 1, "in [0, 1)"),
         "brightness": (0 <= config.brightness <= 1, "in [0, 1]"),
         "contrast": (0 <= config.contrast < 1, "in [0, 1)"),
+        "tone": (0 <= config.tone <= 2, "in [0, 2]"),
         "drawn": (0 <= config.drawn < 1, "in [0, 1)"),
         "checkpoint_steps": (config.checkpoint_steps >= 0, "from 0 on"),
         "keep_checkpoints": (config.keep_checkpoints >= 1, "from 1 on"),

@@ -16,7 +16,7 @@ from nexperia_tf import errors
 FLIPS = ("none", "horizontal", "vertical", "both")
 CROP_AREA = 0.08  # smallest part of a picture that `crop` enlarges
 CROP_RATIO = 4 / 3
-_DRAWS = 8  # random numbers in [0, 1) for each picture and epoch
+_DRAWS = 8  # random numbers in [0, 1) for each picture and epoch, beside the tone's
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Policy:
         zoom: largest further shrinking; the room it gives is the room for shifts.
         brightness: largest change as a fraction of the full range, either way.
         contrast: largest change of the gain, either way.
+        tone: largest change of the logarithm of the exponent that levels are raised to,
+            either way: other exposures and cameras.
         crop: enlarge a random part, as networks for ImageNet are trained, instead of
             turning, shrinking and relighting the whole; it can cut a defect off.
     """
@@ -40,6 +42,7 @@ class Policy:
     zoom: float = 0.1
     brightness: float = 0.06
     contrast: float = 0.2
+    tone: float = 0.0
     crop: bool = False
 
     def __post_init__(self):
@@ -51,12 +54,15 @@ class Policy:
 
 @functools.lru_cache(maxsize=4)  # batches of two epochs may be under way at once
 def draws(seed: int, epoch: int, count: int) -> np.ndarray:
-    """Random numbers of one epoch, float64 of shape `(count, 8)`; row i is picture i's.
+    """Random numbers of one epoch, float64 of shape `(count, 9)`; row i is picture i's.
 
     A row does not depend on `count`.
     """
     generator = np.random.Generator(np.random.Philox(key=(seed, epoch)))
     table = generator.random((count, _DRAWS))
+    # From a stream of its own: runs without it see what they saw before it was there.
+    tone = np.random.Generator(np.random.Philox(key=(seed, epoch)).jumped())
+    table = np.column_stack([table, tone.random(count)])
     table.flags.writeable = False  # it is shared
     return table
 
@@ -66,7 +72,8 @@ def augment(images: np.ndarray, draws: np.ndarray, policy: Policy) -> np.ndarray
 
     Args:
         images: uint8 array of shape `(batch, size, size, channels)`.
-        draws: float array of shape `(batch, 8)`, the pictures' rows of `draws`.
+        draws: float array of shape `(batch, 9)`, the pictures' rows of `draws`; `tone`
+            alone takes the last column.
         policy: how far.
 
     Returns:
@@ -164,5 +171,9 @@ def light(draws: np.ndarray, policy: Policy) -> np.ndarray:
     """New grey level for each old one, uint8 of shape `(batch, 256)`."""
     gain = 1 + policy.contrast * (2 * draws[:, 6] - 1)
     offset = 255 * policy.brightness * (2 * draws[:, 7] - 1)
-    levels = np.arange(256) * gain[:, None] + offset[:, None]
+    levels = np.arange(256.0)[None]
+    if policy.tone:
+        exponent = np.exp(policy.tone * (2 * draws[:, 8:9] - 1))
+        levels = 255 * (levels / 255) ** exponent
+    levels = levels * gain[:, None] + offset[:, None]
     return np.clip(np.rint(levels), 0, 255).astype(np.uint8)

@@ -113,6 +113,16 @@ def test_turns_and_shifts_use_the_room_they_have():
     assert 0.04 * SIZE < np.abs(shift).max() <= 0.05 * SIZE
 
 
+def test_a_tone_bends_between_black_and_white():
+    policy = augment.Policy(brightness=0, contrast=0, tone=0.5)
+    tables = augment.light(augment.draws(0, 0, 256), policy).astype(int)
+    assert (np.diff(tables, axis=1) >= 0).all()
+    assert not tables[:, 0].any() and (tables[:, 255] == 255).all()
+    limits = 255 * (128 / 255) ** np.exp([0.5, -0.5])
+    found = [tables[:, 128].min(), tables[:, 128].max()]
+    np.testing.assert_allclose(found, limits, atol=2)
+
+
 def test_light_changes_in_order_and_within_limits():
     tables = augment.light(augment.draws(0, 0, 256), augment.Policy()).astype(int)
     assert (np.diff(tables, axis=1) >= 0).all()
