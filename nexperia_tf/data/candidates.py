@@ -10,11 +10,12 @@ compared by their cosine in these directions.
 
 import concurrent.futures
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
 import scipy.linalg
+import threadpoolctl
 
 from nexperia_tf.data import hashing, views
 
@@ -22,6 +23,8 @@ CELLS = 8  # a side; where gradients are counted
 BEARINGS = 8  # of gradients
 SIZE = BEARINGS * CELLS * CELLS
 DIRECTIONS = 64
+MORE_DIRECTIONS = 256
+FINGERPRINT = 256  # numbers
 FALSE_PER_IMAGE = 5  # candidates of different images that verification can afford,
 FEWEST_FALSE, MOST_FALSE = 3000, 25_000  # in small and in large folders;
 LARGEST = 20_000  # images; in larger folders reading and comparing take the time
@@ -36,6 +39,13 @@ _WEAKEST = 0.0005  # of the simulated copies may be lost
 _CHANCE_FROM = 2000  # images whose pairs say what chance is
 _UPRIGHT = 0.03  # of cosine; on plain parts a turned copy looks hardly less alike
 _BLOCK = 512
+_FINER_THAN = 2  # pixels of a thumbnail; deviation of the filter
+_PLAIN = 2  # times the noise of TOLERANCE; who shows more is found by its gradients
+_SHARED_PATTERNS = 16  # of all fingerprints, left out
+_SHARERS = 10  # images at least that share each of them
+_NEAREST = 3  # images whose fingerprints are each other's may be copies,
+_BEYOND_CHANCE = 5  # if they are alike by so many deviations of chance
+_TILE = 4096  # columns of cosines that stay in the processor's cache
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -67,26 +77,75 @@ def search(
     if len(shown) < 2:
         return [], {"compared": len(shown)}
     described = _described(thumbnails, shown, workers)
-    mean, directions, copies = _learned(thumbnails, shown, described, workers)
-    seen = _seen_in_all_turns(described, mean, directions)
-    del described
+    space, copies = _learned(thumbnails, shown, described, workers)
+    seen = _seen_in_all_turns(described, space)
     pairs = len(shown) * (len(shown) - 1) // 2
     expected = min(pairs, _affordable(len(shown)))
-    limit = _limit(seen, copies, expected / pairs)
-    found = [
-        Candidate(int(shown[a]), int(shown[b]), int(turn))
-        for part in _close(seen, limit, progress)
-        for a, b, turn in zip(*part)
-    ]
+    limit = _limit(seen, space.cosines(*copies), expected / pairs)
+    close = _close(seen, limit, workers, progress)
+    del seen
+    most = float(np.quantile(space.unlikeness(*copies), 1 - _WEAKEST))
+    close = close[_unlikeness(space, described, close) <= most]
+    del described
+    plain, prints = _fingerprints(thumbnails, shown)
+    near = _nearest(prints) if len(plain) > 1 else []
+    near = [(int(plain[a]), int(plain[b])) for a, b in near]
+    found = {(a, b): turn for a, b, turn in close.tolist()}
+    added = [pair for pair in near if pair not in found]
+    found |= dict.fromkeys(added, 0)
     settings = {
         "compared": len(shown),
-        "directions": directions.shape[1],
+        "directions": [space.first.shape[1], space.directions.shape[1]],
         "tolerance": TOLERANCE,
         "expected_false_pairs": expected,
         "cosine_at_least": round(limit, 4),
+        "unlikeness_at_most": round(most, 4),
         "candidates": len(found),
+        "candidates_by_fingerprint": len(added),
     }
-    return sorted(found), settings
+    candidates = [
+        Candidate(int(shown[a]), int(shown[b]), turn) for (a, b), turn in found.items()
+    ]
+    return sorted(candidates), settings
+
+
+@dataclasses.dataclass(frozen=True)
+class _Space:
+    """Directions in which descriptions differ among images more than among copies.
+
+    Attributes:
+        mean: description, `(SIZE,)`.
+        directions: `(SIZE, d)`, the most telling first; what a copy changes has
+            variance 1 along each.
+        variances: of images along each, `(d,)`.
+    """
+
+    mean: np.ndarray
+    directions: np.ndarray
+    variances: np.ndarray
+
+    @property
+    def first(self) -> np.ndarray:
+        """The most telling ones, in which images have variance 1."""
+        scale = np.sqrt(np.maximum(self.variances[:DIRECTIONS], 1e-18))
+        return self.directions[:, :DIRECTIONS] / scale
+
+    def cosines(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        """How alike rows of two `(n, SIZE)` are in the first directions."""
+        seen = [_unit((rows - self.mean) @ self.first) for rows in (one, other)]
+        return np.einsum("nd,nd->n", *seen)
+
+    def unlikeness(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        """How much less likely copies differ so than different images, `(n,)`.
+
+        Along a direction the difference of copies has variance 1, that of different
+        images twice their variance v: the logarithm of the ratio of both densities
+        grows with 1 - 1 / 2v. What copies change more than images differ tells nothing.
+        The sum is relative to what both show, or plain images would all be copies.
+        """
+        x, y = ((rows - self.mean) @ self.directions for rows in (one, other))
+        telling = np.maximum(1 - 0.5 / np.maximum(self.variances, 1e-18), 0)
+        return (x - y) ** 2 @ telling / np.maximum((x * x + y * y).sum(1), 1e-9)
 
 
 def _affordable(images: int) -> int:
@@ -156,7 +215,7 @@ def _described(thumbnails, shown, workers: int) -> np.ndarray:
 
 def _learned(
     thumbnails: np.ndarray, shown: np.ndarray, described: np.ndarray, workers: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[_Space, tuple[np.ndarray, np.ndarray]]:
     """Directions of most variance among images for the least among copies.
 
     Args:
@@ -166,8 +225,7 @@ def _learned(
         workers: threads.
 
     Returns:
-        The mean image, `(SIZE,)`, the directions, `(SIZE, DIRECTIONS)`, along each of
-        which images have variance 1, and the cosines of simulated copies.
+        The directions, and descriptions of other images and of their simulated copies.
     """
     mean = described.mean(0)
     places = spread(len(shown), _LEARNED_FROM)
@@ -182,25 +240,36 @@ def _learned(
     for start in range(0, len(described), _BLOCK):
         apart = (described[start : start + _BLOCK] - mean).astype(np.float64)
         among += apart.T @ apart / len(described)
-    count = min(DIRECTIONS, max(1, len(shown) // 2))  # few images span little
+    count = min(MORE_DIRECTIONS, max(1, len(shown) // 2))  # few images span little
     ends = [SIZE - count, SIZE - 1]
     variances, directions = scipy.linalg.eigh(among, within, subset_by_index=ends)
-    directions /= np.sqrt(np.maximum(variances, 1e-18))
-    directions = directions.astype(np.float32)
-    originals = _unit((described[places[1::2]] - mean) @ directions)
-    seen = _unit((copies[1::2].reshape(-1, SIZE) - mean) @ directions)
-    cosines = np.einsum("nd,nd->n", np.repeat(originals, _COPIES, axis=0), seen)
-    return mean, directions, cosines
+    space = _Space(
+        mean,
+        directions[:, ::-1].astype(np.float32),
+        variances[::-1].astype(np.float32),
+    )
+    originals = np.repeat(described[places[1::2]], _COPIES, axis=0)
+    return space, (originals, copies[1::2].reshape(-1, SIZE))
 
 
-def _seen_in_all_turns(described, mean, directions) -> list[np.ndarray]:
+def _seen_in_all_turns(described: np.ndarray, space: _Space) -> list[np.ndarray]:
     """What each turn of the images shows in the directions, each `(n, DIRECTIONS)`."""
-    seen = []
+    seen, first = [], space.first
     for place in turned_places():
-        turned = np.empty_like(directions)
-        turned[place] = directions  # as good as turning every description
-        seen.append(_unit(described @ turned - mean @ directions))
+        turned = np.empty_like(first)
+        turned[place] = first  # as good as turning every description
+        seen.append(_unit(described @ turned - space.mean @ first))
     return seen
+
+
+def _unlikeness(space: _Space, described: np.ndarray, close: np.ndarray) -> np.ndarray:
+    """Of pairs `(a, b, turn)`, `(n, 3)`, by what all directions say."""
+    places, found = np.stack(turned_places()), np.empty(len(close), np.float32)
+    for start in range(0, len(close), _BLOCK):
+        a, b, turn = close[start : start + _BLOCK].T
+        turned = np.take_along_axis(described[b], places[turn], 1)
+        found[start : start + len(a)] = space.unlikeness(described[a], turned)
+    return found
 
 
 def simulated_copies(pictures: np.ndarray, each: int) -> np.ndarray:
@@ -246,26 +315,125 @@ def _limit(seen: Sequence[np.ndarray], copies: np.ndarray, rate: float) -> float
 
 
 def _close(
-    seen: Sequence[np.ndarray], limit: float, progress
-) -> Iterator[tuple[list[int], list[int], list[int]]]:
-    """All pairs `a < b` that reach the limit, in their likeliest turn."""
+    seen: Sequence[np.ndarray], limit: float, workers: int, progress
+) -> np.ndarray:
+    """All pairs `a < b` that reach the limit, in their likeliest turn.
+
+    Returns:
+        Rows `(a, b, turn)`, int `(pairs, 3)`, sorted.
+    """
     count = len(seen[0])
-    for start in range(0, count, _BLOCK):
-        stop = min(start + _BLOCK, count)
-        best: dict[tuple[int, int], tuple[float, int]] = {}
+
+    def of_block(start: int) -> np.ndarray:
+        rows = seen[0][start : start + _BLOCK]
+        memory = np.empty((len(rows), _TILE), np.float32)  # once: it is large
+        found = []
         for turn, turned in enumerate(seen):
-            cosines = seen[0][start:stop] @ turned[start:].T
-            a, b = np.nonzero(cosines >= limit)
-            likely = cosines[a, b] + _UPRIGHT * (turn == 0)
-            for i, j, cosine in zip(a.tolist(), b.tolist(), likely.tolist()):
-                if i < j and best.get((i, j), (-2.0, 0))[0] < cosine:
-                    best[i, j] = (cosine, turn)
-        progress(stop, count)
-        yield (
-            [start + i for i, _ in best],
-            [start + j for _, j in best],
-            [turn for _, turn in best.values()],
-        )
+            for left in range(start, count, _TILE):
+                columns = turned[left : left + _TILE]
+                cosines = memory.ravel()[: len(rows) * len(columns)]
+                np.matmul(rows, columns.T, out=cosines.reshape(len(rows), -1))
+                (near,) = np.nonzero(cosines >= limit)
+                a, b = np.divmod(near, len(columns))
+                likely = cosines[near] + _UPRIGHT * (turn == 0)
+                found.append((a + start, b + left, np.full(len(a), turn), likely))
+        a, b, turn, likely = map(np.concatenate, zip(*found))
+        order = np.lexsort((turn, -likely, b, a))
+        order = order[(a < b)[order]]
+        a, b, turn = a[order], b[order], turn[order]
+        first = np.ones(len(a), bool)
+        first[1:] = (np.diff(a) != 0) | (np.diff(b) != 0)
+        return np.stack([a, b, turn], 1)[first]
+
+    parts, starts = [], range(0, count, _BLOCK)
+    with (
+        threadpoolctl.threadpool_limits(1),  # the blocks are the parallelism
+        concurrent.futures.ThreadPoolExecutor(workers) as pool,
+    ):
+        for start, part in zip(starts, pool.map(of_block, starts)):
+            parts.append(part)
+            progress(min(start + _BLOCK, count), count)
+    return np.concatenate(parts)
+
+
+def _fingerprints(
+    thumbnails: np.ndarray, shown: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """What plain images show that is finer than shading and not the product's.
+
+    Returns:
+        Their places in `shown`, and their fingerprints, float32 `(plain, FINGERPRINT)`:
+        a random projection, which keeps cosines to 1 / sqrt(FINGERPRINT).
+    """
+
+    def fine(places: np.ndarray) -> np.ndarray:
+        levels = thumbnails[shown[places]].astype(np.float32)
+        for one in levels:
+            one -= cv2.GaussianBlur(one, (0, 0), _FINER_THAN)
+        inner = slice(_FINER_THAN, -_FINER_THAN)
+        return levels[:, inner, inner].reshape(len(levels), -1)
+
+    def patterns(among: np.ndarray) -> np.ndarray:
+        sample = fine(among[spread(len(among), _LEARNED_FROM // 2)])
+        return shared_patterns(sample, _SHARED_PATTERNS, sharers=_SHARERS)
+
+    def own(places: np.ndarray, patterns: np.ndarray) -> np.ndarray:
+        levels = fine(places)
+        return levels - levels @ patterns.T @ patterns
+
+    def in_blocks(of: Callable, places: np.ndarray) -> np.ndarray:
+        blocks = np.array_split(places, -(-len(places) // _BLOCK))
+        return np.concatenate([of(block) for block in blocks])
+
+    places = np.arange(len(shown))
+    of_all = patterns(places)
+    strength = in_blocks(lambda block: own(block, of_all).std(1), places)
+    plain = np.flatnonzero(strength < _PLAIN * TOLERANCE["noise"])
+    if not len(plain):
+        return plain, np.empty((0, FINGERPRINT), np.float32)
+    of_plain = patterns(plain)
+    random = np.random.default_rng(0)
+    signs = random.choice(np.float32([-1, 1]), (of_plain.shape[1], FINGERPRINT))
+    prints = in_blocks(lambda block: own(block, of_plain) @ signs, plain)
+    return plain, _unit(prints)
+
+
+def _nearest(prints: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs `a < b` of fingerprints that are among each other's nearest."""
+    count = len(prints)
+    some = prints[spread(count, _CHANCE_FROM)]
+    chance = np.abs(some @ some.T)[np.triu_indices(len(some), 1)]
+    limit = _BEYOND_CHANCE * float(np.median(chance)) / 0.6745
+    near = set()
+    for start in range(0, count, _BLOCK):
+        cosines = prints[start : start + _BLOCK] @ prints.T
+        own = np.arange(len(cosines))
+        cosines[own, own + start] = -1
+        for _ in range(min(_NEAREST, count - 1)):
+            b = cosines.argmax(1)
+            alike = cosines[own, b] >= limit
+            near |= set(zip((own + start)[alike].tolist(), b[alike].tolist()))
+            cosines[own, b] = -1
+    return sorted((a, b) for a, b in near if a < b and (b, a) in near)
+
+
+def shared_patterns(pictures: np.ndarray, most: int, *, sharers: int = 1) -> np.ndarray:
+    """What flat pictures `(n, pixels)` have in common, as rows of length 1.
+
+    The mean is the first thing they share, so it need not be taken out before.
+
+    Args:
+        pictures: float32.
+        most: patterns, the strongest.
+        sharers: pictures that must show a pattern; what only two share makes them
+            copies.
+    """
+    count = min(most, len(pictures) // 8)
+    values, vectors = np.linalg.eigh(pictures @ pictures.T)
+    first = len(pictures) - count
+    values, vectors = values[first:], vectors[:, first:]
+    shared = 1 / (vectors**4).sum(0) >= sharers  # n where all show it alike, else less
+    return (vectors / np.sqrt(values + 1e-9)).T[shared] @ pictures
 
 
 def spread(count: int, most: int) -> np.ndarray:

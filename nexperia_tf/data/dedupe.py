@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
+import threadpoolctl
 
 from nexperia_tf.data import candidates, hashing, measuring, verify
 
@@ -148,7 +149,10 @@ def _verdicts(
     size = 64
     chunks = [found[k : k + size] for k in range(0, len(found), size)]
     verdicts, done = {}, 0
-    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+    with (
+        threadpoolctl.threadpool_limits(1),  # the chunks are the parallelism
+        concurrent.futures.ThreadPoolExecutor(workers) as pool,
+    ):
         judged = pool.map(lambda chunk: [verifier.verdict(p) for p in chunk], chunks)
         for chunk, answers in zip(chunks, judged):
             done += len(chunk)

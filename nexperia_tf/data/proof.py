@@ -25,6 +25,7 @@ _EXCESS = 0.12  # in a copy all texture is as strong, but for noise: sisters rea
 _NOISE = (0.0, 0.7)  # deviations of the two filters whose difference shows noise
 _GRAIN = (0.8, 2.5)  # the same for what is a bit coarser and bears a lying half aside
 _SUSPICIOUS = 0.12  # share of the grain; lying better, the noise may show as shared
+_HINT = 0.08  # the same, exposures unequal; copies reach .35, what shares grain .1
 _ALIKE = 0.5  # share of the grain that two photographs of different parts do not reach
 
 _BLOCK = 12  # pixels a side; where noise is compared
@@ -178,19 +179,40 @@ def _levels(clean: np.ndarray, noisy: np.ndarray, exposure) -> np.ndarray:
     return (total + few * curve) / (count + few)
 
 
+def grain(picture: np.ndarray) -> np.ndarray:
+    """Texture a bit coarser than noise, of float32 grey levels."""
+    return _between(picture, _GRAIN)
+
+
+def hints_at_shared_grain(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether `examine` may find shared grain, from a look that costs a tenth.
+
+    Args:
+        first, second: grain of two pictures that lie on one another.
+    """
+    rim = 1 + max(first.shape) // 12  # there one may have no content
+    inner = slice(rim, -rim), slice(rim, -rim)
+    in_flat, *_ = _contained(first[inner], second[inner])
+    return not in_flat < _HINT  # NaN says nothing
+
+
 def _shared(first, second, valid, band) -> tuple[float, float, bool]:
-    """What the stronger picture contains of what a band shows of the weaker one.
+    """What the stronger picture contains of what a band shows of the weaker one."""
+    parts = [_between(picture, band) * valid for picture in (first, second)]
+    return _contained(*parts, _blocks(valid) > 0.9)
+
+
+def _contained(first, second, open_to_view=True) -> tuple[float, float, bool]:
+    """What the stronger of two bands contains of the weaker one.
 
     Returns:
         The part in flat places, the part in all places, and whether the first one is
         the stronger.
     """
-    fine, coarse = band
-    parts = [(_blurred(p, fine) - _blurred(p, coarse)) * valid for p in (first, second)]
-    powers = [_blocks(part * part) for part in parts]
-    product, open_to_view = _blocks(parts[0] * parts[1]), _blocks(valid)
+    powers = [_blocks(part * part) for part in (first, second)]
+    product = _blocks(first * second)
     least = np.minimum(*powers)
-    usable = (open_to_view > 0.9) & (least > _NOISE_FLOOR)
+    usable = (least > _NOISE_FLOOR) & open_to_view
     if usable.sum() < _FEWEST_BLOCKS:
         return float("nan"), float("nan"), False
     limit = np.quantile(least[usable], max(_FLATTEST, 20 / usable.sum()))
@@ -199,6 +221,11 @@ def _shared(first, second, valid, band) -> tuple[float, float, bool]:
         for places in (usable & (least <= limit), usable)
     )
     return in_flat, in_all, bool(powers[0][usable].sum() > powers[1][usable].sum())
+
+
+def _between(picture: np.ndarray, band: tuple[float, float]) -> np.ndarray:
+    fine, coarse = band
+    return _blurred(picture, fine) - _blurred(picture, coarse)
 
 
 def _blurred(picture: np.ndarray, deviation: float) -> np.ndarray:

@@ -25,8 +25,9 @@ _PATTERNS = 16  # of the product, subtracted
 _SAMPLE = 400  # images that say what the product looks like, and copies of it
 _WEAKEST = 0.005  # of the simulated copies may be lost at each look
 _FARTHEST = 0.12  # of the side; no corner of a copy has gone farther
-_KEPT_PIXELS = 10_000_000  # of decoded images in memory
+_KEPT_PIXELS = 40_000_000  # of decoded images in memory
 _KEPT_VIEWS = 256  # candidates are sorted: one of the two was looked at just before
+_KEPT_GRAINS = 64
 _ALTERED = 2 * proof.LARGEST_RESIDUAL  # resampling leaves half as much, and more
 _SNAP = 0.75  # pixels; a motion as near to whole pixels is tried as such first
 
@@ -83,6 +84,7 @@ class Verifier:
         self._lock = threading.Lock()
         keep = functools.lru_cache(_KEPT_VIEWS)
         self._thumbnail_of, self._view_of = keep(self._thumbnail), keep(self._view)
+        self._grain_of = functools.lru_cache(_KEPT_GRAINS)(self._grain)
         sample = candidates.spread(len(thumbnails), _SAMPLE)
         seen = np.stack([_resized(self._grey(place), VIEW) for place in sample])
         self._small = _Product(views.band(thumbnails[sample]))
@@ -145,8 +147,14 @@ class Verifier:
     def _at_full_size(self, pair, motion, similarity) -> Verdict:
         first, second = self._grey(pair.a), views.turned(self._grey(pair.b), pair.turn)
         motion = rescaled(motion, ((VIEW,) * 2,) * 2, (first.shape, second.shape))
+        _, likeliest, _ = next(_ways_to_lay(first, second, motion))
+        grain = views.turned(self._grain_of(pair.b), pair.turn)
+        grain, _ = _laid(grain, likeliest, first.shape, cv2.INTER_LINEAR)
+        if not proof.hints_at_shared_grain(self._grain_of(pair.a), grain):
+            return Verdict(similarity=similarity)
         best, shifted = proof.Proof(), False
-        for way, laid, inside in _ways_to_lay(first, second, motion):
+        for way, lie, interpolation in _ways_to_lay(first, second, motion):
+            laid, inside = _laid(second, lie, first.shape, interpolation)
             evidence = proof.examine(first, laid, inside)
             if _explains_more(evidence, best):
                 best, shifted = evidence, way
@@ -207,19 +215,22 @@ class Verifier:
     def _view(self, image: int) -> np.ndarray:
         return views.band(_resized(self._grey(image), VIEW)[None])[0]
 
+    def _grain(self, image: int) -> np.ndarray:
+        return proof.grain(self._grey(image))
+
     def _grey(self, image: int) -> np.ndarray:
         """float32 levels of an image."""
         with self._lock:
             if image in self._kept:
                 self._kept.move_to_end(image)
-                return self._kept[image]
-        grey = images.grey(self._load(image)).astype(np.float32)
+                return self._kept[image].astype(np.float32)
+        grey = images.grey(self._load(image))
         with self._lock:
             self._kept[image] = grey
             most = max(1, _KEPT_PIXELS // grey.size)
             while len(self._kept) > most:
                 self._kept.popitem(last=False)
-        return grey
+        return grey.astype(np.float32)
 
 
 class _Product:
@@ -228,11 +239,7 @@ class _Product:
     def __init__(self, bands: np.ndarray):
         self._margin = bands.shape[-1] // 16  # what a shift brings in lies there
         flat = np.stack([self._flat(band) for band in bands])
-        count = min(_PATTERNS, len(bands) // 8)
-        # The mean is the first thing they share, so it is not taken out before.
-        values, vectors = np.linalg.eigh(flat @ flat.T)
-        values, vectors = values[len(flat) - count :], vectors[:, len(flat) - count :]
-        self._patterns = (vectors / np.sqrt(values + 1e-9)).T @ flat
+        self._patterns = candidates.shared_patterns(flat, _PATTERNS)
 
     def compare(self, first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
         """Correlation of what two bands show of their own, and how far that tells.
@@ -322,7 +329,11 @@ def rescaled(motion: np.ndarray, before: tuple, after: tuple) -> np.ndarray:
 
 
 def _ways_to_lay(first: np.ndarray, second: np.ndarray, affine: np.ndarray):
-    """Ways to lay `second` on `first`: `(moved, pixels, inside)`, likeliest first."""
+    """Ways to lay `second` on `first`, likeliest first.
+
+    Yields:
+        Whether it is moved, by which motion, and how it is sampled.
+    """
     height, width = first.shape
     corners = np.array([[x, y, 1] for x in (0, width - 1) for y in (0, height - 1)])
     offsets = corners @ affine.T - corners[:, :2]
@@ -330,14 +341,13 @@ def _ways_to_lay(first: np.ndarray, second: np.ndarray, affine: np.ndarray):
     off = np.abs(offsets - whole).max()
     if off < 2 * _SNAP:
         if first.shape == second.shape and np.abs(whole).max() <= 1:
-            yield False, second, np.ones(first.shape, bool)
+            yield False, _REST, cv2.INTER_NEAREST
         if whole.any() or first.shape != second.shape:
-            affine_whole = np.column_stack([np.eye(2), whole])
-            yield True, *_laid(second, affine_whole, first.shape, cv2.INTER_NEAREST)
-    yield True, *_laid(second, affine, first.shape, cv2.INTER_CUBIC)
+            yield True, np.column_stack([np.eye(2), whole]), cv2.INTER_NEAREST
+    yield True, affine, cv2.INTER_CUBIC
     refined = laid_on(_fine(first), _fine(second), affine, blur=1)
     if refined is not None:
-        yield True, *_laid(second, refined, first.shape, cv2.INTER_CUBIC)
+        yield True, refined, cv2.INTER_CUBIC
 
 
 def _explains_more(evidence: proof.Proof, before: proof.Proof) -> bool:
@@ -355,10 +365,13 @@ def _fine(grey):
     return logs - cv2.GaussianBlur(logs, (0, 0), 4)
 
 
-def _laid(second, affine, shape, interpolation):
+def _laid(second, motion, shape, interpolation):
+    """`second` where `motion` lays it, and which of its pixels it has there."""
+    if motion is _REST:
+        return second, np.ones(shape, bool)
     flags = interpolation | cv2.WARP_INVERSE_MAP
     size = shape[::-1]
-    affine = affine.astype(np.float32)
-    laid = cv2.warpAffine(second, affine, size, flags=flags)
-    inside = cv2.warpAffine(np.ones_like(second), affine, size, flags=flags) > 0.999
+    motion = motion.astype(np.float32)
+    laid = cv2.warpAffine(second, motion, size, flags=flags)
+    inside = cv2.warpAffine(np.ones_like(second), motion, size, flags=flags) > 0.999
     return laid, inside

@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -48,3 +49,18 @@ def test_pictures_without_content_are_not_compared(thumbnails):
     assert settings["compared"] == 60
     assert all(pair.a >= 3 for pair in found)
     assert candidates.search(flat) == ([], {"compared": 0})
+
+
+def test_a_noisy_copy_of_a_plain_picture_is_a_candidate_by_its_fingerprint():
+    random = np.random.default_rng(0)
+    coarse = random.normal(0, 12, (64, 64))  # of the product: all show it
+    own = random.normal(0, 1.3, (200, 64, 64))
+    plain = 120 + cv2.GaussianBlur(coarse, (0, 0), 3) + own
+    noisy = plain[:5] + random.normal(0, 1.1, (5, 64, 64))
+    levels = np.rint(np.concatenate([plain, noisy])).astype(np.uint8)
+    found, _ = candidates.search(levels)
+    assert {(pair.a, pair.b) for pair in found} >= {(k, 200 + k) for k in range(5)}
+    plain, prints = candidates._fingerprints(levels, np.arange(205))
+    pairs = candidates._nearest(prints)
+    assert len(plain) == 205 and len(pairs) <= 10
+    assert set(pairs) >= {(k, 200 + k) for k in range(5)}
