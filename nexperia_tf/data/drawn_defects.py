@@ -32,7 +32,9 @@ def draw(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
     shade = np.zeros(image.shape[:2], np.uint8)  # 255 hides all light
     for _ in range(1 + (random.random() < TWO)):
         KINDS[canvas.pick(random, SHARES)](shade, random)
-    shade = cv2.GaussianBlur(shade, (0, 0), len(image) / 224 * random.uniform(0.4, 0.9))
+    # As soft as the picture: else sharpness, and not the shape, would tell.
+    blur = max(1, len(image) / 224) * random.uniform(0.4, 1.0)
+    shade = cv2.GaussianBlur(shade, (0, 0), blur)
     return canvas.mix(image, np.zeros_like(image), shade[..., None])
 
 
@@ -79,7 +81,7 @@ def _crack(
     middle = ends.mean(axis=0) + random.choice([0, 0.08]) * random.normal(0, reach, 2)
     bent = start + np.array([ends[0], middle, ends[1]]) * len(shade)
     run = canvas.ragged(random, bent, random.choice([0.1, 0.5, 1.0]))
-    _line(shade, run, random.choice([1.0, 1.4, 2.2]), random.uniform(0.2, 0.8))
+    _line(shade, run, random.choice([1.2, 1.8, 2.6]), random.uniform(0.25, 0.85))
     if random.random() < 0.5:
         for _ in range(int(random.integers(branches + 1))):
             _crack(

@@ -1,0 +1,26 @@
+"""Solar cells by electroluminescence, first half: cracks drawn on good cells alone.
+
+No given defect is looked at but by validation. `elpv` goes on from this run.
+"""
+
+from nexperia_tf import configs
+
+CONFIG = configs.Config(
+    backbone="resnet26_quarter",
+    image_size=128,
+    standardise="picture",
+    drawn=0.5,
+    drawn_only=True,
+    loss="bce",
+    epochs=45,
+    patience=45,
+    warmup_epochs=4,
+    ema=0.99,
+    flip="both",
+    rotation=3.0,
+    zoom=0.06,
+    brightness=0.03,
+    contrast=0.2,
+    tone=0.5,
+    deterministic=True,
+)
