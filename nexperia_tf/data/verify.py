@@ -19,6 +19,7 @@ from nexperia_tf.data import candidates, hashing, images, proof, views
 
 TWIN = 0.90  # correlation of what is left; parts as alike must not be split
 OWN = 0.17  # deviation of a band; who shows less of its own counts as if it showed this
+OWN_ALONE = 0.2  # the same where the finest texture is not shared
 VIEW = 128  # pixels a side of the larger view
 
 _PATTERNS = 16  # of the product, subtracted
@@ -111,10 +112,10 @@ class Verifier:
             return LOOK_ALIKE
         first, second = self._view_of(pair.a), self._view_of(pair.b)
         look = self._second_look(first, views.turned(second, pair.turn), motion)
-        correlation, similarity, motion = look
+        correlation, strength, motion = look
         if correlation < self._limits[1]:
             return LOOK_ALIKE
-        return self._at_full_size(pair, motion, similarity)
+        return self._at_full_size(pair, motion, correlation, strength)
 
     def leaning(self, copy: int, one: int, other: int) -> float:
         """Where an unmoved copy lies between two images, see `proof.leaning`."""
@@ -136,7 +137,7 @@ class Verifier:
         return best
 
     def _second_look(self, first, second, motion) -> tuple[float, float, np.ndarray]:
-        """The same of two views: correlation, similarity and a better motion."""
+        """The same of two views, how much they show of their own, a better motion."""
         before, after = (hashing.SIDE,) * 2, (VIEW,) * 2
         motion = rescaled(motion, (before, before), (after, after))
         refined = laid_on(first, second, motion)
@@ -144,14 +145,14 @@ class Verifier:
         second = moved(second, motion)
         return *self._large.compare(_blurred(first), _blurred(second)), motion
 
-    def _at_full_size(self, pair, motion, similarity) -> Verdict:
+    def _at_full_size(self, pair, motion, correlation, strength) -> Verdict:
         first, second = self._grey(pair.a), views.turned(self._grey(pair.b), pair.turn)
         motion = rescaled(motion, ((VIEW,) * 2,) * 2, (first.shape, second.shape))
         _, likeliest, _ = next(_ways_to_lay(first, second, motion))
         grain = views.turned(self._grain_of(pair.b), pair.turn)
         grain, _ = _laid(grain, likeliest, first.shape, cv2.INTER_LINEAR)
         if not proof.hints_at_shared_grain(self._grain_of(pair.a), grain):
-            return Verdict(similarity=similarity)
+            return Verdict(similarity=_similarity(correlation, strength, OWN_ALONE))
         best, shifted = proof.Proof(), False
         for way, lie, interpolation in _ways_to_lay(first, second, motion):
             laid, inside = _laid(second, lie, first.shape, interpolation)
@@ -161,6 +162,8 @@ class Verifier:
             if best.same_photograph or not evidence.suspicious:
                 break
         changed = shifted or pair.turn > 0
+        own = OWN if best.suspicious else OWN_ALONE
+        similarity = _similarity(correlation, strength, own)
         if best.same_photograph:
             return Verdict(
                 same_photograph=True,
@@ -242,15 +245,10 @@ class _Product:
         self._patterns = candidates.shared_patterns(flat, _PATTERNS)
 
     def compare(self, first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
-        """Correlation of what two bands show of their own, and how far that tells.
-
-        The second is the first one, less where there is little to see: plain cells that
-        share all they show are not twins.
-        """
+        """Correlation of what two bands show of their own, and its deviation."""
         one, other = self._own(first), self._own(second)
-        product = float(one @ other)
-        norm = np.sqrt(float(one @ one) * float(other @ other))
-        return product / max(norm, 1e-9), product / max(norm, OWN**2 * one.size)
+        power = float(np.sqrt(float(one @ one) * float(other @ other)))
+        return float(one @ other) / max(power, 1e-9), float(np.sqrt(power / one.size))
 
     def _own(self, band):
         flat = self._flat(band)
@@ -259,6 +257,14 @@ class _Product:
     def _flat(self, band):
         m = self._margin
         return np.ascontiguousarray(band[m:-m, m:-m]).ravel()
+
+
+def _similarity(correlation: float, strength: float, own: float) -> float:
+    """The correlation, less where there is little to see.
+
+    Plain cells that share all they show are not twins.
+    """
+    return correlation * min(1.0, strength / own) ** 2
 
 
 def laid_on(
