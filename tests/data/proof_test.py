@@ -26,3 +26,14 @@ def test_a_copy_that_shows_no_difference_leans_nowhere(pair):
     white = np.full_like(pair[0], 255)
     assert np.isnan(proof.leaning(white, *pair))
     assert np.isnan(proof.leaning(pair[0], pair[0], pair[0]))
+
+
+def test_the_first_look_at_grain_refuses_no_copy_and_most_others(pair):
+    random = np.random.default_rng(2)
+    plain = 100 + 0.02 * pair[0]
+    noise = random.normal(0, 3, (2, *plain.shape)).astype(np.float32)
+    one, other = plain + noise
+    for copy in (one, 0.8 * one, one + random.normal(0, 5, one.shape)):
+        copy = copy.astype(np.float32)
+        assert proof.hints_at_shared_grain(proof.grain(one), proof.grain(copy))
+    assert not proof.hints_at_shared_grain(proof.grain(one), proof.grain(other))
