@@ -61,7 +61,5 @@ def test_a_number_out_of_range_is_refused(knob, value, words):
 
 
 def test_good_pictures_alone_are_refused():
-    with pytest.raises(
-        errors.BadInput, match="but good pictures; pass --drawn"
-    ):
+    with pytest.raises(errors.BadInput, match="but good pictures; pass --drawn"):
         configs.check(configs.Config(drawn_only=True))

@@ -1,6 +1,7 @@
 """Solar cells by electroluminescence, first half: cracks drawn on good cells alone.
 
-No given defect is looked at but by validation. `elpv` goes on from this run.
+No given defect is looked at but by validation. `elpv` goes on from this run. Within a
+module it tells cells apart well, whole modules it misjudges: see benchmarks/RESULTS.md.
 """
 
 from nexperia_tf import configs
