@@ -113,7 +113,8 @@ def test_a_run_starts_from_another_and_keeps_to_its_minutes(first, config, tmp_p
 
 
 def test_flags_decide_how_far_pictures_are_changed(config, tmp_path, monkeypatch):
-    asked = {"rotation": 3.0, "zoom": 0.2, "brightness": 0.1, "contrast": 0.3}
+    light = {"brightness": 0.1, "contrast": 0.3, "tone": 0.4}
+    asked = {"rotation": 3.0, "zoom": 0.2, **light}
     seen = {}
 
     class EnoughSeen(Exception):
