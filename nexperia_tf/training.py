@@ -4,10 +4,7 @@ import contextlib
 import dataclasses
 import datetime
 import functools
-import importlib.metadata
 import pathlib
-import platform
-import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -22,6 +19,7 @@ from nexperia_tf import (
     checkpoints,
     configs,
     curves,
+    environment,
     errors,
     export,
     files,
@@ -37,7 +35,7 @@ from nexperia_tf import (
 from nexperia_tf.data import augment, manifest, pipeline, records
 from nexperia_tf.evaluation import calibration, intervals
 
-SCHEMA = 1  # of config.json, environment.json, metrics.json and history.csv
+SCHEMA = 1  # of config.json, metrics.json and history.csv
 SHOWN = 16  # pictures of the first batch in TensorBoard
 SMALLEST_BOX = 8  # pixels after resizing, under which a defect is hardly to be seen
 
@@ -221,7 +219,10 @@ def _open(folder: pathlib.Path, config: configs.Config, data: Data) -> None:
         return
     with files.new_folder(folder) as beside:
         files.write_json(beside / runs.CONFIG, described)
-        files.write_json(beside / runs.ENVIRONMENT, _environment(config))
+        facts = environment.described(
+            seed=config.seed, deterministic=config.deterministic
+        )
+        files.write_json(beside / runs.ENVIRONMENT, facts)
 
 
 def _describe(config: configs.Config, data: Data) -> dict:
@@ -233,43 +234,6 @@ def _describe(config: configs.Config, data: Data) -> dict:
         "labels": list(labels.NAMES),
     }
     return {"schema": SCHEMA} | dataclasses.asdict(config) | {"run": facts}
-
-
-def _environment(config: configs.Config) -> dict:
-    packages = ("nexperia_tf", "tensorflow", "keras", "tensorflow-datasets", "numpy")
-    gpus = tf.config.list_physical_devices("GPU")
-    names = [tf.config.experimental.get_device_details(g)["device_name"] for g in gpus]
-    return {
-        "schema": SCHEMA,
-        "predictions_schema": predictions.SCHEMA,
-        "versions": {name: _version(name) for name in packages},
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "device": names or [platform.processor() or platform.machine()],
-        "git_commit": _git_commit(),
-        "seed": config.seed,
-        "deterministic": config.deterministic,
-        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": sys.argv,
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _git_commit() -> str | None:
-    """The commit of this code, when it runs from a checkout."""
-    try:
-        root = pathlib.Path(__file__).parents[1]
-        command = ["git", "-C", str(root), "rev-parse", "HEAD"]
-        quiet = subprocess.DEVNULL
-        return subprocess.check_output(command, text=True, stderr=quiet).strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
 
 
 def _fit(
