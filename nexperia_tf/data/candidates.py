@@ -25,9 +25,9 @@ SIZE = BEARINGS * CELLS * CELLS
 DIRECTIONS = 64
 MORE_DIRECTIONS = 256
 FINGERPRINT = 256  # numbers
-FALSE_PER_IMAGE = 5  # candidates of different images that verification can afford,
-FEWEST_FALSE, MOST_FALSE = 3000, 25_000  # in small and in large folders;
-LARGEST = 20_000  # images; in larger folders reading and comparing take the time
+FALSE_PER_IMAGE = 10  # candidates of different images that verification can afford,
+FEWEST_FALSE, MOST_FALSE = 3000, 50_000  # in small and in large folders;
+LARGEST = 10_000  # images; in larger folders reading and comparing take the time
 
 # What a copy may have suffered and must still be found; noise in levels of a thumbnail.
 TOLERANCE = {"shift": 0.035, "degrees": 3.5, "scale": 0.06, "gamma": 0.4, "noise": 1.5}
@@ -152,7 +152,7 @@ def _affordable(images: int) -> int:
     """Candidates of different images that may be expected.
 
     >>> [_affordable(count) for count in (100, 2000, 10_000, 40_000)]
-    [3000, 10000, 25000, 12500]
+    [3000, 20000, 50000, 12500]
     """
     most = MOST_FALSE * min(1, LARGEST / images)
     return max(FEWEST_FALSE, int(min(most, FALSE_PER_IMAGE * images)))

@@ -15,8 +15,10 @@ import dataclasses
 
 import cv2
 import numpy as np
+import scipy.ndimage
 
-LARGEST_RESIDUAL = 8.0  # copies reach 6.5; scratches of 15 levels begin at 10
+LARGEST_RESIDUAL = 8.0  # copies reach 5.7; most scratches of 15 levels begin at 10
+LARGEST_LINE = 3.3  # copies reach 2.7; of scratches that pass the other, 9 in 10 more
 
 # How much of the cleaner noise the other picture must contain. A brighter or noisier
 # copy contains all of it; sister wafers reach .6 where their grain is as fine as noise.
@@ -34,7 +36,13 @@ _LEAST_GRADED = 0.1  # of the picture; the rest is black or white
 _FEWEST_BLOCKS = 25
 _BLACK, _WHITE = 2.0, 250.0  # levels at or beyond which a pixel may be clipped
 _NOISE_FLOOR = 0.004  # squared levels in the band; below it rounding rules
-_RESIDUAL_FLOOR = 0.35  # levels; rounding of a changed exposure reaches this
+_SPOT, _THIN = 1.2, 0.8  # blurs that show small places and thin lines best
+_ROUNDED = 0.42  # levels, times 1 / blur; rounding of a changed exposure reaches this
+_FEW = 20  # pixels of a level; below it levels near it count more than their mean
+_NEAR_LEVELS = 4.0  # deviation
+_LEAST_LEVEL = 0.5  # that has a logarithm
+_LINE = 11  # pixels
+_BEARINGS = 16  # of lines
 _QUALITIES = range(40, 101)  # of JPEG
 _SAME_LEVELS = 1.5  # of a blurred difference; encoders round differently
 
@@ -50,12 +58,19 @@ class Proof:
         shared_texture: the same of that texture in all places.
         max_local_residual: the largest local difference, in deviations of the
             differences at places of like texture.
+        max_line_residual: the largest mean of such differences along a short line.
+        deviation: of the differences, blurred, in levels; less where they lie better.
+        resampled: whether one picture was, to lie on the other; then they differ along
+            every edge, and a line tells nothing.
     """
 
     shared_noise: float = float("nan")
     shared_grain: float = float("nan")
     shared_texture: float = float("nan")
     max_local_residual: float = float("inf")
+    max_line_residual: float = float("inf")
+    deviation: float = float("inf")
+    resampled: bool = False
 
     @property
     def suspicious(self) -> bool:
@@ -75,15 +90,26 @@ class Proof:
     @property
     def same_photograph(self) -> bool:
         """Whether one is a copy of the other, nothing added or taken away."""
-        return self.same_exposure and self.max_local_residual <= LARGEST_RESIDUAL
+        return (
+            self.same_exposure
+            and self.max_local_residual <= LARGEST_RESIDUAL
+            and (self.resampled or self.max_line_residual <= LARGEST_LINE)
+        )
 
 
-def examine(first: np.ndarray, second: np.ndarray, inside: np.ndarray) -> Proof:
+def examine(
+    first: np.ndarray,
+    second: np.ndarray,
+    inside: np.ndarray,
+    *,
+    resampled: bool = False,
+) -> Proof:
     """Compares two pictures that lie on one another.
 
     Args:
         first, second: float32 grey levels, `(height, width)`.
         inside: bool of the same shape, where both have content.
+        resampled: whether one was, to lie so.
     """
     inside = _shrunk(inside)
     extreme = (np.minimum(first, second) <= _BLACK) | (
@@ -101,9 +127,11 @@ def examine(first: np.ndarray, second: np.ndarray, inside: np.ndarray) -> Proof:
     if not noise >= _SHARED:
         return Proof(noise, grain, texture)
     if first_is_noisier:
-        first, second, smooth = second, first, smooth[::-1]
-    table = _levels(first[graded], second[graded], _exposure(*smooth))
-    return Proof(noise, grain, texture, _residual(first, second, table, inside))
+        first, second = second, first
+    seen = inside & (first > _BLACK) & (first < _WHITE)
+    table = _levels(first[seen], second[seen])
+    residuals = _residuals(first, second, table, inside)
+    return Proof(noise, grain, texture, *residuals, resampled)
 
 
 def leaning(copy: np.ndarray, one: np.ndarray, other: np.ndarray) -> float:
@@ -151,32 +179,37 @@ def _exposure(before: np.ndarray, after: np.ndarray):
     """The gain and gamma that take levels `before` to `after`, as a function."""
     level = before.astype(np.intp)
     count = np.bincount(level, minlength=256)
-    seen = count >= 20
-    x = np.bincount(level, before, 256)[seen] / count[seen]
-    y = np.bincount(level, after, 256)[seen] / count[seen]
+    x, y = (np.bincount(level, v, 256) / np.maximum(count, 1) for v in (before, after))
+    seen = (count >= _FEW) & (y > _BLACK) & (y < _WHITE)
+    x, y = x[seen], y[seen]
     if len(x) < 2:
         return lambda levels: levels
-    # All levels weigh alike: else a dark floor would fix the gamma alone.
-    design = np.stack([np.log(x + 1), np.ones_like(x)], 1)
-    (gamma, gain), *_ = np.linalg.lstsq(design, np.log(y + 1), rcond=None)
+    x, y = np.maximum(x, _LEAST_LEVEL), np.maximum(y, _LEAST_LEVEL)
+    # All levels weigh alike, however rare, and so do errors at all levels: else a dark
+    # floor would fix the gamma alone.
+    design = np.stack([np.log(x), np.ones_like(x)], 1) * y[:, None]
+    (gamma, gain), *_ = np.linalg.lstsq(design, np.log(y) * y, rcond=None)
     if abs(gamma - 1) < 1e-4 and abs(gain) < 1e-4:
         return lambda levels: levels
 
     def exposed(levels: np.ndarray) -> np.ndarray:
-        powers = cv2.pow(np.maximum(levels, 0) + 1, gamma)
-        return np.exp(gain, dtype=np.float32) * powers.reshape(levels.shape) - 1
+        powers = cv2.pow(np.maximum(levels, 0), gamma)
+        return np.exp(gain, dtype=np.float32) * powers.reshape(levels.shape)
 
     return exposed
 
 
-def _levels(clean: np.ndarray, noisy: np.ndarray, exposure) -> np.ndarray:
+def _levels(clean: np.ndarray, noisy: np.ndarray) -> np.ndarray:
     """What each level 0..255 of `clean` has become on average in `noisy`."""
     level = np.rint(clean).astype(np.intp)
-    count = np.bincount(level, minlength=256)
-    total = np.bincount(level, noisy, minlength=256)
-    few = 20  # pixels; below it the smooth curve counts more than their mean
-    curve = np.clip(exposure(np.arange(256, dtype=np.float32)), 0, 255)
-    return (total + few * curve) / (count + few)
+    exposed = _exposure(clean, noisy)
+    curve = np.clip(exposed(np.arange(256, dtype=np.float32)), 0, 255)
+    count = np.bincount(level, minlength=256).astype(float)
+    off = np.bincount(level, noisy - curve[level], minlength=256)
+    # A rare level is off the curve as much as the levels near it.
+    near_count, near_off = scipy.ndimage.gaussian_filter1d([count, off], _NEAR_LEVELS)
+    near_off /= near_count + _FEW / 40
+    return curve + (off + _FEW * near_off) / (count + _FEW)
 
 
 def grain(picture: np.ndarray) -> np.ndarray:
@@ -238,8 +271,13 @@ def _blocks(values: np.ndarray) -> np.ndarray:
     return cv2.resize(values.astype(np.float32), size, interpolation=cv2.INTER_AREA)
 
 
-def _residual(clean, noisy, table, inside):
-    """The largest difference of `noisy` from what `clean` lets expect."""
+def _residuals(clean, noisy, table, inside) -> tuple[float, float, float]:
+    """Differences of `noisy` from what `clean` lets expect.
+
+    Returns:
+        The largest at a place; the largest along a line, if no place is too much
+        already; their deviation.
+    """
     expected = cv2.remap(
         table.astype(np.float32)[None],
         clean,
@@ -252,16 +290,48 @@ def _residual(clean, noisy, table, inside):
     white, black = clean >= _WHITE, clean <= _BLACK
     difference[white] = np.minimum(noisy[white] - table[int(_WHITE) - 1], 0)
     difference[black] = np.maximum(noisy[black] - table[int(_BLACK) + 1], 0)
-    size = np.abs(cv2.GaussianBlur(difference, (0, 0), 1.2))
     # The lesser of both textures: what only one of them shows may be a defect.
-    texture = np.minimum(_texture(expected), _texture(noisy)).ravel()
+    texture = np.minimum(_texture(expected), _texture(noisy))
+    blurred = cv2.GaussianBlur(difference, (0, 0), _SPOT)
+    deviation = float(blurred[inside].std())
+    spots = _in_deviations(blurred, _ROUNDED / _SPOT, texture, inside)
+    largest = float(np.abs(spots).max())
+    if largest > LARGEST_RESIDUAL:
+        return largest, float("inf"), deviation
+    blurred = cv2.GaussianBlur(difference, (0, 0), _THIN)
+    thin = _in_deviations(blurred, _ROUNDED / _THIN, texture, inside)
+    return largest, _largest_line(thin), deviation
+
+
+def _in_deviations(differences, least, texture, inside):
+    """Differences relative to those at places of like texture; 0 outside."""
+    texture = texture.ravel()
     places = np.flatnonzero(inside)[::5]
     places = places[np.argsort(texture[places], kind="stable")]
     parts = np.array_split(places, 12)
     at = [float(texture[part].mean()) for part in parts]
-    spread = [_spread(size.ravel()[part]) for part in parts]
-    scale = np.interp(texture, at, np.maximum(spread, _RESIDUAL_FLOOR))
-    return float((size.ravel() / scale)[inside.ravel()].max())
+    size = np.abs(differences).ravel()
+    spread = [_spread(size[part]) for part in parts]
+    scale = np.interp(texture, at, np.maximum(spread, least))
+    return differences / scale.reshape(inside.shape) * inside
+
+
+def _largest_line(deviations) -> float:
+    """The largest mean of deviations along a line.
+
+    Noise rarely keeps its sign along a line; a scratch too faint for any single place
+    does.
+    """
+    height, width = deviations.shape
+    side = int(np.hypot(height, width)) + 2
+    largest = 0.0
+    for bearing in range(_BEARINGS):
+        angle = 180 * bearing / _BEARINGS
+        turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, 1)
+        turn[:, 2] += (side - width) / 2, (side - height) / 2
+        turned = cv2.warpAffine(deviations.astype(np.float32), turn, (side, side))
+        largest = max(largest, float(np.abs(cv2.blur(turned, (_LINE, 1))).max()))
+    return largest
 
 
 def _texture(picture):

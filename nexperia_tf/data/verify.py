@@ -102,6 +102,7 @@ class Verifier:
             "views_correlate_at_least": round(view, 4),
             "twin_similarity_at_least": TWIN,
             "largest_local_residual": proof.LARGEST_RESIDUAL,
+            "largest_line_residual": proof.LARGEST_LINE,
         }
 
     def verdict(self, pair: candidates.Candidate) -> Verdict:
@@ -156,7 +157,8 @@ class Verifier:
         best, shifted = proof.Proof(), False
         for way, lie, interpolation in _ways_to_lay(first, second, motion):
             laid, inside = _laid(second, lie, first.shape, interpolation)
-            evidence = proof.examine(first, laid, inside)
+            resampled = interpolation != cv2.INTER_NEAREST
+            evidence = proof.examine(first, laid, inside, resampled=resampled)
             if _explains_more(evidence, best):
                 best, shifted = evidence, way
             if best.same_photograph or not evidence.suspicious:
@@ -358,11 +360,15 @@ def _ways_to_lay(first: np.ndarray, second: np.ndarray, affine: np.ndarray):
 
 def _explains_more(evidence: proof.Proof, before: proof.Proof) -> bool:
     """Whether two pictures lie better than in the way tried before."""
-    if evidence.same_photograph or before.same_photograph:
-        return evidence.same_photograph
-    if before.same_exposure:  # a scratch stays however they are laid
+    if before.same_photograph:
+        return False
+    if before.same_exposure:
+        # Lying better they differ less everywhere; a scratch stays, however they lie.
+        if evidence.same_photograph:
+            return evidence.deviation < before.deviation / 2
         return evidence.max_local_residual < before.max_local_residual / 2
-    return bool(evidence.shared_grain > np.nan_to_num(before.shared_grain, nan=-1))
+    better = evidence.shared_grain > np.nan_to_num(before.shared_grain, nan=-1)
+    return evidence.same_photograph or bool(better)
 
 
 def _fine(grey):

@@ -37,3 +37,40 @@ def test_the_first_look_at_grain_refuses_no_copy_and_most_others(pair):
         copy = copy.astype(np.float32)
         assert proof.hints_at_shared_grain(proof.grain(one), proof.grain(copy))
     assert not proof.hints_at_shared_grain(proof.grain(one), proof.grain(other))
+
+
+def photograph(levels: np.ndarray) -> np.ndarray:
+    """What a camera makes of levels: noise, and whole numbers."""
+    noise = np.random.default_rng(3).normal(0, 2, levels.shape)
+    return np.clip(np.rint(levels + noise), 0, 255).astype(np.float32)
+
+
+def test_a_scratch_too_faint_for_any_place_is_seen_along_its_line(pair):
+    part, inside = photograph(pair[0]), np.ones(pair[0].shape, bool)
+    line = cv2.line(np.zeros_like(part), (120, 140), (150, 152), 1.0, 1)
+    noisy = part + np.random.default_rng(4).normal(0, 2, part.shape)
+    copy = np.rint(noisy).astype(np.float32)
+    scratched = np.rint(noisy - 8 * line).astype(np.float32)
+    assert proof.examine(part, copy, inside).same_photograph
+    found = proof.examine(part, scratched, inside)
+    assert found.max_local_residual <= proof.LARGEST_RESIDUAL
+    assert found.same_exposure and not found.same_photograph
+
+
+@pytest.mark.parametrize("gamma", [0.7, 1.4])
+def test_rare_levels_do_not_make_a_copy_of_other_exposure_another_part(pair, gamma):
+    dark = photograph(pair[0] / 4)
+    dark[100:109, 120:160] += 150 * np.hanning(40).astype(np.float32)  # a bright edge
+    copy = np.rint(255 * (dark / 255) ** gamma).astype(np.float32)
+    found = proof.examine(dark, copy, np.ones(dark.shape, bool))
+    assert found.same_photograph and found.max_line_residual < 2
+
+
+def test_what_noise_was_cut_off_at_white_does_not_make_another_part(pair):
+    part = photograph(pair[0])
+    part[40:120, 40:120] = 255
+    darker = np.rint(0.8 * part).astype(np.float32)
+    noise = np.random.default_rng(5).normal(0, 4, part.shape)
+    noisy = np.clip(np.rint(part + noise), 0, 255).astype(np.float32)
+    found = proof.examine(darker, noisy, np.ones(part.shape, bool))
+    assert found.same_photograph and found.max_local_residual < 6
