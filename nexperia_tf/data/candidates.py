@@ -366,36 +366,38 @@ def _fingerprints(
         a random projection, which keeps cosines to 1 / sqrt(FINGERPRINT).
     """
 
-    def fine(places: np.ndarray) -> np.ndarray:
-        levels = thumbnails[shown[places]].astype(np.float32)
-        for one in levels:
-            one -= cv2.GaussianBlur(one, (0, 0), _FINER_THAN)
-        inner = slice(_FINER_THAN, -_FINER_THAN)
-        return levels[:, inner, inner].reshape(len(levels), -1)
-
-    def patterns(among: np.ndarray) -> np.ndarray:
-        sample = fine(among[spread(len(among), _LEARNED_FROM // 2)])
-        return shared_patterns(sample, _SHARED_PATTERNS, sharers=_SHARERS)
-
-    def own(places: np.ndarray, patterns: np.ndarray) -> np.ndarray:
-        levels = fine(places)
-        return levels - levels @ patterns.T @ patterns
-
-    def in_blocks(of: Callable, places: np.ndarray) -> np.ndarray:
+    def of_own(places: np.ndarray, patterns: np.ndarray, measure: Callable):
         blocks = np.array_split(places, -(-len(places) // _BLOCK))
-        return np.concatenate([of(block) for block in blocks])
+        levels = map(_fine, (thumbnails[block] for block in blocks))
+        own = (fine - fine @ patterns.T @ patterns for fine in levels)
+        return np.concatenate([measure(levels) for levels in own])
 
-    places = np.arange(len(shown))
-    of_all = patterns(places)
-    strength = in_blocks(lambda block: own(block, of_all).std(1), places)
+    patterns = _fine_patterns(thumbnails, shown)
+    strength = of_own(shown, patterns, lambda levels: levels.std(1))
     plain = np.flatnonzero(strength < _PLAIN * TOLERANCE["noise"])
     if not len(plain):
         return plain, np.empty((0, FINGERPRINT), np.float32)
-    of_plain = patterns(plain)
+    patterns = _fine_patterns(thumbnails, shown[plain])
     random = np.random.default_rng(0)
-    signs = random.choice(np.float32([-1, 1]), (of_plain.shape[1], FINGERPRINT))
-    prints = in_blocks(lambda block: own(block, of_plain) @ signs, plain)
-    return plain, _unit(prints)
+    signs = random.choice(np.float32([-1, 1]), (patterns.shape[1], FINGERPRINT))
+    return plain, _unit(of_own(shown[plain], patterns, lambda levels: levels @ signs))
+
+
+def _fine(pictures: np.ndarray) -> np.ndarray:
+    """Of uint8 `(n, side, side)` what is finer than shading, float32 `(n, pixels)`."""
+    levels = pictures.astype(np.float32)
+    for one in levels:
+        one -= cv2.GaussianBlur(one, (0, 0), _FINER_THAN)
+    inner = slice(_FINER_THAN, -_FINER_THAN)
+    return levels[:, inner, inner].reshape(len(levels), -1)
+
+
+def _fine_patterns(thumbnails: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """What the fine levels of the thumbnails at these places have in common."""
+    sample = among[spread(len(among), _LEARNED_FROM // 2)]
+    return shared_patterns(
+        _fine(thumbnails[sample]), _SHARED_PATTERNS, sharers=_SHARERS
+    )
 
 
 def _nearest(prints: np.ndarray) -> list[tuple[int, int]]:
