@@ -193,9 +193,10 @@ def _stars(
         return verdicts[min(a, b), max(a, b)]
 
     def clearly_nearest(first: int, other: int) -> bool:
-        rivals = [(other, first, k) for k in differ[first] & copies[other]]
-        rivals += [(first, other, k) for k in differ[other] & copies[first]]
         tie = between(first, other)
+        ties = copies if tie.moved else unmoved  # what was moved differs by that, too
+        rivals = [(other, first, k) for k in differ[first] & ties[other]]
+        rivals += [(first, other, k) for k in differ[other] & ties[first]]
         if tie.moved:  # resampling changes more than a faint scratch
             return not (rivals and tie.max_local_residual)
         return all(leaning(*three) < _CLEARLY for three in rivals)

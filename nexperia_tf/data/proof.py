@@ -18,7 +18,7 @@ import numpy as np
 import scipy.ndimage
 
 LARGEST_RESIDUAL = 8.0  # copies reach 5.7; most scratches of 15 levels begin at 10
-LARGEST_LINE = 3.3  # copies reach 2.7; of scratches that pass the other, 9 in 10 more
+LARGEST_LINE = 3.7  # copies reach 3.2; of scratches that pass the other, 8 in 10 more
 
 # How much of the cleaner noise the other picture must contain. A brighter or noisier
 # copy contains all of it; sister wafers reach .6 where their grain is as fine as noise.
@@ -41,6 +41,7 @@ _ROUNDED = 0.42  # levels, times 1 / blur; rounding of a changed exposure reache
 _FEW = 20  # pixels of a level; below it levels near it count more than their mean
 _NEAR_LEVELS = 4.0  # deviation
 _LEAST_LEVEL = 0.5  # that has a logarithm
+_LEAST_OUTLYING = 1.0  # levels; rounding is less
 _LINE = 11  # pixels
 _BEARINGS = 16  # of lines
 _QUALITIES = range(40, 101)  # of JPEG
@@ -204,11 +205,18 @@ def _levels(clean: np.ndarray, noisy: np.ndarray) -> np.ndarray:
     level = np.rint(clean).astype(np.intp)
     exposed = _exposure(clean, noisy)
     curve = np.clip(exposed(np.arange(256, dtype=np.float32)), 0, 255)
-    count = np.bincount(level, minlength=256).astype(float)
-    off = np.bincount(level, noisy - curve[level], minlength=256)
+    count = np.bincount(level, minlength=256)
+    off = noisy - curve[level]
+    ranked = np.split(off[np.argsort(level)], np.cumsum(count)[:-1])
+    middle = np.array([np.median(part) if part.size else 0 for part in ranked])
+    # A scratch on a rare level must not pass for what the level has become.
+    rest = off - middle[level]
+    most = max(_LEAST_OUTLYING, 3 * _spread(np.abs(rest)))
+    rest = np.bincount(level, np.clip(rest, -most, most), 256)
+    off = middle * count + rest
     # A rare level is off the curve as much as the levels near it.
-    near_count, near_off = scipy.ndimage.gaussian_filter1d([count, off], _NEAR_LEVELS)
-    near_off /= near_count + _FEW / 40
+    near_off, near = scipy.ndimage.gaussian_filter1d([off, count * 1.0], _NEAR_LEVELS)
+    near_off /= near + _FEW / 40
     return curve + (off + _FEW * near_off) / (count + _FEW)
 
 
@@ -288,8 +296,8 @@ def _residuals(clean, noisy, table, inside) -> tuple[float, float, float]:
     difference = noisy - expected
     # What was clipped in the clean one may have been any level beyond.
     white, black = clean >= _WHITE, clean <= _BLACK
-    difference[white] = np.minimum(noisy[white] - table[int(_WHITE) - 1], 0)
-    difference[black] = np.maximum(noisy[black] - table[int(_BLACK) + 1], 0)
+    difference[white] = np.minimum(difference[white], 0)
+    difference[black] = np.maximum(difference[black], 0)
     # The lesser of both textures: what only one of them shows may be a defect.
     texture = np.minimum(_texture(expected), _texture(noisy))
     blurred = cv2.GaussianBlur(difference, (0, 0), _SPOT)

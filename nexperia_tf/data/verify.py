@@ -364,9 +364,7 @@ def _explains_more(evidence: proof.Proof, before: proof.Proof) -> bool:
         return False
     if before.same_exposure:
         # Lying better they differ less everywhere; a scratch stays, however they lie.
-        if evidence.same_photograph:
-            return evidence.deviation < before.deviation / 2
-        return evidence.max_local_residual < before.max_local_residual / 2
+        return evidence.same_exposure and evidence.deviation < before.deviation / 2
     better = evidence.shared_grain > np.nan_to_num(before.shared_grain, nan=-1)
     return evidence.same_photograph or bool(better)
 
