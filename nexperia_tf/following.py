@@ -37,7 +37,8 @@ class Follow(keras.callbacks.Callback):
     Args:
         folder: the run folder.
         validation: batches in record order and their labels of shape `(devices,)`.
-        monitor: the figure that decides: auc, partial_auc, accuracy or auto.
+        monitor: the figure that decides: auc, partial_auc, accuracy or auto; last takes
+            the last epoch.
         patience: epochs to wait for a better one.
         minutes: training ends before an epoch that would not fit in; 0 is no limit.
         average: judged and kept in place of the weights, when there is one.
@@ -251,6 +252,8 @@ class Follow(keras.callbacks.Callback):
 
     def _rank(self, row: dict) -> tuple[float, float]:
         """How good an epoch is: by the figure, by log loss among equals (1, say)."""
+        if self._monitor == "last":
+            return row["epoch"], 0.0
         return row[f"val_{self._monitor}"], -row["val_log_loss"]
 
     def _write_history(self) -> None:

@@ -51,3 +51,9 @@ def test_enough_defects_are_judged_at_the_business_end(n_defect, figure):
     assert follow(labels)._rank(row) == (row[f"val_{figure}"], -0.3)
     assert follow(labels, monitor="auc")._rank(row) == (0.1, -0.3)
     assert follow(labels, monitor="accuracy")._rank(row) == (0.4, -0.3)
+
+
+def test_the_last_epoch_is_kept_where_told():
+    watching = follow(monitor="last")
+    rows = [{"epoch": n, "val_auc": 1 / n, "val_log_loss": n} for n in (1, 2, 3)]
+    assert max(rows, key=watching._rank)["epoch"] == 3

@@ -151,10 +151,11 @@ class Config:
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
     """auto is mixed_float16 on a GPU and float32 on a CPU."""
 
-    monitor: Literal["auto", "auc", "partial_auc", "accuracy"] = "auto"
+    monitor: Literal["auto", "auc", "partial_auc", "accuracy", "last"] = "auto"
     """What the best epoch is best in, on validation. partial_auc is the area where TPR
     >= .99; auto takes it from 1,000 validation defects on, which tell it apart.
-    accuracy is the share right at threshold .5."""
+    accuracy is the share right at threshold .5. last keeps the last epoch, where
+    validation has too few lots to choose by."""
 
     strategy: Literal["auto", "none", "mirrored", "multiworker"] = "auto"
     """Devices that share each batch: mirrored takes all GPUs of this machine, auto does

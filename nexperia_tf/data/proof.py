@@ -81,7 +81,7 @@ class Proof:
     @property
     def alike(self) -> bool:
         """Whether they share more than two photographs of different parts do."""
-        return self.shared_grain >= _ALIKE
+        return _ALIKE <= self.shared_grain <= 1 / _ALIKE
 
     @property
     def same_exposure(self) -> bool:

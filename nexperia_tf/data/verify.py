@@ -30,6 +30,8 @@ _KEPT_PIXELS = 40_000_000  # of decoded images in memory
 _KEPT_VIEWS = 256  # candidates are sorted: one of the two was looked at just before
 _KEPT_GRAINS = 64
 _ALTERED = 2 * proof.LARGEST_RESIDUAL  # resampling leaves half as much, and more
+# A camera's pattern is in all its pictures: who shares no more must be similar, too.
+_SIMILAR, _ALL_GRAIN = 0.15, 0.9
 _SNAP = 0.75  # pixels; a motion as near to whole pixels is tried as such first
 
 
@@ -180,7 +182,8 @@ class Verifier:
         return Verdict(
             altered=best.same_exposure
             and best.max_local_residual >= (_ALTERED if shifted else 0),
-            alike=best.alike,
+            alike=best.alike
+            and (similarity >= _SIMILAR or best.shared_grain >= _ALL_GRAIN),
             moved=changed,
             similarity=similarity,
             max_local_residual=best.max_local_residual,
