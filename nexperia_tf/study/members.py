@@ -84,13 +84,15 @@ def _train(step: plan.Step, config: configs.Config, folder: pathlib.Path) -> Non
     import keras
 
     from nexperia_tf import training
+    from nexperia_tf.models import tensorflow_ops
 
     if step.name == plan.PRETRAINED:
         _draw(config)
     config = dataclasses.replace(config, out=str(folder))
     started = time.monotonic()
     training.train(config, resume=(folder / runs.CONFIG).is_file())
-    keras.utils.clear_session()  # graphs of finished runs
+    keras.utils.clear_session()
+    tensorflow_ops.forget_gradients()
     rich.print(f"{step.name}: {time.monotonic() - started:.0f} s")
 
 

@@ -1,6 +1,8 @@
+import gc
 import pathlib
 import subprocess
 import sys
+import weakref
 
 import keras
 import numpy as np
@@ -265,3 +267,23 @@ def test_output_shape_follows_the_margin():
 def test_shapes_it_was_not_made_for_are_refused(knobs):
     with pytest.raises(ValueError, match="Received"):
         grouped_conv.Convolution(4, **knobs)
+
+
+def test_a_graph_that_was_differentiated_goes_when_gradients_are_forgotten():
+    @tf.custom_gradient
+    def doubled(x):
+        return 2 * x, lambda upstream: 2 * upstream
+
+    @tf.function
+    def slope(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = doubled(x)
+        return tape.gradient(y, x)
+
+    graph = weakref.ref(slope.get_concrete_function(tf.ones(3)).graph)
+    del slope
+    gc.collect()
+    assert graph(), "TensorFlow lets go by itself now: forget_gradients can go, too"
+    tensorflow_ops.forget_gradients()
+    assert not graph()
