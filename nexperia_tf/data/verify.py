@@ -182,8 +182,7 @@ class Verifier:
         return Verdict(
             altered=best.same_exposure
             and best.max_local_residual >= (_ALTERED if shifted else 0),
-            alike=best.alike
-            and (similarity >= _SIMILAR or best.shared_grain >= _ALL_GRAIN),
+            alike=alike(best, similarity),
             moved=changed,
             similarity=similarity,
             max_local_residual=best.max_local_residual,
@@ -262,6 +261,19 @@ class _Product:
     def _flat(self, band):
         m = self._margin
         return np.ascontiguousarray(band[m:-m, m:-m]).ravel()
+
+
+def alike(evidence: proof.Proof, similarity: float) -> bool:
+    """Whether shared grain makes two images twins.
+
+    >>> plain = proof.Proof(shared_grain=0.6)  # the camera's pattern, it may be
+    >>> alike(plain, similarity=0.1), alike(plain, similarity=0.3)
+    (False, True)
+    >>> alike(proof.Proof(shared_grain=0.95), similarity=0.1)
+    True
+    """
+    enough = similarity >= _SIMILAR or evidence.shared_grain >= _ALL_GRAIN
+    return evidence.alike and enough
 
 
 def _similarity(correlation: float, strength: float, own: float) -> float:
