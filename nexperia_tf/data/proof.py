@@ -39,7 +39,8 @@ _NOISE_FLOOR = 0.004  # squared levels in the band; below it rounding rules
 _SPOT, _THIN = 1.2, 0.8  # blurs that show small places and thin lines best
 _ROUNDED = 0.42  # levels, times 1 / blur; rounding of a changed exposure reaches this
 _FEW = 20  # pixels of a level; below it levels near it count more than their mean
-_NEAR_LEVELS = 4.0  # deviation
+_NEAR_LEVELS = 4.0  # deviation; where they hold no _FEW_NEAR pixels a level, the curve
+_FEW_NEAR = 0.5  # counts
 _LEAST_LEVEL = 0.5  # that has a logarithm
 _LEAST_OUTLYING = 1.0  # levels; rounding is less
 _LINE = 11  # pixels
@@ -216,7 +217,7 @@ def _levels(clean: np.ndarray, noisy: np.ndarray) -> np.ndarray:
     off = middle * count + rest
     # A rare level is off the curve as much as the levels near it.
     near_off, near = scipy.ndimage.gaussian_filter1d([off, count * 1.0], _NEAR_LEVELS)
-    near_off /= near + _FEW / 40
+    near_off /= near + _FEW_NEAR
     return curve + (off + _FEW * near_off) / (count + _FEW)
 
 
