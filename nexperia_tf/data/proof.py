@@ -18,7 +18,7 @@ import numpy as np
 import scipy.ndimage
 
 LARGEST_RESIDUAL = 8.0  # copies reach 5.7; most scratches of 15 levels begin at 10
-LARGEST_LINE = 3.7  # copies reach 3.2; of scratches that pass the other, 8 in 10 more
+LARGEST_LINE = 3.7  # copies reach 3.2; most scratches that pass the other more
 
 # How much of the cleaner noise the other picture must contain. A brighter or noisier
 # copy contains all of it; sister wafers reach .6 where their grain is as fine as noise.
