@@ -161,7 +161,7 @@ class Verifier:
             laid, inside = _laid(second, lie, first.shape, interpolation)
             resampled = interpolation != cv2.INTER_NEAREST
             evidence = proof.examine(first, laid, inside, resampled=resampled)
-            if _explains_more(evidence, best):
+            if explains_more(evidence, best):
                 best, shifted = evidence, way
             if best.same_photograph or not evidence.suspicious:
                 break
@@ -373,7 +373,7 @@ def _ways_to_lay(first: np.ndarray, second: np.ndarray, affine: np.ndarray):
         yield True, refined, cv2.INTER_CUBIC
 
 
-def _explains_more(evidence: proof.Proof, before: proof.Proof) -> bool:
+def explains_more(evidence: proof.Proof, before: proof.Proof) -> bool:
     """Whether two pictures lie better than in the way tried before."""
     if before.same_photograph:
         return False

@@ -1,6 +1,7 @@
 """Devices of the drawn sample, with copies planted by benchmarks/planting.py."""
 
 import csv
+import dataclasses
 import pathlib
 import types
 
@@ -16,6 +17,7 @@ from nexperia_tf.data import (
     images,
     manifest,
     measuring,
+    proof,
     sample,
     splits,
     verify,
@@ -212,3 +214,17 @@ def test_no_verified_pair_stands_on_both_sides_of_a_split(originals, planting, s
     splits.assign(rows, seed=int(random.integers(100)))
     split_of = {row.path: row.split for row in rows if row.split}
     assert found.pairs and copies.leaks(found.pairs, split_of).pairs == []
+
+
+def test_a_scratch_is_not_wiped_away_by_resampling():
+    whole = {"shared_noise": 1.0, "shared_grain": 1.0, "shared_texture": 1.0}
+    scratched = proof.Proof(
+        **whole, max_local_residual=7, max_line_residual=5, deviation=0.3
+    )
+    resampled = proof.Proof(
+        **whole, max_local_residual=7, deviation=0.29, resampled=True
+    )
+    assert resampled.same_photograph and not scratched.same_photograph
+    assert not verify.explains_more(resampled, scratched)
+    shifted = dataclasses.replace(scratched, deviation=2.0)  # half a pixel, say
+    assert verify.explains_more(resampled, shifted)
