@@ -225,10 +225,11 @@ class Follow(keras.callbacks.Callback):
 
     def _judged_model(self) -> keras.Model:
         """The float32 copy with the weights of now, or their average."""
+        learning = classifier.without_map(self.model)
         if self._judged is None:
             with self._team.alone():
-                self._judged = classifier.in_float32(self.model)
-        chosen = self._average.numpy() if self._average else self.model.get_weights()
+                self._judged = classifier.in_float32(learning)
+        chosen = self._average.numpy() if self._average else learning.get_weights()
         self._judged.set_weights(chosen)
         return self._judged
 

@@ -10,7 +10,7 @@ from nexperia_tf.models import classifier, finetuning, pretrained, resnet
 def build(
     config: configs.Config, *, channels: int, prior: float, steps: int
 ) -> keras.Model:
-    """A compiled classifier whose optimizer is built.
+    """A compiled classifier whose optimizer is built, with a map for `drawn_map`.
 
     Args:
         config: network, starting weights, what stays fixed, loss and optimizer.
@@ -33,9 +33,17 @@ def build(
     if config.sync_batch_norm:
         strategy.synchronise(model)
     finetuning.freeze(model, up_to=config.freeze, batch_norm=config.freeze_batch_norm)
+    loss = losses.named(config.loss, alpha=config.alpha, gamma=config.gamma)
+    weights = None
+    if config.drawn_map:
+        model = classifier.with_map(model)
+        places = keras.losses.BinaryCrossentropy(from_logits=True)
+        loss = {classifier.LOGIT: loss, classifier.MAP: places}
+        weights = {classifier.LOGIT: 1.0, classifier.MAP: config.drawn_map}
     model.compile(
         optimizer=_optimizer(config, _rate(config, steps)),
-        loss=losses.named(config.loss, alpha=config.alpha, gamma=config.gamma),
+        loss=loss,
+        loss_weights=weights,
         jit_compile=False,  # XLA on a CPU spoils the grouped convolution
     )
     # Variables that are made while the first step is traced have it traced twice.

@@ -34,6 +34,7 @@ from nexperia_tf import (
 )
 from nexperia_tf.data import augment, manifest, pipeline, records
 from nexperia_tf.evaluation import calibration, intervals
+from nexperia_tf.models import classifier
 
 SCHEMA = 1  # of config.json, metrics.json and history.csv
 SHOWN = 16  # pictures of the first batch in TensorBoard
@@ -243,7 +244,8 @@ def _fit(
     folder: pathlib.Path,
     team: strategy.Team,
 ) -> None:
-    average = averaging.WeightAverage(model, config.ema) if config.ema else None
+    kept = classifier.without_map(model)
+    average = averaging.WeightAverage(kept, config.ema) if config.ema else None
     follow = following.Follow(
         folder,
         _validation(config, data),
@@ -273,7 +275,9 @@ def _fit(
     for first, last, skipped in parts:
         if first >= last or model.stop_training:
             return
-        batches = _batches(config, data, team, first, last, skipped)
+        batches = _batches(
+            config, data, team, first, last, skipped, classifier.map_stride(model)
+        )
         if team.chief and first == skipped == 0:
             _show(batches, folder / "tensorboard" / "train")
         with team.fitting():
@@ -300,6 +304,7 @@ def _batches(
     first_epoch: int,
     last_epoch: int,
     first_step: int,
+    map_stride: int,
 ) -> tf.data.Dataset:
     batches = pipeline.training_batches(
         data.dataset,
@@ -314,12 +319,20 @@ def _batches(
         policy=_changes(config),
         balanced=config.balance == "sampling",
         drawn=config.drawn,
+        drawn_look=config.drawn_look,
         drawn_only=config.drawn_only,
+        map_stride=map_stride,
         cache=config.cache,
         deterministic=config.deterministic,
         worker=team.worker,
     )
+    if map_stride:
+        return batches.map(_named)
     return _balanced(batches, data.prior) if config.balance == "loss" else batches
+
+
+def _named(images, labels, places):
+    return images, {classifier.LOGIT: labels, classifier.MAP: places}
 
 
 def _board(folder: pathlib.Path, team: strategy.Team) -> list[keras.callbacks.Callback]:

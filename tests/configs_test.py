@@ -53,6 +53,7 @@ def test_an_unknown_experiment_lists_those_there_are():
         ("brightness", 1.5, r"--brightness 1.5: a number in \[0, 1\] is expected"),
         ("contrast", 1.0, r"--contrast 1.0: a number in \[0, 1\) is expected"),
         ("drawn", 1.0, r"--drawn 1.0: a number in \[0, 1\) is expected"),
+        ("drawn_map", -1.0, "--drawn-map -1.0: a number from 0 on is expected"),
     ],
 )
 def test_a_number_out_of_range_is_refused(knob, value, words):
@@ -63,3 +64,16 @@ def test_a_number_out_of_range_is_refused(knob, value, words):
 def test_good_pictures_alone_are_refused():
     with pytest.raises(errors.BadInput, match="but good pictures; pass --drawn"):
         configs.check(configs.Config(drawn_only=True))
+
+
+@pytest.mark.parametrize(
+    ("knobs", "words"),
+    [
+        ({}, "not where given ones are; pass --drawn-only"),
+        ({"drawn_only": True, "balance": "loss"}, "--balance loss weighs devices"),
+        ({"drawn_only": True, "augment": "cutmix"}, "--augment cutmix would move"),
+    ],
+)
+def test_a_map_needs_defects_whose_places_are_known(knobs, words):
+    with pytest.raises(errors.BadInput, match=words):
+        configs.check(configs.Config(drawn=0.5, drawn_map=1.0, **knobs))

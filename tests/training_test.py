@@ -245,3 +245,21 @@ def test_a_run_can_learn_from_drawn_defects_alone(config, tmp_path):
     kept = trained(config, tmp_path / "kept", drawn=0.5, epochs=1)
     facts = files.read_json(kept / runs.CONFIG)["run"]
     assert facts["prior"] == pytest.approx(0.75, abs=0.03)  # half, and half of the rest
+
+
+def test_a_map_is_learned_beside_and_left_out_of_what_is_kept(config, tmp_path):
+    flags = {"drawn": 0.5, "drawn_only": True, "drawn_look": "cracks", "ema": 0.9}
+    flags |= {"drawn_map": 1.0, "deterministic": True, "epochs": 2}
+    run = trained(config, tmp_path / "run", **flags)
+    model = runs.load_model(run / runs.MODEL)
+    assert model.output.shape == (None, 1)
+    with open(run / runs.HISTORY) as file:
+        first, second = csv.DictReader(file)
+    assert float(second["map_loss"]) < float(first["map_loss"])
+    total = float(first["logit_loss"]) + float(first["map_loss"])
+    assert float(first["loss"]) == pytest.approx(total, rel=1e-4)
+    # What was learned with a map is a start without one, and the other way round.
+    from_it = {"init": str(run), "drawn_map": 0.0, "epochs": 1}
+    onward = trained(config, tmp_path / "onward", **{**flags, **from_it})
+    back = {"init": str(onward), "epochs": 1}
+    assert trained(config, tmp_path / "back", **{**flags, **back}).is_dir()

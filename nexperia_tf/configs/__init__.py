@@ -124,6 +124,16 @@ class Config:
     """Share of good training pictures on which a dark defect is drawn (crack, dead
     region, streaks, spots), another one in each epoch; they count as defects then."""
 
+    drawn_look: Literal["dark", "cracks"] = "dark"
+    """What --drawn draws: dark takes all kinds; cracks takes cracks and parts they cut
+    off, and puts streaks, spots, uneven light and more texture, which then tell
+    nothing, on good and defective pictures alike."""
+
+    drawn_map: float = 0.0
+    """Weight of a second loss: the network is shown where the drawn defect is, and says
+    for each place of its last stage whether one is there; 0 is none. Needs
+    --drawn-only, as nothing shows it where given defects are."""
+
     drawn_only: bool = False
     """Leave the given defects out of training and learn from drawn ones alone; the
     other splits keep theirs."""
@@ -211,6 +221,7 @@ def check(config: Config) -> None:
         "contrast": (0 <= config.contrast < 1, "in [0, 1)"),
         "tone": (0 <= config.tone <= 2, "in [0, 2]"),
         "drawn": (0 <= config.drawn < 1, "in [0, 1)"),
+        "drawn_map": (config.drawn_map >= 0, "from 0 on"),
         "checkpoint_steps": (config.checkpoint_steps >= 0, "from 0 on"),
         "keep_checkpoints": (config.keep_checkpoints >= 1, "from 1 on"),
         "patience": (config.patience >= 1, "from 1 on"),
@@ -226,10 +237,30 @@ def check(config: Config) -> None:
         raise errors.BadInput(
             "--drawn-only leaves nothing but good pictures; pass --drawn .5, too."
         )
+    if config.drawn_map:
+        _check_map(config)
     if config.deterministic and config.time_budget:
         raise errors.BadInput(
             "--time-budget ends a run by the clock, which --deterministic cannot "
             "repeat; leave one of them out."
+        )
+
+
+def _check_map(config: Config) -> None:
+    if not config.drawn_only:
+        raise errors.BadInput(
+            "--drawn-map knows where drawn defects are, not where given ones are; "
+            "pass --drawn-only, too."
+        )
+    if config.balance == "loss":
+        raise errors.BadInput(
+            "--balance loss weighs devices, not the places of --drawn-map; leave one "
+            "of them out."
+        )
+    if config.augment not in ("default", "none", "crop"):
+        raise errors.BadInput(
+            f"--augment {config.augment} would move a defect away from its place in "
+            "--drawn-map; leave one of them out."
         )
 
 

@@ -1,8 +1,9 @@
-"""Draws dark defects on pictures of good parts: cracks, dead regions, streaks, spots.
+"""Draws dark defects on pictures of good parts, and marks that are none.
 
 A network that sees a good picture with a drawn crack beside the same picture without
 one learns what a crack looks like, and not which lot or module is a bad one. The idea
-is that of CutPaste and DRAEM, with shapes in place of patches and textures.
+is that of CutPaste and DRAEM, with shapes in place of patches and textures. Where
+streaks, spots or uneven light say nothing, both kinds of pictures get them.
 
 References:
     [Li et al., 2021](https://arxiv.org/abs/2104.04015),
@@ -17,23 +18,94 @@ import numpy as np
 from nexperia_tf.data import sample_canvas as canvas
 
 TWO = 0.2  # of the pictures show two kinds
+LEAST_LEVELS, LEAST_SHARE = 3, 0.07  # of the light, that a seen place has lost more of
+DARK, CRACKS = "dark", "cracks"
+LOOKS = (DARK, CRACKS)
 
 
-def draw(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def draw(
+    image: np.ndarray, random: np.random.Generator, look: str = DARK
+) -> np.ndarray:
     """The picture with one or two kinds of defects on it.
 
     Args:
         image: uint8 array of shape `(size, size, channels)`.
         random: decides which and where.
+        look: one of `LOOKS`, the kinds that are defects.
 
     Returns:
         uint8 array of the same shape, nowhere brighter.
     """
     shade = np.zeros(image.shape[:2], np.uint8)  # 255 hides all light
     for _ in range(1 + (random.random() < TWO)):
-        KINDS[canvas.pick(random, SHARES)](shade, random)
+        KINDS[canvas.pick(random, SHARES[look])](shade, random)
+    return _shaded(image, shade, random)
+
+
+def place(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Where a drawn defect took light that can be seen.
+
+    Args:
+        before: uint8 array of shape `(size, size, channels)`.
+        after: the same picture with the defect.
+
+    Returns:
+        uint8 array of shape `(size, size, 1)`, 255 there and 0 elsewhere.
+    """
+    lost = before.astype(np.int16) - after
+    seen = (lost > LEAST_LEVELS) & (lost > LEAST_SHARE * before)
+    return np.where(seen.any(axis=-1, keepdims=True), 255, 0).astype(np.uint8)
+
+
+def add_harmless(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """The picture with what good parts have, too, or as it is.
+
+    About half of all pictures get their own mirrored texture once more, and some get
+    uneven light, streaks or spots: what is no sign of a defect where only `CRACKS` are.
+
+    Args:
+        image: uint8 array of shape `(size, size, channels)`.
+        random: decides what.
+
+    Returns:
+        uint8 array of the same shape.
+    """
+    gain = np.ones(image.shape, np.float32)
+    if random.random() < 0.5:
+        gain *= _texture(image, random) ** random.uniform(0.4, 1)
+    if random.random() < 0.3:
+        gain *= _uneven_light(len(image), random)[..., None]
+    image = np.clip(image * gain, 0, 255).astype(np.uint8)
+    shade = np.zeros(image.shape[:2], np.uint8)
+    if random.random() < 0.35:
+        _streaks(shade, random)
+    if random.random() < 0.15:
+        _spots(shade, random)
+    return _shaded(image, shade, random)
+
+
+def _texture(image, random) -> np.ndarray:
+    """How much brighter each place of the mirrored picture is than what lies around."""
+    axes = random.choice([1, 2, 3])
+    mirrored = image[:: -1 if axes & 1 else 1, :: -1 if axes & 2 else 1]
+    mirrored = np.ascontiguousarray(mirrored, np.float32)
+    coarse = cv2.resize(mirrored, (14, 14), interpolation=cv2.INTER_AREA)
+    around = cv2.resize(coarse, image.shape[:2], interpolation=cv2.INTER_CUBIC)
+    return np.clip(mirrored / (around.reshape(image.shape) + 1), 0.3, 1.3)
+
+
+def _uneven_light(side: int, random) -> np.ndarray:
+    """A slope over the picture and darker rims, float32 of shape `(side, side)`."""
+    across = np.linspace(-1, 1, side, dtype=np.float32)
+    slopes, rims = random.normal(0, 0.15, 2), random.uniform(0, 0.25, 2)
+    rims *= random.random(2)
+    x, y = (slope * across - rim * across**2 for slope, rim in zip(slopes, rims))
+    return np.clip(1 + x + y[:, None], 0.3, 1.5)
+
+
+def _shaded(image, shade, random) -> np.ndarray:
     # As soft as the picture: else sharpness, and not the shape, would tell.
-    blur = max(1, len(image) / 224) * random.uniform(0.4, 1.0)
+    blur = max(0.7, len(image) / 224) * random.uniform(0.4, 1.0)
     shade = cv2.GaussianBlur(shade, (0, 0), blur)
     return canvas.mix(image, np.zeros_like(image), shade[..., None])
 
@@ -46,7 +118,9 @@ def _line(shade, points, width: float, depth: float) -> None:
     """A line `width` 224ths of the side wide; a part of a pixel is a fainter one."""
     pixels = width * len(shade) / 224
     thickness = int(np.ceil(pixels))
-    canvas.path(shade, points, round(255 * depth * pixels / thickness), thickness)
+    line = np.zeros_like(shade)
+    canvas.path(line, points, round(255 * depth * pixels / thickness), thickness)
+    np.maximum(shade, line, out=shade)
 
 
 def _patch(shade, outline, depth: float, blur: float = 0.0) -> None:
@@ -64,34 +138,58 @@ def _crack(
     *,
     start: np.ndarray | None = None,
     angle: float | None = None,
-    length: tuple[float, float] = (0.15, 0.9),
-    branches: int = 3,
+    length: tuple[float, float] = (0.15, 1.0),
+    depth: tuple[float, float] = (0.12, 0.65),
+    is_branch: bool = False,
 ) -> None:
-    """A thin line, straight or bent, with up to `branches` branches.
+    """A thin line that wanders, with branches; one side of it may be darker.
 
-    Cracks of crystals follow their diagonals: half of those with no `angle` do.
+    Lengths are in sides of the picture, the angle in radians. A branch has neither
+    branches nor sides.
     """
+    side = len(shade)
     if start is None:
-        start = _somewhere(shade, random)
+        start = _somewhere(shade, random, 0.02)
+        if random.random() < 0.35:  # many begin at the rim
+            start[random.integers(2)] = random.choice([0.02, 0.98]) * side
     if angle is None:
-        diagonal = np.pi / 4 * (2 * random.integers(4) + 1) + random.normal(0, 0.12)
-        angle = random.choice([diagonal, random.uniform(0, 2 * np.pi)])
-    reach = random.uniform(*length)
-    ends = np.array([[0, 0], [np.cos(angle), np.sin(angle)]]) * reach
-    middle = ends.mean(axis=0) + random.choice([0, 0.08]) * random.normal(0, reach, 2)
-    bent = start + np.array([ends[0], middle, ends[1]]) * len(shade)
-    run = canvas.ragged(random, bent, random.choice([0.1, 0.5, 1.0]))
-    _line(shade, run, random.choice([1.2, 1.8, 2.6]), random.uniform(0.25, 0.85))
-    if random.random() < 0.5:
-        for _ in range(int(random.integers(branches + 1))):
+        angle = random.uniform(0, 2 * np.pi)
+    reach, dark = random.uniform(*length), random.uniform(*depth)
+    run = _wander(random, start, angle, reach * side, step=side / 40)
+    if not is_branch and random.random() < 0.3:
+        across = np.array([-np.sin(angle), np.cos(angle)]) * random.choice([-1, 1])
+        across *= random.uniform(0.05, 0.4) * side
+        outline = np.vstack([run, run[-1] + across, run[0] + across])
+        _patch(shade, outline, random.uniform(0.05, 0.35))
+    _line(shade, run, random.choice([1.0, 1.5, 2.2]), dark)
+    if is_branch:
+        return
+    if random.random() < 0.35:
+        for _ in range(int(random.integers(1, 4))):
             _crack(
                 shade,
                 random,
                 start=run[random.integers(len(run))],
-                angle=angle + random.choice([-1, 1]) * random.uniform(0.3, 1.6),
-                length=(0.2 * reach, 0.7 * reach),
-                branches=0,
+                angle=angle + random.choice([-1, 1]) * random.uniform(0.4, 1.6),
+                length=(0.2 * reach, 0.8 * reach),
+                depth=(0.6 * dark, dark),
+                is_branch=True,
             )
+    if random.random() < 0.1:  # where it was hit
+        middle, size = run[len(run) // 2], random.uniform(0.015, 0.03) * side
+        _patch(shade, canvas.blob(random, middle, size, size), random.uniform(0.4, 0.8))
+
+
+def _wander(random, start, angle: float, length: float, step: float) -> np.ndarray:
+    """A path that keeps its heading but for slow turns, `(n, 2)`."""
+    sd = random.choice([0.03, 0.1, 0.2])  # radians a step
+    turns = random.normal(0, sd, max(2, round(length / step)))
+    off = 0.0
+    for i, turn in enumerate(turns):
+        off = turns[i] = 0.9 * off + turn
+    heading = angle + turns
+    steps = step * np.stack([np.cos(heading), np.sin(heading)], axis=1)
+    return np.vstack([start, start + np.cumsum(steps, axis=0)])
 
 
 def _region(shade, random) -> None:
@@ -123,24 +221,13 @@ def _region(shade, random) -> None:
 
 
 def _network(shade, random) -> None:
-    """Several cracks, all over or crossing one another in one place."""
-    if random.random() < 0.5:
-        for _ in range(int(random.integers(2, 6))):
-            _crack(shade, random)
-        return
-    centre = _somewhere(shade, random)
-    angle = random.uniform(0, np.pi)
-    for _ in range(int(random.integers(4, 12))):
-        _crack(
-            shade,
-            random,
-            start=centre + random.normal(0, 0.12 * len(shade), 2),
-            angle=angle + random.choice([0, np.pi / 2, 0.6]) + random.normal(0, 0.1),
-            length=(0.05, 0.35),
-            branches=0,
-        )
-    if random.random() < 0.5:
-        _region(shade, random)
+    """Several short cracks, most of them around one place."""
+    side = len(shade)
+    centre = _somewhere(shade, random, 0.1)
+    for _ in range(int(random.integers(2, 6))):
+        near = np.clip(centre + random.normal(0, 0.2 * side, 2), 0, side)
+        start = near if random.random() < 0.7 else None
+        _crack(shade, random, start=start, length=(0.1, 0.5))
 
 
 def _streaks(shade, random) -> None:
@@ -181,11 +268,14 @@ KINDS: dict[str, Callable] = {
     "smear": _smear,
     "spots": _spots,
 }
-SHARES = {  # the last one takes what is left
-    "crack": 0.42,
-    "region": 0.2,
-    "network": 0.14,
-    "streaks": 0.08,
-    "smear": 0.08,
-    "spots": 1.0,
+SHARES = {  # of each look; the last one takes what is left
+    DARK: {
+        "crack": 0.42,
+        "region": 0.2,
+        "network": 0.14,
+        "streaks": 0.08,
+        "smear": 0.08,
+        "spots": 1.0,
+    },
+    CRACKS: {"crack": 0.65, "region": 0.2, "network": 1.0},
 }

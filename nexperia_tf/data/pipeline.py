@@ -5,6 +5,7 @@ All epochs of a training are one `tf.data.Dataset`. Order and augmentation follo
 batches the unbroken one would have given there.
 """
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -39,7 +40,9 @@ def training_batches(
     policy: augmentation.Policy | None = None,
     balanced: bool = False,
     drawn: float = 0.0,
+    drawn_look: str = drawn_defects.DARK,
     drawn_only: bool = False,
+    map_stride: int = 0,
     deterministic: bool = False,
     cache: str = "auto",
     worker: tuple[int, int] = (0, 1),
@@ -62,7 +65,10 @@ def training_batches(
             of both; an epoch then shows some more than once and others not at all.
         drawn: share of good pictures that get a drawn defect, another one in each
             epoch, and the label of one.
+        drawn_look: one of `drawn_defects.LOOKS`.
         drawn_only: leave the given defects out.
+        map_stride: pixels that a place of a map is wide, which says where the drawn
+            defects are; 0 makes none.
         deterministic: refuse what cannot be repeated to the bit.
         cache: "memory" keeps decoded pictures, "none" decodes them in every epoch,
             "auto" keeps them up to `CACHE_BYTES`.
@@ -70,7 +76,9 @@ def training_batches(
 
     Yields:
         uint8 images of shape `(batch, image_size, image_size, channels)` and float32
-        labels of shape `(batch,)`, 1 for a defect.
+        labels of shape `(batch,)`, 1 for a defect; with `map_stride` also maps, float32
+        of shape `(batch, image_size / map_stride, image_size / map_stride, 1)`, 1 where
+        a drawn defect touches the place.
 
     Raises:
         errors.BadInput: a name is unknown, the choices do not go together, or the
@@ -95,11 +103,14 @@ def training_batches(
     # (epoch, indices, images, labels)
     batches = batches.map(pictures, tf.data.AUTOTUNE)
     if drawn:
-        batches = batches.map(_drawing(drawn, seed), tf.data.AUTOTUNE)
+        draw = _drawing(drawn, drawn_look, seed, places=map_stride > 0)
+        batches = batches.map(draw, tf.data.AUTOTUNE)
     if augment != "none":
         change = _default(dataset, policy or augmentation.Policy(), seed)
         batches = batches.map(change, tf.data.AUTOTUNE)
-    batches = batches.map(lambda epoch, indices, images, labels: (images, labels))
+    batches = batches.map(lambda epoch, indices, *shown: shown)
+    if map_stride:
+        batches = batches.map(_mapping(map_stride), tf.data.AUTOTUNE)
     if augment in strong_augment.NAMES:
         batches = batches.map(strong_augment.policy(augment))
     total = (epochs - first_epoch) * steps - first_step
@@ -289,25 +300,33 @@ def _streamed(dataset: records.Dataset, image_size: int, channels: int) -> tuple
     return devices, is_defect, SHUFFLE_WINDOW, pictures
 
 
-def _drawing(share: float, seed: int) -> Callable:
+def _drawing(share: float, look: str, seed: int, *, places: bool) -> Callable:
+    """Draws on batches; with `places` it adds masks of what was drawn."""
+
     def change(epoch, indices, images, labels):
         images, labels = images.copy(), labels.copy()
-        for place in np.flatnonzero(labels == 0):
-            random = np.random.default_rng([seed, epoch, indices[place]])
-            if random.random() < share:
-                images[place] = drawn_defects.draw(images[place], random)
-                labels[place] = 1
-        return images, labels
+        masks = np.zeros((*images.shape[:3], 1), np.uint8)
+        for i, index in enumerate(indices):
+            random = np.random.default_rng([seed, epoch, index])
+            if look == drawn_defects.CRACKS:
+                images[i] = drawn_defects.add_harmless(images[i], random)
+            if labels[i] == 0 and random.random() < share:
+                drawn = drawn_defects.draw(images[i], random, look)
+                masks[i] = drawn_defects.place(images[i], drawn)
+                images[i], labels[i] = drawn, 1
+        return images, labels, masks
 
     def changed(epoch, indices, images, labels):
-        new, new_labels = tf.numpy_function(
+        new, new_labels, masks = tf.numpy_function(
             change,
             [epoch, indices, images, labels],
-            [tf.uint8, tf.float32],
+            [tf.uint8, tf.float32, tf.uint8],
             stateful=False,
         )
         new = tf.ensure_shape(new, images.shape)
-        return epoch, indices, new, tf.ensure_shape(new_labels, labels.shape)
+        new_labels = tf.ensure_shape(new_labels, labels.shape)
+        masks = tf.ensure_shape(masks, (*images.shape[:3], 1))
+        return epoch, indices, new, new_labels, *([masks] if places else [])
 
     return changed
 
@@ -315,19 +334,39 @@ def _drawing(share: float, seed: int) -> Callable:
 def _default(
     dataset: records.Dataset, policy: augmentation.Policy, seed: int
 ) -> Callable:
+    """Changes pictures, and moves what masks there are with them."""
     count = records.split_sizes(dataset)[TRAIN]
+    moved_only = dataclasses.replace(policy, brightness=0.0, contrast=0.0, tone=0.0)
 
-    def change(images, epoch, indices):
-        draws = augmentation.draws(seed, int(epoch), count)
-        return augmentation.augment(images, draws[indices], policy)
+    def changing(policy: augmentation.Policy) -> Callable:
+        def change(images, epoch, indices):
+            draws = augmentation.draws(seed, int(epoch), count)
+            return augmentation.augment(images, draws[indices], policy)
 
-    def changed(epoch, indices, images, labels):
+        return change
+
+    def apply(policy, images, epoch, indices):
         new = tf.numpy_function(
-            change, [images, epoch, indices], tf.uint8, stateful=False
+            changing(policy), [images, epoch, indices], tf.uint8, stateful=False
         )
-        return epoch, indices, tf.ensure_shape(new, images.shape), labels
+        return tf.ensure_shape(new, images.shape)
+
+    def changed(epoch, indices, images, labels, *masks):
+        images = apply(policy, images, epoch, indices)
+        masks = [apply(moved_only, mask, epoch, indices) for mask in masks]
+        return epoch, indices, images, labels, *masks
 
     return changed
+
+
+def _mapping(stride: int) -> Callable:
+    """Masks to maps, whose places are `stride` pixels wide."""
+
+    def mapped(images, labels, masks):
+        seen = tf.cast(masks > 127, tf.float32)
+        return images, labels, tf.nn.max_pool2d(seen, stride, stride, "SAME")
+
+    return mapped
 
 
 def _own(

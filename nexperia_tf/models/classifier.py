@@ -7,6 +7,8 @@ import keras
 from nexperia_tf import preprocess
 from nexperia_tf.models import resnet
 
+LOGIT, MAP = "logit", "map"
+
 
 def build(
     backbone: str | resnet.Shape,
@@ -62,9 +64,41 @@ def build(
         kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
         bias_initializer=_starting_bias(prior) if classes == 1 else "zeros",
         dtype="float32",  # a float16 logit loses the gradient of confident errors
-        name="logit",
+        name=LOGIT,
     )(features)
     return keras.Model(image, logit, name=name)
+
+
+def with_map(model: keras.Model) -> keras.Model:
+    """The classifier with a second head, which says where the defect is.
+
+    Args:
+        model: a model of `build`; its layers are shared.
+
+    Returns:
+        model from `image` to a dict: `logit` as before, and `map`, float32 of shape
+        `(batch, height / 32, width / 32, 1)`, logits of a defect in each place of the
+        last stage.
+    """
+    places = keras.layers.Conv2D(
+        1, 1, bias_initializer=_starting_bias(0.1), dtype="float32", name=MAP
+    )(model.get_layer("features").input)
+    outputs = {LOGIT: model.output, MAP: places}
+    return keras.Model(model.input, outputs, name=model.name)
+
+
+def map_stride(model: keras.Model) -> int:
+    """Pixels that a place of the map is wide; 0 where the model has none."""
+    if not isinstance(model.output, dict):
+        return 0
+    return math.ceil(model.input.shape[1] / model.output[MAP].shape[1])
+
+
+def without_map(model: keras.Model) -> keras.Model:
+    """The classifier alone, whose layers are shared; itself where it has no map."""
+    if not map_stride(model):
+        return model
+    return keras.Model(model.input, model.output[LOGIT], name=model.name)
 
 
 def in_float32(model: keras.Model) -> keras.Model:

@@ -261,3 +261,30 @@ def test_drawn_only_shows_no_given_defect(dataset):
 def test_too_few_good_devices_are_named(dataset):
     with pytest.raises(errors.BadInput, match="34 good images .* one batch of 35"):
         training(dataset, batch_size=35, drawn=0.5, drawn_only=True)
+
+
+def test_a_map_shows_where_the_drawn_defects_are(dataset):
+    few = {"drawn": 0.5, "drawn_only": True, "batch_size": 32, "augment": "none"}
+    (plain,) = training(dataset, **{**few, "drawn": 0.0}, epochs=1).as_numpy_iterator()
+    (batch,) = training(dataset, **few, map_stride=4, epochs=1).as_numpy_iterator()
+    images, labels, maps = batch
+    assert maps.shape == (32, SIZE // 4, SIZE // 4, 1)
+    assert not maps[labels == 0].any()
+    assert maps[labels == 1].any(axis=(1, 2, 3)).mean() > 0.7  # some are too faint
+    changed = (images != plain[0]).reshape(32, SIZE // 4, 4, SIZE // 4, 4, 1)
+    assert not (maps[..., 0] > changed.any(axis=(2, 4, 5))).any()
+
+
+def test_a_map_moves_with_its_picture(dataset):
+    few = {"drawn": 0.9, "drawn_only": True, "batch_size": 32, "map_stride": 1}
+    ways = {"flip": "both", "rotation": 0.0, "zoom": 0.0}
+    still = {"policy": augment.Policy(**ways, brightness=0.0, contrast=0.0)}
+    lit = {"policy": augment.Policy(**ways, brightness=0.3, contrast=0.5, tone=1.0)}
+    (_, _, maps) = next(training(dataset, **few, **still).as_numpy_iterator())
+    (_, _, same) = next(training(dataset, **few, **lit).as_numpy_iterator())
+    np.testing.assert_array_equal(maps, same)  # light does not move it
+    (_, _, unmoved) = next(training(dataset, **few, augment="none").as_numpy_iterator())
+    assert not np.array_equal(maps, unmoved)
+    for one, other in zip(maps, unmoved):
+        ways = [other, other[::-1], other[:, ::-1], other[::-1, ::-1]]
+        assert any(np.array_equal(one, way) for way in ways)
