@@ -35,11 +35,16 @@ import tensorflow as tf  # noqa: E402
 
 from nexperia_tf import checkpoints, files, following, runs, training  # noqa: E402
 
+DRAWN = {"drawn": 0.5, "drawn_only": True, "drawn_look": "cracks", "drawn_map": 1.0}
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--drawn", action="store_true", help="learn drawn defects and their map"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         place = pathlib.Path(place)
@@ -50,6 +55,7 @@ def main() -> None:
             checkpoint_steps=2,
             ema=0.9,
             deterministic=True,
+            **(DRAWN if arguments.drawn else {}),
         )
         started = time.monotonic()
         finish(start(config, copies=True))  # builds the records, too

@@ -8,13 +8,13 @@ from nexperia_tf import configs
 
 CONFIG = configs.Config(
     backbone="resnet26_quarter",
-    image_size=128,
     standardise="picture",
     drawn=0.5,
+    drawn_look="cracks",
+    drawn_map=1.0,
     drawn_only=True,
     loss="bce",
-    epochs=45,
-    patience=45,
+    epochs=65,
     warmup_epochs=4,
     ema=0.99,
     flip="both",
@@ -23,5 +23,6 @@ CONFIG = configs.Config(
     brightness=0.03,
     contrast=0.2,
     tone=0.5,
+    monitor="last",
     deterministic=True,
 )

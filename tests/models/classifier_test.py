@@ -108,3 +108,19 @@ def test_a_picture_can_be_standardised_by_itself(tiny, pixels):
     np.testing.assert_allclose(part(30 + dark * 1.5), scaled, atol=1e-4)
     flat = part(np.full((1, 32, 32, 1), 77, np.uint8))
     np.testing.assert_allclose(flat, 0, atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [32, 40])
+def test_a_map_is_a_second_head_on_the_same_layers(size, tiny):
+    model = classifier.build(tiny, image_size=size, channels=1)
+    both = classifier.with_map(model)
+    images = np.random.default_rng(0).integers(0, 256, (2, size, size, 1))
+    found = both(images)
+    np.testing.assert_array_equal(found[classifier.LOGIT], model(images))
+    places = found[classifier.MAP]
+    side = -(-size // classifier.map_stride(both))
+    assert places.dtype == "float32" and places.shape == (2, side, side, 1)
+    alone = classifier.without_map(both)
+    assert alone.weights == model.weights
+    assert classifier.map_stride(alone) == 0
+    assert classifier.without_map(alone) is alone
