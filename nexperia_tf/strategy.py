@@ -60,7 +60,7 @@ class Team:
         def own(context: tf.distribute.InputContext) -> tf.data.Dataset:
             if here == 1:
                 return batches
-            share = batches.element_spec[1].shape[0]
+            share = batches.element_spec[0].shape[0]
             return batches.rebatch(share // here)
 
         return self.strategy.distribute_datasets_from_function(own)

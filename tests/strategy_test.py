@@ -1,15 +1,17 @@
+import json
 import os
 import pathlib
 import subprocess
 import sys
 
 import numpy as np
+import pytest
 from PIL import Image
 
 ROOT = pathlib.Path(__file__).parents[1]
 
 PROGRAM = """
-import dataclasses, pathlib, sys
+import dataclasses, json, pathlib, sys
 import numpy as np, tensorflow as tf
 from nexperia_tf import configs, errors, files, runs, training
 from nexperia_tf.models import resnet
@@ -26,7 +28,7 @@ config = configs.Config(
 )
 
 def trained(strategy, **flags):
-    out = place / f"{strategy}-{flags['optimizer']}"
+    out = place / "-".join(map(str, (strategy, *flags.values())))
     config_ = dataclasses.replace(config, strategy=strategy, out=str(out), **flags)
     return training.train(config_)
 
@@ -35,9 +37,10 @@ def losses(run):
     column = lines[0].split(",").index("loss")
     return [float(line.split(",")[column]) for line in lines[1:]]
 
+flags = json.loads(sys.argv[2])
 for optimizer, atol in (("sgd", 1e-5), ("adamw", 1e-3)):
-    alone = trained("none", optimizer=optimizer)
-    shared = trained("mirrored", optimizer=optimizer)
+    alone = trained("none", optimizer=optimizer, **flags)
+    shared = trained("mirrored", optimizer=optimizer, **flags)
     np.testing.assert_allclose(losses(alone), losses(shared), atol=atol)
     one, other = (runs.load(run).model().get_weights() for run in (alone, shared))
     for ours, theirs in zip(one, other):
@@ -52,16 +55,20 @@ for knob, value in (("batch_size", 7), ("clip_norm", 1.0), ("accumulate", 2)):
 """
 
 
-def test_two_devices_that_share_each_batch_learn_what_one_learns(tmp_path):
+@pytest.mark.parametrize(
+    "flags", [{}, {"drawn": 0.5, "drawn_only": True, "drawn_map": 1.0}]
+)
+def test_two_devices_that_share_each_batch_learn_what_one_learns(flags, tmp_path):
     noise = np.random.default_rng(0)
     for name, low in (("good", 0), ("defect", 12)):
         (tmp_path / "raw" / name).mkdir(parents=True)
         for i in range(40):
             pixels = noise.integers(low, 196 + low, (32, 32)).astype(np.uint8)
             Image.fromarray(pixels).save(tmp_path / "raw" / name / f"{i}.png")
-    # A process of its own: logical devices are fixed before TensorFlow's first use.
+    # A process of its own: logical devices are fixed before TensorFlow's first use, and
+    # two models of other sizes would share the names of their sums.
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(tmp_path)],
+        [sys.executable, "-c", PROGRAM, str(tmp_path), json.dumps(flags)],
         cwd=ROOT,
         env=os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")},
         capture_output=True,
