@@ -19,6 +19,7 @@ CONFIG = dataclasses.replace(
     drawn_map=0.0,
     drawn_only=False,
     freeze="stage3",
+    freeze_batch_norm=True,
     learning_rate=2e-4,
     epochs=10,
     warmup_epochs=2,
