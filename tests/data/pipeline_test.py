@@ -288,3 +288,16 @@ def test_a_map_moves_with_its_picture(dataset):
     for one, other in zip(maps, unmoved):
         ways = [other, other[::-1], other[:, ::-1], other[::-1, ::-1]]
         assert any(np.array_equal(one, way) for way in ways)
+
+
+def test_harmless_marks_come_on_good_and_defective_pictures_alike(dataset):
+    few = {"drawn": 0.5, "augment": "none", "batch_size": 46}
+    (plain,) = training(dataset, **{**few, "drawn": 0.0}, epochs=1).as_numpy_iterator()
+    cracks = {**few, "drawn_look": "cracks"}
+    (shown,) = training(dataset, **cracks, epochs=1).as_numpy_iterator()
+    changed = (shown[0] != plain[0]).any(axis=(1, 2, 3))
+    assert 0.5 < changed[shown[1] == 0].mean() < 1  # good ones, still called good
+    assert 0.5 < changed[plain[1] == 1].mean() < 1  # given defects
+    straight = list(training(dataset, drawn=0.5, drawn_look="cracks"))
+    later = training(dataset, drawn=0.5, drawn_look="cracks", first_epoch=1)
+    assert_same(later, [tuple(map(np.array, batch)) for batch in straight[STEPS:]])
