@@ -68,7 +68,7 @@ def training_batches(
         drawn_look: one of `drawn_defects.LOOKS`.
         drawn_only: leave the given defects out.
         map_stride: pixels that a place of a map is wide, which says where the drawn
-            defects are; 0 makes none.
+            defects are; 0 makes none. Needs `drawn`.
         deterministic: refuse what cannot be repeated to the bit.
         cache: "memory" keeps decoded pictures, "none" decodes them in every epoch,
             "auto" keeps them up to `CACHE_BYTES`.
@@ -312,7 +312,8 @@ def _drawing(share: float, look: str, seed: int, *, places: bool) -> Callable:
                 images[i] = drawn_defects.add_harmless(images[i], random)
             if labels[i] == 0 and random.random() < share:
                 drawn = drawn_defects.draw(images[i], random, look)
-                masks[i] = drawn_defects.place(images[i], drawn)
+                if places:
+                    masks[i] = drawn_defects.place(images[i], drawn)
                 images[i], labels[i] = drawn, 1
         return images, labels, masks
 
@@ -338,16 +339,13 @@ def _default(
     count = records.split_sizes(dataset)[TRAIN]
     moved_only = dataclasses.replace(policy, brightness=0.0, contrast=0.0, tone=0.0)
 
-    def changing(policy: augmentation.Policy) -> Callable:
+    def apply(policy, images, epoch, indices):
         def change(images, epoch, indices):
             draws = augmentation.draws(seed, int(epoch), count)
             return augmentation.augment(images, draws[indices], policy)
 
-        return change
-
-    def apply(policy, images, epoch, indices):
         new = tf.numpy_function(
-            changing(policy), [images, epoch, indices], tf.uint8, stateful=False
+            change, [images, epoch, indices], tf.uint8, stateful=False
         )
         return tf.ensure_shape(new, images.shape)
 

@@ -4,7 +4,7 @@ import pytest
 
 from nexperia_tf.data import drawn_defects
 
-SIZE = 128
+SIZE = 128  # at 96, 4 to 7 in 100 are as faint as a real crack shrunk that far
 GREY = np.full((SIZE, SIZE, 1), 200, np.uint8)
 
 
@@ -20,7 +20,7 @@ def test_a_defect_is_dark_and_nearly_always_to_be_seen(look):
     lost = [darkened(GREY, seed, look) for seed in range(400)]
     assert min(share.min() for share in lost) >= 0  # nothing gets brighter
     seen = [(share > 0.08).sum() >= 3 for share in lost]
-    assert np.mean(seen) > 0.96
+    assert np.mean(seen) > 0.97
     assert np.median([(share > 0.02).mean() for share in lost]) < 0.1  # most is kept
 
 
