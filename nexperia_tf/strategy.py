@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import numpy as np
@@ -90,6 +90,18 @@ class Team:
         yield
         if self.chief:
             self.told(0)
+
+    @contextlib.contextmanager
+    def parting(self, done: Callable[[], bool]) -> Iterator[None]:
+        """The last meeting, which may lose another once all is done.
+
+        Who has its number ends, perhaps while the others still fetch theirs from it.
+        """
+        try:
+            yield
+        except _LOST:
+            if not done():
+                raise
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:

@@ -81,7 +81,7 @@ def train(config: configs.Config, *, resume: bool = False) -> pathlib.Path | Non
                 if team.chief:
                     _open(folder, config, data)
             _fit(model, config, data, folder, team)
-        with team.chief_first():
+        with team.parting((folder / files.MANIFEST).is_file), team.chief_first():
             if team.chief:
                 _finish(folder, config, data)
     return folder if team.chief else None

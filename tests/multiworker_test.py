@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+import tensorflow as tf
 
 from nexperia_tf import errors, strategy
 
@@ -19,6 +20,18 @@ def test_two_workers_learn_what_one_learns_and_survive_a_death():
     assert "Keras alone does not train two workers" in done.stdout
     assert "worker 1 of 2 has lost another" in done.stdout
     assert "resumed as if alone" in done.stdout
+
+
+def test_only_who_parts_before_all_is_done_is_lost():
+    team = strategy.Team(tf.distribute.get_strategy(), rank=0, count=2)
+
+    def part(done: bool) -> None:
+        with team.together(), team.parting(lambda: done):
+            raise tf.errors.UnavailableError(None, None, "Socket closed")
+
+    part(done=True)
+    with pytest.raises(errors.BadInput, match="worker 0 of 2 has lost another"):
+        part(done=False)
 
 
 @pytest.mark.parametrize(
