@@ -266,6 +266,8 @@ def _print(payload: dict, out: pathlib.Path) -> None:
             f"{found['name']}: AUC {answers.auc(found['auc'])}, {found['n_defect']} "
             f"defects of {found['n']}"
         )
+        if against := answers.standing(found["auc"]):
+            print(f"  {against}")
         for answer in answers.of_run(found)[:4]:
             print(f"  {answer.question} {answer.answer}")
     if payload["labels"] and payload["labels"]["auc_as_given"]:

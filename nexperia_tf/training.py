@@ -33,7 +33,7 @@ from nexperia_tf import (
     strategy,
 )
 from nexperia_tf.data import augment, manifest, pipeline, records
-from nexperia_tf.evaluation import calibration, intervals
+from nexperia_tf.evaluation import answers, calibration, intervals
 from nexperia_tf.models import classifier
 
 SCHEMA = 1  # of config.json, metrics.json and history.csv
@@ -460,6 +460,9 @@ def print_summary(folder: pathlib.Path) -> None:
         if split in reached:
             shown.add_row(split, *_summary(reached[split]))
     rich.print(shown)
+    for split in runs.SCORED_SPLITS:
+        if split in reached and (against := answers.standing(reached[split]["auc"])):
+            print(f"{split}: {against}")
     print(f"Run: {folder}")
     print(f"SavedModel: {export.find(folder)}")
 

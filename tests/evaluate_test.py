@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 import re
 
@@ -133,6 +134,27 @@ def test_other_labels_judge_the_same_scores(tmp_path, run_command, capsys):
     assert found["labels"]["to_defect"] == 1 and found["labels"]["to_good"] == 0
     assert found["labels"]["auc_as_given"]["value"] != found["auc"]["value"]
     assert "By the labels as given" in capsys.readouterr().out
+
+
+def test_a_coin_and_reversed_scores_are_called_that(tmp_path, run_command, capsys):
+    coin = scores_file(tmp_path / "coin.csv", shift=0.0, n_defect=60, n_good=60)
+    assert run_command("evaluate", coin, "--out", tmp_path / "r") == 0
+    assert "Not shown to be better than a coin" in capsys.readouterr().out
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert "Not shown to be better than a coin" in page
+
+    good = scores_file(tmp_path / "good.csv")
+    assert run_command("evaluate", good, "--out", tmp_path / "g") == 0
+    said = capsys.readouterr().out
+    assert "better than a coin" not in said and "reversed" not in said
+
+    table = predictions.read(good)
+    turned = dataclasses.replace(table, score=1 - table.score)
+    predictions.write(tmp_path / "turned.csv", turned)
+    assert (
+        run_command("evaluate", tmp_path / "turned.csv", "--out", tmp_path / "t") == 0
+    )
+    assert "The scores are reversed" in capsys.readouterr().out
 
 
 def test_a_golden_device_that_escapes_fails_by_name(tmp_path, run_command, capsys):

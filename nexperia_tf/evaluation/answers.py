@@ -74,6 +74,28 @@ def auc(found: dict) -> str:
     return f"{found['value']:.4f} ({level}: {found['low']:.4f} to {found['high']:.4f})"
 
 
+def standing(found: dict) -> str:
+    """What an AUC's limits say against the model, in one sentence; else nothing.
+
+    >>> standing({"value": 0.53, "low": 0.46, "high": 0.59})
+    'Not shown to be better than a coin: the limits hold .5.'
+    >>> standing({"value": 0.9, "low": 0.8, "high": 0.95})
+    ''
+    """
+    low, high = found["low"], found["high"]
+    if low is None or high is None:
+        return ""
+    if high < 0.5:
+        return (
+            "The scores are reversed: good devices score higher than defects. Check "
+            "which class is called good (--good, column label) and that a score is the "
+            "probability of defect."
+        )
+    if low <= 0.5:
+        return "Not shown to be better than a coin: the limits hold .5."
+    return ""
+
+
 def _ship(found: dict) -> Answer:
     question = "Can I ship this?"
     point, golden = found["operating_point"], found["golden"]
@@ -137,7 +159,7 @@ def _escapes(found: dict) -> Answer:
     if point["in_sample"]:
         details[0] += " These defects chose the threshold, so the count proves nothing."
     if not point["broken"]:
-        details.append(f"Certified: at most {share(point['certified_escape'])}.")
+        details.append(_certified(point))
     for case in found["economics"]:
         # A certificate that these devices contradict is no bound for them.
         most = case["dppm"]["high"] if point["broken"] else case["dppm_certified"]
@@ -148,6 +170,19 @@ def _escapes(found: dict) -> Answer:
         )
     answer = f"{_count(escape)} defects here."
     return Answer("What will escape?", answer, tuple(details), _tone(point))
+
+
+def _certified(point: dict) -> str:
+    """The bound of the calibration devices, and why these may show more."""
+    escape, most = point["escape_rate"], point["certified_escape"]
+    sure = f"Certified: at most {share(most)}."
+    if escape["value"] is None or escape["value"] <= most:
+        return sure
+    return (
+        f"{sure} That is a bound for the devices to come, from the calibration "
+        f"devices; {_count(escape)} here are more, and still within what chance does "
+        f"with so few ({limits(escape)})."
+    )
 
 
 def _cost(found: dict) -> Answer:
@@ -172,6 +207,8 @@ def _cost(found: dict) -> Answer:
 
 def _uncertain(found: dict) -> Answer:
     details = [f"AUC {auc(found['auc'])}, from {found['n_defect']} defects."]
+    if against := standing(found["auc"]):
+        details.append(against)
     if any(row["same_as"] is not None for row in found["fpr_at_tpr"]):
         details.append(
             f"{found['n_defect']} defects are too few to tell every TPR target from "
@@ -179,16 +216,18 @@ def _uncertain(found: dict) -> Answer:
         )
     grouped = [i for i in found["auc_beside"] if i["method"] == "group-bootstrap"]
     details += [
-        f"Drawn by lot ({i['groups']} of them) instead of by device the AUC lies in "
+        f"Drawn by {found['grouped_by']} ({i['groups']} of them) instead of by device "
+        f"the AUC lies in "
         f"{i['low']:.4f} to {i['high']:.4f}."
         for i in grouped
     ]
     unseen = found["generalisation"]["unseen"]
     seen = found["generalisation"]["seen"]
     if seen and unseen:
+        word = found["grouped_by"]
         details.append(
-            f"Lots that training saw: AUC {seen['value']:.4f}; lots it did not: "
-            f"{unseen['value']:.4f}. A new lot is the second case."
+            f"{_sentence(word)}s that training saw: AUC {seen['value']:.4f}; {word}s "
+            f"it did not: {unseen['value']:.4f}. A new {word} is the second case."
         )
     if (left := found["calibration"]["temperature_left"]) and not 0.8 < left < 1.25:
         details.append(

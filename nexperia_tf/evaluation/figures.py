@@ -1,5 +1,6 @@
 """Every figure of one run and of a comparison, as report.json holds them."""
 
+import collections
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
@@ -75,6 +76,7 @@ def judge(subject: Subject, settings: Settings) -> dict:
         "source": where,
         "n": len(table),
         "n_defect": int(np.sum(labels == 1)),
+        "grouped_by": _grouped_by(table),
         "auc": _plain(auc) | {"confidence": confidence},
         "auc_beside": _auc_beside(table, confidence),
         "partial_auc": {
@@ -336,6 +338,16 @@ def _slices(subject: Subject, threshold: float, confidence: float) -> list[dict]
     return [_plain(part) for part in found]
 
 
+def _grouped_by(table: predictions.Predictions) -> str | None:
+    """What devices share, as a person says it; None where each stands alone."""
+    group, lot = table.column("group"), table.column("lot")
+    groups = lot if group is None else group
+    counts = collections.Counter(() if groups is None else groups)
+    if not any(n > 1 for name, n in counts.items() if name):
+        return None
+    return "lot" if group is None or _repeats(group, lot) else "group"
+
+
 def _repeats(group: np.ndarray, lot: np.ndarray | None) -> bool:
     """Whether groups say no more than lots; a device without a lot is its own group."""
     return lot is not None and bool(np.all((group == lot) | (lot == "")))
@@ -348,7 +360,7 @@ def _generalisation(subject: Subject, confidence: float) -> dict:
     if groups is None:
         groups = table.column("lot")
     found: dict = {"seen": None, "unseen": None, "within_groups": None}
-    if groups is None:
+    if _grouped_by(table) is None:
         return found
     if subject.trained_on is not None:
         split = slices.familiarity(

@@ -190,6 +190,7 @@ def environment(*folders: pathlib.Path, escaped: bool = True) -> jinja2.Environm
     environment.filters["devices"] = answers.devices
     environment.filters["limits"] = _limits
     environment.filters["auc"] = answers.auc
+    environment.filters["standing"] = answers.standing
     environment.filters["method"] = lambda name: METHODS.get(name, name)
     environment.filters["percent"] = answers.operating_point.percent
     return environment

@@ -1,3 +1,4 @@
+import dataclasses
 import html.parser
 import json
 import re
@@ -354,3 +355,50 @@ def test_small_and_certain_tables_are_reported_too():
     assert payload["auc"]["value"] == 1
     assert payload["auc_beside"] == []
     assert "tiny on 3 devices" in report.page(payload, [one], {})
+
+
+@pytest.mark.parametrize(
+    "columns, word",
+    [
+        ({}, None),
+        ({"group": [f"d{i}" for i in range(900)]}, None),
+        ({"group": ["module1", "module2"] * 450}, "group"),
+        ({"lot": ["1", "2"] * 450}, "lot"),
+        ({"lot": ["1", "2"] * 450, "group": ["1", "2"] * 450}, "lot"),
+    ],
+)
+def test_lots_and_groups_are_spoken_of_where_there_are_some(columns, word):
+    scored = dataclasses.replace(table(lots=False), columns=columns)
+    known = frozenset({"module1", "1"})
+    one = figures.Subject(name="a", scored=scored, trained_on=known)
+    payload = report.figures_of(
+        [one], figures.Settings(), split="test", labels=None, notes=[]
+    )
+    said = " ".join(
+        text for a in answers.of_run(payload) for text in (a.answer, *a.details)
+    )
+    said += report.page(payload, [one], {}).partition("</style>")[2]
+    assert payload["grouped_by"] == word
+    for other in ("lot", "group"):
+        about = re.search(rf"within one {other}|{other}s seen in training", said)
+        assert bool(about) == (other == word)
+        assert bool(re.search(rf"A new {other}\b", said)) == (other == word)
+
+
+def test_a_certificate_beside_more_escapes_says_why():
+    """None of 700 missed certifies .43 %; 2 of 300 here are more, by chance."""
+    scored = table(n_defect=300, n_good=600, lots=False)
+    calibration = table(seed=9, n_defect=700, n_good=700, lots=False)
+    lowest = calibration.score[calibration.label == 1].min()
+    score = np.where(scored.label == 1, 0.99, scored.score)
+    score[:2] = lowest / 2
+    one = figures.Subject(
+        name="a",
+        scored=dataclasses.replace(scored, score=score),
+        calibration=calibration,
+    )
+    found = figures.judge(one, figures.Settings())
+    assert found["operating_point"]["guaranteed"]
+    assert not found["operating_point"]["broken"]
+    escapes = " ".join(answers.of_run(found)[2].details)
+    assert "2 of 300 here are more, and still within what chance does" in escapes
