@@ -146,7 +146,7 @@ def test_a_coin_and_reversed_scores_are_called_that(tmp_path, run_command, capsy
     good = scores_file(tmp_path / "good.csv")
     assert run_command("evaluate", good, "--out", tmp_path / "g") == 0
     said = capsys.readouterr().out
-    assert "better than a coin" not in said and "reversed" not in said
+    assert "better than a coin" not in said and "are reversed" not in said
 
     table = predictions.read(good)
     turned = dataclasses.replace(table, score=1 - table.score)
