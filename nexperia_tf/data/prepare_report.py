@@ -88,6 +88,7 @@ def context(run: "prepare.Prepared") -> dict:
         ],
         "types": _balance(used, lambda row: row.defect_type or row.label),
         "machines": _balance(used, lambda row: row.machine)[:MACHINES],
+        "grouped_by": _grouped_by(rows),
         "lots": _balance(used, _shared_group)[:LOTS],
         "lot_kinds": _lot_kinds(rows),
         "has_boxes": run.folder.has_boxes,
@@ -198,6 +199,12 @@ def _lot_kinds(rows: Iterable[manifest.Row]) -> dict[str, int]:
         "both" if len(held) > 1 else next(iter(held)) for held in found.values()
     )
     return {kind: kinds[kind] for kind in (labels.GOOD, labels.DEFECT, "both")}
+
+
+def _grouped_by(rows: Iterable[manifest.Row]) -> str:
+    """How the report calls what images share."""
+    shared = [row for row in rows if _shared_group(row)]
+    return "lot" if shared and all(row.lot == row.group for row in shared) else "group"
 
 
 def _shared_group(row: manifest.Row) -> str:

@@ -142,11 +142,13 @@ def notes(run: "prepare.Prepared") -> list[str]:
             f"there, {run.decided.unmatched[0]} first."
         )
     if run.leak_probe.warns:
-        best = next(iter(run.leak_probe.by_field))
+        fields = list(run.leak_probe.by_field)
+        shared = [f"{name}s" for name in ("lot", "group", "machine") if name in fields]
         found.append(
             "The label can be told without looking at a pixel: AUC "
-            f"{run.leak_probe.auc:.3f} from names, lots and sizes alone, most of it "
-            f"from '{best}'. Test on lots and machines that were not trained on."
+            f"{run.leak_probe.auc:.3f} from {', '.join(sorted(fields))} alone, most of "
+            f"it from '{fields[0]}'."
+            + (f" Test on {' and '.join(shared)} not trained on." if shared else "")
         )
     lost = collections.Counter(
         row.defect_type or "defects without a type"

@@ -68,3 +68,11 @@ def test_the_folder_is_not_looked_at():
 def test_too_few_images_of_a_class_are_not_judged():
     found = probe.probe(_rows(_same_form, count=20))
     assert found.auc is None and not found.warns
+
+
+def test_groups_that_are_no_lots_are_called_groups():
+    rows = _rows(_same_form)
+    for i, row in enumerate(rows):
+        row.group = f"{row.label} module {i % 25}"
+    found = probe.probe(rows)
+    assert found.by_field["group"] > 0.9 and "lot" not in found.by_field
