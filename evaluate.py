@@ -290,13 +290,20 @@ def _store(opened: Sequence[opening.Opened], payload: dict) -> None:
         return
     from nexperia_tf import export, runs
 
-    run = opened[0].run
-    threshold = operating_point.serving_threshold(
-        payload["operating_point"]["threshold"]
+    run, point = opened[0].run, payload["operating_point"]
+    calibration = dataclasses.replace(
+        run.calibration,
+        threshold=operating_point.serving_threshold(point["threshold"]),
+        origin=runs.GUARANTEED,
+        basis=operating_point.promise(
+            point["target"],
+            point["confidence"],
+            n_defect=point["calibration_defects"],
+            chosen_on=point["calibrated_on"],
+        ),
     )
-    calibration = dataclasses.replace(run.calibration, threshold=threshold)
     runs.write_calibration(run.folder / runs.CALIBRATION, calibration)
-    print(f"Threshold {threshold:.6g} stored in {run.folder / runs.CALIBRATION}")
+    print(f"In force: {calibration.words}, in {run.folder / runs.CALIBRATION}")
     export.main(export.Arguments(run=str(run.folder)))
 
 

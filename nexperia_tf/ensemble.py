@@ -213,14 +213,15 @@ def calibrate(
     if combined.of == "logits" and validation is not None:
         logits = calibration.logits(validation.score)
         temperature = calibration.fit(logits, validation.label)
+    fitted = runs.Calibration(temperature=temperature)
     if max_escape is None:
-        return runs.Calibration(temperature=temperature)
+        return fitted
     if validation is None:
         raise errors.BadInput(
             "--max-escape: needs run folders that share their validation devices; "
             "leave it out, the threshold is .5 then."
         )
-    score = calibration.rescaled(validation.score, temperature)
+    score = fitted.scores(calibration.logits(validation.score))
     defects = score[validation.label == labels.POSITIVE]
     found = operating_point.choose(
         defects, max_escape=max_escape, confidence=confidence
@@ -230,8 +231,17 @@ def calibrate(
             f"--max-escape {max_escape}: refused; it takes {found.defects_needed} "
             f"validation defects, there are {found.n_defect}."
         )
-    threshold = operating_point.serving_threshold(found.threshold)
-    return runs.Calibration(temperature, threshold)
+    return dataclasses.replace(
+        fitted,
+        threshold=operating_point.serving_threshold(found.threshold),
+        origin=runs.GUARANTEED,
+        basis=operating_point.promise(
+            max_escape,
+            confidence,
+            n_defect=found.n_defect,
+            chosen_on="the members' common validation",
+        ),
+    )
 
 
 def publish(
@@ -259,7 +269,7 @@ def publish(
     def logit(images: tf.Tensor) -> tf.Tensor:
         # No member waits for another: TensorFlow runs them side by side.
         logits = tf.stack([member.logit(images) for member in members])
-        return combined.logit(logits) / decides.temperature
+        return decides.logits(combined.logit(logits))
 
     facts = members[0].served.facts
     return export.publish_logit(
@@ -275,7 +285,7 @@ def publish(
 
 
 def _described(member: Member, weight: float) -> dict:
-    kept = ("backbone", "members", "temperature")
+    kept = ("backbone", "members", "temperature", "offset")
     facts = member.served.facts
     return {"name": member.name, "weight": weight} | {
         name: facts[name] for name in kept if name in facts
@@ -319,7 +329,8 @@ def main(arguments: Arguments) -> None:
     folder = publish(members, combined, base, decides=decides)
     for member, weight in zip(members, combined.weights):
         print(f"{member.name}: weight {weight:.4g}")
-    print(f"Temperature {decides.temperature:.4g}, threshold {decides.threshold:.6g}")
+    print(f"Temperature {decides.temperature:.4g}, offset {decides.offset:+.4g}")
+    print(f"In force: {decides.words}")
     print(f"SavedModel: {folder}")
 
 

@@ -37,7 +37,7 @@ def publish(
         backbone: its name, for nexperia.json.
         image_size: side of the letterboxed square.
         channels: 1 or 3.
-        calibration: temperature and threshold to bake in.
+        calibration: temperature, offset and threshold to bake in.
 
     Returns:
         the version's folder.
@@ -46,7 +46,7 @@ def publish(
 
     def logit(images: tf.Tensor) -> tf.Tensor:
         logits = tf.squeeze(folded(images, training=False), axis=-1)  # (N,)
-        return logits / calibration.temperature
+        return calibration.logits(logits)
 
     return publish_logit(
         logit,
@@ -84,7 +84,7 @@ def publish_logit(
         base: the folder TensorFlow Serving watches; a subfolder for each version.
         image_size: side of the letterboxed square.
         channels: 1 or 3.
-        calibration: the threshold to bake in, and the temperature `logit` has applied.
+        calibration: the threshold to bake in, and what `logit` has applied.
         facts: what else nexperia.json shall say.
 
     Returns:
@@ -141,6 +141,11 @@ class Served:
     def signature(self, name: str) -> Callable:
         """The graph's function behind `serving_default` or `image_pixels`."""
         return self._loaded.signatures[name]
+
+    @property
+    def calibration(self) -> runs.Calibration:
+        """What is baked in, and where its threshold comes from."""
+        return runs.calibration_from(self.facts, where=str(self.folder / FACTS))
 
     @property
     def logit(self) -> Callable:

@@ -9,7 +9,16 @@ import numpy as np
 import tyro
 from rich import progress
 
-from nexperia_tf import command, errors, features, files, labels, metrics, predictions
+from nexperia_tf import (
+    command,
+    errors,
+    features,
+    files,
+    labels,
+    metrics,
+    predictions,
+    runs,
+)
 from nexperia_tf.evaluation import calibration
 
 if typing.TYPE_CHECKING:
@@ -153,7 +162,7 @@ def scored(
     forest: "RandomForestClassifier",
     found: features.Features,
     *,
-    temperature: float,
+    decides: runs.Calibration,
     source: str,
 ) -> predictions.Predictions:
     """The predictions table of these devices, calibrated as networks are.
@@ -162,7 +171,7 @@ def scored(
         errors.BadInput: the forest was grown on another number of features.
     """
     _check_width(forest.n_features_in_, found, source)
-    score = calibration.rescaled(probability(forest, found), temperature)
+    score = decides.scores(calibration.logits(probability(forest, found)))
     return found.table(score, source=source)
 
 
@@ -182,15 +191,15 @@ def publish(
     """
     validation = splits["validation"]
     logits = calibration.logits(probability(chosen.forest, validation))
-    temperature = calibration.fit(logits, validation.label)
+    decides = runs.Calibration(temperature=calibration.fit(logits, validation.label))
     facts = {**facts, "tried": chosen.tried, "best": chosen.best}
     with files.new_folder(out) as beside:
-        save(beside, chosen.forest, facts | {"temperature": temperature})
+        save(beside, chosen.forest, facts | dataclasses.asdict(decides))
         forest = load(beside)  # what is scored is what was saved
         (beside / "predictions").mkdir()
         for split, found in splits.items():
             path = beside / "predictions" / f"{split}.csv"
-            table = scored(forest, found, temperature=temperature, source=split)
+            table = scored(forest, found, decides=decides, source=split)
             predictions.write(path, table)
         files.write_manifest(beside)
 

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import pathlib
 import typing
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -27,17 +28,56 @@ CHECKPOINTS = "checkpoints"
 SCORED_SPLITS = ("validation", "test")
 
 
-@dataclasses.dataclass(frozen=True)
+# Where a threshold can come from, as it is said; GUARANTEED alone carries a promise.
+DEFAULT, GUARANTEED, TARGET, SET = "default", "guaranteed", "target", "set"
+ORIGINS = {
+    DEFAULT: "default",
+    GUARANTEED: "guaranteed",
+    TARGET: "chosen for a catch rate",
+    SET: "set by hand",
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Calibration:
     """What turns a logit into a score and a score into a verdict.
 
     Attributes:
-        temperature: score = sigmoid(logit / temperature).
+        temperature, offset: score = sigmoid(logit / temperature + offset).
         threshold: devices with a score at or above it are called defect.
+        origin: where the threshold comes from, one of `ORIGINS`.
+        basis: what it rests on, in words, such as "tpr=.99 on validation of runs/a".
     """
 
     temperature: float = 1.0
+    offset: float = 0.0
     threshold: float = 0.5
+    origin: str = DEFAULT
+    basis: str = ""
+
+    def logits(self, raw):
+        """Calibrated logits of a network's own; arrays and tensors of any shape."""
+        return raw / self.temperature + self.offset
+
+    def scores(self, raw: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities of defect, float64, of a network's own logits."""
+        return probability(self.logits(np.asarray(raw, np.float64)))
+
+    @property
+    def words(self) -> str:
+        """The threshold in the one form of words that every command uses.
+
+        >>> Calibration().words
+        'threshold 0.5 (default, not guaranteed)'
+        >>> basis = "at most 0.5 % escapes with 95 % confidence"
+        >>> Calibration(threshold=0.12, origin=GUARANTEED, basis=basis).words
+        'threshold 0.12 (guaranteed: at most 0.5 % escapes with 95 % confidence)'
+        """
+        if self.origin == GUARANTEED:
+            why = ": ".join(filter(None, (ORIGINS[GUARANTEED], self.basis)))
+        else:
+            why = f"{self.basis or ORIGINS[self.origin]}, not guaranteed"
+        return f"threshold {self.threshold:.6g} ({why})"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +109,7 @@ class Run:
 
     @functools.cached_property
     def calibration(self) -> Calibration:
-        """Temperature and threshold as they stand in calibration.json."""
+        """Temperature, offset and threshold as they stand in calibration.json."""
         return read_calibration(self.folder / CALIBRATION)
 
     @functools.cached_property
@@ -107,7 +147,7 @@ class Run:
             image_size=self.image_size,
             channels=self.channels,
         )
-        return table(self.dataset, split, logits, self.calibration.temperature)
+        return table(self.dataset, split, logits, self.calibration)
 
 
 def load(folder: str | pathlib.Path) -> Run:
@@ -151,13 +191,41 @@ def read_calibration(path: str | pathlib.Path) -> Calibration:
     Raises:
         errors.BadInput: it is missing, or a number in it makes no sense.
     """
-    payload = files.read_json(path)
-    calibration = Calibration(payload.get("temperature"), payload.get("threshold"))
-    for name in ("temperature", "threshold"):
-        value = getattr(calibration, name)
-        if not isinstance(value, int | float) or not value > 0:
-            raise errors.BadInput(f"{path}: {name} is {value!r}; a number above 0.")
-    return calibration
+    return calibration_from(files.read_json(path), where=str(path))
+
+
+def calibration_from(payload: Mapping, *, where: str) -> Calibration:
+    """The calibration that calibration.json or a SavedModel's nexperia.json holds.
+
+    What older versions wrote has no offset and does not say where its threshold comes
+    from: such a threshold counts as not guaranteed.
+
+    Raises:
+        errors.BadInput: a number is missing or makes no sense; `where` names the file.
+    """
+    found = {f.name: f.default for f in dataclasses.fields(Calibration)}
+    found |= {name: payload[name] for name in found if name in payload}
+    found |= {name: payload.get(name) for name in ("temperature", "threshold")}
+    for name, lowest, highest in (
+        ("temperature", 0.0, np.inf),
+        ("offset", -np.inf, np.inf),
+        ("threshold", 0.0, 1.0),
+    ):
+        value = found[name]
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise errors.BadInput(f"{where}: {name} is {value!r}; a number.")
+        if not (lowest < value <= highest and np.isfinite(value)):
+            raise errors.BadInput(
+                f"{where}: {name} is {value!r}; a number above {lowest:g} and at most "
+                f"{highest:g}."
+            )
+    if found["origin"] not in ORIGINS:
+        raise errors.BadInput(
+            f"{where}: origin is {found['origin']!r}; one of {', '.join(ORIGINS)}."
+        )
+    if "origin" not in payload and found["threshold"] != Calibration.threshold:
+        found["basis"] = "stored by an older version"
+    return Calibration(**found)
 
 
 def write_calibration(path: str | pathlib.Path, calibration: Calibration) -> None:
@@ -188,14 +256,17 @@ def logits_of(
 
 
 def table(
-    dataset: "records.Dataset", split: str, logits: np.ndarray, temperature: float
+    dataset: "records.Dataset",
+    split: str,
+    logits: np.ndarray,
+    calibration: Calibration,
 ) -> predictions.Predictions:
-    """The predictions table of a split, from its logits in record order."""
+    """The predictions table of a split, from its raw logits in record order."""
     columns = metadata(dataset, split)
     return predictions.Predictions(
         image_id=columns.pop("image_id"),
         label=columns.pop("label"),
-        score=probability(logits, temperature),
+        score=calibration.scores(logits),
         columns=columns,
         source=f"{dataset.name} {split}",
     )
@@ -219,10 +290,9 @@ def metadata(dataset: "records.Dataset", split: str) -> dict[str, np.ndarray]:
     }
 
 
-def probability(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """sigmoid(logits / temperature) in float64, without overflow at either end."""
-    scaled = np.asarray(logits, np.float64) / temperature
-    return np.exp(-np.logaddexp(0, -scaled))
+def probability(logits: np.ndarray) -> np.ndarray:
+    """sigmoid(logits) in float64, without overflow at either end."""
+    return np.exp(-np.logaddexp(0, -np.asarray(logits, np.float64)))
 
 
 def verdicts(scores: np.ndarray, threshold: float) -> list[str]:

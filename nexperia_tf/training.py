@@ -427,7 +427,7 @@ def _finish(folder: pathlib.Path, config: configs.Config, data: Data) -> None:
     decides = runs.Calibration(temperature=temperature)
     runs.write_calibration(folder / runs.CALIBRATION, decides)
     scored = {
-        split: runs.table(data.dataset, split, values, temperature)
+        split: runs.table(data.dataset, split, values, decides)
         for split, values in logits.items()
     }
     (folder / "predictions").mkdir(exist_ok=True)

@@ -91,6 +91,7 @@ def publish_tiny():
         image_size: int = 32,
         channels: int = 1,
         temperature: float = 1.0,
+        offset: float = 0.0,
         threshold: float = 0.5,
     ) -> pathlib.Path:
         keras.utils.set_random_seed(seed)
@@ -104,7 +105,9 @@ def publish_tiny():
             backbone="tiny",
             image_size=image_size,
             channels=channels,
-            calibration=runs.Calibration(temperature, threshold),
+            calibration=runs.Calibration(
+                temperature=temperature, offset=offset, threshold=threshold
+            ),
         )
 
     return publish

@@ -85,7 +85,7 @@ def test_pipeline_model_and_saved_model_agree(raw, run_folder):
     images = [preprocess.decode(tf.constant(content), 1) for content in contents]
     boxed = np.stack([preprocess.letterbox(image, 32) for image in images])
     logits = run.model().predict(boxed, verbose=0).ravel()
-    scores = runs.probability(logits, run.calibration.temperature)
+    scores = run.calibration.scores(logits)
     np.testing.assert_allclose(scores, by_bytes, atol=1e-5)
     pixels = served.signature("image_pixels")(image_pixels=images[0][None])
     np.testing.assert_allclose(pixels["score"], by_bytes[:1], atol=1e-5)
@@ -104,8 +104,8 @@ def test_the_temperature_is_fitted_on_validation_and_baked_in(run_folder):
     temperature = run.calibration.temperature
     assert temperature != 1
     assert temperature == pytest.approx(calibration.fit(logits, scored.label), 1e-4)
-    assert export.load(run_folder).facts["temperature"] == temperature
-    expected = runs.probability(logits, temperature)
+    assert export.load(run_folder).calibration == run.calibration
+    expected = run.calibration.scores(logits)
     np.testing.assert_allclose(scored.score, expected, atol=1e-6)
 
 

@@ -224,7 +224,7 @@ def test_the_runs_validation_split_decides_temperature_and_threshold(
     assert run_command(COMMAND, *folders, *words) == 0
     facts = export.load(out).facts
     assert facts["temperature"] == pytest.approx(0.5, abs=0.1)
-    mean = runs.probability(logits.mean(axis=0), facts["temperature"])
+    mean = export.load(out).calibration.scores(logits.mean(axis=0))
     escaped = np.mean(mean[labels == 1] < facts["threshold"])
     assert 0 < escaped < 0.02
     words = ["--max-escape", ".001", "--out", tmp_path / "none"]

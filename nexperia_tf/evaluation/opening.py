@@ -129,9 +129,11 @@ def _saved_model(
         given = (
             _served(served, dataset, CALIBRATED_ON) if CALIBRATED_ON in sizes else None
         )
-    stored = {name: served.facts[name] for name in ("temperature", "threshold")}
     subject = figures.Subject(
-        name=known_as(path), scored=scored, calibration=given, stored=stored
+        name=known_as(path),
+        scored=scored,
+        calibration=given,
+        stored=dataclasses.asdict(served.calibration),
     )
     return Opened(subject, dataset=dataset)
 

@@ -211,6 +211,20 @@ def dppm(escape_rate: float, prevalence: float) -> float:
     return 1e6 * escaped / (1 - prevalence + escaped)
 
 
+def promise(
+    max_escape: float, confidence: float, *, n_defect: int, chosen_on: str
+) -> str:
+    """What stands behind a guaranteed threshold, for calibration.json and its readers.
+
+    >>> promise(0.005, 0.95, n_defect=620, chosen_on="a validation")
+    'at most 0.5 % escapes with 95 % confidence, by 620 defects of a validation'
+    """
+    return (
+        f"at most {percent(max_escape)} escapes with {percent(confidence)} confidence, "
+        f"by {n_defect} defects of {chosen_on}"
+    )
+
+
 def serving_threshold(threshold: float) -> float:
     """The threshold to bake into a SavedModel.
 

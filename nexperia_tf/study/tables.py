@@ -121,20 +121,19 @@ def _scored(run: runs.Run, dataset, split: str) -> predictions.Predictions:
     logits = runs.logits_of(
         run.model(), dataset, split, image_size=size, channels=channels
     )
-    return runs.table(dataset, split, logits, run.calibration.temperature)
+    return runs.table(dataset, split, logits, run.calibration)
 
 
 def combined(name: str, how: ensemble.Combination, entries: Sequence[Entry]) -> Entry:
     """What an averaged SavedModel of the same combination answers."""
     validation = _combine(how, [entry.subject.calibration for entry in entries])
     test = _combine(how, [entry.subject.scored for entry in entries])
-    heat = ensemble.calibrate(how, validation).temperature
-    return _entry(
-        name,
-        _rescored(validation, calibration.rescaled(validation.score, heat)),
-        _rescored(test, calibration.rescaled(test.score, heat)),
-        entries,
-    )
+    decides = ensemble.calibrate(how, validation)
+    calibrated = [
+        _rescored(table, decides.scores(calibration.logits(table.score)))
+        for table in (validation, test)
+    ]
+    return _entry(name, *calibrated, entries)
 
 
 def _combine(

@@ -88,18 +88,20 @@ def boost(out: pathlib.Path, source: Source, dataset) -> None:
     splits = _Seen(source.open, dataset).at("features")
     found = stacking.boost(splits["train"], splits["validation"])
     raw = {split: found.logits(splits[split].values) for split in SPLITS[1:]}
-    temperature = calibration.fit(raw["validation"], splits["validation"].label)
+    decides = runs.Calibration(
+        temperature=calibration.fit(raw["validation"], splits["validation"].label)
+    )
     facts = {"schema": 1, "of": source.key, "stumps": found.stumps}
     with files.new_folder(folder) as beside:
         (beside / "predictions").mkdir()
         for split, logits in raw.items():
-            score = runs.probability(logits, temperature)
-            table = splits[split].table(score, source=BOOSTED)
+            table = splits[split].table(decides.scores(logits), source=BOOSTED)
             predictions.write(beside / "predictions" / f"{split}.csv", table)
         files.write_json(
             beside / f"{BOOSTED}.json",
             facts
-            | {"validation_auc": found.validation_auc, "temperature": temperature},
+            | {"validation_auc": found.validation_auc}
+            | dataclasses.asdict(decides),
         )
         files.write_manifest(beside)
 

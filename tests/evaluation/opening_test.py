@@ -71,7 +71,7 @@ def run_folder(tmp_path_factory, small_backbone):
     (folder / "predictions").mkdir()
     for split in runs.SCORED_SPLITS:
         logits = runs.logits_of(model, dataset, split, image_size=SIZE, channels=1)
-        scored = runs.table(dataset, split, logits, calibration.temperature)
+        scored = runs.table(dataset, split, logits, calibration)
         predictions.write(folder / "predictions" / f"{split}.csv", scored)
     files.write_manifest(folder)
     return folder
@@ -110,7 +110,13 @@ def test_a_run_is_reported_with_pictures_maps_and_slices(run_folder, reported):
     table = predictions.read(run_folder / "predictions" / "test.csv")
     assert found["n"] == len(table)
     assert found["operating_point"]["calibrated_on"] == "untrained validation"
-    assert found["stored"] == {"temperature": 1.3, "threshold": 0.4}
+    assert found["stored"] == {
+        "temperature": 1.3,
+        "offset": 0.0,
+        "threshold": 0.4,
+        "origin": "default",
+        "basis": "",
+    }
     sliced = {part["by"] for part in found["slices"]}
     assert {"defect_type", "box_size", "brightness"} <= sliced
     # No group of the test split was trained on.
@@ -127,6 +133,8 @@ def test_a_guaranteed_threshold_is_stored_and_exported(run_folder, reported, ser
     threshold = figures_in(reported)["operating_point"]["threshold"]
     stored = runs.load(run_folder).calibration
     assert stored.temperature == 1.3
+    assert stored.origin == "guaranteed" and "at most 30 % escapes" in stored.words
+    assert export.load(run_folder).calibration == stored
     assert threshold - 1.1e-5 < stored.threshold < threshold
     files.verify_manifest(run_folder)
     assert served.facts["threshold"] == stored.threshold
