@@ -167,7 +167,7 @@ class Arguments(command.Options):
     stage: str = "features"
     """stem, stage1, stage2, stage3, stage4 (maps, flattened) or features (pooled)."""
 
-    split: tuple[str, ...] = ("train", "validation", "test")
+    split: tuple[str, ...] = ("train", "validation", "calibration", "test")
     """Splits to write; those without images are left out."""
 
     weights: str = ""

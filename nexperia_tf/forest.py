@@ -29,7 +29,7 @@ FACTS = "forest.json"
 FOREST = "forest.skops"
 TRUSTED = "sklearn.tree._tree.Tree"  # the one type skops does not know by itself
 TREES = 100
-SCORED_SPLITS = ("validation", "test", "unlabelled")
+SCORED_SPLITS = ("validation", "calibration", "test", "unlabelled")
 # Tried by --tuned, beside the default of one leaf a device and sqrt(numbers) a split.
 GRID = [
     {"n_estimators": 500, "max_features": share, "min_samples_leaf": leaf}

@@ -25,7 +25,7 @@ CURVES = "curves.png"
 MODEL = "model.keras"
 SAVED_MODEL = "saved_model"
 CHECKPOINTS = "checkpoints"
-SCORED_SPLITS = ("validation", "test")
+SCORED_SPLITS = ("validation", "calibration", "test")
 
 
 # Where a threshold can come from, as it is said; GUARANTEED alone carries a promise.
@@ -124,6 +124,7 @@ class Run:
             unboxed=None if config.unboxed == "auto" else config.unboxed,
             good=config.good or None,
             group=config.group or None,
+            calibration_share=config.calibration_share,
         )
 
     def model(self) -> "keras.Model":

@@ -139,11 +139,14 @@ def _data(config: configs.Config, team: strategy.Team) -> Data:
             unboxed=None if config.unboxed == "auto" else config.unboxed,
             good=config.good or None,
             group=config.group or None,
+            calibration_share=config.calibration_share,
         )
     rows = manifest.read(dataset.prepared / "manifest.csv")
     sizes = records.split_sizes(dataset)
     _check_classes(dataset, rows, "train", drawn=config.drawn > 0)
     _check_classes(dataset, rows, "validation")
+    if manifest.CALIBRATION in sizes:
+        _check_classes(dataset, rows, manifest.CALIBRATION)
     train_rows = [row for row in rows if row.split == "train"]
     given = [row.label for row in train_rows]
     good, defects = given.count(labels.GOOD), given.count(labels.DEFECT)

@@ -12,7 +12,16 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from nexperia_tf import checkpoints, configs, errors, export, files, runs, training
+from nexperia_tf import (
+    checkpoints,
+    configs,
+    errors,
+    export,
+    files,
+    predictions,
+    runs,
+    training,
+)
 from nexperia_tf.models import resnet
 
 pytestmark = pytest.mark.usefixtures("tiny_backbone")
@@ -110,6 +119,23 @@ def test_a_run_starts_from_another_and_keeps_to_its_minutes(first, config, tmp_p
     for one, other in zip(before.weights, runs.load(second).model().weights):
         if "moving" not in one.path:
             np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_a_calibration_split_is_scored_and_chooses_nothing(config, tmp_path):
+    run = trained(config, tmp_path / "run", epochs=1, calibration_share=0.15)
+    tables = {path.stem for path in (run / "predictions").iterdir()}
+    assert tables == {"validation", "calibration", "test"}
+    scored = predictions.read(run / "predictions" / "calibration.csv")
+    assert (
+        len(scored)
+        == files.read_json(run / runs.CONFIG)["run"]["splits"]["calibration"]
+    )
+    others = [
+        predictions.read(run / "predictions" / f"{s}.csv")
+        for s in ("validation", "test")
+    ]
+    assert not set(scored.image_id) & set().union(*(o.image_id for o in others))
+    assert len(runs.load(run).predictions("train")) + len(scored) == 56
 
 
 def test_flags_decide_how_far_pictures_are_changed(config, tmp_path, monkeypatch):

@@ -40,6 +40,10 @@ class Config:
     group: str = ""
     """Column whose values stay whole when splitting (default: lot, or group)."""
 
+    calibration_share: float = 0.0
+    """Share of the labelled devices, whole groups out of train, that chooses thresholds
+    and nothing else: split calibration. A split column can name it, too."""
+
     image_size: int = 224
     """Side of the square the pictures are letterboxed to, in pixels."""
 
@@ -208,6 +212,7 @@ def check(config: Config) -> None:
     nexperia_tf.errors.BadInput: --ema 1.0: a number in [0, 1) is expected.
     """
     ranges = {
+        "calibration_share": (0 <= config.calibration_share < 0.7, "in [0, .7)"),
         "layer_decay": (0 < config.layer_decay <= 1, "in (0, 1]"),
         "ema": (0 <= config.ema < 1, "in [0, 1)"),
         "clip_norm": (config.clip_norm >= 0, "from 0 on"),

@@ -12,7 +12,8 @@ from nexperia_tf.data import dedupe, manifest
 
 # Where copies stand in several splits, the last one keeps its image: an image that
 # must be scored is never dropped, and train can spare one first.
-_RANK = {"": 0, "train": 0, "validation": 1, "test": 2, manifest.UNLABELLED: 3}
+_RANK = {"": 0, "train": 0, "validation": 1, manifest.CALIBRATION: 2, "test": 3}
+_RANK[manifest.UNLABELLED] = 4
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,6 +24,7 @@ SPLIT_NAMES = {
     "validation": "validation",
     "test": "test",
     "testing": "test",
+    "calibration": manifest.CALIBRATION,
     "unlabelled": manifest.UNLABELLED,
     "unlabeled": manifest.UNLABELLED,
     "": "",
@@ -258,7 +259,7 @@ def _labels_row(
     if split not in SPLIT_NAMES:
         raise errors.BadInput(
             f"{where}: split {cells['split']!r} is unknown; write train, validation, "
-            "test or unlabelled."
+            "test, calibration or unlabelled."
         )
     label, kind = _label(cells["label"], good)
     split = SPLIT_NAMES[split] or ("" if label else manifest.UNLABELLED)

@@ -26,7 +26,8 @@ REASONS = (
     "invalid_box",
     "decision",
 )
-SPLITS = ("train", "validation", "test")
+CALIBRATION = "calibration"  # chooses a threshold and nothing else; at will
+SPLITS = ("train", "validation", "test", CALIBRATION)
 UNLABELLED = "unlabelled"
 
 
@@ -50,7 +51,8 @@ class Row:
         duplicate_of: image_id of the image that was kept in this one's place.
         duplicate_kind: evidence for it: byte, pixel, photometric or geometric.
         twin_group: name shared by images too alike to part, else empty.
-        split: train, validation, test, unlabelled or empty for dropped rows.
+        split: train, validation, test, calibration, unlabelled or empty for dropped
+            rows.
         dropped_because: one of `REASONS`, or empty.
         extra: further columns of the raw folder's own table, untouched.
     """

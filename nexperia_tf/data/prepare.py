@@ -98,6 +98,7 @@ def prepare(
     repair: bool = False,
     folds: int | None = None,
     leave_one_out: str | None = None,
+    calibration_share: float = 0.0,
     progress: Progress | None = None,
 ) -> list[manifest.Row]:
     """Prepares a raw folder and publishes the findings as folder `out`.
@@ -118,6 +119,8 @@ def prepare(
         repair: drop images whose copy or twin stands in another given split.
         folds: also write folds.csv with that many folds.
         leave_one_out: also write folds.csv with one fold per value of this column.
+        calibration_share: share of the labelled devices, whole groups out of train,
+            that become split `calibration`.
         progress: called as `progress(step, done, total)`.
 
     Returns:
@@ -147,7 +150,7 @@ def prepare(
             _clean(run, unboxed)
         del measures
         with _timed(run, "split"):
-            _split(run, seed, repair)
+            _split(run, seed, repair, calibration_share)
         with _timed(run, "leak probe"):
             run.leak_probe = probe.probe(
                 [row for row in run.rows if row.used], seed=seed
@@ -227,7 +230,7 @@ def _clean(run: Prepared, unboxed: str | None) -> None:
     _check_classes(run)
 
 
-def _split(run: Prepared, seed: int, repair: bool) -> None:
+def _split(run: Prepared, seed: int, repair: bool, calibration_share: float) -> None:
     rows, kept, given = run.rows, run.decided.kept, run.folder.given_splits
     readable = [row for row in rows if row.path not in run.messages]
     if given:
@@ -242,6 +245,7 @@ def _split(run: Prepared, seed: int, repair: bool) -> None:
         run.folder.notes += [note] if note else []
     else:
         splits.assign(rows, seed=seed)
+    splits.cut_calibration(rows, calibration_share, seed=seed)
     if repair:
         run.repaired = copies.repair(rows, run.findings, kept=kept)
     _check_classes(run)
@@ -352,6 +356,9 @@ class Arguments(command.Options):
     """Also write folds.csv with so many folds."""
     leave_one_out: str | None = None
     """Also write folds.csv with one fold per value of a column, as machine or lot."""
+    calibration_share: float = 0.0
+    """Share of the labelled devices, whole groups out of train, that chooses thresholds
+    and nothing else: split calibration."""
 
 
 def main(arguments: Arguments) -> None:

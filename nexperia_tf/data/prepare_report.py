@@ -169,6 +169,8 @@ def _balance(
 ) -> list[dict]:
     """Good and defect images of each value in each split, the largest value first."""
     counts: dict = collections.defaultdict(collections.Counter)
+    rows = list(rows)
+    splits = [s for s in manifest.SPLITS if s in {row.split for row in rows}]
     for row in rows:
         if row.label and value(row):
             counts[value(row)][row.split, row.label] += 1
@@ -181,7 +183,7 @@ def _balance(
             ),
             "splits": {
                 split: (count[split, labels.GOOD], count[split, labels.DEFECT])
-                for split in manifest.SPLITS
+                for split in splits
             },
         }
         for name, count in counts.items()

@@ -99,9 +99,10 @@ class Config(tfds.core.BuilderConfig):
     unboxed: str | None = None
     good: str | None = None
     group: str | None = None
+    calibration_share: float = 0.0
 
-    def options(self) -> dict[str, str | None]:
-        names = ("layout", "unboxed", "good", "group")
+    def options(self) -> dict[str, str | float | None]:
+        names = ("layout", "unboxed", "good", "group", "calibration_share")
         return {name: getattr(self, name) for name in names}
 
 
@@ -207,6 +208,7 @@ def build(
     unboxed: str | None = None,
     good: str | None = None,
     group: str | None = None,
+    calibration_share: float = 0.0,
 ) -> Dataset:
     """The records of `data`, made on the way when they are not there yet.
 
@@ -218,6 +220,7 @@ def build(
         unboxed: what becomes of defects without a box, "drop" or "keep".
         good: which class is good, for form `folder`.
         group: the column that must not be torn by the split.
+        calibration_share: of the labelled devices, cut from train as split calibration.
 
     Raises:
         errors.BadInput: no such folder, or nothing in it that can be used.
@@ -230,7 +233,14 @@ def build(
     else:
         raw, layout = _raw_folder(str(data), layout, data_dir)
         config, name = layout, raw.resolve().name
-    options = Config(config, layout=layout, unboxed=unboxed, good=good, group=group)
+    options = Config(
+        config,
+        layout=layout,
+        unboxed=unboxed,
+        good=good,
+        group=group,
+        calibration_share=calibration_share,
+    )
     folder = _built(data_dir, name, raw, options)
     return Dataset(f"nexperia/{config}", folder, folder / "prepared")
 

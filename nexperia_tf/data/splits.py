@@ -57,6 +57,38 @@ def keep_given(rows: Sequence[manifest.Row], *, seed: int = 0) -> str | None:
     return "no validation split was given: it was cut from train, by group"
 
 
+def cut_calibration(
+    rows: Sequence[manifest.Row], share: float, *, seed: int = 0
+) -> None:
+    """Moves whole units of train to split `calibration`; other splits stay.
+
+    Args:
+        rows: all rows, their splits set.
+        share: of the used labelled devices; 0 moves none.
+        seed: which of the equally good deals is made.
+
+    Raises:
+        errors.BadInput: the split is there already, or train is not larger than it.
+    """
+    if not share:
+        return
+    if any(row.split == manifest.CALIBRATION for row in rows):
+        raise errors.BadInput(
+            f"--calibration-share {share}: the raw folder's split column names "
+            "calibration devices already; leave the flag out."
+        )
+    train = [row for row in rows if row.split == "train"]
+    labelled = sum(row.used and bool(row.label) for row in rows)
+    part = share * labelled / max(len(train), 1)
+    if not 0 < part < 1:
+        raise errors.BadInput(
+            f"--calibration-share {share}: is cut from train, which holds {len(train)} "
+            f"devices; pass a share between 0 and {share / part:.2g}."
+        )
+    for row, place in zip(train, _deal(train, (1 - part, part), seed, _bonds)):
+        row.split = manifest.CALIBRATION if place else "train"
+
+
 def folds(rows: Sequence[manifest.Row], count: int, *, seed: int = 0) -> list[str]:
     """One of `count` folds, named 1 to `count`, for every row that can be learned.
 

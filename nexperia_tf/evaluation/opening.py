@@ -15,7 +15,8 @@ if typing.TYPE_CHECKING:
     from nexperia_tf import runs
     from nexperia_tf.data import manifest, records
 
-CALIBRATED_ON = "validation"
+# Which devices choose the threshold: those that chose nothing, where there are any.
+CALIBRATED_ON = ("calibration", "validation")
 BATCH = 64
 
 
@@ -48,7 +49,7 @@ def open_scores(
         split: which devices to judge; a table holds its own.
         data: the dataset a SavedModel is scored on, as `train.py --data` takes it.
         calibration: table of the devices that choose the threshold; a run and a
-            SavedModel take their validation split.
+            SavedModel take their calibration split, else their validation split.
 
     Raises:
         errors.BadInput: it is none of the three, or lacks that split.
@@ -91,10 +92,14 @@ def _run(
     from nexperia_tf import runs
 
     run = runs.load(path)
-    validation = path / "predictions" / f"{CALIBRATED_ON}.csv"
-    if given is None and split != CALIBRATED_ON and validation.is_file():
+    there = [
+        name
+        for name in CALIBRATED_ON
+        if name != split and (path / "predictions" / f"{name}.csv").is_file()
+    ]
+    if given is None and there:
         given = dataclasses.replace(
-            run.predictions(CALIBRATED_ON), source=f"{run.name} {CALIBRATED_ON}"
+            run.predictions(there[0]), source=f"{run.name} {there[0]}"
         )
     scored = dataclasses.replace(run.predictions(split), source=f"{run.name} {split}")
     subject = figures.Subject(
@@ -124,11 +129,10 @@ def _saved_model(
     served = export.load(path)
     dataset = records.build(data)
     scored = _served(served, dataset, split)
-    if given is None and split != CALIBRATED_ON:
-        sizes = records.split_sizes(dataset)
-        given = (
-            _served(served, dataset, CALIBRATED_ON) if CALIBRATED_ON in sizes else None
-        )
+    sizes = records.split_sizes(dataset)
+    there = [name for name in CALIBRATED_ON if name != split and name in sizes]
+    if given is None and there:
+        given = _served(served, dataset, there[0])
     subject = figures.Subject(
         name=known_as(path),
         scored=scored,

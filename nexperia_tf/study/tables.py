@@ -27,6 +27,7 @@ COMMITTEES = {
 }
 FEATURES = {"bce": "(b) fine-tuned, cross-entropy", "focal": "(c) fine-tuned, focal"}
 WEIGHTS = "ensembles"
+SCORED = ("validation", "test")  # no table here shows a threshold
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +92,7 @@ class Scores:
     def subject(self, name: str, tables: Mapping[str, predictions.Predictions]):
         """What evaluation judges, from tables of validation and test."""
         found = {}
-        for split in runs.SCORED_SPLITS:
+        for split in SCORED:
             table = dataclasses.replace(tables[split], source=f"{name}, {split}")
             first = self._first.setdefault(split, table)
             found[split] = predictions.aligned([first, table])[1]
@@ -102,7 +103,7 @@ class Scores:
         """A single network."""
         folder, step = self.trained[run].folder, self.trained[run].step
         opened = runs.load(folder)
-        tables = {split: opened.predictions(split) for split in runs.SCORED_SPLITS}
+        tables = {split: opened.predictions(split) for split in SCORED}
         counts = {split: len(table) for split, table in self._first.items()}
         if step.dealt and counts != {s: len(table) for s, table in tables.items()}:
             # Preparing the bag has dropped pictures that the others were judged on.

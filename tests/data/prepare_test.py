@@ -162,6 +162,37 @@ def test_given_splits_are_kept_audited_and_repaired_when_asked(
     assert after["duplicate_pairs"] == 0
 
 
+def test_calibration_is_a_split_given_or_cut(
+    class_folders, picture, tmp_path, run_command
+):
+    pictures = {f"i/{n}.png": picture(n) for n in range(24)}
+    raw = class_folders(pictures)
+    given = ["train", "validation", "calibration", "test"] * 6
+    lines = {
+        p: f"{'good' if n % 8 < 4 else 'bad'},{given[n]}"
+        for n, p in enumerate(pictures)
+    }
+    _labels(raw, lines, "label,split")
+    rows = prepare.prepare(raw, tmp_path / "given", fresh=True)
+    found = collections.Counter((row.split, row.label) for row in rows)
+    assert found["calibration", "good"] == found["calibration", "defect"] == 3
+    argv = (raw, "--out", tmp_path / "cut", "--calibration-share", ".15")
+    command = "nexperia_tf.data.prepare"
+    assert run_command(command, *argv) == 2  # the column names them already
+    assert not (tmp_path / "cut").exists()
+    (raw / "labels.csv").unlink()
+    for n, path in enumerate(pictures):
+        place = raw / ("good" if n % 8 < 4 else "bad") / f"{n}.png"
+        place.parent.mkdir(exist_ok=True)
+        (raw / path).rename(place)
+    (raw / "i").rmdir()
+    assert run_command(command, *argv) == 0
+    counts = _summary(tmp_path / "cut")["splits"]
+    assert counts["calibration"]["good"] and counts["calibration"]["defect"]
+    report = (tmp_path / "cut" / "report.html").read_text()
+    assert '<th colspan="2">calibration</th>' in report
+
+
 def test_a_person_wins_over_the_machine(class_folders, picture, tmp_path):
     raw = class_folders()
     twice = {"good/twice.png": "good/00.png", "ng/also.png": "good/01.png"}

@@ -104,7 +104,7 @@ def test_given_splits_stay_and_validation_is_cut_from_train_only_if_missing():
     for i, row in enumerate(rows):
         row.split = manifest.SPLITS[i % 3]
     assert splits.keep_given(rows) is None
-    assert [row.split for row in rows[:3]] == list(manifest.SPLITS)
+    assert [row.split for row in rows[:3]] == ["train", "validation", "test"]
     for i, row in enumerate(rows):
         row.split = "test" if i % 4 == 0 else "train"
     assert "cut from train" in splits.keep_given(rows)
@@ -132,3 +132,35 @@ def test_leave_one_out_leaves_out_twins_that_stand_under_two_values():
     rows[2].extra["month"] = "202101"
     with pytest.raises(errors.BadInput, match="fewer than two values"):
         splits.leave_one_out(rows, "month")
+
+
+def test_calibration_devices_come_out_of_train_in_whole_groups():
+    rows = _folder()
+    splits.assign(rows)
+    before = [row.split for row in rows]
+    splits.cut_calibration(rows, 0.15)
+    moved = [old for old, row in zip(before, rows) if row.split == "calibration"]
+    assert set(moved) == {"train"} and 0.12 < len(moved) / len(rows) < 0.18
+    stay = ("validation", "test")
+    assert all(old == row.split for old, row in zip(before, rows) if old in stay)
+    for group in {row.group for row in rows}:
+        assert len({row.split for row in rows if row.group == group}) == 1
+    cut = [row for row in rows if row.split == "calibration"]
+    assert {row.label for row in cut} == {"good", "defect"}
+
+
+@pytest.mark.parametrize(
+    ("share", "given", "words"),
+    [
+        (0.1, "calibration", "names calibration devices already; leave the flag out"),
+        (0.8, "train", "holds 280 devices; pass a share between 0 and 0.7"),
+        (-0.1, "train", "pass a share between 0 and 0.7"),
+    ],
+)
+def test_a_share_that_cannot_be_cut_is_refused(share, given, words):
+    rows = _folder()
+    for i, row in enumerate(rows):
+        row.split = "train" if i % 10 < 7 else "test"
+    rows[0].split = given
+    with pytest.raises(errors.BadInput, match=words):
+        splits.cut_calibration(rows, share)
