@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from nexperia_tf import errors, labels
-from nexperia_tf.data import layouts, manifest
+from nexperia_tf.data import dealing, layouts, manifest
 
 FRACTIONS = (0.70, 0.15, 0.15)  # of train, validation, test
 
@@ -189,30 +189,49 @@ def _deal(
     fractions: Sequence[float],
     seed: int,
     bonds: Callable[[manifest.Row], Iterable[str]],
+    *,
+    held: Sequence[tuple[manifest.Row, int]] = (),
+    alike: bool = False,
 ) -> list[int]:
-    """Place of each row among the fractions; every unit goes to one place."""
+    """Place of each row among the fractions; every unit goes to one place.
+
+    Args:
+        rows: to be dealt.
+        fractions: share of each place.
+        seed: breaks ties.
+        bonds: what ties a row to others.
+        held: rows that have a place already; shares count them.
+        alike: places are alike, as folds are; else the first is to learn from and each
+            matters more than the next.
+    """
     if not rows:
         return []
-    counts, order = _unit_counts(rows, _units(rows, bonds), seed)
-    total = sum(counts.values())  # (strata,)
-    wanted = np.outer(fractions, total)  # (places, strata)
-    held = np.zeros_like(wanted)
-    place_of = {}
-    for unit in order:
-        count = counts[unit]
-        # How much this unit would add to the squared relative errors of each place.
-        cost = (count * (count + 2 * (held - wanted)) / (wanted * total)).sum(axis=1)
-        place = int(np.argmin(cost))
-        held[place] += count
-        place_of[unit] = place
-    return [place_of[unit] for unit in _units(rows, bonds)]
+    names = _units(rows, bonds)
+    counts, strata, order = _unit_counts(rows, names, seed, [row for row, _ in held])
+    before = np.zeros((len(fractions), len(strata)))
+    for row, place in held:
+        before[place, [strata.index(stratum) for stratum in _strata(row)]] += 1
+    given = dealing.Deal(
+        np.array([counts[unit] for unit in order]),
+        np.array(fractions),
+        before,
+        labels=[i for i, stratum in enumerate(strata) if len(stratum) == 1],
+        # A place weighs more than all behind it: who cannot train needs no test.
+        ranks=np.power(1.0 if alike else 4.0, np.arange(len(fractions))[::-1]),
+        kinds_first=not alike,
+    )
+    place_of = dict(zip(order, dealing.deal(given).tolist()))
+    return [place_of[unit] for unit in names]
 
 
 def _unit_counts(
-    rows: Sequence[manifest.Row], units: Sequence[str], seed: int
-) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Devices of each unit by stratum, and the order in which units are dealt."""
-    strata = sorted({stratum for row in rows for stratum in _strata(row)})
+    rows: Sequence[manifest.Row],
+    units: Sequence[str],
+    seed: int,
+    others: Sequence[manifest.Row],
+) -> tuple[dict[str, np.ndarray], list[tuple[str, ...]], list[str]]:
+    """Devices of each unit by stratum, the strata, and the order of dealing."""
+    strata = sorted({stratum for row in [*rows, *others] for stratum in _strata(row)})
     index = {stratum: i for i, stratum in enumerate(strata)}
     counts = {unit: np.zeros(len(strata)) for unit in units}
     for row, unit in zip(rows, units):
@@ -222,7 +241,7 @@ def _unit_counts(
     def turn(unit: str) -> tuple[float, bytes]:
         return -counts[unit].sum(), _draw(seed, unit)
 
-    return counts, sorted(counts, key=turn)
+    return counts, strata, sorted(counts, key=turn)
 
 
 def _draw(seed: int, name: str) -> bytes:
