@@ -32,7 +32,14 @@ from nexperia_tf import (
     runs,
     strategy,
 )
-from nexperia_tf.data import augment, manifest, pipeline, records
+from nexperia_tf.data import (
+    augment,
+    manifest,
+    pipeline,
+    prepare,
+    prepare_summary,
+    records,
+)
 from nexperia_tf.evaluation import answers, calibration, intervals
 from nexperia_tf.models import classifier
 
@@ -147,6 +154,8 @@ def _data(config: configs.Config, team: strategy.Team) -> Data:
     _check_classes(dataset, rows, "validation")
     if manifest.CALIBRATION in sizes:
         _check_classes(dataset, rows, manifest.CALIBRATION)
+    if team.chief:
+        _say_what_preparing_found(dataset)
     train_rows = [row for row in rows if row.split == "train"]
     given = [row.label for row in train_rows]
     good, defects = given.count(labels.GOOD), given.count(labels.DEFECT)
@@ -161,16 +170,28 @@ def _data(config: configs.Config, team: strategy.Team) -> Data:
     return Data(dataset, sizes, records.channels(dataset), shown, prior)
 
 
+def _say_what_preparing_found(dataset: records.Dataset) -> None:
+    for line in prepare_summary.warnings(_summary_of(dataset)):
+        print(f"warning: {line}")
+
+
+def _summary_of(dataset: records.Dataset) -> dict:
+    return files.read_json(dataset.prepared / prepare.SUMMARY)
+
+
 def _check_classes(
     dataset: records.Dataset, rows: list, split: str, *, drawn: bool = False
 ) -> None:
     found = [row.label for row in rows if row.split == split]
     n_defect = found.count(labels.DEFECT)
     if n_defect == len(found) or not (n_defect or drawn):
+        lacking = _summary_of(dataset).get("lacking")
         raise errors.BadInput(
             f"{dataset.prepared / 'manifest.csv'}: training needs good and defect "
             f"devices in split {split}. Received {len(found) - n_defect} good and "
-            f"{n_defect} defect; add pictures or move some by a split column."
+            f"{n_defect} defect; "
+            + (lacking or "add pictures or move some by a split column")
+            + "."
         )
 
 

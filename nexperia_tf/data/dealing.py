@@ -17,7 +17,7 @@ import scipy.sparse
 
 NEAR = 0.05  # of a share; a greedy deal this near to every label's share is taken
 FREE = 120  # sorts of units the program moves; of more, the common ones stay put
-NODES = 300  # of branch and bound; most programs need fewer than ten
+NODES = 100  # of branch and bound: seconds; a better deal is rare after them
 GAP = 1e-4  # between what was found and what could be, at which the search ends
 SCARCE = 1.5  # relative errors that holding a kind at all is worth to a place
 
@@ -60,7 +60,7 @@ class Deal:
 
     @functools.cached_property
     def weights(self) -> np.ndarray:
-        """Of a relative error by stratum: all kinds together weigh less than a label."""
+        """Of relative errors by stratum: all kinds together weigh less than a label."""
         weights = np.ones(len(self.total))
         weights[list(self.labels)] = 3 * (1 + len(self.kinds))
         return weights
@@ -233,8 +233,6 @@ class _Program:
             # A place lacks a stratum unless it holds one device of it.
             rule(sparse.hstack([held, eye(cells), none]), 1 - resting, np.inf),
             # An error is at least the difference either way.
-            rule(
-                sparse.hstack([held, none, -relative]), -np.inf, wanted - resting
-            ),
+            rule(sparse.hstack([held, none, -relative]), -np.inf, wanted - resting),
             rule(sparse.hstack([held, none, relative]), wanted - resting, np.inf),
         ]

@@ -38,6 +38,7 @@ from nexperia_tf.data import (
     splits,
 )
 
+SUMMARY = "summary.json"
 Progress = Callable[[str, int, int], None]  # step, done, total
 
 
@@ -54,6 +55,7 @@ class Prepared:
         rules: the cleaning rules that were applied.
         conflicts: clusters of copies with contradicting labels.
         split_before: the split that leaks are counted against, by path.
+        lacking: splits that could not be dealt both labels, and why; else empty.
         repaired: images dropped because a copy or twin stands in another split.
         leak_probe: what the paperwork gives away.
         seconds: time of each step.
@@ -69,6 +71,7 @@ class Prepared:
     rules: clean.Rules = dataclasses.field(default_factory=clean.Rules)
     conflicts: list[list[manifest.Row]] = dataclasses.field(default_factory=list)
     split_before: dict[str, str] = dataclasses.field(default_factory=dict)
+    lacking: str = ""
     repaired: int = 0
     leak_probe: probe.Probe | None = None
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
@@ -161,7 +164,7 @@ def prepare(
             _write_folds(beside / "folds.csv", run.rows, folds, leave_one_out, seed)
         with _timed(run, "report"):
             prepare_report.write(beside / "report.html", run)
-        files.write_json(beside / "summary.json", prepare_summary.summary(run))
+        files.write_json(beside / SUMMARY, prepare_summary.summary(run))
     return run.rows
 
 
@@ -243,8 +246,11 @@ def _split(run: Prepared, seed: int, repair: bool, calibration_share: float) -> 
     if given:
         note = splits.keep_given(rows, seed=seed)
         run.folder.notes += [note] if note else []
+        dealt = splits.ASKED[:2] if note else ()
     else:
         splits.assign(rows, seed=seed)
+        dealt = splits.ASKED
+    run.lacking = splits.lacking(rows, dealt) or ""
     splits.cut_calibration(rows, calibration_share, seed=seed)
     if repair:
         run.repaired = copies.repair(rows, run.findings, kept=kept)
@@ -370,6 +376,8 @@ def main(arguments: Arguments) -> None:
     with progress_bar() as progress:
         rows = prepare(raw, out, progress=progress, **options)
     print(prepare_summary.in_words(rows))
+    for line in prepare_summary.warnings(files.read_json(arguments.out / SUMMARY)):
+        print(f"warning: {line}")
     print(f"report: {arguments.out / 'report.html'}")
 
 

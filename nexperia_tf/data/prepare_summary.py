@@ -2,7 +2,7 @@
 
 import collections
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from nexperia_tf import labels
 from nexperia_tf.data import copies, manifest
@@ -25,6 +25,7 @@ def summary(run: "prepare.Prepared") -> dict:
         "dropped": dropped(rows),
         "splits": {name: _counts(part) for name, part in by_split(rows).items()},
         "given_splits": run.folder.given_splits,
+        "lacking": run.lacking,
         "defect_types": _types(rows),
         "groups": len({row.group for row in rows}),
         "duplicates": {
@@ -72,6 +73,11 @@ def in_words(rows: Sequence[manifest.Row]) -> str:
     )
     gone = f"{len(rows) - len(used)} dropped" + (f" ({reasons})" if reasons else "")
     return f"{len(rows)} images = {len(used)} used + {gone}\n{parts}"
+
+
+def warnings(summary: Mapping) -> list[str]:
+    """What of a summary.json, of any version, its reader should hear at once."""
+    return [line for line in (summary.get("lacking"),) if line]
 
 
 def dropped(rows: Iterable[manifest.Row]) -> dict[str, int]:
@@ -136,6 +142,8 @@ def probe_numbers(run: "prepare.Prepared") -> dict:
 def notes(run: "prepare.Prepared") -> list[str]:
     """Sentences that a reader must not miss."""
     found = list(run.folder.notes)
+    if run.lacking:
+        found.append(f"{run.lacking[0].upper()}{run.lacking[1:]}.")
     if run.decided.unmatched:
         found.append(
             f"decisions.csv names {len(run.decided.unmatched)} images that are not "

@@ -1,8 +1,9 @@
 """Splits by group: what belongs together never stands on both sides.
 
 Rows that share a group, a cluster of copies or a twin group form one unit. Units are
-dealt out whole, the largest first, each to the split that misses its labels and defect
-types most. All of it depends on names and the seed alone.
+dealt out whole (`dealing`), so that every split holds good devices and defects where
+that can be, train every defect type, and shares come out. All of it depends on names
+and the seed alone.
 """
 
 import collections
@@ -14,7 +15,9 @@ import numpy as np
 from nexperia_tf import errors, labels
 from nexperia_tf.data import dealing, layouts, manifest
 
-FRACTIONS = (0.70, 0.15, 0.15)  # of train, validation, test
+ASKED = ("train", "validation", "test")  # those that are always asked for
+FRACTIONS = (0.70, 0.15, 0.15)  # of them
+NAMED = 4  # units that a line names
 
 
 def assign(
@@ -55,6 +58,42 @@ def keep_given(rows: Sequence[manifest.Row], *, seed: int = 0) -> str | None:
     for row, place in zip(train, _deal(train, (1 - share, share), seed, _bonds)):
         row.split = manifest.SPLITS[place]
     return "no validation split was given: it was cut from train, by group"
+
+
+def lacking(rows: Sequence[manifest.Row], asked: Sequence[str] = ASKED) -> str | None:
+    """Which of the splits asked for lack a label, and the units that cause it.
+
+    Returns:
+        A line for the report; None where every split holds good devices and defects.
+    """
+    learnable = [row for row in rows if row.used and row.label]
+    held = {(row.split, row.label) for row in learnable}
+    without: dict[tuple[str, ...], list[str]] = {}
+    for label in labels.NAMES:
+        places = tuple(split for split in asked if (split, label) not in held)
+        without.setdefault(places, []).append(label)
+    without.pop((), None)
+    clauses = [
+        f"no {' and no '.join(missing)} device is left for {' and '.join(places)}: "
+        + _holders([row for row in learnable if row.label in missing], learnable)
+        for places, missing in without.items()
+    ]
+    remedy = "add pictures, or let --group or a split column say what may stand apart"
+    return "; ".join([*clauses, remedy]) if clauses else None
+
+
+def _holders(rows: Sequence[manifest.Row], among: Sequence[manifest.Row]) -> str:
+    """The units that hold these rows, in words."""
+    unit_of = dict(zip((row.path for row in among), _units(among, _bonds)))
+    units = collections.defaultdict(list)
+    for row in rows:
+        units[unit_of[row.path]].append(row.group or row.image_id)
+    named = sorted((-len(names), min(names)) for names in units.values())
+    shown = ", ".join(f"{name} {-size}" for size, name in named[:NAMED])
+    more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+    stand = f"all {len(rows)} stand in" if len(rows) > 1 else "the only one stands in"
+    whole = "one group" if len(units) == 1 else f"{len(units)} groups"
+    return f"{stand} {whole} dealt whole ({shown}{more})"
 
 
 def cut_calibration(
@@ -104,7 +143,7 @@ def folds(rows: Sequence[manifest.Row], count: int, *, seed: int = 0) -> list[st
         raise errors.BadInput(
             f"--folds {count}: from 2 to {units} folds can be made of {units} groups."
         )
-    places = _deal(learnable, (1 / count,) * count, seed, _bonds)
+    places = _deal(learnable, (1 / count,) * count, seed, _bonds, alike=True)
     names = {row.path: str(place + 1) for row, place in zip(learnable, places)}
     return [names.get(row.path, "") for row in rows]
 
