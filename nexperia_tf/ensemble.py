@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tyro
 
-from nexperia_tf import command, errors, files, labels, predictions, runs
+from nexperia_tf import command, errors, files, labels, metrics, predictions, runs
 from nexperia_tf.evaluation import calibration, opening, operating_point
 
 if typing.TYPE_CHECKING:
@@ -181,7 +181,7 @@ def _is_number(value: object) -> bool:
 def validation_of(
     members: Sequence[Member], combined: Combination
 ) -> predictions.Predictions | None:
-    """The ensemble's scores of the validation split, at temperature 1.
+    """The ensemble's scores of the validation split, before any calibration of its own.
 
     None where a member brings none or they were validated on different devices.
     """
@@ -200,20 +200,25 @@ def calibrate(
     *,
     max_escape: float | None = None,
     confidence: float = operating_point.CONFIDENCE,
+    recalibrate: bool = False,
 ) -> runs.Calibration:
-    """Temperature and threshold of the ensemble.
+    """Temperature, offset and threshold of the ensemble.
 
-    A mean of calibrated scores stays as it is. Logits get a temperature fitted on the
-    validation split, where there is one.
+    Logits are calibrated again on the validation split, where there is one. A mean of
+    scores is that mean and stays as it is, unless `recalibrate` asks for more.
 
     Raises:
-        errors.BadInput: `max_escape` cannot be guaranteed.
+        errors.BadInput: `max_escape` cannot be guaranteed, or there are no devices to
+            calibrate on.
     """
-    temperature = 1.0
-    if combined.of == "logits" and validation is not None:
-        logits = calibration.logits(validation.score)
-        temperature = calibration.fit(logits, validation.label)
-    fitted = runs.Calibration(temperature=temperature)
+    fitted = runs.Calibration()
+    if recalibrate and validation is None:
+        raise errors.BadInput(
+            "--recalibrate: needs run folders that share their validation devices; "
+            "leave it out, the mean of calibrated scores stays as it is."
+        )
+    if validation is not None and (recalibrate or combined.of == "logits"):
+        fitted = calibration.fit(calibration.logits(validation.score), validation.label)
     if max_escape is None:
         return fitted
     if validation is None:
@@ -257,7 +262,7 @@ def publish(
         members: from `open_members`.
         combined: how their verdicts become one.
         base: the folder TensorFlow Serving watches.
-        decides: temperature and threshold of the ensemble.
+        decides: temperature, offset and threshold of the ensemble.
 
     Returns:
         the version's folder; its signatures are those of `export.publish_logit`.
@@ -292,6 +297,25 @@ def _described(member: Member, weight: float) -> dict:
     }
 
 
+def _left_to_fit(
+    combined: Combination,
+    decides: runs.Calibration,
+    validation: predictions.Predictions,
+) -> str:
+    """How far the scores are from probabilities, as the validation devices say."""
+    score = decides.scores(calibration.logits(validation.score))
+    left = calibration.fit(calibration.logits(score), validation.label)
+    now = metrics.log_loss(validation.label, score)
+    best = metrics.log_loss(validation.label, calibration.rescaled(score, left))
+    line = f"Log loss on the common validation {now:.4f}"
+    if combined.of == "logits" or (decides.temperature, decides.offset) != (1, 0):
+        return line
+    return (
+        f"{line}; --recalibrate would make it {best:.4f}, by temperature "
+        f"{left.temperature:.3g} and offset {left.offset:+.3g}"
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class Arguments(command.Options):
     """Writes several models as one SavedModel for TensorFlow Serving."""
@@ -312,6 +336,10 @@ class Arguments(command.Options):
     confidence: float = operating_point.CONFIDENCE
     """Confidence of that guarantee."""
 
+    recalibrate: bool = False
+    """Calibrate a mean of scores again, too, by the runs' common validation devices: it
+    is a probability then, and no longer the mean. Logits always are."""
+
 
 def main(arguments: Arguments) -> None:
     """Opens, combines, publishes and says where."""
@@ -319,17 +347,21 @@ def main(arguments: Arguments) -> None:
     files.check_writable(arguments.out)
     members = open_members(arguments.models)
     combined = combination(arguments.method, members)
+    validation = validation_of(members, combined)
     decides = calibrate(
         combined,
-        validation_of(members, combined),
+        validation,
         max_escape=arguments.max_escape,
         confidence=arguments.confidence,
+        recalibrate=arguments.recalibrate,
     )
     base = pathlib.Path(arguments.out)
     folder = publish(members, combined, base, decides=decides)
     for member, weight in zip(members, combined.weights):
         print(f"{member.name}: weight {weight:.4g}")
     print(f"Temperature {decides.temperature:.4g}, offset {decides.offset:+.4g}")
+    if validation is not None:
+        print(_left_to_fit(combined, decides, validation))
     print(f"In force: {decides.words}")
     print(f"SavedModel: {folder}")
 

@@ -19,7 +19,7 @@ from nexperia_tf import (
     predictions,
     runs,
 )
-from nexperia_tf.evaluation import calibration
+from nexperia_tf.evaluation import calibration, opening
 
 if typing.TYPE_CHECKING:
     from sklearn.ensemble import RandomForestClassifier
@@ -120,7 +120,7 @@ def probability(
     """Probability of defect, float64 of shape `(devices,)`.
 
     The mean of the trees, with half a tree more on either side: where all agree, the
-    probability is not 0 or 1, which no temperature could move.
+    probability is not 0 or 1, which no calibration could move.
     """
     column = list(forest.classes_).index(labels.POSITIVE)
     mean = forest.predict_proba(found.values)[:, column]
@@ -186,12 +186,14 @@ def publish(
     Args:
         out: the folder, which must not exist.
         chosen: from `fit`.
-        splits: validation, which gives the temperature, and others to score.
+        splits: validation and others to score; the calibration split, else validation,
+            says what a probability is worth.
         facts: what else forest.json shall say.
     """
-    validation = splits["validation"]
-    logits = calibration.logits(probability(chosen.forest, validation))
-    decides = runs.Calibration(temperature=calibration.fit(logits, validation.label))
+    fitted_on = next(split for split in opening.CALIBRATED_ON if split in splits)
+    found = splits[fitted_on]
+    logits = calibration.logits(probability(chosen.forest, found))
+    decides = calibration.fit(logits, found.label, where=fitted_on)
     facts = {**facts, "tried": chosen.tried, "best": chosen.best}
     with files.new_folder(out) as beside:
         save(beside, chosen.forest, facts | dataclasses.asdict(decides))

@@ -15,7 +15,7 @@ def build(
     Args:
         config: network, starting weights, what stays fixed, loss and optimizer.
         channels: 1 for grey pictures, 3 for colour.
-        prior: share of defects among the training devices.
+        prior: share of defects among the training devices, .5 where they are balanced.
         steps: training steps in an epoch.
 
     Raises:

@@ -40,7 +40,7 @@ from nexperia_tf.data import (
     prepare_summary,
     records,
 )
-from nexperia_tf.evaluation import answers, calibration, intervals
+from nexperia_tf.evaluation import answers, calibration, intervals, opening
 from nexperia_tf.models import classifier
 
 SCHEMA = 1  # of config.json, metrics.json and history.csv
@@ -81,7 +81,8 @@ def train(config: configs.Config, *, resume: bool = False) -> pathlib.Path | Non
                 model = learner.build(
                     config,
                     channels=data.channels,
-                    prior=0.5 if config.balance == "sampling" else data.prior,
+                    # Balanced classes are equally likely to who learns from them.
+                    prior=data.prior if config.balance == "none" else 0.5,
                     steps=_steps(config, data),
                 )
             with team.chief_first():
@@ -430,7 +431,7 @@ def _validation(
 
 
 def _finish(folder: pathlib.Path, config: configs.Config, data: Data) -> None:
-    """Temperature, scores, metrics and SavedModel of the best model.
+    """Calibration, scores, metrics and SavedModel of the best model.
 
     The manifest, written last, ends the run.
     """
@@ -446,9 +447,10 @@ def _finish(folder: pathlib.Path, config: configs.Config, data: Data) -> None:
         for split in runs.SCORED_SPLITS
         if split in data.sizes
     }
-    truth = runs.metadata(data.dataset, "validation")["label"]
-    temperature = calibration.fit(logits["validation"], truth)
-    decides = runs.Calibration(temperature=temperature)
+    # Devices that chose no epoch say best what a logit is worth.
+    fitted_on = next(split for split in opening.CALIBRATED_ON if split in logits)
+    truth = runs.metadata(data.dataset, fitted_on)["label"]
+    decides = calibration.fit(logits[fitted_on], truth, where=fitted_on)
     runs.write_calibration(folder / runs.CALIBRATION, decides)
     scored = {
         split: runs.table(data.dataset, split, values, decides)

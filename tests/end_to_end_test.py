@@ -91,7 +91,7 @@ def test_pipeline_model_and_saved_model_agree(raw, run_folder):
     np.testing.assert_allclose(pixels["score"], by_bytes[:1], atol=1e-5)
 
 
-def test_the_temperature_is_fitted_on_validation_and_baked_in(run_folder):
+def test_the_calibration_is_fitted_on_validation_and_baked_in(run_folder):
     run = runs.load(run_folder)
     logits = runs.logits_of(
         run.model(),
@@ -101,9 +101,10 @@ def test_the_temperature_is_fitted_on_validation_and_baked_in(run_folder):
         channels=run.channels,
     )
     scored = run.predictions("validation")
-    temperature = run.calibration.temperature
-    assert temperature != 1
-    assert temperature == pytest.approx(calibration.fit(logits, scored.label), 1e-4)
+    found, fitted = run.calibration, calibration.fit(logits, scored.label)
+    assert found.temperature != 1 and found.offset != 0
+    assert found.temperature == pytest.approx(fitted.temperature, 1e-4)
+    assert found.offset == pytest.approx(fitted.offset, abs=1e-4)
     assert export.load(run_folder).calibration == run.calibration
     expected = run.calibration.scores(logits)
     np.testing.assert_allclose(scored.score, expected, atol=1e-6)

@@ -1,5 +1,6 @@
 import itertools
 import json
+import re
 import subprocess
 import sys
 
@@ -8,7 +9,15 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from nexperia_tf import ensemble, errors, export, files, predictions, runs
+from nexperia_tf import (
+    ensemble,
+    errors,
+    export,
+    files,
+    metrics,
+    predictions,
+    runs,
+)
 from nexperia_tf.evaluation import calibration, opening
 
 COMMAND = "nexperia_tf.ensemble"
@@ -164,6 +173,7 @@ def test_a_model_exported_by_an_older_version_is_refused(members, mean, tmp_path
         (["--method", "median"], "--method"),
         (["--method", "weights"], "--method"),
         (["--max-escape", ".01"], "needs run folders"),
+        (["--recalibrate"], "--recalibrate: needs run folders"),
     ],
 )
 def test_bad_flags_are_one_line(words, shown, members, run_command, tmp_path, capsys):
@@ -208,7 +218,7 @@ def test_the_runs_validation_split_decides_temperature_and_threshold(
     publish_tiny, run_command, tmp_path, capsys
 ):
     rng = np.random.default_rng(0)
-    logits = rng.normal(size=(2, 800))  # calibrated each, but not their mean
+    logits = rng.normal(size=(2, 800))  # their sum is calibrated, but not their mean
     labels = (rng.random(800) < runs.probability(logits.sum(axis=0))).astype(int)
     folders = [
         _as_run(
@@ -224,6 +234,7 @@ def test_the_runs_validation_split_decides_temperature_and_threshold(
     assert run_command(COMMAND, *folders, *words) == 0
     facts = export.load(out).facts
     assert facts["temperature"] == pytest.approx(0.5, abs=0.1)
+    assert "--recalibrate" not in capsys.readouterr().out
     mean = export.load(out).calibration.scores(logits.mean(axis=0))
     escaped = np.mean(mean[labels == 1] < facts["threshold"])
     assert 0 < escaped < 0.02
@@ -231,6 +242,48 @@ def test_the_runs_validation_split_decides_temperature_and_threshold(
     assert run_command(COMMAND, *folders, *words) == 2
     assert "refused; it takes 2995" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
+
+
+def test_a_mean_stays_a_mean_and_says_what_it_lacks_as_probability(
+    publish_tiny, run_command, tmp_path, capsys
+):
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(2, 800)) - 1
+    labels = (rng.random(800) < runs.probability(logits.sum(axis=0))).astype(int)
+    scores = [calibration.fit(one, labels).scores(one) for one in logits]
+    folders = [
+        _as_run(tmp_path / name, publish_tiny, scores=score, labels=labels)
+        for name, score in zip("ab", scores)
+    ]
+    mean = np.mean(scores, axis=0)
+    plain = ["--method", "mean", "--out", tmp_path / "plain"]
+    assert run_command(COMMAND, *folders, *plain) == 0
+    now = metrics.log_loss(labels, mean)
+    shown = re.search(
+        r"Log loss on the common validation ([.\d]+); --recalibrate would make it "
+        r"([.\d]+), by temperature ([.\d]+) and offset ([-+.\d]+)",
+        capsys.readouterr().out,
+    )
+    before, after, temperature, offset = map(float, shown.groups())
+    assert before == pytest.approx(now, abs=1e-4)
+    assert export.load(tmp_path / "plain").calibration == runs.Calibration()
+    again = ["--recalibrate", "--out", tmp_path / "again"]
+    assert run_command(COMMAND, *folders, *again) == 0
+    found = export.load(tmp_path / "again").calibration
+    assert found.temperature == pytest.approx(temperature, rel=1e-2) and temperature < 1
+    assert found.offset == pytest.approx(offset, rel=1e-2)
+    mended = metrics.log_loss(labels, calibration.rescaled(mean, found))
+    assert mended == pytest.approx(after, abs=1e-4) and mended < now - 0.01
+    assert f"{mended:.4f}" in capsys.readouterr().out
+    # What is said is what is served.
+    pixels = rng.integers(0, 256, (4, 32, 32, 1), np.uint8)
+    answers = [
+        export.load(tmp_path / name).signature("image_pixels")(image_pixels=pixels)
+        for name in ("plain", "again")
+    ]
+    plain, again = (answer["score"].numpy() for answer in answers)
+    expected = calibration.rescaled(plain, found)
+    np.testing.assert_allclose(again, expected, rtol=1e-4)
 
 
 FOREIGN = """

@@ -18,6 +18,7 @@ from nexperia_tf import (
     errors,
     export,
     files,
+    metrics,
     predictions,
     runs,
     training,
@@ -289,3 +290,56 @@ def test_a_map_is_learned_beside_and_left_out_of_what_is_kept(config, tmp_path):
     onward = trained(config, tmp_path / "onward", **{**flags, **from_it})
     back = {"init": str(onward), "epochs": 1}
     assert trained(config, tmp_path / "back", **{**flags, **back}).is_dir()
+
+
+@pytest.fixture(scope="module")
+def rare(tmp_path_factory, config):
+    """600 devices, one in twenty a defect that is a little brighter."""
+    raw = tmp_path_factory.mktemp("rare") / "raw"
+    noise = np.random.default_rng(1)
+    for name, low, count in (("good", 0, 570), ("defect", 20, 30)):
+        (raw / name).mkdir(parents=True)
+        for i in range(count):
+            low_here = low + int(noise.integers(0, 20))
+            pixels = noise.integers(low_here, 190 + low_here, (32, 32)).astype(np.uint8)
+            Image.fromarray(pixels).save(raw / name / f"{i}.png")
+    return dataclasses.replace(
+        config, data=str(raw), data_dir=str(raw.parent / "data"), learning_rate=1e-2
+    )
+
+
+@pytest.mark.parametrize("balance", ["loss", "sampling"])
+def test_scores_of_balanced_training_are_probabilities_all_the_same(
+    rare, balance, tmp_path
+):
+    run = runs.load(trained(rare, tmp_path / "run", balance=balance, epochs=3))
+    table = run.predictions("test")
+    raw = runs.logits_of(
+        run.model(), run.dataset, "test", image_size=32, channels=run.channels
+    )
+    assert metrics.auc(table.label, raw) > 0.8  # learned, as half of all were defects
+    uncalibrated = metrics.log_loss(table.label, runs.probability(raw))
+    prevalence = table.label.mean()
+    assert metrics.log_loss(table.label, table.score) < 0.6 * uncalibrated
+    assert runs.probability(raw).mean() > 3 * prevalence
+    assert table.score.mean() == pytest.approx(prevalence, abs=0.03)
+    assert export.load(run.folder).calibration == run.calibration
+
+
+@pytest.mark.parametrize(
+    ("balance", "prior"), [("none", 0.05), ("loss", 0.5), ("sampling", 0.5)]
+)
+def test_balanced_training_starts_at_even_odds(rare, balance, prior, monkeypatch):
+    asked = {}
+
+    class EnoughSeen(Exception):
+        pass
+
+    def build(*_, **knobs):
+        asked.update(knobs)
+        raise EnoughSeen
+
+    monkeypatch.setattr(training.learner, "build", build)
+    with pytest.raises(EnoughSeen):
+        trained(rare, "never", balance=balance)
+    assert asked["prior"] == pytest.approx(prior, abs=0.01)

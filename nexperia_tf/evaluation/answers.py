@@ -229,14 +229,19 @@ def _uncertain(found: dict) -> Answer:
             f"{_sentence(word)}s that training saw: AUC {seen['value']:.4f}; {word}s "
             f"it did not: {unseen['value']:.4f}. A new {word} is the second case."
         )
-    if (left := found["calibration"]["temperature_left"]) and not 0.8 < left < 1.25:
-        details.append(
-            f"Scores are no probabilities yet: a temperature of {left:.2f} would make "
-            "them so."
-        )
+    if left := _left_to_fit(found["calibration"]):
+        details.append(f"Scores are no probabilities yet: {left} would make them so.")
     width = found["auc"]["high"] - found["auc"]["low"]
     answer = f"The AUC, by {width:.4f}."
     return Answer("What is uncertain?", answer, tuple(details), CARE)
+
+
+def _left_to_fit(found: dict) -> str:
+    """What calibration the scores lack, "" where they lack little."""
+    temperature, offset = found["temperature_left"], found["offset_left"]
+    if temperature is None or (0.8 < temperature < 1.25 and abs(offset) < 0.25):
+        return ""
+    return f"a temperature of {temperature:.2f} and an offset of {offset:+.2f}"
 
 
 def comparison(found: list[dict]) -> list[str]:

@@ -1,7 +1,9 @@
 """Whether a score of .2 means a defect in one of five devices.
 
-Temperature scaling divides every logit by one number fitted on the validation split.
-It never changes a rank, so AUC and every FPR at TPR stay as they are.
+Platt scaling: every logit is multiplied by one number above 0 and moved by another,
+both fitted on the validation split. The first mends how sure the model is, the second
+at which share of defects: training that balances the classes has learned another one.
+No rank changes, so AUC and every FPR at TPR stay as they are.
 """
 
 import dataclasses
@@ -9,18 +11,24 @@ import dataclasses
 import numpy as np
 from scipy import optimize, special
 
-from nexperia_tf import metrics
+from nexperia_tf import metrics, runs
 from nexperia_tf.evaluation import intervals
 
-COLDEST, HOTTEST = 0.05, 20.0
-# Separated classes would cool the scores without end, until they all read 0 or 1 and
-# their ranks are lost: a float64 probability holds log-odds up to 36.
+COLDEST, HOTTEST = 0.05, 20.0  # temperatures
+# Scores that all read 0 or 1 have lost their ranks: a float64 probability holds
+# log-odds up to 36.
 LARGEST_LOGIT = 30.0
 BINS = 12
 
 
-def fit(logits: np.ndarray, labels: np.ndarray, *, where: str = "validation") -> float:
-    """The temperature with the smallest log loss of `sigmoid(logits / temperature)`.
+def fit(
+    logits: np.ndarray, labels: np.ndarray, *, where: str = "validation"
+) -> runs.Calibration:
+    """The temperature and offset with the smallest log loss.
+
+    As Platt does, n defects are taken for n + 1 of n + 2, and so are good devices: the
+    few there may be do not promise that the next one is like them, and classes that a
+    threshold separates do not drive the scores to 0 and 1.
 
     Args:
         logits: array of shape `(devices,)`, of a split the model was not trained on.
@@ -28,29 +36,45 @@ def fit(logits: np.ndarray, labels: np.ndarray, *, where: str = "validation") ->
         where: names the file in errors.
 
     Returns:
-        a number in `COLDEST..HOTTEST` that takes no logit beyond LARGEST_LOGIT; above
-        1 the model was too sure of itself.
+        `temperature` in `COLDEST..HOTTEST`, above 1 where the model was too sure of
+        itself, and `offset`; no logit lies beyond `LARGEST_LOGIT` then.
 
     Raises:
         errors.BadInput: NaN or a single class.
 
     Reference:
-        Guo et al., 2017, On Calibration of Modern Neural Networks, section 4.2.
+        Platt, 1999, Probabilistic Outputs for Support Vector Machines, section 2.2.
     """
-    defects, logits = metrics.check(labels, logits, where=where, metric="Temperature")
-    signed = np.where(defects, -logits, logits)
+    defects, logits = metrics.check(labels, logits, where=where, metric="Calibration")
+    n_defect, n_good = int(defects.sum()), int((~defects).sum())
+    target = np.where(defects, (n_defect + 1) / (n_defect + 2), 1 / (n_good + 2))
+    ends = np.array([logits.min(), logits.max()])
 
-    def loss(log_temperature):
-        return np.mean(np.logaddexp(0, signed * np.exp(-log_temperature)))
+    def offset(slope: float) -> float:
+        """The best one for this slope, where the scores expect as many as there are."""
+        low, high = -LARGEST_LOGIT - slope * ends[0], LARGEST_LOGIT - slope * ends[1]
 
-    coldest = min(max(COLDEST, np.abs(logits).max() / LARGEST_LOGIT), HOTTEST / 2)
+        def missing(at: float) -> float:
+            return float(np.mean(special.expit(slope * logits + at) - target))
+
+        if missing(low) >= 0 or missing(high) <= 0:
+            return low if missing(low) >= 0 else high
+        return float(optimize.brentq(missing, low, high, xtol=1e-10))
+
+    def loss(log_slope: float) -> float:
+        slope = np.exp(log_slope)
+        odds = slope * logits + offset(slope)
+        return float(np.mean(np.logaddexp(0, odds) - target * odds))
+
+    # Between two ends that far apart an offset is left for every slope.
+    spread = max(np.ptp(ends), 1e-9)
+    steepest = min(1 / COLDEST, 2 * LARGEST_LOGIT / spread)
+    bounds = np.log([min(1 / HOTTEST, steepest / 2), steepest])
     found = optimize.minimize_scalar(
-        loss,
-        bounds=(np.log(coldest), np.log(HOTTEST)),
-        method="bounded",
-        options={"xatol": 1e-8},
+        loss, bounds=bounds, method="bounded", options={"xatol": 1e-8}
     )
-    return float(np.exp(found.x))
+    slope = float(np.exp(found.x))
+    return runs.Calibration(temperature=1 / slope, offset=offset(slope))
 
 
 def logits(scores: np.ndarray) -> np.ndarray:
@@ -59,9 +83,9 @@ def logits(scores: np.ndarray) -> np.ndarray:
     return special.logit(np.clip(scores, nearest, 1 - nearest))
 
 
-def rescaled(scores: np.ndarray, temperature: float) -> np.ndarray:
-    """Probabilities as they would be at another temperature."""
-    return special.expit(logits(scores) / temperature)
+def rescaled(scores: np.ndarray, decides: runs.Calibration) -> np.ndarray:
+    """Probabilities as they would be after one more calibration."""
+    return decides.scores(logits(scores))
 
 
 @dataclasses.dataclass(frozen=True)

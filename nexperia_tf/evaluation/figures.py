@@ -304,6 +304,7 @@ def _calibration(subject: Subject, confidence: float) -> dict:
             )
         ],
         "temperature_left": None,
+        "offset_left": None,
     }
     if subject.calibration is not None:
         fitted_on = subject.calibration
@@ -314,7 +315,9 @@ def _calibration(subject: Subject, confidence: float) -> dict:
         )
         rescaled = calibration.rescaled(table.score, left)
         found |= {
-            "temperature_left": left,  # 1 when the scores are calibrated already
+            # 1 and 0 when the scores are calibrated already.
+            "temperature_left": left.temperature,
+            "offset_left": left.offset,
             "brier_rescaled": metrics.brier(table.label, rescaled),
             "log_loss_rescaled": metrics.log_loss(table.label, rescaled),
         }

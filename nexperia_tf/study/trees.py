@@ -10,7 +10,6 @@ from nexperia_tf import (
     files,
     forest,
     predictions,
-    runs,
     stacking,
 )
 from nexperia_tf.evaluation import calibration
@@ -88,9 +87,7 @@ def boost(out: pathlib.Path, source: Source, dataset) -> None:
     splits = _Seen(source.open, dataset).at("features")
     found = stacking.boost(splits["train"], splits["validation"])
     raw = {split: found.logits(splits[split].values) for split in SPLITS[1:]}
-    decides = runs.Calibration(
-        temperature=calibration.fit(raw["validation"], splits["validation"].label)
-    )
+    decides = calibration.fit(raw["validation"], splits["validation"].label)
     facts = {"schema": 1, "of": source.key, "stumps": found.stumps}
     with files.new_folder(folder) as beside:
         (beside / "predictions").mkdir()

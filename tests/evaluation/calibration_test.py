@@ -17,44 +17,90 @@ def devices(n=4000, seed=0):
 
 
 @pytest.mark.parametrize("factor", [0.4, 1.0, 2.5])
-def test_the_factor_that_spoilt_the_logits_is_found(factor):
+@pytest.mark.parametrize("shift", [-3.0, 0.0, 2.0])
+def test_the_factor_and_the_shift_that_spoilt_the_logits_are_found(factor, shift):
     labels, logits = devices()
-    assert calibration.fit(logits * factor, labels) == pytest.approx(factor, rel=0.05)
+    found = calibration.fit(logits * factor + shift, labels)
+    assert found.temperature == pytest.approx(factor, rel=0.05)
+    assert found.offset == pytest.approx(-shift / factor, abs=0.2)
 
 
-def test_temperature_equals_scikit_learns():
+@pytest.mark.parametrize("kept", [1.0, 0.04])
+def test_scores_equal_scikit_learns(kept):
     labels, logits = devices(800, seed=1)
-    logits = 1.7 * logits
+    # Down to a few defects, whose targets count.
+    labels &= np.random.default_rng(2).random(800) < kept
+    logits = 1.7 * logits + 5
     model = sklearn.linear_model.LogisticRegression().fit(logits[:, None], labels)
     model.coef_, model.intercept_ = np.array([[1.0]]), np.array([0.0])
     oracle = sklearn.calibration.CalibratedClassifierCV(
-        sklearn.frozen.FrozenEstimator(model), method="temperature"
+        sklearn.frozen.FrozenEstimator(model), method="sigmoid"
     ).fit(logits[:, None], labels)
     theirs = oracle.predict_proba(logits[:, None])[:, 1]
-    ours = special.expit(logits / calibration.fit(logits, labels))
+    ours = calibration.fit(logits, labels).scores(logits)
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
-def test_no_other_temperature_has_a_smaller_log_loss():
-    labels, logits = devices(500, seed=2)
+def test_what_balanced_training_learned_is_brought_back_to_the_prevalence():
+    random = np.random.default_rng(0)
+    labels = (random.random(4000) < 0.05).astype(int)
+    # By Bayes' rule the logits of a half of defects, for normals two SD apart.
+    balanced = 2 * (random.normal(size=4000) + 2 * labels) - 2
+    found = calibration.fit(balanced, labels)
+    assert found.offset == pytest.approx(np.log(0.05 / 0.95), abs=0.15)
+    assert found.temperature == pytest.approx(1, abs=0.05)
+    assert found.scores(balanced).mean() == pytest.approx(labels.mean(), abs=1e-3)
+    spoilt = metrics.log_loss(labels, special.expit(balanced))
+    alone = [special.expit(balanced / t) for t in np.geomspace(0.05, 20, 200)]
+    alone = min(metrics.log_loss(labels, scores) for scores in alone)
+    mended = metrics.log_loss(labels, found.scores(balanced))
+    assert spoilt == pytest.approx(0.361, abs=0.001)
+    assert alone > 0.35 and mended == pytest.approx(0.123, abs=0.001)
+
+
+def test_no_other_line_has_a_smaller_log_loss():
+    labels, logits = devices(5000, seed=2)
     best = calibration.fit(logits, labels)
-    loss = lambda t: metrics.log_loss(labels, special.expit(logits / t))  # noqa: E731
-    assert loss(best) <= min(loss(best * 0.99), loss(best * 1.01))
+
+    def loss(temperature, offset):
+        return metrics.log_loss(labels, special.expit(logits / temperature + offset))
+
+    least = loss(best.temperature, best.offset)
+    for factor, shift in ((0.98, 0), (1.02, 0), (1, -0.02), (1, 0.02)):
+        assert least <= loss(best.temperature * factor, best.offset + shift)
 
 
-def test_ranks_do_not_change():
+def test_calibrated_scores_need_no_calibration():
+    labels, logits = devices(300, seed=5)
+    scores = calibration.fit(logits, labels).scores(logits)
+    again = calibration.fit(calibration.logits(scores), labels)
+    assert (again.temperature, again.offset) == pytest.approx((1, 0), abs=1e-5)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_ranks_do_not_change(turned):
     labels, logits = devices(300, seed=3)
+    if turned:  # defects score lowest: the slope stays above 0 all the same
+        logits = -logits
     scores = special.expit(logits)
-    rescaled = calibration.rescaled(scores, 2.7)
+    rescaled = calibration.rescaled(scores, calibration.fit(logits, labels))
     assert metrics.auc(labels, rescaled) == metrics.auc(labels, scores)
 
 
-def test_separated_classes_are_not_cooled_until_ranks_are_lost():
+@pytest.mark.parametrize("widest", [0.1, 12, 1000])
+@pytest.mark.parametrize("middle", [0, 50])
+def test_separated_classes_do_not_drive_scores_until_ranks_are_lost(widest, middle):
     labels = np.repeat([0, 1], 20)
-    logits = np.linspace(-12, 12, 40)
+    logits = middle + np.linspace(-widest, widest, 40)
     found = calibration.fit(logits, labels)
-    assert found == pytest.approx(12 / calibration.LARGEST_LOGIT, rel=1e-3)
-    assert len(np.unique(special.expit(logits / found))) == 40
+    odds = found.logits(logits)
+    assert np.abs(odds).max() <= calibration.LARGEST_LOGIT + 1e-6
+    assert len(np.unique(special.expit(odds))) == 40
+
+
+def test_a_handful_of_devices_promises_little():
+    found = calibration.fit(np.array([-9.0, -8, 7, 9]), np.array([0, 0, 1, 1]))
+    assert 0.6 < found.scores(9.0) < 0.9  # two of two, taken for three of four
 
 
 def test_scores_of_zero_and_one_have_finite_log_odds():
@@ -80,5 +126,5 @@ def test_equal_scores_make_one_bin():
 
 
 def test_one_class_is_refused():
-    with pytest.raises(errors.BadInput, match=r"v.csv: Temperature needs .* 0 defect"):
+    with pytest.raises(errors.BadInput, match=r"v.csv: Calibration needs .* 0 defect"):
         calibration.fit(np.zeros(3), np.zeros(3), where="v.csv")
