@@ -279,7 +279,6 @@ def publish(
     facts = members[0].served.facts
     return export.publish_logit(
         logit,
-        [v for member in members for v in member.served.variables],
         base,
         image_size=facts["image_size"],
         channels=facts["channels"],

@@ -2,21 +2,18 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import keras
 import numpy as np
 import tensorflow as tf
-from tensorflow_serving.apis import prediction_log_pb2
 
-from nexperia_tf import command, errors, files, labels, preprocess, runs
+from nexperia_tf import command, errors, files, labels, preprocess, runs, servable
 from nexperia_tf.models import folding
 
 SCHEMA = 1  # of FACTS
 FACTS = pathlib.PurePosixPath("assets.extra/nexperia.json")  # what the graph hides
-WARMUP = pathlib.PurePosixPath("assets.extra/tf_serving_warmup_requests")
-BYTES = "serving_default"
-PIXELS = "image_pixels"
+BYTES, PIXELS = servable.BYTES, servable.PIXELS
 
 
 def publish(
@@ -50,7 +47,6 @@ def publish(
 
     return publish_logit(
         logit,
-        folded.variables,
         base,
         image_size=image_size,
         channels=channels,
@@ -61,7 +57,6 @@ def publish(
 
 def publish_logit(
     logit: Callable,
-    variables: Sequence,
     base: pathlib.Path,
     *,
     image_size: int,
@@ -75,12 +70,12 @@ def publish_logit(
     takes uint8 of shape `(N, height, width, channels)`; both give `score` (float32,
     `(N,)`, calibrated probability of defect) and `label` (string, `(N,)`). Decode,
     resize, scale, calibration and threshold are inside. Beside the graph stand its
-    warm-up requests, nexperia.json and MANIFEST.sha256.
+    warm-up requests, nexperia.json and MANIFEST.sha256. What a server could not load,
+    or would answer otherwise, is not published.
 
     Args:
         logit: from uint8 of shape `(N, image_size, image_size, channels)`, letterboxed,
             to the calibrated logit, float32 of shape `(N,)`.
-        variables: those that `logit` reads.
         base: the folder TensorFlow Serving watches; a subfolder for each version.
         image_size: side of the letterboxed square.
         channels: 1 or 3.
@@ -89,13 +84,13 @@ def publish_logit(
 
     Returns:
         the version's folder.
+
+    Raises:
+        errors.BadInput: it was not published; nothing is left behind.
     """
-    graph = tf.Module()
-    graph.tracked = list(variables)
-    # An ensemble calls it: its members then share one decode.
-    shape = (None, image_size, image_size, channels)
-    graph.logit = _function(logit, tf.TensorSpec(shape, tf.uint8))
+    graph = _graph(logit, image_size, channels)
     signatures = _signatures(graph.logit, image_size, channels, calibration.threshold)
+    shown = servable.pictures(image_size, channels)
     facts = {"schema": SCHEMA, **facts, "image_size": image_size}
     facts |= {"channels": channels, "labels": list(labels.NAMES)}
     target = base / str(next_version(base))
@@ -103,10 +98,40 @@ def publish_logit(
         tf.saved_model.save(graph, str(beside), signatures)
         (beside / FACTS).parent.mkdir(exist_ok=True)
         files.write_json(beside / FACTS, facts | dataclasses.asdict(calibration))
-        blank = np.zeros((1, image_size, image_size, channels), np.uint8)
-        _write_warmup(beside / WARMUP, blank)
+        servable.write_warmup(beside / servable.WARMUP, shown[0])
+        try:
+            scores = _scores(graph.logit, shown, image_size)
+            servable.check(beside, shown, scores, threshold=calibration.threshold)
+        except servable.Unservable as error:
+            raise errors.BadInput(
+                f"{target}: not published, no server could use it: {error}; export "
+                "again with the versions of TensorFlow and Keras that setup.cfg names."
+            ) from error
         files.write_manifest(beside)
     return target
+
+
+def _graph(logit: Callable, image_size: int, channels: int) -> tf.Module:
+    """The calibrated logit as a function, with the variables that it reads."""
+    graph = tf.Module()
+    # An ensemble calls it: its members then share one decode.
+    shape = (None, image_size, image_size, channels)
+    graph.logit = _function(logit, tf.TensorSpec(shape, tf.uint8))
+    # By the function's own word. Keras' variables are wrappers: a session fills what
+    # is tracked, and the graph reads what is wrapped.
+    graph.variables_read = list(graph.logit.get_concrete_function().variables)
+    return graph
+
+
+def _scores(logit: Callable, shown: list[np.ndarray], image_size: int) -> np.ndarray:
+    """What the model itself says of pictures, `(pictures,)`."""
+    boxed = [preprocess.letterbox(tf.constant(one), image_size) for one in shown]
+    exact = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    try:
+        return tf.sigmoid(logit(tf.stack(boxed))).numpy()
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(exact)
 
 
 def versions(base: pathlib.Path) -> list[pathlib.Path]:
@@ -161,11 +186,6 @@ class Served:
             )
         return self._loaded.logit
 
-    @property
-    def variables(self) -> list[tf.Variable]:
-        """What `logit` reads."""
-        return list(self._loaded.tracked)
-
     def score_bytes(self, images: list[bytes]) -> tuple[list[float], list[str]]:
         """Scores and labels of encoded pictures; one bad picture fails them all."""
         answer = self.signature(BYTES)(image_bytes=tf.constant(images))
@@ -217,7 +237,11 @@ def _signatures(
     names = tf.constant(labels.NAMES)
 
     def answer(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        score = tf.sigmoid(logit(images))
+        # oneDNN's fused convolutions fail on an empty batch: it gets one blank.
+        count = tf.shape(images)[0]
+        blanks = tf.cast(count == 0, tf.int32)
+        images = tf.pad(images, [[0, blanks], [0, 0], [0, 0], [0, 0]])
+        score = tf.sigmoid(logit(images))[:count]
         is_defect = tf.cast(score >= threshold, tf.int32)
         return {"score": score, "label": tf.gather(names, is_defect)}
 
@@ -245,22 +269,6 @@ def _signatures(
 def _function(function: Callable, argument: tf.TensorSpec) -> Callable:
     # Nothing here needs AutoGraph, which would translate all of Keras.
     return tf.function(function, input_signature=[argument], autograph=False)
-
-
-def _write_warmup(path: pathlib.Path, picture: np.ndarray) -> None:
-    """Requests that a server runs before it calls a version ready, one a signature."""
-    content = tf.io.encode_png(picture[0]).numpy()
-    inputs = {
-        BYTES: ("image_bytes", tf.make_tensor_proto([content], tf.string)),
-        PIXELS: ("image_pixels", tf.make_tensor_proto(picture)),
-    }
-    with tf.io.TFRecordWriter(str(path)) as records:
-        for signature, (name, tensor) in inputs.items():
-            log = prediction_log_pb2.PredictionLog()
-            request = log.predict_log.request
-            request.model_spec.signature_name = signature
-            request.inputs[name].CopyFrom(tensor)
-            records.write(log.SerializeToString())
 
 
 @dataclasses.dataclass(frozen=True)

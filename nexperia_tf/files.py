@@ -85,6 +85,7 @@ def new_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     path = pathlib.Path(path)
     refuse_existing(path)
     beside = _beside(path)
+    made = [folder for folder in path.parents if not folder.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         beside.mkdir()
@@ -98,6 +99,9 @@ def new_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     except BaseException as error:
         _name(error, path)
         shutil.rmtree(beside, ignore_errors=True)
+        with contextlib.suppress(OSError):  # somebody else has begun to use one
+            for folder in made:
+                folder.rmdir()
         raise
 
 

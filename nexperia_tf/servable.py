@@ -1,0 +1,179 @@
+"""Whether a server can load a SavedModel and answers as the model does.
+
+`tf.saved_model.load` builds Python objects anew and gives each function its variables.
+A server has nothing but the graph and the checkpoint: TensorFlow Serving, the C API,
+saved_model_cli and TF1 programs load both into a session. `check` does the same.
+"""
+
+import logging
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+from tensorflow_serving.apis import prediction_log_pb2
+
+from nexperia_tf import labels
+
+BYTES = "serving_default"
+PIXELS = "image_pixels"
+# Names that clients write; in JSON, only a name in _bytes may carry base64.
+INPUTS = {BYTES: "image_bytes", PIXELS: "image_pixels"}
+OUTPUTS = {"score": tf.float32, "label": tf.string}
+WARMUP = pathlib.PurePosixPath("assets.extra/tf_serving_warmup_requests")
+TAG = "serve"
+PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}  # ops that call the exporter
+
+
+class Unservable(Exception):
+    """A server would refuse the SavedModel or answer something else."""
+
+
+def pictures(image_size: int, channels: int) -> list[np.ndarray]:
+    """A blank picture and noise of other shapes, uint8 `(height, width, channels)`."""
+    rng = np.random.default_rng(0)
+    shapes = (image_size, image_size // 2 + 1), (image_size // 2 + 1, image_size + 8)
+    noise = [rng.integers(0, 256, (*s, channels), np.uint8) for s in shapes]
+    return [np.zeros((image_size, image_size, channels), np.uint8), *noise]
+
+
+def write_warmup(path: pathlib.Path, picture: np.ndarray) -> None:
+    """Requests that a server runs before it calls a version ready, one a signature."""
+    inputs = {
+        BYTES: tf.make_tensor_proto([_png(picture)], tf.string),
+        PIXELS: tf.make_tensor_proto(picture[np.newaxis]),
+    }
+    with tf.io.TFRecordWriter(str(path)) as records:
+        for signature, tensor in inputs.items():
+            log = prediction_log_pb2.PredictionLog()
+            request = log.predict_log.request
+            request.model_spec.signature_name = signature
+            request.inputs[INPUTS[signature]].CopyFrom(tensor)
+            records.write(log.SerializeToString())
+
+
+def check(
+    folder: pathlib.Path,
+    shown: Sequence[np.ndarray],
+    scores: np.ndarray,
+    *,
+    threshold: float,
+) -> None:
+    """Loads a SavedModel as servers do and has it answer.
+
+    Args:
+        folder: the version, with its warm-up requests.
+        shown: pictures, uint8 `(height, width, channels)`, the first that of the
+            warm-up requests.
+        scores: what the model says of them, `(pictures,)`.
+        threshold: from which score on a label is `defect`.
+
+    Raises:
+        Unservable: it cannot be loaded, lacks what was promised, or answers otherwise;
+            the message is one line.
+    """
+    try:
+        _refuse_what_servers_lack(_read(folder))
+        requests = list(_requests(folder, shown, scores))
+        # The processor has room where a graphics card may have none beside training.
+        config = tf.compat.v1.ConfigProto(device_count={"GPU": 0})
+        with tf.Graph().as_default(), tf.compat.v1.Session(config=config) as session:
+            ask = _asking(session, folder)
+            for what, signature, tensor, expected in requests:
+                _compare(what, ask(signature, tensor), expected, threshold)
+    except Unservable:
+        raise
+    except Exception as error:  # whatever it is, a server would meet it, too
+        raise Unservable(f"{type(error).__name__}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """The line of a message that says something; TensorFlow's have many."""
+    lines = (line.strip() for line in str(error).splitlines())
+    said = (line for line in lines if line and not line.endswith((":", ">")))
+    return next(said, "it says no more")
+
+
+def _read(folder: pathlib.Path) -> meta_graph_pb2.MetaGraphDef:
+    saved = saved_model_pb2.SavedModel()
+    saved.ParseFromString((folder / "saved_model.pb").read_bytes())
+    for graph in saved.meta_graphs:
+        if list(graph.meta_info_def.tags) == [TAG]:
+            return graph
+    raise Unservable(f"no graph is tagged {TAG}")
+
+
+def _refuse_what_servers_lack(graph: meta_graph_pb2.MetaGraphDef) -> None:
+    functions = graph.graph_def.library.function
+    nodes = [*graph.graph_def.node, *(n for f in functions for n in f.node_def)]
+    if names := sorted({node.op for node in nodes} & PYTHON):
+        raise Unservable(f"it calls Python ({', '.join(names)})")
+    for part in [*functions, *nodes]:
+        # Servers without XLA cannot run it (tensorflow/serving, issues 2214 and 2217).
+        if "_XlaMustCompile" in part.attr and part.attr["_XlaMustCompile"].b:
+            raise Unservable("one of its functions is marked _XlaMustCompile")
+
+
+def _requests(
+    folder: pathlib.Path, shown: Sequence[np.ndarray], scores: np.ndarray
+) -> Iterator[tuple[str, str, object, np.ndarray]]:
+    """What it is, its signature, its tensor and the expected scores, a request each."""
+    for record in tf.data.TFRecordDataset(str(folder / WARMUP)).as_numpy_iterator():
+        log = prediction_log_pb2.PredictionLog.FromString(record)
+        name = log.predict_log.request.model_spec.signature_name
+        (tensor,) = log.predict_log.request.inputs.values()
+        yield f"{name}'s warm-up request", name, tf.make_ndarray(tensor), scores[:1]
+    yield BYTES, BYTES, [_png(picture) for picture in shown], scores
+    for picture, score in zip(shown, scores):
+        yield PIXELS, PIXELS, picture[np.newaxis], score[np.newaxis]
+    for name, nothing in ((BYTES, []), (PIXELS, shown[0][np.newaxis][:0])):
+        yield f"{name} without pictures", name, nothing, scores[:0]
+
+
+def _asking(session: tf.compat.v1.Session, folder: pathlib.Path) -> Callable:
+    log = tf.get_logger()
+    level = log.level
+    log.setLevel(logging.ERROR)  # that sessions are a thing of the past is known
+    try:
+        graph = tf.compat.v1.saved_model.load(session, [TAG], str(folder))
+    finally:
+        log.setLevel(level)
+    for name, given in INPUTS.items():
+        signature = graph.signature_def[name]
+        found = {key: tensor.dtype for key, tensor in signature.outputs.items()}
+        if list(signature.inputs) != [given] or found != OUTPUTS:
+            raise Unservable(f"signature {name} is not {given} to {', '.join(OUTPUTS)}")
+
+    def ask(name: str, tensor: object) -> dict[str, np.ndarray]:
+        signature = graph.signature_def[name]
+        wanted = {key: signature.outputs[key].name for key in OUTPUTS}
+        return session.run(wanted, {signature.inputs[INPUTS[name]].name: tensor})
+
+    return ask
+
+
+def _compare(
+    what: str, answer: dict[str, np.ndarray], expected: np.ndarray, threshold: float
+) -> None:
+    score = answer["score"]
+    if score.shape != expected.shape or not np.allclose(
+        score, expected, rtol=0, atol=_tolerance()
+    ):
+        raise Unservable(
+            f"{what} is answered with {score.tolist()}, not {expected.tolist()}"
+        )
+    right = [labels.NAMES[int(s >= np.float32(threshold))].encode() for s in score]
+    if answer["label"].tolist() != right:
+        raise Unservable(
+            f"{what} is answered with labels {answer['label'].tolist()}, not {right}"
+        )
+
+
+def _tolerance() -> float:
+    """How far a score may be off: kernels round, and a GPU's otherwise than a CPU's."""
+    return 1e-3 if tf.config.list_physical_devices("GPU") else 1e-5
+
+
+def _png(picture: np.ndarray) -> bytes:
+    return tf.io.encode_png(picture).numpy()
