@@ -25,7 +25,7 @@ def test_a_new_folder_appears_whole_or_not_at_all(tmp_path):
         (beside / "half.txt").write_text("half")
         raise RuntimeError
     assert not target.exists()
-    assert list(target.parent.iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
     with files.new_folder(target) as beside:
         (beside / "whole.txt").write_text("whole")
         assert not target.exists()
