@@ -10,9 +10,9 @@ import tyro
 from nexperia_tf import command, errors, files, predictions
 from nexperia_tf.evaluation import (
     answers,
+    clustered,
     evidence,
     figures,
-    intervals,
     opening,
     operating_point,
     report,
@@ -235,7 +235,14 @@ def _labelled(
 def _auc_as_given(table: predictions.Predictions, confidence: float) -> dict | None:
     if not table.labelled or len(set(table.label)) < 2:
         return None
-    found = intervals.newcombe(table.label, table.score, confidence=confidence)
+    found = clustered.headline(
+        table.label,
+        table.score,
+        clustered.groups_of(table),
+        word=clustered.word_of(table),
+        confidence=confidence,
+        where=table.source,
+    )
     return dataclasses.asdict(found) | {"confidence": confidence}
 
 

@@ -40,7 +40,7 @@ from nexperia_tf.data import (
     prepare_summary,
     records,
 )
-from nexperia_tf.evaluation import answers, calibration, intervals, opening
+from nexperia_tf.evaluation import answers, calibration, clustered, opening
 from nexperia_tf.models import classifier
 
 SCHEMA = 1  # of config.json, metrics.json and history.csv
@@ -486,8 +486,11 @@ def print_summary(folder: pathlib.Path) -> None:
         if split in reached:
             shown.add_row(split, *_summary(reached[split]))
     rich.print(shown)
-    for split in runs.SCORED_SPLITS:
-        if split in reached and (against := answers.standing(reached[split]["auc"])):
+    for split in (split for split in runs.SCORED_SPLITS if split in reached):
+        auc = reached[split]["auc"]
+        if auc["low"] is None:
+            print(f"{split}: AUC {answers.auc(auc)}")
+        elif against := answers.standing(auc):
             print(f"{split}: {against}")
     print(f"Run: {folder}")
     print(f"SavedModel: {export.find(folder)}")
@@ -500,7 +503,7 @@ def _summary(found: dict) -> list[str]:
         f"{found['n']:,}",
         f"{found['n_defect']:,}",
         f"{auc['value']:.4f}",
-        f"{auc['low']:.3f} to {auc['high']:.3f}",
+        "none" if auc["low"] is None else f"{auc['low']:.3f} to {auc['high']:.3f}",
         *(f"{overkill[target]:.1%}" for target in following.HISTORY_TARGETS),
     ]
 
@@ -514,7 +517,14 @@ def _metrics(scored: dict[str, predictions.Predictions]) -> dict:
         payload[split] = {
             "n": len(table),
             "n_defect": int(np.sum(table.label == labels.POSITIVE)),
-            "auc": dataclasses.asdict(intervals.newcombe(table.label, table.score)),
+            "auc": dataclasses.asdict(
+                clustered.headline(
+                    table.label,
+                    table.score,
+                    clustered.groups_of(table),
+                    word=clustered.word_of(table),
+                )
+            ),
             "fpr_at_tpr": [
                 dataclasses.asdict(point)
                 for point in metrics.fpr_at_tpr(table.label, table.score)

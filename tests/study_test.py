@@ -141,14 +141,31 @@ def test_the_tables_hold_what_the_issue_asks_for(whole):
     assert titles == ["Table 1", "Table 2", "Table 3", "Table 4"]
     rows = [len(table["rows"]) for table in found["tables"]]
     assert rows == [9, 5, 1 + 3 * 3, 2 + 3]
+    pairs = {
+        frozenset((pair["first"], pair["second"]))
+        for table in found["tables"]
+        for pair in table["differences"]
+    }
+    family = len(pairs)
     for table in found["tables"]:
         for row in table["rows"]:
-            assert row["auc"]["low"] <= row["auc"]["value"] <= row["auc"]["high"]
-            assert row["auc"]["method"] == "newcombe-5"
+            auc = row["auc"]
+            assert auc["groups"] == LOTS["test"]
+            assert (
+                (auc["low"] is None) == (auc["method"] == "none") == bool(auc["reason"])
+            )
+            if auc["low"] is not None:
+                assert auc["low"] <= auc["value"] <= auc["high"]
+            assert row["fpr_at_tpr"][0]["high"] is None  # nine defects
             assert len(row["fpr_at_tpr"]) == 5
             assert row["parameters"] and row["gmac"] > 0
         for pair in table["differences"]:
             assert pair["said"].endswith(".") and "p = " in pair["because"]
+            assert pair["family"] == family
+            undecided = pair["verdict"] == "too few lots for a verdict"
+            assert undecided or pair["p_adjusted"] == 1  # three lots never tell
+    methods = {row["auc"]["method"] for t in found["tables"] for row in t["rows"]}
+    assert "newcombe-5-by-group" in methods
     published = [r["published"] for r in found["tables"][1]["rows"]]
     assert [p["value"] for p in published] == [
         *(0.95327, 0.99612, 0.99585, 0.99616, 0.99831)

@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from nexperia_tf.evaluation import intervals, operating_point
+from nexperia_tf.evaluation import comparison as comparisons
+from nexperia_tf.evaluation import operating_point
 
 YES, CARE, NO = "yes", "care", "no"
 
@@ -60,7 +61,13 @@ def broken_promise(point: dict) -> str:
 
 
 def limits(found: dict) -> str:
-    """The limits of a rate, for brackets."""
+    """The limits of a rate, for brackets.
+
+    >>> limits({"low": 0.0123, "high": None})
+    '1.2 %, no upper limit'
+    """
+    if found["high"] is None:
+        return f"{share(found['low'])}, no upper limit"
     return f"{share(found['low'])} to {share(found['high'])}"
 
 
@@ -69,9 +76,25 @@ def auc(found: dict) -> str:
 
     >>> auc({"value": 0.99844, "low": 0.99581, "high": 0.99931, "confidence": 0.95})
     '0.9984 (95 %: 0.9958 to 0.9993)'
+    >>> auc({"value": 0.99844, "low": None, "reason": "2 lots are too few"})
+    '0.9984 (no interval: 2 lots are too few)'
     """
+    if found["low"] is None:
+        return f"{found['value']:.4f} (no interval: {found['reason']})"
     level = operating_point.percent(found.get("confidence", 0.95))
-    return f"{found['value']:.4f} ({level}: {found['low']:.4f} to {found['high']:.4f})"
+    return f"{found['value']:.4f} ({level}: {ends(found, 4)})"
+
+
+def ends(found: dict, digits: int = 5, *, signed: bool = False) -> str:
+    """The limits of an AUC or of a difference of two, or that there are none.
+
+    >>> ends({"low": -0.00123, "high": 0.5}, 4, signed=True), ends({"low": None})
+    ('-0.0012 to +0.5000', 'none')
+    """
+    if found["low"] is None:
+        return "none"
+    form = f"{'+' if signed else ''}.{digits}f"
+    return f"{found['low']:{form}} to {found['high']:{form}}"
 
 
 def standing(found: dict) -> str:
@@ -206,21 +229,21 @@ def _cost(found: dict) -> Answer:
 
 
 def _uncertain(found: dict) -> Answer:
-    details = [f"AUC {auc(found['auc'])}, from {found['n_defect']} defects."]
-    if against := standing(found["auc"]):
+    auc_found = found["auc"]
+    details = [f"AUC {auc(auc_found)}, from {found['n_defect']} defects."]
+    if against := standing(auc_found):
         details.append(against)
+    if auc_found["groups"] is not None and auc_found["low"] is not None:
+        details.append(
+            f"These limits take the {auc_found['groups']} {found['grouped_by']}s, not "
+            f"the devices, for what was drawn: {auc_found['design_effect']:.1f} "
+            f"devices in {found['grouped_by']}s are worth one that stands alone."
+        )
     if any(row["same_as"] is not None for row in found["fpr_at_tpr"]):
         details.append(
             f"{found['n_defect']} defects are too few to tell every TPR target from "
             "the next: grey rows below."
         )
-    grouped = [i for i in found["auc_beside"] if i["method"] == "group-bootstrap"]
-    details += [
-        f"Drawn by {found['grouped_by']} ({i['groups']} of them) instead of by device "
-        f"the AUC lies in "
-        f"{i['low']:.4f} to {i['high']:.4f}."
-        for i in grouped
-    ]
     unseen = found["generalisation"]["unseen"]
     seen = found["generalisation"]["seen"]
     if seen and unseen:
@@ -231,8 +254,9 @@ def _uncertain(found: dict) -> Answer:
         )
     if left := _left_to_fit(found["calibration"]):
         details.append(f"Scores are no probabilities yet: {left} would make them so.")
-    width = found["auc"]["high"] - found["auc"]["low"]
-    answer = f"The AUC, by {width:.4f}."
+    answer = "The AUC: no interval."
+    if auc_found["low"] is not None:
+        answer = f"The AUC, by {auc_found['high'] - auc_found['low']:.4f}."
     return Answer("What is uncertain?", answer, tuple(details), CARE)
 
 
@@ -252,7 +276,9 @@ def comparison(found: list[dict]) -> list[str]:
 def verdict(pair: dict) -> str:
     """Which of two runs ranks better, in one sentence."""
     first, second = pair["first"], pair["second"]
-    if pair["verdict"] != "distinguishable":
+    if pair["verdict"] == comparisons.TOO_FEW:
+        return f"{first} and {second}: too few {pair['grouped_by']}s for a verdict."
+    if pair["verdict"] != comparisons.APART:
         return f"{first} and {second} are not distinguishable."
     if pair["difference"]["value"] < 0:
         first, second = second, first
@@ -261,23 +287,61 @@ def verdict(pair: dict) -> str:
 
 def evidence(pair: dict) -> str:
     """What the verdict rests on: difference, limits, both p, devices needed."""
-    difference, bootstrap = pair["difference"], pair["bootstrap"]
+    difference = pair["difference"]
     level = operating_point.percent(difference["confidence"])
-    how = (
-        f"AUC difference {difference['value']:+.5f} ({level}: {difference['low']:+.5f} "
-        f"to {difference['high']:+.5f}); p = {pair['p_delong']:.2g} by paired DeLong, "
-        f"{pair['p_bootstrap']:.2g} by paired bootstrap of "
-        f"{bootstrap['units']} {bootstrap['resampled']}."
-    )
-    if pair["verdict"] == "distinguishable":
-        return how
-    how = f"{how} A difference counts where both p lie below {intervals.SIGNIFICANCE}."
-    if not (needed := pair["devices_needed"]):
-        return how
-    return (
-        f"{how} {devices(needed).capitalize()} devices like these would tell a true "
-        "difference of this size."
-    )
+    limited = f"{level}: {ends(difference, signed=True)}"
+    if difference["low"] is None:
+        limited = "no interval"
+    said = [f"AUC difference {difference['value']:+.5f} ({limited}); {_both_p(pair)}."]
+    if pair["verdict"] == comparisons.TOO_FEW:
+        said.append(
+            f"A sign flip of {_lots(pair)} cannot reach the level that "
+            f"{_family(pair)}; {pair['groups_needed']} would do."
+        )
+    elif pair["verdict"] != comparisons.APART:
+        said.append(
+            "A difference counts where both p lie below "
+            f"{comparisons.SIGNIFICANCE}{_corrected(pair)}."
+        )
+    if pair["verdict"] != comparisons.APART and (needed := pair["devices_needed"]):
+        said.append(
+            f"{devices(needed).capitalize()} devices like these would tell a true "
+            "difference of this size."
+        )
+    return " ".join(said)
+
+
+def _both_p(pair: dict) -> str:
+    """The two p that must agree, and what both are after correction."""
+    drawn = pair["bootstrap"]
+    if pair["p_sign_flip"] is None:
+        said = (
+            f"p = {pair['p_delong']:.2g} by paired DeLong, {pair['p_bootstrap']:.2g} "
+            f"by paired bootstrap of {drawn['units']} {drawn['resampled']}"
+        )
+    else:
+        said = f"p = {pair['p_sign_flip']:.2g} by sign flip of {_lots(pair)}"
+        if pair["difference"]["low"] is not None:
+            said += f", {pair['p_jackknife']:.2g} by paired jackknife"
+    if pair["family"] == 1:
+        return said
+    return f"{said}; {pair['p_adjusted']:.2g} among {pair['family']} comparisons"
+
+
+def _lots(pair: dict) -> str:
+    return f"{pair['bootstrap']['units']} {pair['grouped_by']}s"
+
+
+def _family(pair: dict) -> str:
+    if pair["family"] == 1:
+        return f"p < {comparisons.SIGNIFICANCE} asks for"
+    return f"p < {comparisons.SIGNIFICANCE} among {pair['family']} comparisons asks for"
+
+
+def _corrected(pair: dict) -> str:
+    if pair["family"] == 1:
+        return ""
+    return f", corrected by Holm for {pair['family']} comparisons"
 
 
 def devices(needed: int) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import optimize, special
 
 from nexperia_tf import metrics, runs
-from nexperia_tf.evaluation import intervals
+from nexperia_tf.evaluation import clustered, intervals
 
 COLDEST, HOTTEST = 0.05, 20.0  # temperatures
 # Scores that all read 0 or 1 have lost their ranks: a float64 probability holds
@@ -108,12 +108,17 @@ class Bin:
 
 
 def reliability(
-    labels: np.ndarray, scores: np.ndarray, *, confidence: float = 0.95
+    labels: np.ndarray,
+    scores: np.ndarray,
+    *,
+    groups: np.ndarray | None = None,
+    confidence: float = 0.95,
 ) -> list[Bin]:
     """Promise against truth, lowest scores first.
 
     Bins are equally wide in log-odds, the outermost open; empty ones are left out.
-    Bins of equal count would spend all but one on devices nobody doubts.
+    Bins of equal count would spend all but one on devices nobody doubts. Limits take
+    devices in `groups`, names of shape `(devices,)`, as `clustered.rate` does.
     """
     defects, scores = metrics.check(labels, scores, metric="Reliability")
     odds = logits(scores)
@@ -122,15 +127,20 @@ def reliability(
     bins = []
     for number in np.unique(member):
         inside = member == number
-        n, n_defect = int(inside.sum()), int(defects[inside].sum())
+        found = defects[inside]
         bins.append(
             Bin(
                 low=float(scores[inside].min()),
                 high=float(scores[inside].max()),
                 mean_score=float(scores[inside].mean()),
-                n=n,
-                n_defect=n_defect,
-                rate=intervals.clopper_pearson(n_defect, n, confidence=confidence),
+                n=len(found),
+                n_defect=int(found.sum()),
+                rate=clustered.rate(
+                    found,
+                    found.astype(float),
+                    None if groups is None else groups[inside],
+                    confidence=confidence,
+                ),
             )
         )
     return bins

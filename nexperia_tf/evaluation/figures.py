@@ -1,6 +1,5 @@
 """Every figure of one run and of a comparison, as report.json holds them."""
 
-import collections
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
@@ -8,13 +7,23 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from nexperia_tf import errors, metrics, predictions
-from nexperia_tf.evaluation import calibration, intervals, operating_point, slices
+from nexperia_tf.evaluation import (
+    calibration,
+    catch_rate,
+    clustered,
+    comparison,
+    intervals,
+    operating_point,
+    slices,
+)
 
 SCHEMA = 1  # of report.json
 # Shown when the line's own prevalence is not given; the share in the data is not it.
 PREVALENCES = (0.001, 0.01)
 WORST = 12  # devices in each gallery
 CHANGED = 24  # devices shown in a comparison
+# Keys of a comparison that hold devices, in the order of `_changed`.
+CHANGES = ("newly_caught", "newly_missed", "newly_overkilled", "newly_passed")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,15 +77,20 @@ def judge(subject: Subject, settings: Settings) -> dict:
     point = _operating_point(subject, settings)
     threshold = point["threshold"]
     band = _band(subject, settings, threshold)
-    auc = intervals.newcombe(
-        *metrics.check(labels, scores, where=where), confidence=confidence
+    auc = clustered.headline(
+        labels,
+        scores,
+        clustered.groups_of(table),
+        word=clustered.word_of(table),
+        confidence=confidence,
+        where=where,
     )
     return {
         "name": subject.name,
         "source": where,
         "n": len(table),
         "n_defect": int(np.sum(labels == 1)),
-        "grouped_by": _grouped_by(table),
+        "grouped_by": clustered.word_of(table),
         "auc": _plain(auc) | {"confidence": confidence},
         "auc_beside": _auc_beside(table, confidence),
         "partial_auc": {
@@ -86,7 +100,7 @@ def judge(subject: Subject, settings: Settings) -> dict:
         "average_precision": metrics.average_precision(labels, scores),
         "brier": metrics.brier(labels, scores),
         "log_loss": metrics.log_loss(labels, scores),
-        "fpr_at_tpr": _fpr_at_tpr(labels, scores, confidence),
+        "fpr_at_tpr": _fpr_at_tpr(table, confidence),
         "operating_point": point,
         "band": band,
         "economics": [_economics(p, point, band) for p in _prevalences(settings)],
@@ -101,45 +115,65 @@ def judge(subject: Subject, settings: Settings) -> dict:
 
 
 def comparisons(
-    subjects: Sequence[Subject], judged: Sequence[dict], *, confidence: float
+    subjects: Sequence[Subject],
+    judged: Sequence[dict],
+    *,
+    confidence: float,
+    pairs: Sequence[tuple[int, int]] | None = None,
 ) -> list[dict]:
-    """Every pair of runs: the difference, whether it is one, and who changed sides.
+    """Pairs of runs: the difference, whether it is one, and who changed sides.
 
     Each run decides at its own threshold.
+
+    Args:
+        subjects: the runs, on the same devices in the same order.
+        judged: their figures.
+        confidence: level of the intervals.
+        pairs: places of the runs to compare, corrected as one family; None compares
+            every run with every other.
     """
     first = subjects[0].scored
-    groups = _resampled_groups(first)
-    found = intervals.compare(
+    found = comparison.compare(
         first.label,
         [subject.scored.score for subject in subjects],
-        groups=groups,
+        groups=clustered.groups_of(first),
+        pairs=pairs,
         confidence=confidence,
     )
+    grouped_by = {"grouped_by": clustered.word_of(first)}
     return [
-        {
-            "first": subjects[i].name,
-            "second": subjects[j].name,
-            "difference": {
-                "value": difference.value,
-                "low": difference.low,
-                "high": difference.high,
-                "method": "paired-delong",
-                "confidence": confidence,
-            },
-            "p_delong": difference.p_delong,
-            "p_bootstrap": difference.p_bootstrap,
-            "bootstrap": {
-                "low": difference.bootstrap_low,
-                "high": difference.bootstrap_high,
-                "resampled": difference.resampled,
-                "units": len(first) if groups is None else _units(groups),
-            },
-            "verdict": difference.words,
-            "devices_needed": difference.devices_needed,
-            **_changed(subjects[i], subjects[j], judged[i], judged[j]),
-        }
+        _compared(subjects[i].name, subjects[j].name, difference, confidence)
+        | grouped_by
+        | _changed(subjects[i], subjects[j], judged[i], judged[j])
         for (i, j), difference in found.items()
     ]
+
+
+def _compared(
+    first: str, second: str, found: comparison.Difference, confidence: float
+) -> dict:
+    limits = {name: getattr(found, name) for name in ("value", "low", "high", "method")}
+    return {
+        "first": first,
+        "second": second,
+        "difference": limits | {"confidence": confidence},
+        "p_delong": found.p_delong,
+        "p_bootstrap": found.p_bootstrap,
+        "bootstrap": {
+            "low": found.bootstrap_low,
+            "high": found.bootstrap_high,
+            "resampled": found.resampled,
+            "units": found.units,
+        },
+        "p_jackknife": found.p_jackknife,
+        "p_sign_flip": found.p_sign_flip,
+        "p": found.p,
+        "p_adjusted": found.p_adjusted,
+        "family": found.family,
+        "groups_needed": found.groups_needed,
+        "verdict": found.words,
+        "devices_needed": found.devices_needed,
+    }
 
 
 def _operating_point(subject: Subject, settings: Settings) -> dict:
@@ -175,33 +209,51 @@ def _operating_point(subject: Subject, settings: Settings) -> dict:
 def rates(
     table: predictions.Predictions, threshold: float, confidence: float
 ) -> dict[str, dict]:
-    """Escape and overkill rate at a threshold, with counts and exact limits."""
-    point = metrics.at(table.label, table.score, threshold)
-    n_defect = int(np.sum(table.label == 1))
-    n_good = len(table) - n_defect
+    """Escape and overkill rate at a threshold, with counts and limits.
+
+    The limits are for a threshold that other devices have chosen.
+    """
+    rejected, defect = table.score >= threshold, table.label == 1
     return {
-        "escape_rate": _rate(point.misses, n_defect, confidence),
-        "overkill_rate": _rate(point.false_calls, n_good, confidence),
+        "escape_rate": _rate(table, ~rejected, defect, confidence),
+        "overkill_rate": _rate(table, rejected, ~defect, confidence),
     }
 
 
-def _rate(count: int, of: int, confidence: float) -> dict:
-    limits = intervals.clopper_pearson(count, of, confidence=confidence)
-    return _plain(limits) | {"count": count, "of": of}
+def _rate(
+    table: predictions.Predictions,
+    hits: np.ndarray,
+    among: np.ndarray,
+    confidence: float,
+) -> dict:
+    """The share of hits among some devices, by group where there are groups."""
+    groups = clustered.groups_of(table)
+    limits = clustered.rate(
+        hits[among],
+        table.score[among],
+        None if groups is None else groups[among],
+        confidence=confidence,
+    )
+    return _plain(limits) | {"count": int(hits[among].sum()), "of": int(among.sum())}
 
 
-def _fpr_at_tpr(
-    labels: np.ndarray, scores: np.ndarray, confidence: float
-) -> list[dict]:
-    n_defect = int(np.sum(labels == 1))
+def _fpr_at_tpr(table: predictions.Predictions, confidence: float) -> list[dict]:
+    n_defect = int(np.sum(table.label == 1))
     rows: list[dict] = []
-    for point in metrics.fpr_at_tpr(labels, scores):
-        overkill = _rate(point.false_calls, len(labels) - n_defect, confidence)
-        needed = metrics.needed(n_defect, point.tpr)
+    found = catch_rate.overkill(
+        table.label,
+        table.score,
+        groups=clustered.groups_of(table),
+        confidence=confidence,
+        where=table.source,
+    )
+    for one in found:
+        needed = metrics.needed(n_defect, one.point.tpr)
         alike = [r["tpr"] for r in rows if metrics.needed(n_defect, r["tpr"]) == needed]
         rows.append(
-            dataclasses.asdict(point)
-            | {"low": overkill["low"], "high": overkill["high"]}
+            dataclasses.asdict(one.point)
+            | {"low": one.low, "high": one.high}
+            | {"no_upper_limit": one.reason or None}
             # Both ask for the same number of defects: these cannot tell them apart.
             | {"same_as": alike[0] if alike else None}
         )
@@ -209,39 +261,16 @@ def _fpr_at_tpr(
 
 
 def _auc_beside(table: predictions.Predictions, confidence: float) -> list[dict]:
+    """Other intervals of the AUC; all of them take devices for independent."""
     labels, scores = table.label, table.score
     n_defect = int(np.sum(labels == 1))
-    beside = []
+    beside: list[intervals.Interval | None] = []
+    if clustered.groups_of(table) is not None:
+        beside.append(intervals.newcombe(labels, scores, confidence=confidence))
     if 1 < n_defect < len(table) - 1:  # DeLong needs two of each
         beside.append(intervals.logit_delong(labels, scores, confidence=confidence))
         beside.append(intervals.delong(labels, scores, confidence=confidence))
-    groups = _resampled_groups(table)
-    if groups is not None:
-        found = intervals.grouped(labels, scores, groups, confidence=confidence)
-        beside.append(found)
-    return [
-        _plain(interval) | _drawn(interval, groups) for interval in beside if interval
-    ]
-
-
-def _drawn(interval: intervals.Interval, groups: np.ndarray | None) -> dict:
-    """How many groups a bootstrap by group drew from."""
-    return {"groups": _units(groups)} if interval.method == "group-bootstrap" else {}
-
-
-def _units(groups: np.ndarray) -> int:
-    """How many a bootstrap by group draws; a device without a group is its own."""
-    return len(set(groups) - {""}) + int(np.sum(groups == ""))
-
-
-def _resampled_groups(table: predictions.Predictions) -> np.ndarray | None:
-    """The groups the bootstrap draws; None when no group has two devices."""
-    groups = table.column("group")
-    if groups is None:
-        groups = table.column("lot")
-    if groups is None or len(set(groups)) in (1, len(table)):
-        return None
-    return groups
+    return [_plain(interval) for interval in beside if interval]
 
 
 def _band(subject: Subject, settings: Settings, threshold: float) -> dict:
@@ -254,17 +283,22 @@ def _band(subject: Subject, settings: Settings, threshold: float) -> dict:
         confidence=settings.confidence,
     )
     table = subject.scored
+    groups = clustered.groups_of(table)
     decided = {
         name: operating_point.shares(
-            table.score[table.label == value], band, confidence=settings.confidence
+            table.score[table.label == value],
+            band,
+            groups=None if groups is None else groups[table.label == value],
+            confidence=settings.confidence,
         )
         for name, value in (("good", 0), ("defect", 1))
     }
     reject_from = math.inf if band.reject_from is None else band.reject_from
-    reviewed = int(np.sum((table.score >= threshold) & (table.score < reject_from)))
+    reviewed = (table.score >= threshold) & (table.score < reject_from)
+    everywhere = np.full(len(table), True)
     return {
         **dataclasses.asdict(band),
-        "review_rate": _rate(reviewed, len(table), settings.confidence),
+        "review_rate": _rate(table, reviewed, everywhere, settings.confidence),
         **{name: _plain(shares) for name, shares in decided.items()},
     }
 
@@ -300,7 +334,10 @@ def _calibration(subject: Subject, confidence: float) -> dict:
         "bins": [
             dataclasses.asdict(found)
             for found in calibration.reliability(
-                table.label, table.score, confidence=confidence
+                table.label,
+                table.score,
+                groups=clustered.groups_of(table),
+                confidence=confidence,
             )
         ],
         "temperature_left": None,
@@ -328,32 +365,18 @@ def _slices(subject: Subject, threshold: float, confidence: float) -> list[dict]
     table = subject.scored
     columns = {name: table.column(name) for name in ("defect_type", "machine", "lot")}
     lot, group = columns["lot"], table.column("group")
-    if group is not None and not _repeats(group, lot):
+    if group is not None and not clustered.repeats(group, lot):
         columns["group"] = group
     columns = {k: v for k, v in columns.items() if v is not None}
     found = slices.table(
         table.label,
         table.score,
         columns | dict(subject.columns),
+        groups=clustered.groups_of(table),
         threshold=threshold,
         confidence=confidence,
     )
     return [_plain(part) for part in found]
-
-
-def _grouped_by(table: predictions.Predictions) -> str | None:
-    """What devices share, as a person says it; None where each stands alone."""
-    group, lot = table.column("group"), table.column("lot")
-    groups = lot if group is None else group
-    counts = collections.Counter(() if groups is None else groups)
-    if not any(n > 1 for name, n in counts.items() if name):
-        return None
-    return "lot" if group is None or _repeats(group, lot) else "group"
-
-
-def _repeats(group: np.ndarray, lot: np.ndarray | None) -> bool:
-    """Whether groups say no more than lots; a device without a lot is its own group."""
-    return lot is not None and bool(np.all((group == lot) | (lot == "")))
 
 
 def _generalisation(subject: Subject, confidence: float) -> dict:
@@ -363,7 +386,7 @@ def _generalisation(subject: Subject, confidence: float) -> dict:
     if groups is None:
         groups = table.column("lot")
     found: dict = {"seen": None, "unseen": None, "within_groups": None}
-    if _grouped_by(table) is None:
+    if clustered.word_of(table) is None:
         return found
     if subject.trained_on is not None:
         split = slices.familiarity(
@@ -426,14 +449,14 @@ def _changed(first: Subject, second: Subject, one: dict, two: dict) -> dict:
     rejected = table.score >= one["operating_point"]["threshold"]
     then = other.score >= two["operating_point"]["threshold"]
     defect = table.label == 1
-    kinds = {
-        "newly_caught": defect & ~rejected & then,
-        "newly_missed": defect & rejected & ~then,
-        "newly_overkilled": ~defect & ~rejected & then,
-        "newly_passed": ~defect & rejected & ~then,
-    }
+    kinds = (
+        defect & ~rejected & then,
+        defect & rejected & ~then,
+        ~defect & ~rejected & then,
+        ~defect & rejected & ~then,
+    )
     changed = {}
-    for name, mask in kinds.items():
+    for name, mask in zip(CHANGES, kinds):
         rows = np.flatnonzero(mask)
         rows = rows[np.argsort(-np.abs(other.score - table.score)[rows])][:CHANGED]
         devices = [

@@ -1,12 +1,11 @@
-"""What is uncertain: intervals and paired tests for AUC and rates.
+"""What is uncertain about an AUC and about a rate, when devices stand alone.
 
 The AUC of one model gets Newcombe's method 5, which holds its level at AUC .998 where
-DeLong does not (benchmarks/interval_coverage.py measures both). Two models on the same
-devices differ only when paired DeLong and a paired stratified bootstrap agree.
+DeLong does not (benchmarks/interval_coverage.py measures both). `clustered` is for
+devices that come in groups, `catch_rate` for the overkill at a catch rate.
 """
 
 import dataclasses
-import itertools
 import math
 from collections.abc import Sequence
 
@@ -16,61 +15,30 @@ from scipy import optimize, special, stats
 from nexperia_tf import errors, metrics
 
 CONFIDENCE = 0.95
-SIGNIFICANCE = 0.01  # a difference counts below this, by both tests
-POWER = 0.8  # chance of seeing a real difference that `devices_needed` plans for
-REPLICATES = 2000  # fewest that resolve p < .01 with room to spare
-# Beyond this many resampled devices replicates are cut: normal theory is good there.
-BOOTSTRAP_WORK = 400_000_000
-BLOCK = 8_000_000  # resampled counts held at once, 64 MB
+REPLICATES = 2000  # fewest that resolve p < .01 ten times over
+BLOCK = 400_000  # resampled counts held at once: they stay in the processor's cache
 
 
 @dataclasses.dataclass(frozen=True)
 class Interval:
-    """A figure with the limits it may have; `method` says whose limits."""
+    """A figure with the limits it may have; `method` says whose limits.
 
-    value: float
-    low: float
-    high: float
-    method: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Difference:
-    """AUC of the first run minus AUC of the second, on the same devices.
-
-    Attributes:
-        value: the difference.
-        low, high: its paired DeLong limits.
-        p_delong: two-sided, paired DeLong.
-        p_bootstrap: two-sided, paired stratified bootstrap.
-        bootstrap_low, bootstrap_high: percentile limits of the bootstrap.
-        distinguishable: whether both p lie below SIGNIFICANCE.
-        devices_needed: devices like these at which a true difference of this size
-            would be told apart with a chance of POWER; None for no difference at all.
-        resampled: what the bootstrap drew, "devices" or "groups".
+    A limit that nothing is known of is None: an AUC of too few groups, the overkill at
+    a catch rate that the defects cannot place.
     """
 
     value: float
-    low: float
-    high: float
-    p_delong: float
-    p_bootstrap: float
-    bootstrap_low: float
-    bootstrap_high: float
-    distinguishable: bool
-    devices_needed: int | None
-    resampled: str
-
-    @property
-    def words(self) -> str:
-        """The verdict as a person says it."""
-        return "distinguishable" if self.distinguishable else "not distinguishable"
+    low: float | None
+    high: float | None
+    method: str
 
 
 def clopper_pearson(
-    hits: int, trials: int, *, confidence: float = CONFIDENCE
+    hits: float, trials: float, *, confidence: float = CONFIDENCE
 ) -> Interval:
     """Exact binomial limits of a rate; without trials nothing is known: 0 to 1.
+
+    Counts may be fractions: what devices in groups are worth.
 
     Reference:
         Clopper & Pearson, Biometrika 26 (1934) 404.
@@ -110,15 +78,26 @@ def newcombe_of(
     value: float, n_defect: int, n_good: int, *, confidence: float = CONFIDENCE
 ) -> Interval:
     """As `newcombe`, from an AUC and the class sizes alone: also of published AUCs."""
-    z = z_value(confidence)
-    half = (n_defect + n_good) / 2 - 1
+    reach = z_value(confidence)
+    low, high = newcombe_limits(value, n_defect, n_good, reach=reach)
+    return Interval(value, low, high, "newcombe-5")
+
+
+def newcombe_limits(
+    value: float, n_defect: float, n_good: float, *, reach: float
+) -> tuple[float, float]:
+    """The limits of `newcombe` for a number of standard errors on each side.
+
+    Class sizes may be fractions: what devices in groups are worth.
+    """
+    half = max(0.0, (n_defect + n_good) / 2 - 1)
 
     def squared_error(auc):
         spread = 1 + half * ((1 - auc) / (2 - auc) + auc / (1 + auc))
         return auc * (1 - auc) * spread / (n_defect * n_good)
 
     def beyond(auc):
-        return (value - auc) ** 2 - z**2 * squared_error(auc)
+        return (value - auc) ** 2 - reach**2 * squared_error(auc)
 
     low = optimize.brentq(beyond, 0.0, value, xtol=1e-15) if value > 0 else 0.0
     high = optimize.brentq(beyond, value, 1.0, xtol=1e-15) if value < 1 else 1.0
@@ -127,7 +106,7 @@ def newcombe_of(
         low = optimize.brentq(beyond, 0.0, 1 - 1e-12, xtol=1e-15)
     if value == 0:
         high = optimize.brentq(beyond, 1e-12, 1.0, xtol=1e-15)
-    return Interval(value, low, high, "newcombe-5")
+    return low, high
 
 
 def delong(
@@ -210,157 +189,62 @@ def _covariance(placements: np.ndarray) -> np.ndarray:
     return centred @ centred.T / (n - 1) / n
 
 
-def compare(
-    labels: np.ndarray,
-    runs: Sequence[np.ndarray],
-    *,
-    groups: np.ndarray | None = None,
-    confidence: float = CONFIDENCE,
-    seed: int = 0,
-) -> dict[tuple[int, int], Difference]:
-    """Whether runs differ on the same devices, and by how much, pair by pair.
-
-    Args:
-        labels: array of shape `(devices,)`, 1 for defect and 0 for good.
-        runs: arrays of shape `(devices,)`, the scores of each run.
-        groups: array of shape `(devices,)`; devices of one group (a lot, a burst) are
-            drawn together by the bootstrap. None draws devices.
-        confidence: level of the intervals.
-        seed: of the bootstrap; the same seed gives the same figures.
-
-    Returns:
-        the difference first minus second by the two runs' places.
-    """
-    aucs, covariance = delong_covariance(labels, runs)
-    draws = bootstrap_aucs(labels, runs, groups=groups, seed=seed)
-    differences = {}
-    for i, j in itertools.combinations(range(len(runs)), 2):
-        variance = covariance[i, i] + covariance[j, j] - 2 * covariance[i, j]
-        differences[i, j] = _difference(
-            float(aucs[i] - aucs[j]),
-            math.sqrt(max(0.0, variance)),
-            draws[:, i] - draws[:, j],
-            devices=len(labels),
-            confidence=confidence,
-            resampled="devices" if groups is None else "groups",
-        )
-    return differences
-
-
-def _difference(
-    value: float,
-    error: float,
-    draws: np.ndarray,
-    *,
-    devices: int,
-    confidence: float,
-    resampled: str,
-) -> Difference:
-    p_delong = 2 * stats.norm.sf(abs(value) / error) if error else float(value == 0)
-    p_bootstrap = _two_sided(draws)
-    reach = z_value(confidence) * error
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail])
-    return Difference(
-        value=value,
-        low=value - reach,
-        high=value + reach,
-        p_delong=float(p_delong),
-        p_bootstrap=p_bootstrap,
-        bootstrap_low=float(low),
-        bootstrap_high=float(high),
-        distinguishable=bool(max(p_delong, p_bootstrap) < SIGNIFICANCE),
-        devices_needed=_devices_needed(devices, value, error),
-        resampled=resampled,
-    )
-
-
-def _devices_needed(n: int, value: float, error: float) -> int | None:
-    """Devices at which a difference of `value` clears SIGNIFICANCE with POWER."""
-    if not value or not error:
-        return None
-    reach = stats.norm.isf(SIGNIFICANCE / 2) + stats.norm.isf(1 - POWER)
-    return math.ceil(n * (reach * error / value) ** 2)
-
-
-def _two_sided(differences: np.ndarray) -> float:
-    """Bootstrap p: how often the difference falls on the other side of 0."""
-    n = len(differences)
-    below, above = np.sum(differences <= 0), np.sum(differences >= 0)
-    return float(min(1.0, 2 * (min(below, above) + 1) / (n + 1)))
-
-
-def grouped(
-    labels: np.ndarray,
-    scores: np.ndarray,
-    groups: np.ndarray,
-    *,
-    confidence: float = CONFIDENCE,
-    seed: int = 0,
-) -> Interval:
-    """AUC with percentile limits when whole groups, not devices, are drawn.
-
-    Devices of one lot resemble each other: where these limits are much wider than the
-    headline's, the devices are worth fewer than they count.
-    """
-    tail = (1 - confidence) / 2
-    draws = bootstrap_aucs(labels, [scores], groups=groups, seed=seed)[:, 0]
-    low, high = np.quantile(draws, [tail, 1 - tail])
-    value = metrics.auc(labels, scores)
-    return Interval(value, float(low), float(high), "group-bootstrap")
-
-
 def bootstrap_aucs(
     labels: np.ndarray,
     runs: Sequence[np.ndarray],
     *,
-    groups: np.ndarray | None = None,
-    replicates: int | None = None,
+    member: np.ndarray | None = None,
+    replicates: int = REPLICATES,
     seed: int = 0,
 ) -> np.ndarray:
     """AUCs of every run on the same resampled devices.
 
     Draws are stratified: good devices, defects, and groups that hold both are each
-    drawn as often as they are there. A device without a group is its own.
+    drawn as often as they are there.
+
+    Args:
+        labels: array of shape `(devices,)`, 1 for defect and 0 for good.
+        runs: arrays of shape `(devices,)`, the scores of each run.
+        member: number of its group for each device, drawn together; None draws devices.
+        replicates: how often is drawn.
+        seed: the same seed gives the same figures.
 
     Returns:
         float64 array of shape `(replicates, runs)`.
     """
     defects = metrics.check(labels, runs[0], metric="A bootstrap")[0]
     n = len(defects)
-    if replicates is None:
-        replicates = int(np.clip(BOOTSTRAP_WORK // n, 200, REPLICATES))
-    member, strata = _strata(defects, groups)
+    member = np.arange(n) if member is None else member
+    units, strata = int(member.max()) + 1, _strata(defects, member)
     ranked = [_Ranked.of(defects, np.asarray(scores, np.float64)) for scores in runs]
     random = np.random.default_rng(seed)
     blocks = []
     step = max(1, BLOCK // n)
     for start in range(0, replicates, step):
         count = min(step, replicates - start)
-        drawn = np.empty((count, int(member.max()) + 1), dtype=np.int32)
+        drawn = np.empty((count, units), dtype=np.int32)
         for stratum in strata:
-            share = np.full(len(stratum), 1 / len(stratum))
-            drawn[:, stratum] = random.multinomial(len(stratum), share, size=count)
-        weights = drawn[:, member]  # (replicates, devices)
+            drawn[:, stratum] = _drawn(random, count, len(stratum))
+        weights = drawn if units == n else drawn[:, member]  # (replicates, devices)
         blocks.append(np.stack([r.weighted_auc(weights) for r in ranked], axis=1))
     return np.concatenate(blocks)
 
 
-def _strata(
-    defects: np.ndarray, groups: np.ndarray | None
-) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Unit number of each device, and the units of each stratum."""
-    n = len(defects)
-    if groups is None:
-        member = np.arange(n)
-    else:
-        names = [f"group {g}" if g else f"device {i}" for i, g in enumerate(groups)]
-        member = np.unique(np.array(names), return_inverse=True)[1]
+def _drawn(random: np.random.Generator, replicates: int, units: int) -> np.ndarray:
+    """How often each unit is drawn when as many are drawn as there are."""
+    places = random.integers(0, units, size=(replicates, units))
+    places += np.arange(replicates)[:, None] * units
+    counts = np.bincount(places.ravel(), minlength=replicates * units)
+    return counts.reshape(replicates, units)
+
+
+def _strata(defects: np.ndarray, member: np.ndarray) -> list[np.ndarray]:
+    """The units of each stratum."""
     units = int(member.max()) + 1
     has_defect = np.bincount(member, defects, units) > 0
     has_good = np.bincount(member, ~defects, units) > 0
     kinds = (has_defect & has_good, has_defect & ~has_good, ~has_defect)
-    return member, [np.flatnonzero(kind) for kind in kinds if np.any(kind)]
+    return [np.flatnonzero(kind) for kind in kinds if np.any(kind)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -368,23 +252,25 @@ class _Ranked:
     """One run's devices in order of score, ready for weighted AUCs."""
 
     order: np.ndarray  # devices, lowest score first
-    starts: np.ndarray  # first place of each distinct score
+    starts: np.ndarray | None  # first place of each distinct score; None: all distinct
     defects: np.ndarray  # in that order
 
     @classmethod
     def of(cls, defects: np.ndarray, scores: np.ndarray) -> "_Ranked":
         order = np.argsort(scores, kind="stable")
-        changes = np.diff(scores[order], prepend=np.nan) != 0
-        return cls(order, np.flatnonzero(changes), defects[order])
+        starts = np.flatnonzero(np.diff(scores[order], prepend=np.nan) != 0)
+        return cls(order, None if len(starts) == len(order) else starts, defects[order])
 
     def weighted_auc(self, weights: np.ndarray) -> np.ndarray:
         """AUC for each row of `weights`, shape `(replicates, devices)`."""
         weights = weights[:, self.order]
-        defect = np.add.reduceat(weights * self.defects, self.starts, axis=1)
-        good = np.add.reduceat(weights * ~self.defects, self.starts, axis=1)
+        defect, good = weights * self.defects, weights * ~self.defects
+        if self.starts is not None:
+            defect = np.add.reduceat(defect, self.starts, axis=1)
+            good = np.add.reduceat(good, self.starts, axis=1)
         below = np.cumsum(good, axis=1, dtype=np.float64) - good / 2
         pairs = defect.sum(axis=1) * good.sum(axis=1, dtype=np.float64)
-        return np.sum(defect * below, axis=1) / pairs
+        return np.einsum("ij,ij->i", defect, below) / pairs
 
 
 def z_value(confidence: float) -> float:

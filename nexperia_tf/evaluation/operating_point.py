@@ -7,12 +7,13 @@ resemble each other, so a guarantee from few lots is worth less than its number.
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import stats
 
 from nexperia_tf import errors, metrics
-from nexperia_tf.evaluation import intervals
+from nexperia_tf.evaluation import clustered, intervals
 
 MAX_ESCAPE = 0.005  # escape rate that may not be exceeded, unless told otherwise
 MAX_OVERKILL = 0.005  # rate of good devices that may be rejected without a look
@@ -180,16 +181,20 @@ class Shares:
     rejected: intervals.Interval
 
 
-def shares(scores: np.ndarray, chosen: Band, *, confidence: float) -> Shares:
+def shares(
+    scores: np.ndarray,
+    chosen: Band,
+    *,
+    groups: Sequence[str] | None = None,
+    confidence: float,
+) -> Shares:
     """Shares of devices with these scores that pass, are reviewed, are rejected."""
     reject_from = math.inf if chosen.reject_from is None else chosen.reject_from
-    passed = int(np.sum(scores < chosen.pass_below))
-    rejected = int(np.sum(scores >= reject_from))
-    counts = (passed, len(scores) - passed - rejected, rejected)
-    limits = (
-        intervals.clopper_pearson(k, len(scores), confidence=confidence) for k in counts
+    passed, rejected = scores < chosen.pass_below, scores >= reject_from
+    decided = (passed, ~passed & ~rejected, rejected)
+    return Shares(
+        *(clustered.rate(d, scores, groups, confidence=confidence) for d in decided)
     )
-    return Shares(*limits)
 
 
 def yield_loss(overkill_rate: float, prevalence: float) -> float:

@@ -146,11 +146,14 @@ def reliability(bins: Sequence[dict]) -> str:
     return _svg(figure)
 
 
-def forest(rows: Sequence[tuple[str, float, float, float]], zero: float | None) -> str:
+def forest(
+    rows: Sequence[tuple[str, float, float | None, float | None]], zero: float | None
+) -> str:
     """Values with their limits, one a line.
 
     Args:
-        rows: `(name, value, low, high)`, drawn from top to bottom.
+        rows: `(name, value, low, high)`, drawn from top to bottom; limits of None are
+            not drawn, the dot is hollow.
         zero: where a vertical line says "no difference"; None draws none.
     """
     height = 0.6 + 0.38 * len(rows)
@@ -158,6 +161,9 @@ def forest(rows: Sequence[tuple[str, float, float, float]], zero: float | None) 
     with matplotlib.rc_context(STYLE):
         axes = figure.add_subplot()
         for place, (_, value, low, high) in enumerate(rows):
+            if low is None:
+                axes.plot([value], [place], "o", mfc="none", mec=GOOD, ms=8)
+                continue
             axes.plot([low, high], [place, place], color=GOOD, lw=2)
             axes.plot([value], [place], "o", color=GOOD, mec="white", ms=8)
         if zero is not None:

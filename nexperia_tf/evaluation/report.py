@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import jinja2
 
 from nexperia_tf import files
-from nexperia_tf.evaluation import answers, figures, gallery, plots, slices
+from nexperia_tf.evaluation import answers, comparison, figures, gallery, plots, slices
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
 JSON, HTML = "report.json", "report.html"
@@ -17,7 +17,9 @@ JSON, HTML = "report.json", "report.html"
 METHODS = {
     "logit-delong": "logit-DeLong",
     "delong": "DeLong",
-    "group-bootstrap": "bootstrap by group",
+    "newcombe-5": "Newcombe 5 as if devices stood alone",
+    "newcombe-5-by-group": "Newcombe 5 by group",
+    "none": "no interval",
 }
 SHOWN_SLICES = 12  # of one column; the rest are in report.json
 
@@ -138,7 +140,8 @@ def _compared(payload: dict, subjects: Sequence[figures.Subject]) -> dict:
             pair | {"said": answers.verdict(pair), "because": answers.evidence(pair)}
             for pair in pairs
         ],
-        "apart": any(pair["verdict"] == "distinguishable" for pair in pairs),
+        "apart": any(pair["verdict"] == comparison.APART for pair in pairs),
+        "undecided": _undecided(pairs),
         "best": ranked[0]["name"],
         "roc": plots.roc(
             [subject.scored for subject in subjects],
@@ -156,7 +159,14 @@ def _compared(payload: dict, subjects: Sequence[figures.Subject]) -> dict:
     }
 
 
-def _row(name: str, interval: dict) -> tuple[str, float, float, float]:
+def _undecided(pairs: Sequence[dict]) -> str:
+    """What is said when no pair is told apart."""
+    if any(pair["verdict"] == comparison.TOO_FEW for pair in pairs):
+        return f"Too few {pairs[0]['grouped_by']}s for a verdict."
+    return "Not distinguishable."
+
+
+def _row(name: str, interval: dict) -> tuple[str, float, float | None, float | None]:
     return name, interval["value"], interval["low"], interval["high"]
 
 
@@ -168,6 +178,11 @@ def _unbroken(text):
 def _limits(found: Mapping) -> str:
     """The limits of a rate for a cell, which may break before its "to"."""
     return answers.limits(found).replace(" to ", f" to{NO_BREAK}")
+
+
+def _ends(found: Mapping, digits: int = 5, signed: bool = False) -> str:
+    """The limits of an AUC for a cell, which may break before its "to"."""
+    return answers.ends(found, digits, signed=signed).replace(" to ", f" to{NO_BREAK}")
 
 
 def environment(*folders: pathlib.Path, escaped: bool = True) -> jinja2.Environment:
@@ -190,6 +205,7 @@ def environment(*folders: pathlib.Path, escaped: bool = True) -> jinja2.Environm
     environment.filters["devices"] = answers.devices
     environment.filters["limits"] = _limits
     environment.filters["auc"] = answers.auc
+    environment.filters["ends"] = _ends
     environment.filters["standing"] = answers.standing
     environment.filters["method"] = lambda name: METHODS.get(name, name)
     environment.filters["percent"] = answers.operating_point.percent

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from nexperia_tf.evaluation import intervals
+from nexperia_tf.evaluation import clustered, intervals
 
 SMALL = 20  # devices under which a rate is an anecdote
 QUARTERS = ("smallest", "small", "large", "largest")
@@ -30,7 +30,7 @@ class Slice:
         n, n_defect: how many devices, and how many of them defects.
         escapes, false_calls: defects below and good devices above the threshold.
         escape_rate, overkill_rate: with exact limits; None without such devices.
-        auc: Newcombe's interval; None with a single class.
+        auc: `clustered.headline`; None with a single class.
         small: too few devices for the rate to mean much.
     """
 
@@ -51,6 +51,7 @@ def table(
     scores: np.ndarray,
     columns: Mapping[str, Sequence[str]],
     *,
+    groups: np.ndarray | None = None,
     threshold: float,
     confidence: float = 0.95,
 ) -> list[Slice]:
@@ -64,6 +65,8 @@ def table(
         labels: array of shape `(devices,)`, 1 for defect and 0 for good.
         scores: array of shape `(devices,)`, probability of defect.
         columns: text of shape `(devices,)` by column; see TITLES.
+        groups: names of shape `(devices,)`; None takes each device for its own. A slice
+            of one group is judged as what it is, by its devices.
         threshold: devices at or above it are rejected.
         confidence: level of the intervals.
     """
@@ -72,7 +75,16 @@ def table(
         values = np.asarray(values, dtype=object)
         names = sorted({value for value in values if value})
         parts = [
-            one(by, name, labels, scores, values == name, threshold, confidence)
+            one(
+                by,
+                name,
+                labels,
+                scores,
+                values == name,
+                groups=groups,
+                threshold=threshold,
+                confidence=confidence,
+            )
             for name in names
         ]
         if len(parts) > 1:
@@ -86,29 +98,38 @@ def one(
     labels: np.ndarray,
     scores: np.ndarray,
     inside: np.ndarray,
+    *,
+    groups: np.ndarray | None = None,
     threshold: float,
     confidence: float,
 ) -> Slice:
     """The slice of the devices in the mask `inside`."""
     labels, scores = np.asarray(labels)[inside], np.asarray(scores)[inside]
+    if groups is not None:
+        groups = np.asarray(groups)[inside]
+        groups = None if clustered.count(groups) == 1 else groups
     defects, rejected = labels == 1, scores >= threshold
+
+    def rate(hits, among):
+        if not among.any():
+            return None
+        of = None if groups is None else groups[among]
+        return clustered.rate(hits[among], scores[among], of, confidence=confidence)
+
     n_defect, n_good = int(defects.sum()), int((~defects).sum())
-    escapes = int(np.sum(defects & ~rejected))
-    false_calls = int(np.sum(~defects & rejected))
-    rate = lambda k, n: (  # noqa: E731
-        intervals.clopper_pearson(k, n, confidence=confidence) if n else None
-    )
-    both = n_defect and n_good
+    auc = None
+    if n_defect and n_good:
+        auc = clustered.headline(labels, scores, groups, confidence=confidence)
     return Slice(
         by=by,
         value=value,
         n=len(labels),
         n_defect=n_defect,
-        escapes=escapes,
-        false_calls=false_calls,
-        escape_rate=rate(escapes, n_defect),
-        overkill_rate=rate(false_calls, n_good),
-        auc=intervals.newcombe(labels, scores, confidence=confidence) if both else None,
+        escapes=int(np.sum(defects & ~rejected)),
+        false_calls=int(np.sum(~defects & rejected)),
+        escape_rate=rate(~rejected, defects),
+        overkill_rate=rate(rejected, ~defects),
+        auc=auc,
         # Kinds of defect have no good devices; parts of a line are judged by both.
         small=max(n_defect, n_good) < SMALL,
     )
@@ -156,12 +177,15 @@ def familiarity(
     confidence: float = 0.95,
 ) -> Familiarity:
     """Splits the devices by whether training saw their group."""
+    groups = np.asarray(groups, dtype=object)
     seen = np.array([group in trained_on for group in groups])
     parts = []
     for inside in (seen, ~seen):
         both = len(set(np.asarray(labels)[inside])) == 2
         parts.append(
-            intervals.newcombe(labels[inside], scores[inside], confidence=confidence)
+            clustered.headline(
+                labels[inside], scores[inside], groups[inside], confidence=confidence
+            )
             if both
             else None
         )

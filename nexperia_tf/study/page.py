@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import jinja2
 
 from nexperia_tf import files
-from nexperia_tf.evaluation import answers, plots, report
+from nexperia_tf.evaluation import answers, comparison, plots, report
 from nexperia_tf.study import tables
 
 JSON, HTML, MARKDOWN = "study.json", "study.html", "study.md"
@@ -30,6 +30,8 @@ def _rendered(template: str, payload: dict, *, escaped: bool) -> str:
         payload=payload,
         name=payload["data"].rstrip("/").rpartition("/")[2],
         head=head(payload["tables"]),
+        rule=rule(payload["tables"]),
+        by_group=_by_group(payload["tables"]),
         notes=_notes,
         aucs=_aucs,
         published_defects=tables.PUBLISHED_DEFECTS,
@@ -56,6 +58,25 @@ def _aucs(table: Mapping) -> str:
     rows = [(row["name"], row["auc"]) for row in table["rows"]]
     return plots.forest(
         [(name, auc["value"], auc["low"], auc["high"]) for name, auc in rows], zero=None
+    )
+
+
+def _by_group(found: Sequence[Mapping]) -> bool:
+    """Whether the devices come in groups."""
+    return any(row["auc"]["groups"] is not None for t in found for row in t["rows"])
+
+
+def rule(found: Sequence[Mapping]) -> str:
+    """When a difference counts, and what is corrected."""
+    pairs = [pair for table in found for pair in table["differences"]]
+    tests = "paired DeLong and the paired bootstrap"
+    if _by_group(found):
+        tests = "the paired jackknife and the sign flip of whole groups"
+    family = max((pair["family"] for pair in pairs), default=0)
+    return (
+        f"A difference counts only where {tests} both give p < "
+        f"{comparison.SIGNIFICANCE}, corrected by Holm for the {family} comparisons of "
+        "these tables."
     )
 
 
@@ -99,7 +120,7 @@ def _architectures(found: Sequence[Mapping]) -> list:
 
 
 def _answer(question: str, pairs: Sequence[Mapping]) -> answers.Answer:
-    apart = [pair for pair in pairs if pair["verdict"] == "distinguishable"]
+    apart = [pair for pair in pairs if pair["verdict"] == comparison.APART]
     ahead = [pair for pair in apart if pair["difference"]["value"] > 0]
     said = tuple(pair["said"] for pair in pairs)
     if not pairs:
@@ -110,4 +131,6 @@ def _answer(question: str, pairs: Sequence[Mapping]) -> answers.Answer:
     if len(apart) == len(pairs):
         return answers.Answer(question, "No, worse.", said, answers.NO)
     shown = "None is better here." if len(pairs) > 2 else "Not distinguishable here."
+    if any(pair["verdict"] == comparison.TOO_FEW for pair in pairs):
+        shown = f"Too few {pairs[0]['grouped_by']}s for a verdict."
     return answers.Answer(question, shown, said, answers.CARE)

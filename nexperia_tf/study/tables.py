@@ -417,7 +417,11 @@ def judged(tables: Sequence[Table], costs: Mapping[str, Mapping]) -> list[dict]:
     subjects = [entry.subject for entry in entries.values()]
     settings = figures.Settings()
     found = [figures.judge(subject, settings) for subject in subjects]
-    pairs = figures.comparisons(subjects, found, confidence=settings.confidence)
+    place = {subject.name: at for at, subject in enumerate(subjects)}
+    asked = {tuple(sorted(map(place.get, pair))) for t in tables for pair in t.pairs}
+    pairs = figures.comparisons(
+        subjects, found, confidence=settings.confidence, pairs=sorted(asked)
+    )
     by_pair = {(pair["first"], pair["second"]): pair for pair in pairs}
     figures_of = {one["name"]: one for one in found}
     return [
@@ -449,8 +453,8 @@ def _row(entry: Entry, found: Mapping, costs: Mapping[str, Mapping]) -> dict:
 def _difference(by_pair: Mapping, first: str, second: str) -> dict:
     """The comparison of two rows, first minus second, with its verdict in words."""
     pair = by_pair.get((first, second)) or _turned(by_pair[second, first])
-    kept = ("first", "second", "difference", "p_delong", "p_bootstrap", "bootstrap")
-    return {name: pair[name] for name in (*kept, "verdict", "devices_needed")} | {
+    kept = [name for name in pair if name not in figures.CHANGES]
+    return {name: pair[name] for name in kept} | {
         "said": answers.verdict(pair),
         "because": answers.evidence(pair),
     }
@@ -460,6 +464,9 @@ def _turned(pair: Mapping) -> dict:
     """The same comparison, read the other way."""
     turned = dict(pair) | {"first": pair["second"], "second": pair["first"]}
     for name in ("difference", "bootstrap"):
+        if pair[name]["low"] is None:
+            turned[name] = dict(pair[name])
+            continue
         # Taken from 0, because minus 0 would be written as one.
         ends = {"low": 0 - pair[name]["high"], "high": 0 - pair[name]["low"]}
         turned[name] = dict(pair[name]) | ends

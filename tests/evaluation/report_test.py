@@ -60,7 +60,7 @@ def test_the_keys_are_those_of_the_contract(payload):
     assert found["schema"] == 1
     assert (found["n"], found["n_defect"]) == (900, 300)
     assert {*CONTRACT, "method"} <= found["auc"].keys()
-    assert found["auc"]["method"] == "newcombe-5"
+    assert found["auc"]["method"] == "newcombe-5-by-group"
     assert {"average_precision", "brier", "slices"} <= found.keys()
     for row, tpr in zip(found["fpr_at_tpr"], metrics.TPR_TARGETS, strict=True):
         assert row["tpr"] == tpr
@@ -322,8 +322,7 @@ def test_groups_that_repeat_the_lots_are_sliced_once():
     )
     found = figures.judge(figures.Subject(name="a", scored=alike), figures.Settings())
     assert {part["by"] for part in found["slices"]} == {"lot"}
-    (drawn,) = (i["groups"] for i in found["auc_beside"] if "groups" in i)
-    assert drawn == len(set(group))
+    assert found["auc"]["groups"] == len(set(group))
 
 
 def test_the_same_figures_draw_the_same_page(payload):
