@@ -10,6 +10,7 @@ import tyro
 from nexperia_tf import command, errors, files, predictions
 from nexperia_tf.evaluation import (
     answers,
+    choices,
     clustered,
     evidence,
     figures,
@@ -47,6 +48,10 @@ class Arguments(command.Options):
     calibration: tuple[str, ...] = ()
     """Table of scores that chooses the threshold, one for each RUN; a run folder takes
     its validation split by itself."""
+
+    choices: int | None = None
+    """Models that the devices of --calibration, or of a table that is its own, have
+    chosen among (epochs, settings); known for run folders, else taken to be 1."""
 
     max_escape: float | None = None
     """Escape rate to certify; .005 when not given. Given, the threshold is stored in
@@ -113,6 +118,8 @@ def _check(arguments: Arguments) -> None:
             f"--calibration: one table for each RUN. Received "
             f"{len(arguments.calibration)} for {len(arguments.runs)} runs."
         )
+    if arguments.choices is not None and arguments.choices < 1:
+        raise errors.BadInput(f"--choices {arguments.choices}: a count from 1 on.")
     for name in ("max_escape", "confidence", "max_overkill", "prevalence"):
         value = getattr(arguments, name)
         if value is not None and not 0 < value < 1:
@@ -132,6 +139,12 @@ def _open(arguments: Arguments) -> list[opening.Opened]:
         )
         for run, table in zip(arguments.runs, tables)
     ]
+    if arguments.choices is not None:
+        told = choices.told(arguments.choices)
+        opened = [
+            dataclasses.replace(o, subject=dataclasses.replace(o.subject, chose=told))
+            for o in opened
+        ]
     names = [one.subject.name for one in opened]
     if len(set(names)) == len(names):
         return opened
@@ -277,6 +290,7 @@ def _print(payload: dict, out: pathlib.Path) -> None:
             print(f"  {against}")
         for answer in answers.of_run(found)[:4]:
             print(f"  {answer.question} {answer.answer}")
+        print(f"  {answers.threshold_by(found['operating_point'])}")
     if payload["labels"] and payload["labels"]["auc_as_given"]:
         as_given = answers.auc(payload["labels"]["auc_as_given"])
         print(f"By the labels as given: AUC {as_given}")
@@ -302,12 +316,7 @@ def _store(opened: Sequence[opening.Opened], payload: dict) -> None:
         run.calibration,
         threshold=operating_point.serving_threshold(point["threshold"]),
         origin=runs.GUARANTEED,
-        basis=operating_point.promise(
-            point["target"],
-            point["confidence"],
-            n_defect=point["calibration_defects"],
-            chosen_on=point["calibrated_on"],
-        ),
+        basis=operating_point.promise(point),
     )
     runs.write_calibration(run.folder / runs.CALIBRATION, calibration)
     print(f"In force: {calibration.words}, in {run.folder / runs.CALIBRATION}")

@@ -3,13 +3,19 @@
 import dataclasses
 import pathlib
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tyro
 
 from nexperia_tf import command, errors, files, labels, metrics, predictions, runs
-from nexperia_tf.evaluation import calibration, opening, operating_point
+from nexperia_tf.evaluation import (
+    calibration,
+    choices,
+    clustered,
+    opening,
+    operating_point,
+)
 
 if typing.TYPE_CHECKING:
     import tensorflow as tf
@@ -65,12 +71,16 @@ class Member:
         served: its SavedModel.
         logit: from letterboxed uint8 pictures to its calibrated logits.
         validation: its scores of the validation split, where it is a run.
+        calibration: its scores of the split calibration, where it is a run and has one.
+        chose: models that the devices of these two chose among.
     """
 
     name: str
     served: "export.Served"
     logit: Callable
     validation: predictions.Predictions | None
+    calibration: predictions.Predictions | None = None
+    chose: Mapping[str, choices.Choices] = dataclasses.field(default_factory=dict)
 
 
 def open_members(folders: Sequence[str | pathlib.Path]) -> list[Member]:
@@ -92,12 +102,23 @@ def open_members(folders: Sequence[str | pathlib.Path]) -> list[Member]:
 def _open(folder: pathlib.Path) -> Member:
     from nexperia_tf import export
 
-    table = None
+    tables, chose = {}, {}
     if (folder / runs.CONFIG).is_file():
-        path = runs.load(folder).folder / "predictions" / "validation.csv"
-        table = predictions.read(path) if path.is_file() else None
+        run = runs.load(folder)
+        for split in opening.CALIBRATED_ON:
+            path = folder / "predictions" / f"{split}.csv"
+            if path.is_file():
+                tables[split] = predictions.read(path)
+                chose[split] = choices.of_run(run, split)
     served = export.load(folder)
-    return Member(opening.known_as(folder), served, served.logit, table)
+    return Member(
+        opening.known_as(folder),
+        served,
+        served.logit,
+        tables.get("validation"),
+        tables.get("calibration"),
+        chose,
+    )
 
 
 def _check_alike(first: Member, member: Member) -> None:
@@ -178,26 +199,53 @@ def _is_number(value: object) -> bool:
     )
 
 
-def validation_of(
-    members: Sequence[Member], combined: Combination
-) -> predictions.Predictions | None:
-    """The ensemble's scores of the validation split, before any calibration of its own.
+@dataclasses.dataclass(frozen=True)
+class Deciding:
+    """The devices that calibrate an ensemble and set its threshold.
 
-    None where a member brings none or they were validated on different devices.
+    Attributes:
+        scored: the ensemble's scores of them, before any calibration of its own.
+        chose: models that they chose among.
     """
-    tables = [member.validation for member in members]
-    if None in tables or len({frozenset(t.image_id) for t in tables}) > 1:
-        return None
-    tables = predictions.aligned(tables)
-    logits = np.stack([calibration.logits(t.score) for t in tables]).astype(np.float32)
-    score = runs.probability(combined.logit(logits).numpy())
-    return dataclasses.replace(tables[0], score=score, source="ensemble validation")
+
+    scored: predictions.Predictions
+    chose: choices.Choices
+
+
+def deciding(
+    members: Sequence[Member], combined: Combination, *, fitted: bool = False
+) -> Deciding | None:
+    """The members' common calibration devices, else their validation devices.
+
+    Args:
+        members: the models.
+        combined: how their verdicts become one.
+        fitted: whether its weights may come from the validation devices.
+
+    Returns:
+        None where members bring none or they are different devices.
+    """
+    for split in opening.CALIBRATED_ON:
+        tables = [getattr(member, split) for member in members]
+        if None in tables or len({frozenset(t.image_id) for t in tables}) > 1:
+            continue
+        tables = predictions.aligned(tables)
+        logits = np.stack([calibration.logits(t.score) for t in tables])
+        score = runs.probability(combined.logit(logits.astype(np.float32)).numpy())
+        source = f"the members' common {split}"
+        scored = dataclasses.replace(tables[0], score=score, source=source)
+        chose = choices.product(member.chose[split] for member in members)
+        if fitted and split == "validation":
+            chose = choices.UNKNOWN
+        return Deciding(scored, chose)
+    return None
 
 
 def calibrate(
     combined: Combination,
     validation: predictions.Predictions | None,
     *,
+    chose: choices.Choices = choices.ASSUMED,
     max_escape: float | None = None,
     confidence: float = operating_point.CONFIDENCE,
     recalibrate: bool = False,
@@ -205,7 +253,16 @@ def calibrate(
     """Temperature, offset and threshold of the ensemble.
 
     Logits are calibrated again on the validation split, where there is one. A mean of
-    scores is that mean and stays as it is, unless `recalibrate` asks for more.
+    scores is that mean and stays as it is, unless `recalibrate` asks for more. Neither
+    changes which device scores below which, so neither costs the guarantee anything.
+
+    Args:
+        combined: how the members' verdicts become one.
+        validation: the ensemble's scores of the devices that decide.
+        chose: models that these chose among.
+        max_escape: escape rate to guarantee; None leaves the threshold at .5.
+        confidence: of that guarantee.
+        recalibrate: calibrate a mean of scores, too.
 
     Raises:
         errors.BadInput: `max_escape` cannot be guaranteed, or there are no devices to
@@ -227,25 +284,24 @@ def calibrate(
             "leave it out, the threshold is .5 then."
         )
     score = fitted.scores(calibration.logits(validation.score))
-    defects = score[validation.label == labels.POSITIVE]
+    defects = validation.label == labels.POSITIVE
+    groups = clustered.groups_of(validation)
     found = operating_point.choose(
-        defects, max_escape=max_escape, confidence=confidence
+        score[defects],
+        groups=None if groups is None else groups[defects],
+        choices=chose.count,
+        max_escape=max_escape,
+        confidence=confidence,
     )
     if not found.guaranteed:
-        raise errors.BadInput(
-            f"--max-escape {max_escape}: refused; it takes {found.defects_needed} "
-            f"validation defects, there are {found.n_defect}."
-        )
+        raise errors.BadInput(f"--max-escape {max_escape}: refused: {found.refusal}")
+    word = clustered.word_of(validation) or "group"
+    facts = found.facts(validation.source, chose.why, grouped_by=word)
     return dataclasses.replace(
         fitted,
         threshold=operating_point.serving_threshold(found.threshold),
         origin=runs.GUARANTEED,
-        basis=operating_point.promise(
-            max_escape,
-            confidence,
-            n_defect=found.n_defect,
-            chosen_on="the members' common validation",
-        ),
+        basis=operating_point.promise(facts),
     )
 
 
@@ -329,8 +385,8 @@ class Arguments(command.Options):
     """mean (of scores), logit-mean (of calibrated logits), or weights FILE."""
 
     max_escape: float | None = None
-    """Escape rate to guarantee by the runs' validation split; the threshold is .5 when
-    not given."""
+    """Escape rate to guarantee by the runs' common calibration split, else by their
+    validation split; the threshold is .5 when not given."""
 
     confidence: float = operating_point.CONFIDENCE
     """Confidence of that guarantee."""
@@ -346,10 +402,13 @@ def main(arguments: Arguments) -> None:
     files.check_writable(arguments.out)
     members = open_members(arguments.models)
     combined = combination(arguments.method, members)
-    validation = validation_of(members, combined)
+    fitted = arguments.method[0] == "weights"
+    found = deciding(members, combined, fitted=fitted)
+    validation = None if found is None else found.scored
     decides = calibrate(
         combined,
         validation,
+        chose=choices.ASSUMED if found is None else found.chose,
         max_escape=arguments.max_escape,
         confidence=arguments.confidence,
         recalibrate=arguments.recalibrate,

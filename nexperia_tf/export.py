@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from nexperia_tf import command, errors, files, labels, preprocess, runs, servable
+from nexperia_tf.evaluation import choices
 from nexperia_tf.models import folding
 
 SCHEMA = 1  # of FACTS
@@ -24,6 +25,7 @@ def publish(
     image_size: int,
     channels: int,
     calibration: runs.Calibration,
+    chose_among: int | None = None,
 ) -> pathlib.Path:
     """Writes the next version of a classifier below `base`, whole or not at all.
 
@@ -35,6 +37,7 @@ def publish(
         image_size: side of the letterboxed square.
         channels: 1 or 3.
         calibration: temperature, offset and threshold to bake in.
+        chose_among: models that its validation devices chose among; None: unknown.
 
     Returns:
         the version's folder.
@@ -51,7 +54,7 @@ def publish(
         image_size=image_size,
         channels=channels,
         calibration=calibration,
-        facts={"backbone": backbone},
+        facts={"backbone": backbone, choices.CHOSE_AMONG: chose_among},
     )
 
 
@@ -292,6 +295,7 @@ def main(arguments: Arguments) -> None:
         image_size=run.image_size,
         channels=run.channels,
         calibration=run.calibration,
+        chose_among=choices.of_run(run, "validation").count,
     )
     if not arguments.out:
         files.write_manifest(run.folder)

@@ -40,7 +40,7 @@ from nexperia_tf.data import (
     prepare_summary,
     records,
 )
-from nexperia_tf.evaluation import answers, calibration, clustered, opening
+from nexperia_tf.evaluation import answers, calibration, choices, clustered, opening
 from nexperia_tf.models import classifier
 
 SCHEMA = 1  # of config.json, metrics.json and history.csv
@@ -459,7 +459,12 @@ def _finish(folder: pathlib.Path, config: configs.Config, data: Data) -> None:
     (folder / "predictions").mkdir(exist_ok=True)
     for split, table in scored.items():
         predictions.write(folder / "predictions" / f"{split}.csv", table)
-    files.write_json(folder / runs.METRICS, _metrics(scored))
+    reached, described = _metrics(scored), files.read_json(folder / runs.CONFIG)
+    for split in set(reached) & set(scored):
+        ids = scored[split].image_id
+        counted = choices.count(folder, described, split, ids)
+        reached[split][choices.CHOSE_AMONG] = counted
+    files.write_json(folder / runs.METRICS, reached)
     curves.draw(folder / runs.HISTORY, folder / runs.CURVES)
     with checkpoints.writing(folder / runs.SAVED_MODEL):
         export.publish(
@@ -469,6 +474,7 @@ def _finish(folder: pathlib.Path, config: configs.Config, data: Data) -> None:
             channels=data.channels,
             calibration=decides,
             backbone=config.backbone,
+            chose_among=reached["validation"][choices.CHOSE_AMONG],
         )
     files.write_manifest(folder)
 

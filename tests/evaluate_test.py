@@ -17,7 +17,10 @@ def no_drawings(monkeypatch):
         monkeypatch.setattr(plots, name, lambda *_, **__: "<svg></svg>")
 
 
-def scores_file(path, *, n_defect=620, n_good=500, seed=0, labelled=True, shift=4.0):
+def scores_file(
+    path, *, n_defect=620, n_good=500, seed=0, labelled=True, shift=4.0, lots=9
+):
+    """Devices in `lots` lots; 0: each is its own group."""
     labels = np.repeat([1, 0], [n_defect, n_good])
     random = np.random.default_rng(seed)
     logits = random.normal(size=len(labels)) + shift * labels - 2
@@ -25,7 +28,7 @@ def scores_file(path, *, n_defect=620, n_good=500, seed=0, labelled=True, shift=
         image_id=[f"lot{i % 9}/d{i}" for i in range(len(labels))],
         label=labels if labelled else np.full(len(labels), -1),
         score=1 / (1 + np.exp(-logits)),
-        columns={"group": [f"lot{i % 9}" for i in range(len(labels))]},
+        columns={"group": [f"lot{i % (lots or 10**9)}" for i in range(len(labels))]},
     )
     predictions.write(path, table)
     return path
@@ -59,7 +62,7 @@ def test_without_out_the_report_lies_beside_and_is_renewed(tmp_path, run_command
 
 def test_a_calibration_table_chooses_the_threshold(tmp_path, run_command):
     path = scores_file(tmp_path / "test.csv")
-    other = scores_file(tmp_path / "validation.csv", seed=1)
+    other = scores_file(tmp_path / "validation.csv", seed=1, lots=0)
     argv = ("--calibration", other, "--max-escape", ".01", "--out", tmp_path / "r")
     assert run_command("evaluate", path, *argv) == 0
     point = figures(tmp_path / "r")["operating_point"]
@@ -72,7 +75,7 @@ def test_a_calibration_table_chooses_the_threshold(tmp_path, run_command):
 def test_an_impossible_guarantee_is_refused_with_what_it_needs(
     tmp_path, run_command, capsys
 ):
-    path = scores_file(tmp_path / "scores.csv", n_defect=827)
+    path = scores_file(tmp_path / "scores.csv", n_defect=827, lots=0)
     argv = ("--max-escape", ".003", "--confidence", ".95", "--out", tmp_path / "r")
     assert run_command("evaluate", path, *argv) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
@@ -87,7 +90,7 @@ def test_a_promise_that_the_judged_devices_break_is_refused(
     tmp_path, run_command, capsys
 ):
     path = scores_file(tmp_path / "scores.csv", shift=1.0)
-    other = scores_file(tmp_path / "validation.csv", seed=1, shift=6.0)
+    other = scores_file(tmp_path / "validation.csv", seed=1, shift=6.0, lots=0)
     argv = ("--calibration", other, "--max-escape", ".005", "--out", tmp_path / "r")
     assert run_command("evaluate", path, *argv) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
@@ -97,7 +100,7 @@ def test_a_promise_that_the_judged_devices_break_is_refused(
 def test_a_table_has_no_place_for_a_threshold_and_says_so(
     tmp_path, run_command, capsys
 ):
-    path = scores_file(tmp_path / "scores.csv")
+    path = scores_file(tmp_path / "scores.csv", lots=0)
     argv = ("--max-escape", ".01", "--out", tmp_path / "r")
     assert run_command("evaluate", path, *argv) == 0
     assert "Threshold not stored" in capsys.readouterr().out

@@ -3,7 +3,7 @@
 import dataclasses
 
 from nexperia_tf.evaluation import comparison as comparisons
-from nexperia_tf.evaluation import operating_point
+from nexperia_tf.evaluation import guarantee, operating_point
 
 YES, CARE, NO = "yes", "care", "no"
 
@@ -58,6 +58,14 @@ def broken_promise(point: dict) -> str:
         f"{operating_point.percent(point['target'])}: these devices are not like those "
         "the threshold was chosen on; choose it on devices like these."
     )
+
+
+def threshold_by(point: dict) -> str:
+    """Which devices set the threshold and what that is worth, in one sentence."""
+    said = f"Threshold set by {operating_point.rests_on(point)}."
+    if point["in_sample"]:
+        said += " These are the devices judged here: their own escapes prove nothing."
+    return said
 
 
 def limits(found: dict) -> str:
@@ -155,23 +163,36 @@ def _threshold(found: dict) -> Answer:
     details = [
         f"Reject from this score on. It is a real defect's score: "
         f"{point['misses_allowed']} of {point['calibration_defects']} defects of "
-        f"{point['calibrated_on']} lie below it."
+        f"{point['calibrated_on']} lie below it.",
+        threshold_by(point),
     ]
     if band["reject_from"] is None:
         bound = operating_point.percent(band["max_overkill"])
         details.append(
-            f"A review band needs {band['good_needed']} good calibration devices to "
-            f"bound automatic rejects at {bound}."
+            f"A review band needs {band['good_needed']} good calibration devices"
+            f"{_in_groups(band)} to bound automatic rejects at {bound}."
         )
     elif band["reject_from"] > band["pass_below"]:
         details.append(
             f"Three ways: pass below, reject from {band['reject_from']:.4g} on, review "
             f"between ({share(band['review_rate']['value'])} of these devices)."
         )
+    if band["reject_from"] is not None:
+        details.append(
+            f"Both promises, on escapes and on automatic rejects, hold together with "
+            f"{operating_point.percent(band['joint_confidence'])} confidence."
+        )
     if stored:
         details.append(f"The run's exported label uses {stored['threshold']:.4g} now.")
     answer = f"{point['threshold']:.4g}"
     return Answer(question, answer, tuple(details), _tone(point))
+
+
+def _in_groups(band: dict) -> str:
+    """How many groups the good devices come from, where they come in groups."""
+    if band["method"] == guarantee.DEVICES:
+        return ""
+    return f" in such groups (there are {band['n_groups']} groups)"
 
 
 def _escapes(found: dict) -> Answer:

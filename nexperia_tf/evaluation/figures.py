@@ -10,6 +10,7 @@ from nexperia_tf import errors, metrics, predictions
 from nexperia_tf.evaluation import (
     calibration,
     catch_rate,
+    choices,
     clustered,
     comparison,
     intervals,
@@ -56,6 +57,7 @@ class Subject:
         columns: further slices by name, text of shape `(devices,)`.
         trained_on: groups of the training split; None when unknown.
         stored: temperature and threshold the run has now; None when unknown.
+        chose: models that the devices of `calibration`, else `scored`, chose among.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Subject:
     columns: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     trained_on: frozenset[str] | None = None
     stored: Mapping[str, float] | None = None
+    chose: choices.Choices = choices.ASSUMED
 
 
 def judge(subject: Subject, settings: Settings) -> dict:
@@ -181,23 +184,18 @@ def _operating_point(subject: Subject, settings: Settings) -> dict:
     defects, scores = metrics.check(
         chosen_on.label, chosen_on.score, where=chosen_on.source, metric="A threshold"
     )
+    groups = clustered.groups_of(chosen_on)
     found = operating_point.choose(
         scores[defects],
+        groups=None if groups is None else groups[defects],
+        choices=subject.chose.count,
         max_escape=settings.max_escape,
         confidence=settings.confidence,
     )
     here = rates(subject.scored, found.threshold, settings.confidence)
+    word = clustered.word_of(chosen_on) or "group"
     return {
-        "target": settings.max_escape,
-        "confidence": settings.confidence,
-        "threshold": found.threshold,
-        "guaranteed": found.guaranteed,
-        "defects_needed": found.defects_needed,
-        "refusal": None if found.guaranteed else found.refusal,
-        "calibration_defects": found.n_defect,
-        "misses_allowed": found.misses_allowed,
-        "certified_escape": found.certified_escape,
-        "calibrated_on": chosen_on.source,
+        **found.facts(chosen_on.source, subject.chose.why, grouped_by=word),
         # The judged devices set their own threshold: escapes among them prove nothing.
         "in_sample": subject.calibration is None,
         # More escapes than chance explains: other devices than the calibration's.
@@ -279,6 +277,8 @@ def _band(subject: Subject, settings: Settings, threshold: float) -> dict:
         chosen_on.label,
         chosen_on.score,
         pass_below=threshold,
+        groups=clustered.groups_of(chosen_on),
+        choices=subject.chose.count,
         max_overkill=settings.max_overkill,
         confidence=settings.confidence,
     )
@@ -298,6 +298,8 @@ def _band(subject: Subject, settings: Settings, threshold: float) -> dict:
     everywhere = np.full(len(table), True)
     return {
         **dataclasses.asdict(band),
+        # Each edge may fail with 1 - confidence; together they hold at this level.
+        "joint_confidence": max(0.0, 2 * settings.confidence - 1),
         "review_rate": _rate(table, reviewed, everywhere, settings.confidence),
         **{name: _plain(shares) for name, shares in decided.items()},
     }

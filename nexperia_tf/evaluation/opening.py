@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from nexperia_tf import errors, predictions
-from nexperia_tf.evaluation import figures, slices
+from nexperia_tf.evaluation import choices, figures, slices
 
 if typing.TYPE_CHECKING:
     from nexperia_tf import runs
@@ -57,14 +57,19 @@ def open_scores(
     path = pathlib.Path(path)
     given = predictions.read(calibration) if calibration else None
     if path.is_file():
-        table = predictions.read(path)
-        return Opened(
-            figures.Subject(name=known_as(path), scored=table, calibration=given)
+        subject = figures.Subject(
+            name=known_as(path),
+            scored=predictions.read(path),
+            calibration=given,
+            chose=choices.of_table(calibration or path),
         )
+        return Opened(subject)
     if (path / "config.json").is_file():
-        return _run(path, split, given)
+        opened = _run(path, split, given)
+        return _told(opened, calibration) if calibration else opened
     if path.is_dir():
-        return _saved_model(path, split, data, given)
+        opened = _saved_model(path, split, data, given)
+        return _told(opened, calibration) if calibration else opened
     raise errors.BadInput(
         f"{path}: no such file or folder; name a run folder, a SavedModel folder or a "
         "predictions.csv."
@@ -84,6 +89,18 @@ def known_as(path: pathlib.Path) -> str:
     if path.name.isdecimal():
         path = path.parent
     return path.parent.name if path.name == "saved_model" else path.name
+
+
+def _told(opened: Opened, table: str | os.PathLike) -> Opened:
+    """What the devices of a given table chose among, as far as can be told."""
+    found, own = choices.of_table(table), opened.run
+    if own is not None and found is choices.ASSUMED:
+        validation = own.folder / "predictions" / "validation.csv"
+        judged = predictions.read(validation).image_id if validation.is_file() else ()
+        if set(judged) & set(opened.subject.calibration.image_id):
+            found = choices.of_run(own, "validation")
+    subject = dataclasses.replace(opened.subject, chose=found)
+    return dataclasses.replace(opened, subject=subject)
 
 
 def _run(
@@ -107,6 +124,7 @@ def _run(
         scored=scored,
         calibration=given,
         stored=dataclasses.asdict(run.calibration),
+        chose=choices.of_run(run, there[0] if there else split),
     )
     return Opened(subject, run=run)
 
@@ -138,6 +156,7 @@ def _saved_model(
         scored=scored,
         calibration=given,
         stored=dataclasses.asdict(served.calibration),
+        chose=choices.of_export(served.facts, there[0] if there else split),
     )
     return Opened(subject, dataset=dataset)
 
@@ -257,6 +276,7 @@ def average(subjects: Sequence[figures.Subject]) -> figures.Subject:
         calibration=None if None in calibrations else _mean(calibrations),
         columns=first.columns,
         trained_on=first.trained_on,
+        chose=choices.product(subject.chose for subject in subjects),
     )
 
 

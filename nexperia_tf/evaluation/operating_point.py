@@ -1,19 +1,19 @@
 """Which threshold is safe, and what it costs.
 
-The guarantee is distribution-free: it rests on nothing but the count of calibration
-defects, as long as the devices to come are drawn like those. Devices of one lot
-resemble each other, so a guarantee from few lots is worth less than its number.
+Where each calibration device is its own group, the guarantee rests on nothing but
+their count, as long as the devices to come are drawn like those. Devices of one lot
+resemble each other: there groups are counted (guarantee.py says what is assumed).
+Devices that have also chosen the epoch pay for each epoch they could have chosen.
 """
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy import stats
 
 from nexperia_tf import errors, metrics
-from nexperia_tf.evaluation import clustered, intervals
+from nexperia_tf.evaluation import clustered, guarantee, intervals
 
 MAX_ESCAPE = 0.005  # escape rate that may not be exceeded, unless told otherwise
 MAX_OVERKILL = 0.005  # rate of good devices that may be rejected without a look
@@ -28,74 +28,163 @@ class Guarantee:
         max_escape: the escape rate asked for.
         confidence: the certainty asked for.
         n_defect: calibration defects it rests on.
+        n_groups: groups they come from.
+        choices: models these devices had to choose from, which it is corrected for;
+            None where that is unknown, and nothing is certain.
         threshold: score of a calibration defect; devices at or above it are rejected.
         misses_allowed: calibration defects below it.
         guaranteed: whether the escape rate stays below `max_escape` with `confidence`.
         defects_needed: fewest calibration defects that could certify `max_escape`.
+        groups_needed: groups like these in which they would come.
         certified_escape: the escape rate that `threshold` is certain to keep.
+        method: `guarantee.DEVICES`, `LIMITED` or `UNITS`.
+        effective_defects: independent defects that would certify as much.
+        rho: upper limit of the intraclass correlation of missed defects; None where
+            devices are their own groups.
+        rho_level: share of defects missed where it was looked for; None for rho 1.
     """
 
     max_escape: float
     confidence: float
     n_defect: int
+    n_groups: int
+    choices: int | None
     threshold: float
     misses_allowed: int
     guaranteed: bool
     defects_needed: int
+    groups_needed: int
     certified_escape: float
+    method: str
+    effective_defects: float
+    rho: float | None
+    rho_level: float | None
+
+    def facts(self, source: str, why: str, *, grouped_by: str = "group") -> dict:
+        """The part of report.json's operating_point that calibration devices decide.
+
+        Args:
+            source: what the calibration devices are.
+            why: what is known of their choices, behind "they".
+            grouped_by: what their groups are called.
+        """
+        alone = self.method == guarantee.DEVICES
+        return {
+            "target": self.max_escape,
+            "confidence": self.confidence,
+            "threshold": self.threshold,
+            "guaranteed": self.guaranteed,
+            "defects_needed": self.defects_needed,
+            "refusal": None if self.guaranteed else self.refusal,
+            "calibration_defects": self.n_defect,
+            "misses_allowed": self.misses_allowed,
+            "certified_escape": self.certified_escape,
+            "calibrated_on": source,
+            "method": self.method,
+            "choices": self.choices,
+            "choices_why": why,
+            "groups": None if alone else self.n_groups,
+            "groups_needed": None if alone else self.groups_needed,
+            "grouped_by": grouped_by,
+            "effective_defects": self.effective_defects,
+            "rho": self.rho,
+            "rho_level": self.rho_level,
+        }
 
     @property
     def refusal(self) -> str:
         """Why the guarantee is not given, in one sentence."""
-        return (
+        wanted = (
             f"an escape rate of at most {percent(self.max_escape)} (TPR "
             f"{percent(1 - self.max_escape)}) cannot be certified at "
             f"{percent(self.confidence)} confidence with {self.n_defect} calibration "
-            f"defects; {self.defects_needed} are needed. {self.n_defect} can certify "
-            f"{percent(self.certified_escape)}."
+            "defects"
+        )
+        if self.choices is None:
+            return (
+                f"{wanted}: how many models they chose among is unknown; keep devices "
+                "that choose nothing (split calibration), or say it with --choices N."
+            )
+        if self.choices > 1:
+            wanted += f" that chose among {self.choices} epochs"
+        if self.method == guarantee.DEVICES:
+            return (
+                f"{wanted}; {self.defects_needed} are needed. {self.n_defect} can "
+                f"certify {percent(self.certified_escape)}."
+            )
+        wanted += f" of {self.n_groups} groups"
+        can = f"{self.n_groups} groups can certify {percent(self.certified_escape)}."
+        if self.method == guarantee.UNITS:
+            return (
+                f"{wanted}, each counted as one device; {self.groups_needed} groups "
+                f"are needed, one defect of each would do. {can}"
+            )
+        return (
+            f"{wanted}, worth {self.effective_defects:.0f} independent ones; about "
+            f"{self.groups_needed} groups ({self.defects_needed} defects) are needed. "
+            f"{can}"
         )
 
 
 def choose(
     defect_scores: np.ndarray,
     *,
+    groups: np.ndarray | None = None,
+    choices: int | None = 1,
     max_escape: float = MAX_ESCAPE,
     confidence: float = CONFIDENCE,
 ) -> Guarantee:
     """The highest threshold whose escape rate is certain to stay below `max_escape`.
 
-    It is the k-th smallest defect score with the largest k for which
-    `BinomCDF(k - 1; n, max_escape) <= 1 - confidence`: were the true escape rate above
-    `max_escape`, fewer than k of n misses would be that unlikely. When no k will do,
-    the smallest score is given and `guaranteed` is False.
+    It is the k-th smallest of the groups' lowest defect scores, with the largest k for
+    which `P(k - 1 groups hold a miss) <= 1 - confidence` were the true escape rate
+    above `max_escape`; where each device is its own group, that is the k-th smallest
+    score and a binomial. When no k will do, the smallest score is given and
+    `guaranteed` is False. A threshold for each of N models would have to hold for all
+    of them, so the one that was chosen gets `(1 - confidence) / N`.
 
     Args:
         defect_scores: array of shape `(defects,)`, a calibration split's; the model
             must not have been trained on it.
+        groups: their groups (lots), of shape `(defects,)`; None: each is its own.
+        choices: models that the same devices have chosen among; None when unknown.
         max_escape: share of defects that may pass, in (0, 1).
         confidence: certainty, in (0, 1).
 
     Raises:
         errors.BadInput: no defect, NaN, or a share outside (0, 1).
     """
-    scores = np.sort(np.asarray(defect_scores, dtype=np.float64))
+    scores = np.asarray(defect_scores, dtype=np.float64)
     if not scores.size or not np.isfinite(scores).all():
         raise errors.BadInput(
             "calibration: a threshold needs finite scores of defects. Received "
             f"{int(np.isfinite(scores).sum())} of {scores.size}."
         )
-    allowed = misses_allowed(scores.size, max_escape, confidence)
+    _check_share("--max-escape", max_escape)
+    _check_share("--confidence", confidence)
+    delta = (1 - confidence) / (choices or 1)
+    bound = guarantee.bound(scores, groups, rate=max_escape, delta=delta)
+    allowed = bound.allowed(max_escape)
     # k was fixed before the scores were seen: ties below it may not sharpen the claim.
-    misses = max(allowed, 0)
+    hit = max(allowed, 0)
+    threshold = float(guarantee.lowest(scores, groups)[hit])
+    alone = bound.method == guarantee.DEVICES
     return Guarantee(
         max_escape=max_escape,
         confidence=confidence,
         n_defect=scores.size,
-        threshold=float(scores[misses]),
-        misses_allowed=misses,
-        guaranteed=allowed >= 0,
-        defects_needed=defects_needed(max_escape, confidence),
-        certified_escape=certified_escape(scores.size, misses, confidence),
+        n_groups=len(bound.sizes),
+        choices=choices,
+        threshold=threshold,
+        misses_allowed=hit if alone else int(np.sum(scores < threshold)),
+        guaranteed=allowed >= 0 and choices is not None,
+        defects_needed=bound.devices_needed(max_escape),
+        groups_needed=bound.groups_needed(max_escape),
+        certified_escape=bound.certified(hit),
+        method=bound.method,
+        effective_defects=bound.effective(max_escape),
+        rho=None if alone else bound.rho(max_escape),
+        rho_level=bound.level,
     )
 
 
@@ -107,9 +196,8 @@ def misses_allowed(n_defect: int, max_escape: float, confidence: float) -> int:
     """
     _check_share("--max-escape", max_escape)
     _check_share("--confidence", confidence)
-    misses = np.arange(n_defect)
-    certain = stats.binom.cdf(misses, n_defect, max_escape) <= 1 - confidence
-    return int(np.sum(certain)) - 1  # the CDF only grows
+    alone = guarantee.Bound(np.ones(n_defect, dtype=int), 1 - confidence)
+    return alone.allowed(max_escape)
 
 
 def defects_needed(max_escape: float, confidence: float = CONFIDENCE) -> int:
@@ -120,14 +208,15 @@ def defects_needed(max_escape: float, confidence: float = CONFIDENCE) -> int:
     """
     _check_share("--max-escape", max_escape)
     _check_share("--confidence", confidence)
-    return math.ceil(round(math.log1p(-confidence) / math.log1p(-max_escape), 9))
+    alone = guarantee.Bound(np.ones(1, dtype=int), 1 - confidence)
+    return alone.devices_needed(max_escape)
 
 
 def certified_escape(n_defect: int, misses: int, confidence: float) -> float:
     """The escape rate that `misses` of `n_defect` certify, a one-sided upper limit."""
-    return intervals.clopper_pearson(
-        misses, n_defect, confidence=2 * confidence - 1
-    ).high
+    return guarantee.Bound(np.ones(n_defect, dtype=int), 1 - confidence).certified(
+        misses
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,12 +229,16 @@ class Band:
             few good devices certify `max_overkill`.
         max_overkill: certain bound on good devices rejected without a look.
         good_needed: fewest calibration good devices that could certify it.
+        n_groups: groups that the good devices come from.
+        method: as of `Guarantee`.
     """
 
     pass_below: float
     reject_from: float | None
     max_overkill: float
     good_needed: int
+    n_groups: int
+    method: str
 
 
 def band(
@@ -153,23 +246,38 @@ def band(
     scores: np.ndarray,
     *,
     pass_below: float,
+    groups: np.ndarray | None = None,
+    choices: int | None = 1,
     max_overkill: float = MAX_OVERKILL,
     confidence: float = CONFIDENCE,
 ) -> Band:
     """The review band above `pass_below`, from calibration devices.
 
-    The upper edge is the lowest device's score above the k-th largest good score, with
-    k as in `choose`: the same guarantee with the classes' roles exchanged.
+    The upper edge is the lowest device's score above the k-th largest of the groups'
+    highest good scores, with k as in `choose`: the same guarantee with the classes'
+    roles exchanged. Each edge fails with at most `1 - confidence`, so that both hold
+    together with at least `2 * confidence - 1`.
     """
     defects, scores = metrics.check(labels, scores, metric="A review band")
-    good = np.sort(scores[~defects])[::-1]
-    allowed = misses_allowed(good.size, max_overkill, confidence)
+    _check_share("--max-overkill", max_overkill)
+    _check_share("--confidence", confidence)
+    good = -scores[~defects]  # the highest are rejected first
+    groups = None if groups is None else groups[~defects]
+    delta = (1 - confidence) / (choices or 1)
+    bound = guarantee.bound(good, groups, rate=max_overkill, delta=delta)
+    allowed = bound.allowed(max_overkill)
     reject_from = None
-    if allowed >= 0:
-        above = scores[scores > good[allowed]]
+    if allowed >= 0 and choices is not None:
+        above = scores[scores > -guarantee.lowest(good, groups)[allowed]]
         reject_from = max(float(above.min()), pass_below) if above.size else None
-    needed = defects_needed(max_overkill, confidence)
-    return Band(pass_below, reject_from, max_overkill, needed)
+    return Band(
+        pass_below,
+        reject_from,
+        max_overkill,
+        good_needed=bound.devices_needed(max_overkill),
+        n_groups=len(bound.sizes),
+        method=bound.method,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,18 +324,38 @@ def dppm(escape_rate: float, prevalence: float) -> float:
     return 1e6 * escaped / (1 - prevalence + escaped)
 
 
-def promise(
-    max_escape: float, confidence: float, *, n_defect: int, chosen_on: str
-) -> str:
+def promise(point: Mapping) -> str:
     """What stands behind a guaranteed threshold, for calibration.json and its readers.
 
-    >>> promise(0.005, 0.95, n_defect=620, chosen_on="a validation")
-    'at most 0.5 % escapes with 95 % confidence, by 620 defects of a validation'
+    Args:
+        point: as `Guarantee.facts` gives it.
     """
     return (
-        f"at most {percent(max_escape)} escapes with {percent(confidence)} confidence, "
-        f"by {n_defect} defects of {chosen_on}"
+        f"at most {percent(point['target'])} escapes with "
+        f"{percent(point['confidence'])} confidence, by {rests_on(point)}"
     )
+
+
+def rests_on(point: Mapping) -> str:
+    """Which devices set the threshold, what they count as, what they chose among.
+
+    >>> found = choose(np.linspace(0, 1, 620))
+    >>> rests_on(found.facts("a validation", "chose among 7 epochs"))
+    '620 defects of a validation, each its own group; they chose among 7 epochs'
+    """
+    words = f"{point['calibration_defects']} defects of {point['calibrated_on']}"
+    word, found = point["grouped_by"], point["groups"]
+    if point["method"] == guarantee.DEVICES:
+        words += ", each its own group"
+    elif point["method"] == guarantee.UNITS:
+        words += f" in {found} {word}s, each {word} counted as one device"
+    else:
+        words += (
+            f" in {found} {word}s, worth {point['effective_defects']:.0f} independent "
+            f"ones (two missed in one {word} correlate by at most {point['rho']:.2g}, "
+            f"as seen where {percent(round(point['rho_level'], 4))} are missed)"
+        )
+    return f"{words}; they {point['choices_why']}"
 
 
 def serving_threshold(threshold: float) -> float:

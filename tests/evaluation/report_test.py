@@ -36,7 +36,10 @@ def table(n_defect=300, n_good=600, *, noise=1.0, seed=0, lots=True, name="p.csv
 
 def subject(name="a", **options):
     scored = table(**options)
-    calibration = table(seed=9, n_defect=700, n_good=700, name="validation.csv")
+    # Each calibration device is its own group.
+    calibration = table(
+        seed=9, n_defect=700, n_good=700, lots=False, name="validation.csv"
+    )
     return figures.Subject(name=name, scored=scored, calibration=calibration)
 
 
@@ -106,7 +109,7 @@ def test_economics_follow_from_the_rates():
 
 
 def test_scores_alone_choose_their_own_threshold_and_say_so():
-    alone = figures.Subject(name="alone", scored=table(700, 700))
+    alone = figures.Subject(name="alone", scored=table(700, 700, lots=False))
     found = figures.judge(alone, figures.Settings())
     assert found["operating_point"]["in_sample"]
     assert found["operating_point"]["escape_rate"]["count"] == 0
@@ -116,7 +119,7 @@ def test_scores_alone_choose_their_own_threshold_and_say_so():
 
 
 def test_too_few_defects_refuse_and_count_what_is_missing():
-    few = figures.Subject(name="few", scored=table(827, 900))
+    few = figures.Subject(name="few", scored=table(827, 900, lots=False))
     found = figures.judge(few, figures.Settings(max_escape=0.003))
     assert not found["operating_point"]["guaranteed"]
     assert found["operating_point"]["defects_needed"] == 998
@@ -132,7 +135,7 @@ def test_a_broken_promise_is_a_no():
         label=shifted.label,
         score=np.where(shifted.label == 1, shifted.score / 50, shifted.score),
     )
-    calibration = table(seed=9, n_defect=700, n_good=700)
+    calibration = table(seed=9, n_defect=700, n_good=700, lots=False)
     found = figures.judge(
         figures.Subject(name="s", scored=shifted, calibration=calibration),
         figures.Settings(),

@@ -1,0 +1,152 @@
+"""How many models the devices that set a threshold had to choose from.
+
+The epoch that training keeps is the best on validation: partly by luck with just those
+devices, which then set its threshold, too. A guarantee from them must hold for each
+epoch that could have been kept. Temperature and offset, fitted on validation as well,
+choose nothing: they do not change which device scores below which.
+"""
+
+import csv
+import dataclasses
+import math
+import pathlib
+from collections.abc import Iterable, Mapping
+
+from nexperia_tf import errors, files, predictions, runs
+from nexperia_tf.data import manifest
+
+CHOSE_AMONG = "chose_among"  # in metrics.json, by split, and in nexperia.json
+
+
+@dataclasses.dataclass(frozen=True)
+class Choices:
+    """What is known of the devices that set a threshold.
+
+    Attributes:
+        count: models they chose among, 1 when they chose nothing; None when unknown.
+        why: how that is known, for a sentence that begins with "they".
+    """
+
+    count: int | None
+    why: str
+
+
+ASSUMED = Choices(1, "are taken to have chosen nothing else (else pass --choices N)")
+NOTHING = Choices(1, "chose nothing else")
+UNKNOWN = Choices(None, "chose among a number of models that is unknown")
+
+
+def told(count: int) -> Choices:
+    """The number a person gave with `--choices`."""
+    return Choices(count, f"chose among {count} by --choices")
+
+
+def of_epochs(count: int | None) -> Choices:
+    """From the number a run or an export has noted."""
+    if count is None:
+        return UNKNOWN
+    return NOTHING if count == 1 else Choices(count, f"chose among {count} epochs")
+
+
+def of_run(run: runs.Run, split: str) -> Choices:
+    """How many models the devices of a split of a run chose among.
+
+    As training noted it; counted now for a run that is older than the note.
+    """
+    metrics = run.folder / runs.METRICS
+    noted = files.read_json(metrics).get(split, {}) if metrics.is_file() else {}
+    if CHOSE_AMONG in noted:
+        return of_epochs(noted[CHOSE_AMONG])
+    table = run.folder / "predictions" / f"{split}.csv"
+    ids = predictions.read(table).image_id if table.is_file() else ()
+    return of_epochs(count(run.folder, run.config, split, ids))
+
+
+def of_export(facts: Mapping, split: str) -> Choices:
+    """How many models the devices of a split of a data set chose among, for an export.
+
+    Nobody knows whether they are those that its training judged: it counts as if.
+    """
+    if split == manifest.CALIBRATION:
+        return NOTHING
+    if split != "validation" or CHOSE_AMONG not in facts:
+        return ASSUMED
+    found = of_epochs(facts[CHOSE_AMONG])
+    if found.count == 1:
+        return found
+    why = f"{found.why}, if its training judged them (else pass --choices 1)"
+    return dataclasses.replace(found, why=why)
+
+
+def of_table(path: str | pathlib.Path) -> Choices:
+    """The same for a table of scores: one of a run or a forest is known by its place.
+
+    Any other is taken to have chosen nothing.
+    """
+    path = pathlib.Path(path)
+    folder = path.resolve().parent.parent
+    if path.parent.name != "predictions":
+        return ASSUMED
+    if (folder / runs.CONFIG).is_file() and (folder / files.MANIFEST).is_file():
+        return of_run(runs.load(folder), path.stem)
+    if (folder / "forest.json").is_file() and path.stem == "validation":
+        tried = len(files.read_json(folder / "forest.json").get("tried", ()))
+        return Choices(tried, f"chose among {tried} forests") if tried > 1 else NOTHING
+    return ASSUMED
+
+
+def count(
+    folder: pathlib.Path, config: Mapping, split: str, image_ids: Iterable[str]
+) -> int | None:
+    """Models that these devices chose among in a run and in those it started from.
+
+    Args:
+        folder: the run folder, with its history.csv.
+        config: its config.json.
+        split: which of its splits the devices are; validation alone is judged.
+        image_ids: the devices.
+
+    Returns:
+        the number of epochs judged, times that of each run it was initialised from that
+        cannot be shown to have judged others; None where one of these is gone.
+    """
+    judged: int | None = 1
+    # With --monitor last nothing is chosen, nor does it ever stop early.
+    if split == "validation" and config.get("monitor") != "last":
+        judged = _epochs(folder / runs.HISTORY)
+    before = _before(config, frozenset(image_ids))
+    return None if None in (judged, before) else judged * before
+
+
+def product(found: Iterable[Choices]) -> Choices:
+    """Of several models as one: each member could have been any of its epochs."""
+    found = list(found)
+    if None in (one.count for one in found):
+        return UNKNOWN
+    total = math.prod(one.count for one in found)
+    if total > 1:
+        return Choices(total, f"chose among {total} combinations of epochs")
+    return ASSUMED if ASSUMED in found else NOTHING
+
+
+def _epochs(history: pathlib.Path) -> int | None:
+    if not history.is_file():
+        return None
+    with open(history, newline="", encoding="utf-8") as file:
+        return max(sum(1 for _ in csv.DictReader(file)), 1)
+
+
+def _before(config: Mapping, image_ids: frozenset[str]) -> int | None:
+    if not config.get("init"):
+        return 1
+    try:
+        before = runs.load(config["init"])
+    except errors.BadInput:
+        return None
+    table = before.folder / "predictions" / "validation.csv"
+    # Names tell devices apart within one data set only.
+    if before.config.get("data") == config.get("data") and table.is_file():
+        judged = frozenset(predictions.read(table).image_id)
+        if not judged & image_ids:
+            return _before(before.config, image_ids)
+    return of_run(before, "validation").count
