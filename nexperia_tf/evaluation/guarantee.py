@@ -230,7 +230,7 @@ def _hit_counts(sizes: np.ndarray, rate: float, rho: float) -> np.ndarray:
     """Probability of each number of groups with a miss, from 0 to all."""
     kinds, numbers = np.unique(sizes, return_counts=True)
     parts = [
-        stats.binom.pmf(np.arange(number + 1), number, hit)
+        np.diff(special.bdtr(np.arange(number + 1.0), number, hit), prepend=0.0)
         for number, hit in zip(numbers, _hits(kinds, rate, rho))
     ]
     return functools.reduce(np.convolve, parts)
