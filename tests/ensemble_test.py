@@ -245,6 +245,52 @@ def test_the_runs_validation_split_decides_temperature_and_threshold(
     assert not (tmp_path / "none").exists()
 
 
+def test_the_members_epochs_multiply_and_fitted_weights_are_refused(
+    publish_tiny, run_command, tmp_path, capsys
+):
+    rng = np.random.default_rng(0)
+    labels = np.repeat([1, 0], 700)
+    folders = []
+    for name, epochs in (("a", 5), ("b", 4)):
+        scores = runs.probability(rng.normal(size=1400) + 4 * labels - 2)
+        folder = tmp_path / name
+        _as_run(folder, publish_tiny, scores=scores, labels=labels)
+        files.write_csv(folder / runs.HISTORY, ["epoch"], [[i] for i in range(epochs)])
+        files.write_manifest(folder)
+        folders.append(folder)
+    ask = ["--max-escape", ".01"]
+    assert run_command(COMMAND, *folders, *ask, "--out", tmp_path / "one") == 0
+    out = capsys.readouterr().out
+    assert "700 defects of the members' common validation, each its own group" in out
+    assert "they chose among 20 combinations of epochs" in out
+    assert "20 combinations" in export.load(tmp_path / "one").calibration.words
+    strict = ["--max-escape", ".005", "--out", tmp_path / "two"]
+    assert run_command(COMMAND, *folders, *strict) == 2
+    line = capsys.readouterr().err
+    assert "that chose among 20 epochs" in line and "1196 are needed" in line
+    weights = tmp_path / "weights.json"
+    weights.write_text('{"of": "logits", "weights": {"a": 0.9, "b": 0.4}}')
+    method = ["--method", "weights", weights]
+    assert (
+        run_command(COMMAND, *folders, *method, *ask, "--out", tmp_path / "three") == 2
+    )
+    line = capsys.readouterr().err
+    assert "keep devices that choose nothing (split calibration)" in line
+    # With such devices any weights will do.
+    for folder in folders:
+        tables = folder / "predictions"
+        (tables / "calibration.csv").write_bytes(
+            (tables / "validation.csv").read_bytes().replace(b"\nd", b"\nc")
+        )
+        files.write_manifest(folder)
+    assert (
+        run_command(COMMAND, *folders, *method, *ask, "--out", tmp_path / "three") == 0
+    )
+    assert "common calibration, each its own group; they chose nothing else" in (
+        capsys.readouterr().out
+    )
+
+
 def test_a_mean_stays_a_mean_and_says_what_it_lacks_as_probability(
     publish_tiny, run_command, tmp_path, capsys
 ):

@@ -97,6 +97,50 @@ def test_a_promise_that_the_judged_devices_break_is_refused(
     assert re.search("refused: scores: [0-9]+ of 620 defects escape, more than", line)
 
 
+def test_page_terminal_and_json_say_which_devices_stand_behind_the_threshold(
+    tmp_path, run_command, capsys
+):
+    path = scores_file(tmp_path / "test.csv")
+    other = scores_file(tmp_path / "validation.csv", n_defect=1000, lots=100, seed=1)
+    argv = ("--calibration", other, "--max-escape", ".02", "--choices", "3")
+    assert run_command("evaluate", path, *argv, "--out", tmp_path / "r") == 0
+    point = figures(tmp_path / "r")["operating_point"]
+    assert point["guaranteed"] and point["method"] == "groups"
+    assert (point["groups"], point["choices"]) == (100, 3)
+    assert 0 < point["rho"] < 1 and point["effective_defects"] < 1000
+    said = "1000 defects of " + str(other) + " in 100 groups, worth "
+    behind = "; they chose among 3 by --choices."
+    for words in (
+        capsys.readouterr().out,
+        (tmp_path / "r" / "report.html").read_text(),
+    ):
+        assert said in words and behind in words
+    band = figures(tmp_path / "r")["band"]
+    assert band["joint_confidence"] == pytest.approx(0.9)
+
+
+def test_nine_lots_are_no_six_hundred_defects(tmp_path, run_command, capsys):
+    path = scores_file(tmp_path / "test.csv")
+    other = scores_file(tmp_path / "validation.csv", seed=1)  # 9 lots
+    argv = ("--calibration", other, "--max-escape", ".01", "--out", tmp_path / "r")
+    assert run_command("evaluate", path, *argv) == 2
+    out, err = capsys.readouterr()
+    (line,) = err.strip().splitlines()
+    assert "620 calibration defects of 9 groups, each counted as one device" in line
+    assert "299 groups are needed" in line
+    assert "in 9 groups, each group counted as one device; they are taken to" in out
+
+
+def test_devices_that_set_their_own_threshold_say_so_on_the_terminal(
+    tmp_path, run_command, capsys
+):
+    path = scores_file(tmp_path / "scores.csv", lots=0)
+    assert run_command("evaluate", path, "--out", tmp_path / "r") == 0
+    out = capsys.readouterr().out
+    assert f"Threshold set by 620 defects of {path}, each its own group" in out
+    assert "These are the devices judged here: their own escapes prove nothing." in out
+
+
 def test_a_table_has_no_place_for_a_threshold_and_says_so(
     tmp_path, run_command, capsys
 ):
@@ -207,6 +251,7 @@ def test_a_submission_names_devices_by_their_file_stem(tmp_path, run_command):
         (["{good}"], "needs devices of both classes. Received 500 good and 0 defect"),
         (["{scores}", "{fewer}"], "holds other devices than"),
         (["{scores}", "--average"], "--average: needs two runs"),
+        (["{scores}", "--choices", "0"], "--choices 0: a count from 1 on"),
         (["{scores}", "--max-escape", "5"], "--max-escape: a share between 0 and 1"),
         (["{scores}", "--out", "{full}"], "exists already"),
         (["{scores}", "--labels", "{fewer}"], "has no label for 100 of 1120"),

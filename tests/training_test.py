@@ -116,13 +116,19 @@ def test_a_run_starts_from_another_and_keeps_to_its_minutes(first, config, tmp_p
     flags = {"init": str(first), "learning_rate": 1e-12, "time_budget": 1e-6}
     second = trained(config, tmp_path / "second", **flags)
     assert len((second / runs.HISTORY).read_text().splitlines()) == 1 + 1
+    # Its epochs, 1, times the 2 that the run it started from could have kept.
+    reached = files.read_json(second / runs.METRICS)
+    assert reached["validation"]["chose_among"] == 2
+    assert export.load(second).facts["chose_among"] == 2
     before = runs.load(first).model()
     for one, other in zip(before.weights, runs.load(second).model().weights):
         if "moving" not in one.path:
             np.testing.assert_allclose(one, other, atol=1e-6)
 
 
-def test_a_calibration_split_is_scored_and_chooses_nothing(config, tmp_path):
+def test_a_calibration_split_is_scored_and_chooses_nothing(
+    config, tmp_path, run_command, capsys
+):
     run = trained(config, tmp_path / "run", epochs=1, calibration_share=0.15)
     tables = {path.stem for path in (run / "predictions").iterdir()}
     assert tables == {"validation", "calibration", "test"}
@@ -137,6 +143,21 @@ def test_a_calibration_split_is_scored_and_chooses_nothing(config, tmp_path):
     ]
     assert not set(scored.image_id) & set().union(*(o.image_id for o in others))
     assert len(runs.load(run).predictions("train")) + len(scored) == 56
+    out = tmp_path / "r"
+    assert run_command("evaluate", run, "--no-heatmaps", "--out", out) == 0
+    point = files.read_json(out / "report.json")["operating_point"]
+    assert point["calibrated_on"] == "run calibration" and point["choices"] == 1
+    assert "of run calibration" in capsys.readouterr().out
+
+
+def test_the_epochs_that_validation_judged_are_corrected_for(
+    first, run_command, tmp_path, capsys
+):
+    out = tmp_path / "r"
+    assert run_command("evaluate", first, "--no-heatmaps", "--out", out) == 0
+    point = files.read_json(out / "report.json")["operating_point"]
+    assert point["calibrated_on"] == "first validation" and point["choices"] == 2
+    assert "they chose among 2 epochs" in capsys.readouterr().out
 
 
 def test_flags_decide_how_far_pictures_are_changed(config, tmp_path, monkeypatch):

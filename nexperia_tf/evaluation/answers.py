@@ -145,8 +145,12 @@ def _ship(found: dict) -> Answer:
     sure = operating_point.percent(point["confidence"])
     promise = (
         f"With {sure} confidence at most {target} of defects escape, as long as the "
-        "devices to come are like the calibration devices."
+        "devices to come are like the calibration devices"
     )
+    if point["method"] == guarantee.LIMITED:
+        word = point["grouped_by"]
+        promise += f" and {word}s differ no more in what they miss than seen there"
+    promise += "."
     if point["in_sample"]:
         caution = (
             "The same devices set the threshold and are judged here; score a second "

@@ -352,8 +352,9 @@ def rests_on(point: Mapping) -> str:
     else:
         words += (
             f" in {found} {word}s, worth {point['effective_defects']:.0f} independent "
-            f"ones (two missed in one {word} correlate by at most {point['rho']:.2g}, "
-            f"as seen where {percent(round(point['rho_level'], 4))} are missed)"
+            f"ones (two missed in one {word} are taken to correlate by at most "
+            f"{point['rho']:.2g}, from where {percent(round(point['rho_level'], 4))} "
+            "are missed)"
         )
     return f"{words}; they {point['choices_why']}"
 
