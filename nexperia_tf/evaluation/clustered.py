@@ -309,13 +309,19 @@ def effective(
         return n
     if units == 1:
         return 1.0  # one draw of a group, however many devices it has
-    alike = float(np.sum(sizes**2)) / n
+    groups = worth(sizes)
+    alike = n / groups  # mean size of a device's group
     in_tail = tail_correlation(correlation(scores, member), (hits.sum() + 1) / (n + 2))
     effect = max(1.0, _observed(hits, member), 1 + (alike - 1) * in_tail)
-    freedom = max(1.0, n / alike - 1)
+    freedom = max(1.0, groups - 1)
     tail = (1 - confidence) / 2
     few = stats.t.isf(tail, freedom) / stats.norm.isf(tail)
     return n / effect / few**2
+
+
+def worth(sizes: np.ndarray) -> float:
+    """How many groups of equal size these stand for: (sum m)^2 / sum m^2."""
+    return float(np.sum(sizes) ** 2 / np.sum(np.square(sizes)))
 
 
 def _observed(hits: np.ndarray, member: np.ndarray) -> float:
@@ -342,7 +348,7 @@ def correlation(scores: np.ndarray, member: np.ndarray) -> float:
     within = float(np.sum(normal**2)) - float(np.sum(sizes[kept] * means**2))
     between = float(np.sum(sizes[kept] * (means - normal.mean()) ** 2))
     units, n = int(kept.sum()), len(normal)
-    typical = (n - float(np.sum(sizes[kept] ** 2)) / n) / (units - 1)
+    typical = (n - n / worth(sizes[kept])) / (units - 1)
     between, within = between / (units - 1), max(within, 1e-12) / (n - units)
     return max(0.0, (between - within) / (between + (typical - 1) * within))
 

@@ -73,7 +73,7 @@ class Bound:
 
     def allowed(self, rate: float) -> int:
         """Groups that may hold a miss and still certify `rate`; -1: not even none."""
-        if self.method == LIMITED and rate * worth(self.sizes) < 1:
+        if self.method == LIMITED and rate * clustered.worth(self.sizes) < 1:
             return -1
         return allowed(self.sizes, rate, rho=self.rho(rate), delta=self.left)
 
@@ -85,7 +85,7 @@ class Bound:
         def short(rate: float) -> float:
             return 0.5 - (self.allowed(rate) >= hit)
 
-        lowest = 1 / worth(self.sizes)
+        lowest = 1 / clustered.worth(self.sizes)
         if short(lowest) < 0:
             return lowest
         # Groups as units certify this much, with less.
@@ -105,7 +105,7 @@ class Bound:
         if self.method != LIMITED:
             return needed
         hit = float(np.mean(_hits(self.sizes, rate, self.rho(rate))))
-        even = len(self.sizes) / worth(self.sizes)
+        even = len(self.sizes) / clustered.worth(self.sizes)
         enough = max(FEWEST, 1 / rate) * even
         return min(needed, max(math.ceil(enough), _runs_needed(hit, self.left)))
 
@@ -131,12 +131,12 @@ def bound(
     index = clustered.members(np.asarray(groups, dtype=str))
     sizes = np.bincount(index)
     units = Bound(sizes, delta)
-    if units.method == DEVICES or worth(sizes) < FEWEST:
+    if units.method == DEVICES or clustered.worth(sizes) < FEWEST:
         return units
     best = allowed(sizes, rate, rho=0.0, delta=delta * (1 - SHARE))
     if units.allowed(rate) >= max(best, 0):
         return units  # a limit of rho would cost more than it brings
-    level = max(LEVEL * rate, LEVEL / worth(sizes), EVENTS / len(scores))
+    level = max(LEVEL * rate, LEVEL / clustered.worth(sizes), EVENTS / len(scores))
     count = math.ceil(level * len(scores))
     if count > len(scores) / 2:
         return units
@@ -156,11 +156,6 @@ def lowest(scores: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
     found = np.full(index.max() + 1, np.inf)
     np.minimum.at(found, index, scores)
     return np.sort(found)
-
-
-def worth(sizes: np.ndarray) -> float:
-    """How many groups of equal size these stand for: (sum m)^2 / sum m^2."""
-    return float(np.sum(sizes) ** 2 / np.sum(np.square(sizes)))
 
 
 def hit_probability(size: np.ndarray, rate: float, rho: float) -> np.ndarray:
