@@ -24,6 +24,7 @@ HISTORY = "history.csv"
 CURVES = "curves.png"
 MODEL = "model.keras"
 SAVED_MODEL = "saved_model"
+PICTURES = "pictures.csv"  # the manifest of its records, as data.kept_splits reads it
 CHECKPOINTS = "checkpoints"
 SCORED_SPLITS = ("validation", "calibration", "test")
 
@@ -115,16 +116,9 @@ class Run:
     @functools.cached_property
     def dataset(self) -> "records.Dataset":
         """The records the run was trained on, built again where they are gone."""
-        from nexperia_tf.data import records
-
-        config = configs.from_json(self.config, where=str(self.folder / CONFIG))
-        return records.build(
-            config.data,
-            data_dir=config.data_dir,
-            unboxed=None if config.unboxed == "auto" else config.unboxed,
-            good=config.good or None,
-            group=config.group or None,
-            calibration_share=config.calibration_share,
+        return dataset_of(
+            configs.from_json(self.config, where=str(self.folder / CONFIG)),
+            self.folder / PICTURES,
         )
 
     def model(self) -> "keras.Model":
@@ -149,6 +143,33 @@ class Run:
             channels=self.channels,
         )
         return table(self.dataset, split, logits, self.calibration)
+
+
+def dataset_of(config: configs.Config, pictures: pathlib.Path) -> "records.Dataset":
+    """The records of a config.
+
+    Args:
+        config: what names them.
+        pictures: the run's copy of their manifest. Where it is there, these very
+            records are taken, whatever has been added to the raw folder since; where
+            they are gone, the new ones keep its splits.
+    """
+    from nexperia_tf.data import records
+
+    keep_splits = config.keep_splits
+    if pictures.is_file():
+        if found := records.of_manifest(pictures, config.data_dir):
+            return found
+        keep_splits = str(pictures.parent)
+    return records.build(
+        config.data,
+        data_dir=config.data_dir,
+        unboxed=None if config.unboxed == "auto" else config.unboxed,
+        good=config.good or None,
+        group=config.group or None,
+        calibration_share=config.calibration_share,
+        keep_splits=keep_splits,
+    )
 
 
 def load(folder: str | pathlib.Path) -> Run:

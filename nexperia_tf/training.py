@@ -5,6 +5,7 @@ import dataclasses
 import datetime
 import functools
 import pathlib
+import shutil
 import sys
 from collections.abc import Iterator
 
@@ -44,6 +45,7 @@ from nexperia_tf.evaluation import answers, calibration, choices, clustered, ope
 from nexperia_tf.models import classifier
 
 SCHEMA = 1  # of config.json, metrics.json and history.csv
+MANIFEST = "manifest.csv"  # of the records
 SHOWN = 16  # pictures of the first batch in TensorBoard
 SMALLEST_BOX = 8  # pixels after resizing, under which a defect is hardly to be seen
 
@@ -73,7 +75,7 @@ def train(config: configs.Config, *, resume: bool = False) -> pathlib.Path | Non
             return folder if team.chief else None
         if config.deterministic:
             tf.config.experimental.enable_op_determinism()
-        data = _data(config, team)
+        data = _data(config, folder, team)
         # After the data: making records draws random numbers, reading them does not.
         keras.utils.set_random_seed(config.seed)
         with _policy(_precision(config.precision)):
@@ -139,17 +141,10 @@ def _folder(
     return folder
 
 
-def _data(config: configs.Config, team: strategy.Team) -> Data:
+def _data(config: configs.Config, folder: pathlib.Path, team: strategy.Team) -> Data:
     with team.chief_first():  # where they share a disk, the others find it all made
-        dataset = records.build(
-            config.data,
-            data_dir=config.data_dir,
-            unboxed=None if config.unboxed == "auto" else config.unboxed,
-            good=config.good or None,
-            group=config.group or None,
-            calibration_share=config.calibration_share,
-        )
-    rows = manifest.read(dataset.prepared / "manifest.csv")
+        dataset = runs.dataset_of(config, folder / runs.PICTURES)
+    rows = manifest.read(dataset.prepared / MANIFEST)
     sizes = records.split_sizes(dataset)
     _check_classes(dataset, rows, "train", drawn=config.drawn > 0)
     _check_classes(dataset, rows, "validation")
@@ -172,6 +167,8 @@ def _data(config: configs.Config, team: strategy.Team) -> Data:
 
 
 def _say_what_preparing_found(dataset: records.Dataset) -> None:
+    for line in prepare_summary.facts(_summary_of(dataset)):
+        print(line)
     for line in prepare_summary.warnings(_summary_of(dataset)):
         print(f"warning: {line}")
 
@@ -245,6 +242,7 @@ def _open(folder: pathlib.Path, config: configs.Config, data: Data) -> None:
         return
     with files.new_folder(folder) as beside:
         files.write_json(beside / runs.CONFIG, described)
+        shutil.copyfile(data.dataset.prepared / MANIFEST, beside / runs.PICTURES)
         facts = environment.described(
             seed=config.seed, deterministic=config.deterministic
         )

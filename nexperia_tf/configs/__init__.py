@@ -44,6 +44,10 @@ class Config:
     """Share of the labelled devices, whole groups out of train, that chooses thresholds
     and nothing else: split calibration. A split column can name it, too."""
 
+    keep_splits: str = "auto"
+    """Run, prepared or data folder whose pictures keep their splits, known by content;
+    auto takes the newest of the same raw folder in --data-dir, none deals anew."""
+
     image_size: int = 224
     """Side of the square the pictures are letterboxed to, in pixels."""
 

@@ -7,6 +7,7 @@ other. Twins are kept; the split keeps them together.
 import collections
 import dataclasses
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from nexperia_tf.data import dedupe, manifest
 
@@ -76,6 +77,7 @@ def drop_duplicates(
     *,
     kept: Collection[str] = (),
     across_splits: bool = True,
+    settled: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Drops all used copies of one photograph but one.
 
@@ -87,20 +89,40 @@ def drop_duplicates(
         findings: with pairs and clusters.
         kept: paths that a person wants to keep.
         across_splits: whether copies in different given splits are dropped, too.
+        settled: splits by path of pictures that were split before: one of them stays
+            rather than a new copy, and one in each split they were in.
     """
     known = {row.path: row for row in rows}
     kinds = {(p.path_a, p.path_b): p.kind for p in findings.pairs}
     for cluster in findings.clusters:
         used = [known[path] for path in cluster if known[path].used]
-        parts: dict[str, list[manifest.Row]] = collections.defaultdict(list)
-        for row in used:
-            parts["" if across_splits else row.split].append(row)
-        for part in parts.values():
-            best = min(part, key=lambda row: (row.path not in kept, -_RANK[row.split]))
+        for part in _parts(used, across_splits, settled):
+            best = min(
+                part,
+                key=lambda row: (
+                    row.path not in kept,
+                    -_RANK[row.split],
+                    row.path not in settled,
+                ),
+            )
             for row in part:
                 needed = row.path in kept or row.split == manifest.UNLABELLED
                 if row is not best and not needed:
                     _drop(row, best, _kind(row, best, cluster[0], kinds))
+
+
+def _parts(
+    rows: Sequence[manifest.Row], across_splits: bool, settled: Mapping[str, str]
+) -> Iterable[list[manifest.Row]]:
+    """Copies of one photograph of which one stays each."""
+    had = {settled[row.path] for row in rows if row.path in settled}
+    last = max(had, key=_RANK.__getitem__, default="")
+    one = across_splits and (len(had) < 2 or not all(row.label for row in rows))
+    parts: dict[str, list[manifest.Row]] = collections.defaultdict(list)
+    for row in rows:
+        split = settled.get(row.path, last) if across_splits else row.split
+        parts["" if one else split].append(row)
+    return parts.values()
 
 
 def repair(

@@ -25,6 +25,7 @@ REASONS = (
     "label_conflict",
     "invalid_box",
     "decision",
+    "bridges_splits",
 )
 CALIBRATION = "calibration"  # chooses a threshold and nothing else; at will
 SPLITS = ("train", "validation", "test", CALIBRATION)

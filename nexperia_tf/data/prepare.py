@@ -27,6 +27,7 @@ from nexperia_tf.data import (
     device_score,
     hashing,
     images,
+    kept_splits,
     layouts,
     manifest,
     measuring,
@@ -48,12 +49,14 @@ class Prepared:
 
     Attributes:
         raw: the raw folder.
+        options: what decides whether a later preparation is of the same kind.
         folder: what it says about its images, with the rows.
         messages: the problem of each unreadable or unsupported file, by path.
         findings: copies and twins, without those a person denied.
         decided: what a person decided.
         rules: the cleaning rules that were applied.
         conflicts: clusters of copies with contradicting labels.
+        kept: what became of pictures that were split before; None where none were.
         split_before: the split that leaks are counted against, by path.
         lacking: splits that could not be dealt both labels, and why; else empty.
         repaired: images dropped because a copy or twin stands in another split.
@@ -63,6 +66,7 @@ class Prepared:
 
     raw: pathlib.Path
     folder: layouts.RawFolder
+    options: dict[str, object] = dataclasses.field(default_factory=dict)
     messages: dict[str, str] = dataclasses.field(default_factory=dict)
     findings: dedupe.Findings | None = None
     decided: decisions.Decisions = dataclasses.field(
@@ -70,6 +74,7 @@ class Prepared:
     )
     rules: clean.Rules = dataclasses.field(default_factory=clean.Rules)
     conflicts: list[list[manifest.Row]] = dataclasses.field(default_factory=list)
+    kept: kept_splits.Outcome | None = None
     split_before: dict[str, str] = dataclasses.field(default_factory=dict)
     lacking: str = ""
     repaired: int = 0
@@ -102,6 +107,7 @@ def prepare(
     folds: int | None = None,
     leave_one_out: str | None = None,
     calibration_share: float = 0.0,
+    keep_splits: str | os.PathLike | kept_splits.Kept | None = kept_splits.AUTO,
     progress: Progress | None = None,
 ) -> list[manifest.Row]:
     """Prepares a raw folder and publishes the findings as folder `out`.
@@ -124,6 +130,9 @@ def prepare(
         leave_one_out: also write folds.csv with one fold per value of this column.
         calibration_share: share of the labelled devices, whole groups out of train,
             that become split `calibration`.
+        keep_splits: run, prepared or data folder whose pictures keep their splits;
+            `auto` takes the newest of the same raw folder that lies beside `out`,
+            `none` deals anew.
         progress: called as `progress(step, done, total)`.
 
     Returns:
@@ -134,7 +143,13 @@ def prepare(
     """
     raw, out = pathlib.Path(raw), pathlib.Path(out)
     _check_options(raw, out, unboxed, folds, leave_one_out)
-    run = Prepared(raw, layouts.scan(raw, layout, good=good, group=group))
+    folder = layouts.scan(raw, layout, good=good, group=group)
+    options = {"layout": folder.layout, "good": good, "group": group, "seed": seed}
+    run = Prepared(raw, folder, options)
+    keep = kept_splits.named(keep_splits)
+    if keep_splits == kept_splits.AUTO:
+        beside = kept_splits.beside(out.absolute().parent)
+        keep = kept_splits.find(beside, raw, options)
     run.decided = decisions.read(decided and pathlib.Path(decided), raw, run.rows)
     cache = None if fresh else pathlib.Path(cache or scan_cache.default_folder())
     with files.new_folder(out) as beside:
@@ -153,7 +168,7 @@ def prepare(
             _clean(run, unboxed)
         del measures
         with _timed(run, "split"):
-            _split(run, seed, repair, calibration_share)
+            _split(run, seed, repair, calibration_share, keep)
         with _timed(run, "leak probe"):
             run.leak_probe = probe.probe(
                 [row for row in run.rows if row.used], seed=seed
@@ -233,7 +248,13 @@ def _clean(run: Prepared, unboxed: str | None) -> None:
     _check_classes(run)
 
 
-def _split(run: Prepared, seed: int, repair: bool, calibration_share: float) -> None:
+def _split(
+    run: Prepared,
+    seed: int,
+    repair: bool,
+    calibration_share: float,
+    keep: kept_splits.Kept | None,
+) -> None:
     rows, kept, given = run.rows, run.decided.kept, run.folder.given_splits
     readable = [row for row in rows if row.path not in run.messages]
     if given:
@@ -242,19 +263,57 @@ def _split(run: Prepared, seed: int, repair: bool, calibration_share: float) -> 
         run.split_before = splits.at_random(readable, seed=seed) | {
             row.path: row.split for row in readable if not row.label
         }
-    copies.drop_duplicates(rows, run.findings, kept=kept, across_splits=not given)
+    old = _old(run, keep)
+    copies.drop_duplicates(
+        rows, run.findings, kept=kept, across_splits=not given, settled=old
+    )
+    settled = _settle(run, keep, old)
     if given:
-        note = splits.keep_given(rows, seed=seed)
+        note = splits.keep_given(rows, seed=seed, settled=settled)
         run.folder.notes += [note] if note else []
         dealt = splits.ASKED[:2] if note else ()
     else:
-        splits.assign(rows, seed=seed)
+        splits.assign(rows, seed=seed, settled=settled)
         dealt = splits.ASKED
     run.lacking = splits.lacking(rows, dealt) or ""
-    splits.cut_calibration(rows, calibration_share, seed=seed)
+    splits.cut_calibration(rows, calibration_share, seed=seed, settled=settled)
     if repair:
         run.repaired = copies.repair(rows, run.findings, kept=kept)
     _check_classes(run)
+
+
+def _dealt(run: Prepared) -> list[manifest.Row]:
+    """The labelled rows whose split nobody has given."""
+    if not run.folder.given_splits:
+        return [row for row in run.rows if row.label]
+    if splits.has_validation(run.rows):
+        return []
+    return [row for row in run.rows if row.split == "train"]
+
+
+def _old(run: Prepared, keep: kept_splits.Kept | None) -> dict[str, str]:
+    """Splits, by path, of the pictures that had one before and may keep it."""
+    if keep is None:
+        return {}
+    had = keep.splits_of(row for row in _dealt(run) if row.used)
+    given = run.folder.given_splits  # what is given as train is no test picture
+    return {p: split for p, split in had.items() if not (given and split == "test")}
+
+
+def _settle(
+    run: Prepared, keep: kept_splits.Kept | None, old: dict[str, str]
+) -> dict[str, str]:
+    """Splits, by path, of old pictures and of those that go with them."""
+    if keep is None:
+        return {}
+    if not (dealt := _dealt(run)):
+        run.folder.notes.append(f"Given splits win over those of {keep.source}.")
+        return {}
+    among = dealt if run.folder.given_splits else run.rows
+    run.kept = kept_splits.settle(
+        among, run.findings, keep, old, spared=run.decided.kept
+    )
+    return run.kept.settled
 
 
 def _check_classes(run: Prepared) -> None:
@@ -365,6 +424,9 @@ class Arguments(command.Options):
     calibration_share: float = 0.0
     """Share of the labelled devices, whole groups out of train, that chooses thresholds
     and nothing else: split calibration."""
+    keep_splits: str = kept_splits.AUTO
+    """Run, prepared or data folder whose pictures keep their splits, known by content;
+    auto takes the newest of RAW that lies beside --out, none deals anew."""
 
 
 def main(arguments: Arguments) -> None:
@@ -376,6 +438,8 @@ def main(arguments: Arguments) -> None:
     with progress_bar() as progress:
         rows = prepare(raw, out, progress=progress, **options)
     print(prepare_summary.in_words(rows))
+    for line in prepare_summary.facts(files.read_json(arguments.out / SUMMARY)):
+        print(line)
     for line in prepare_summary.warnings(files.read_json(arguments.out / SUMMARY)):
         print(f"warning: {line}")
     print(f"report: {arguments.out / 'report.html'}")

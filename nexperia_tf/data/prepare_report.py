@@ -44,6 +44,8 @@ MEANING = {
     "settle them in decisions.csv.",
     "invalid_box": "The box covers no pixel of the image.",
     "decision": "A person said so in decisions.csv.",
+    "bridges_splits": "A new picture tied, as twin, copy or by its group, to pictures "
+    "that were in two splits before; kept, it would join them.",
 }
 KIND_MEANING = {
     dedupe.BYTE: "equal files",

@@ -1,11 +1,12 @@
 """The counts of a preparation, as numbers for summary.json and as words."""
 
 import collections
+import datetime
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 
 from nexperia_tf import labels
-from nexperia_tf.data import copies, manifest
+from nexperia_tf.data import copies, kept_splits, manifest
 
 if typing.TYPE_CHECKING:
     from nexperia_tf.data import prepare
@@ -19,12 +20,16 @@ def summary(run: "prepare.Prepared") -> dict:
     return {
         "schema": SCHEMA,
         "manifest_schema": manifest.SCHEMA,
+        "raw": str(run.raw.resolve()),
+        "options": run.options,
+        "made": datetime.datetime.now(datetime.UTC).isoformat(),
         "layout": run.folder.layout,
         "images": len(rows),
         "used": sum(row.used for row in rows),
         "dropped": dropped(rows),
         "splits": {name: _counts(part) for name, part in by_split(rows).items()},
         "given_splits": run.folder.given_splits,
+        "kept_splits": kept_splits.numbers(run.kept),
         "lacking": run.lacking,
         "defect_types": _types(rows),
         "groups": len({row.group for row in rows}),
@@ -73,6 +78,12 @@ def in_words(rows: Sequence[manifest.Row]) -> str:
     )
     gone = f"{len(rows) - len(used)} dropped" + (f" ({reasons})" if reasons else "")
     return f"{len(rows)} images = {len(used)} used + {gone}\n{parts}"
+
+
+def facts(summary: Mapping) -> list[str]:
+    """What of a summary.json, of any version, is worth a line where it is used."""
+    kept = summary.get("kept_splits")
+    return [kept_splits.in_words(kept)] if kept else []
 
 
 def warnings(summary: Mapping) -> list[str]:
@@ -142,6 +153,9 @@ def probe_numbers(run: "prepare.Prepared") -> dict:
 def notes(run: "prepare.Prepared") -> list[str]:
     """Sentences that a reader must not miss."""
     found = list(run.folder.notes)
+    if run.kept:
+        line = kept_splits.in_words(kept_splits.numbers(run.kept))
+        found.append(f"{line[0].upper()}{line[1:]}.")
     if run.lacking:
         found.append(f"{run.lacking[0].upper()}{run.lacking[1:]}.")
     if run.decided.unmatched:

@@ -22,7 +22,14 @@ from tensorflow_datasets.core.utils import gcs_utils
 
 import nexperia_tf
 from nexperia_tf import errors, files, labels
-from nexperia_tf.data import decisions, layouts, manifest, prepare, sample
+from nexperia_tf.data import (
+    decisions,
+    kept_splits,
+    layouts,
+    manifest,
+    prepare,
+    sample,
+)
 
 SCHEMA = "1.0.0"  # raised with every change of what a record holds
 SAMPLE = "sample"
@@ -173,9 +180,11 @@ class Nexperia(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             self._raw = pathlib.Path(dl_manager.manual_dir)
         config = self.builder_config
         made_from = content(self._raw, config)
-        self._prepared = root / "prepared" / f"{config.name}-{made_from[:12]}"
+        base = root / "prepared"
+        keep = _kept(base, self._raw, config)
+        self._prepared = base / f"{config.name}-{_named(made_from, keep)[:12]}"
         if not self._prepared.exists():
-            _prepare(self._raw, self._prepared, config)
+            _prepare(self._raw, self._prepared, config, keep)
         self.info.metadata["content"] = made_from
 
     def _generate_examples(self, rows: Sequence[manifest.Row]) -> Iterator[tuple]:
@@ -209,6 +218,7 @@ def build(
     good: str | None = None,
     group: str | None = None,
     calibration_share: float = 0.0,
+    keep_splits: str | os.PathLike = kept_splits.AUTO,
 ) -> Dataset:
     """The records of `data`, made on the way when they are not there yet.
 
@@ -221,6 +231,9 @@ def build(
         good: which class is good, for form `folder`.
         group: the column that must not be torn by the split.
         calibration_share: of the labelled devices, cut from train as split calibration.
+        keep_splits: run, prepared or data folder whose pictures keep their splits;
+            `auto` takes the newest in `data_dir` of the same raw folder, `none` deals
+            anew.
 
     Raises:
         errors.BadInput: no such folder, or nothing in it that can be used.
@@ -241,8 +254,19 @@ def build(
         group=group,
         calibration_share=calibration_share,
     )
-    folder = _built(data_dir, name, raw, options)
+    folder = _built(data_dir, name, raw, options, keep_splits)
     return Dataset(f"nexperia/{config}", folder, folder / "prepared")
+
+
+def of_manifest(path: str | os.PathLike, data_dir: str | os.PathLike) -> Dataset | None:
+    """The records in `data_dir` that were made of this very manifest, if any."""
+    digest = files.sha256(path)
+    for found in sorted(pathlib.Path(data_dir).glob("*/prepared/manifest.csv")):
+        if files.sha256(found) == digest:
+            folder = found.parents[1]
+            names = [f.parent.name for f in folder.glob(f"nexperia/*/{SCHEMA}")]
+            return Dataset(f"nexperia/{names[0]}", folder, found.parent)
+    return None
 
 
 def drawn_sample(data_dir: pathlib.Path) -> pathlib.Path:
@@ -288,28 +312,86 @@ def _raw_folder(
 
 
 def _built(
-    data_dir: pathlib.Path, name: str, raw: pathlib.Path, config: Config
+    data_dir: pathlib.Path,
+    name: str,
+    raw: pathlib.Path,
+    config: Config,
+    keep_splits: str | os.PathLike,
 ) -> pathlib.Path:
     """The folder with the records of `raw`, made if no earlier call has."""
+    keep = kept_splits.named(keep_splits)
     stamp = _stamp(raw, config)
-    for source in data_dir.glob(f"*/{SOURCE}"):
-        if files.read_json(source).get("stamp") == stamp:
-            return source.parent
+    if folder := _made(data_dir, "stamp", stamp, keep, keep_splits):
+        return folder
     made_from = content(raw, config)
-    folder = data_dir / f"{name}-{made_from[:12]}"
+    folder = _made(data_dir, "content", made_from, keep, keep_splits)
+    if folder is None:
+        if keep_splits == kept_splits.AUTO:
+            keep = _kept(data_dir, raw, config)
+        folder = data_dir / f"{name}-{_named(made_from, keep)[:12]}"
     if not folder.exists():
         with _unless_another_was_quicker(folder), files.new_folder(folder) as beside:
-            _prepare(raw, beside / "prepared", config)
+            _prepare(raw, beside / "prepared", config, keep)
             _write(raw, beside, config.name)
     # By this the next call sees that nothing has changed, without reading it all.
-    source = {"schema": SCHEMA, "content": made_from, "stamp": stamp}
-    files.write_json(folder / SOURCE, source)
+    made = {"schema": SCHEMA, "content": made_from, "stamp": stamp}
+    if keep:
+        made["kept_splits"] = keep.sha256
+    before = folder / SOURCE
+    files.write_json(
+        before, (files.read_json(before) if before.exists() else {}) | made
+    )
     return folder
 
 
-def _prepare(raw: pathlib.Path, out: pathlib.Path, config: Config) -> None:
+def _made(
+    data_dir: pathlib.Path,
+    key: str,
+    value: str,
+    keep: kept_splits.Kept | None,
+    keep_splits: str | os.PathLike,
+) -> pathlib.Path | None:
+    """The newest data folder of this content that keeps the splits that were named."""
+    found = []
+    for source in data_dir.glob(f"*/{SOURCE}"):
+        facts = files.read_json(source)
+        asked = keep.sha256 if keep else None
+        fits = keep_splits == kept_splits.AUTO or facts.get("kept_splits") == asked
+        if facts.get(key) == value and fits:
+            summary = files.read_json(source.parent / "prepared" / prepare.SUMMARY)
+            found.append((summary.get("made", ""), source.parent))
+    return max(found)[1] if found else None
+
+
+def _kept(
+    folder: pathlib.Path, raw: pathlib.Path, config: Config
+) -> kept_splits.Kept | None:
+    """The splits of the newest preparation of `raw` in `folder`."""
+    asked = {"layout": config.layout, "good": config.good, "group": config.group}
+    return kept_splits.find(kept_splits.beside(folder), raw, asked | {"seed": 0})
+
+
+def _named(content: str, keep: kept_splits.Kept | None) -> str:
+    """What a folder is named after: the content, and the splits it keeps."""
+    if keep is None:
+        return content
+    return hashlib.sha256(f"{content} {keep.sha256}".encode()).hexdigest()
+
+
+def _prepare(
+    raw: pathlib.Path,
+    out: pathlib.Path,
+    config: Config,
+    keep: kept_splits.Kept | None,
+) -> None:
     with prepare.progress_bar() as shown:
-        prepare.prepare(raw, out, progress=shown, **config.options())
+        prepare.prepare(
+            raw,
+            out,
+            keep_splits=keep or kept_splits.NONE,
+            progress=shown,
+            **config.options(),
+        )
 
 
 def _write(raw: pathlib.Path, folder: pathlib.Path, config: str) -> None:

@@ -8,7 +8,8 @@ and the seed alone.
 
 import collections
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -25,6 +26,7 @@ def assign(
     *,
     fractions: Sequence[float] = FRACTIONS,
     seed: int = 0,
+    settled: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Sets `split` of the used labelled rows; dropped rows have none.
 
@@ -32,17 +34,45 @@ def assign(
         rows: all rows; unlabelled ones keep the split `unlabelled`.
         fractions: shares of train, validation and test.
         seed: which of the equally good deals is made.
+        settled: splits by path that stay; shares count them.
     """
     for row in rows:
         if row.label or not row.used:
             row.split = ""
-    learnable = [row for row in rows if row.used and row.label]
-    for row, place in zip(learnable, _deal(learnable, fractions, seed, _bonds)):
-        row.split = manifest.SPLITS[place]
+    _deal_rest(
+        [row for row in rows if row.used and row.label], fractions, seed, settled
+    )
 
 
-def keep_given(rows: Sequence[manifest.Row], *, seed: int = 0) -> str | None:
+def _deal_rest(
+    rows: Sequence[manifest.Row],
+    fractions: Sequence[float],
+    seed: int,
+    settled: Mapping[str, str],
+) -> None:
+    """Sets `split` of rows that can be learned: as settled, else dealt."""
+    held = [(row, settled[row.path]) for row in rows if row.path in settled]
+    for row, split in held:
+        row.split = split
+    rest = [row for row in rows if row.path not in settled]
+    # Calibration devices are cut out of train, whose share counts them.
+    places = [(row, ASKED.index(s) if s in ASKED else 0) for row, s in held]
+    for row, place in zip(rest, _deal(rest, fractions, seed, _bonds, held=places)):
+        row.split = ASKED[place]
+
+
+def keep_given(
+    rows: Sequence[manifest.Row],
+    *,
+    seed: int = 0,
+    settled: Mapping[str, str] = MappingProxyType({}),
+) -> str | None:
     """Leaves the raw folder's own splits; only dropped rows lose theirs.
+
+    Args:
+        rows: all rows.
+        seed: of the validation split that is cut from train where none is given.
+        settled: splits by path of rows of train that were in it, or were not.
 
     Returns:
         A note for the report when validation had to be cut from train, because none
@@ -51,13 +81,17 @@ def keep_given(rows: Sequence[manifest.Row], *, seed: int = 0) -> str | None:
     for row in rows:
         if not row.used:
             row.split = ""
-    if any(row.split == "validation" for row in rows):
+    if has_validation(rows):
         return None
     train = [row for row in rows if row.split == "train"]
     share = FRACTIONS[1] / (FRACTIONS[0] + FRACTIONS[1])
-    for row, place in zip(train, _deal(train, (1 - share, share), seed, _bonds)):
-        row.split = manifest.SPLITS[place]
+    _deal_rest(train, (1 - share, share), seed, settled)
     return "no validation split was given: it was cut from train, by group"
+
+
+def has_validation(rows: Iterable[manifest.Row]) -> bool:
+    """Whether given splits need none cut from train."""
+    return any(row.split == "validation" for row in rows if row.used)
 
 
 def lacking(rows: Sequence[manifest.Row], asked: Sequence[str] = ASKED) -> str | None:
@@ -97,7 +131,11 @@ def _holders(rows: Sequence[manifest.Row], among: Sequence[manifest.Row]) -> str
 
 
 def cut_calibration(
-    rows: Sequence[manifest.Row], share: float, *, seed: int = 0
+    rows: Sequence[manifest.Row],
+    share: float,
+    *,
+    seed: int = 0,
+    settled: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Moves whole units of train to split `calibration`; other splits stay.
 
@@ -105,20 +143,30 @@ def cut_calibration(
         rows: all rows, their splits set.
         share: of the used labelled devices; 0 moves none.
         seed: which of the equally good deals is made.
+        settled: splits by path that stay.
 
     Raises:
         errors.BadInput: the split is there already, or train is not larger than it.
     """
     if not share:
         return
-    if any(row.split == manifest.CALIBRATION for row in rows):
+    there = [row for row in rows if row.split == manifest.CALIBRATION]
+    if any(row.path not in settled for row in there):
         raise errors.BadInput(
             f"--calibration-share {share}: the raw folder's split column names "
             "calibration devices already; leave the flag out."
         )
-    train = [row for row in rows if row.split == "train"]
+    train = [r for r in rows if r.split == "train" and r.path not in settled]
     labelled = sum(row.used and bool(row.label) for row in rows)
-    part = share * labelled / max(len(train), 1)
+    part = (share * labelled - len(there)) / max(len(train), 1)
+    if there and part <= 0:  # as many as asked for were in it before
+        return
+    if settled and part >= 1:
+        raise errors.BadInput(
+            f"--calibration-share {share}: pictures that were split before stay, and "
+            f"{len(train)} new ones in train are too few; pass --keep-splits none to "
+            "deal anew."
+        )
     if not 0 < part < 1:
         raise errors.BadInput(
             f"--calibration-share {share}: is cut from train, which holds {len(train)} "

@@ -1,0 +1,325 @@
+"""Pictures that were split before keep their split when pictures are added.
+
+They are known by what they show, not by their names: files may be moved, renamed and
+sorted anew. New pictures follow the group, the twin or the copy they have among them;
+one that is tied to two splits would bridge them and is dropped. The rest is dealt.
+"""
+
+import collections
+import dataclasses
+import functools
+import hashlib
+import itertools
+import json
+import os
+import pathlib
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from nexperia_tf import errors, files
+from nexperia_tf.data import dedupe, manifest, tables
+
+AUTO, NONE = "auto", "none"  # of --keep-splits, beside a folder
+RUN_COPY = "pictures.csv"  # runs.PICTURES: the manifest of a run's records
+ASKED_FOR = ("layout", "good", "group", "seed")  # what must agree to be found
+
+
+@dataclasses.dataclass(frozen=True)
+class Kept:
+    """The splits of an earlier preparation.
+
+    Attributes:
+        source: the folder they were read from.
+        rows: its pictures that had a split to learn or judge by.
+        found: whether it was found and not named.
+    """
+
+    source: pathlib.Path
+    rows: tuple[manifest.Row, ...]
+    found: bool = False
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Of all that decides what is kept; enters the names of data folders."""
+        lines = sorted((row.pixel_sha256, row.path, row.split) for row in self.rows)
+        return hashlib.sha256(json.dumps(lines).encode()).hexdigest()
+
+    def splits_of(self, rows: Iterable[manifest.Row]) -> dict[str, str]:
+        """Splits, by path, that pictures had; new ones are not named.
+
+        Of several files that show the same, so many are old as were used before, those
+        of the old names first: the others are new copies.
+        """
+        rows, split_of = list(rows), {}
+        for content in ("pixel_sha256", "sha256"):
+            had = _by(content, self.rows)
+            for value, now in _by(content, rows).items():
+                if had.get(value) and not any(r.path in split_of for r in now):
+                    split_of |= _matched(had[value], now)
+        return split_of
+
+
+def _by(content: str, rows: Iterable[manifest.Row]) -> dict[str, list[manifest.Row]]:
+    found = collections.defaultdict(list)
+    for row in rows:
+        if getattr(row, content):
+            found[getattr(row, content)].append(row)
+    return found
+
+
+def _matched(had: list[manifest.Row], now: list[manifest.Row]) -> dict[str, str]:
+    """Splits by path of files that show what had splits before."""
+    before = {row.path: row.split for row in had}
+    same = {row.path: before[row.path] for row in now if row.path in before}
+    moved = sorted(row.path for row in now if row.path not in same)
+    free = sorted(path for path in before if path not in same)
+    return same | {path: before[old] for path, old in zip(moved, free)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of the pictures that were split before, and of the new ones.
+
+    Attributes:
+        kept: the splits that were to be kept.
+        old: splits by path of the pictures that keep theirs.
+        followed: splits by path of new pictures that go with an old one.
+        bridging: paths of new pictures that were dropped.
+    """
+
+    kept: Kept
+    old: Mapping[str, str]
+    followed: Mapping[str, str]
+    bridging: Sequence[str]
+
+    @property
+    def settled(self) -> dict[str, str]:
+        return {**self.old, **self.followed}
+
+
+def named(keep: str | os.PathLike | Kept | None) -> Kept | None:
+    """The splits that `--keep-splits` names; None where it names none.
+
+    Raises:
+        errors.BadInput: the folder holds no earlier splits.
+    """
+    if keep is None or isinstance(keep, Kept):
+        return keep
+    if str(keep) in (AUTO, NONE):
+        return None
+    return Kept(pathlib.Path(keep), _learned(rows_of(keep)))
+
+
+def rows_of(folder: str | os.PathLike) -> list[manifest.Row]:
+    """The manifest behind a run folder, a prepared folder or a data folder.
+
+    Raises:
+        errors.BadInput: it is none of them, or a run whose records are gone.
+    """
+    folder = pathlib.Path(folder)
+    for name in (RUN_COPY, "manifest.csv", "prepared/manifest.csv"):
+        if (folder / name).is_file():
+            return manifest.read(folder / name)
+    if (folder / "config.json").is_file():
+        return _rows_of_older_run(folder)
+    raise errors.BadInput(
+        f"--keep-splits {folder}: holds no earlier splits; name a run folder, a "
+        "prepared folder or a data folder, or pass none to deal anew."
+    )
+
+
+def _rows_of_older_run(folder: pathlib.Path) -> list[manifest.Row]:
+    """A run that kept no list of its pictures: the records that have its very splits.
+
+    Raises:
+        errors.BadInput: none has.
+    """
+    config = files.read_json(folder / "config.json")
+    sizes = config.get("run", {}).get("splits")
+    scored = {
+        path.stem: {
+            cells["image_id"] for _, cells in tables.read(path, ("image_id",))[1]
+        }
+        for path in sorted((folder / "predictions").glob("*.csv"))
+    }
+    data_dir = pathlib.Path(config.get("data_dir", "data"))
+    for path in sorted(data_dir.glob("*/prepared/manifest.csv")):
+        rows = manifest.read(path)
+        found = collections.Counter(row.split for row in rows if row.used)
+        ids = {s: {r.image_id for r in rows if r.used and r.split == s} for s in scored}
+        if dict(found) == sizes and ids == scored:
+            return rows
+    raise errors.BadInput(
+        f"{folder}: kept no list of its pictures, and no records in {data_dir} have "
+        "its splits; name the prepared folder it was trained on."
+    )
+
+
+def beside(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The folders in `folder`, whole ones, that may be prepared or hold such a one."""
+    return [
+        path
+        for pattern in ("*", "*/prepared")
+        for path in folder.glob(pattern)
+        if not path.relative_to(folder).parts[0].startswith(".")
+    ]
+
+
+def find(
+    folders: Iterable[pathlib.Path], raw: pathlib.Path, options: Mapping[str, object]
+) -> Kept | None:
+    """The newest earlier preparation of the same raw folder, by what it recorded.
+
+    Args:
+        folders: prepared folders, in any order.
+        raw: the raw folder.
+        options: those of `ASKED_FOR` decide whether a preparation is of the same kind.
+    """
+    found = []
+    for folder in folders:
+        if (folder / "summary.json").is_file() and (folder / "manifest.csv").is_file():
+            summary = files.read_json(folder / "summary.json")
+            if _is_of(summary, folder, raw, options):
+                found.append((summary.get("made", ""), str(folder), folder))
+    if not found:
+        return None
+    folder = max(found)[-1]
+    return Kept(folder, _learned(rows_of(folder)), found=True)
+
+
+def _is_of(
+    summary: Mapping, folder: pathlib.Path, raw: pathlib.Path, options: Mapping
+) -> bool:
+    """Whether a prepared folder was made of `raw` with such options."""
+    if "raw" in summary:
+        asked = summary.get("options", {})
+        alike = all(asked.get(name) == options.get(name) for name in ASKED_FOR)
+        return alike and summary["raw"] == str(raw.resolve())
+    # Older ones say so by the name of their data folder alone.
+    name = f"{re.escape(raw.resolve().name)}-[0-9a-f]{{12}}"
+    same = bool(re.fullmatch(name, folder.resolve().parent.name))
+    return same and not any(options.get(n) for n in ("good", "group", "seed"))
+
+
+def _learned(rows: Iterable[manifest.Row]) -> tuple[manifest.Row, ...]:
+    return tuple(row for row in rows if row.used and row.split in manifest.SPLITS)
+
+
+def settle(
+    rows: Sequence[manifest.Row],
+    findings: dedupe.Findings,
+    kept: Kept,
+    old: Mapping[str, str],
+    *,
+    spared: Collection[str] = (),
+) -> Outcome:
+    """Finds who goes with whom; drops new pictures that would bridge two splits.
+
+    Args:
+        rows: those whose split is not given.
+        findings: pairs of copies and twins, and clusters.
+        kept: the earlier splits.
+        old: their splits by path, as far as they are still used.
+        spared: paths that a person wants to keep.
+    """
+    known = {row.path: row for row in rows}
+    old = {path: split for path, split in old.items() if known[path].used}
+    ties = [
+        tie
+        for tie in [*((p.path_a, p.path_b) for p in findings.pairs), *_chains(findings)]
+        if tie[0] in known and tie[1] in known
+    ]
+    home = _homes(rows, ties, old)
+
+    def split_of(path: str) -> str:
+        return old.get(path) or home.get(_node(known[path]), "")
+
+    bridging = set()
+    for tie in sorted({(min(tie), max(tie)) for tie in ties}):
+        ends = [p for p in tie if _learnable(known[p]) and p not in bridging]
+        if len(ends) < 2 or split_of(ends[0]) == split_of(ends[1]):
+            continue
+        new = [path for path in ends if path not in old and path not in spared]
+        bridging.update(new[-1:])  # of two new ones the later
+    for path in bridging:
+        known[path].dropped_because = "bridges_splits"
+    followed = {
+        row.path: split_of(row.path)
+        for row in rows
+        if _learnable(row) and row.path not in old and split_of(row.path)
+    }
+    return Outcome(kept, old, followed, sorted(bridging))
+
+
+def _chains(findings: dedupe.Findings) -> Iterable[tuple[str, str]]:
+    for cluster in findings.clusters:
+        yield from itertools.pairwise(cluster)
+
+
+def _learnable(row: manifest.Row) -> bool:
+    return row.used and bool(row.label)
+
+
+def _node(row: manifest.Row) -> str:
+    """What goes to one split: a group; a picture that is not learned only itself."""
+    is_grouped = _learnable(row) and row.group
+    return f"group {row.group}" if is_grouped else f"path {row.path}"
+
+
+def _homes(
+    rows: Sequence[manifest.Row],
+    ties: Sequence[tuple[str, str]],
+    old: Mapping[str, str],
+) -> dict[str, str]:
+    """Split by node: of its old pictures, else of those it is tied to, nearest first.
+
+    Pictures that are dropped or unlabelled pass on what they are tied to.
+    """
+    node = {row.path: _node(row) for row in rows}
+    votes: dict[str, list[str]] = collections.defaultdict(list)
+    for path, split in old.items():
+        votes[node[path]].append(split)
+    home: dict[str, str] = {}
+    while votes:
+        home |= {name: _elected(given) for name, given in votes.items()}
+        votes = collections.defaultdict(list)
+        for tie in ties:
+            for here, there in (tie, tie[::-1]):
+                split = old.get(there) or home.get(node[there])
+                if split and node[here] not in home:
+                    votes[node[here]].append(split)
+    return home
+
+
+def _elected(votes: Sequence[str]) -> str:
+    counts = collections.Counter(votes)
+    return max(manifest.SPLITS, key=lambda split: counts[split])
+
+
+def numbers(outcome: Outcome | None) -> dict | None:
+    """What summary.json says of it."""
+    if outcome is None:
+        return None
+    return {
+        "from": str(outcome.kept.source),
+        "found": outcome.kept.found,
+        "sha256": outcome.kept.sha256,
+        "pictures": len(outcome.kept.rows),
+        "kept": len(outcome.old),
+        "followed": len(outcome.followed),
+        "bridging": len(outcome.bridging),
+    }
+
+
+def in_words(found: Mapping) -> str:
+    """One line on the numbers of `kept_splits` in a summary.json."""
+    how = " (found beside the data; --keep-splits none deals anew)"
+    line = (
+        f"splits kept from {found['from']}{how if found['found'] else ''}: "
+        f"{found['kept']} of its {found['pictures']} pictures are here and keep theirs"
+    )
+    if found["followed"]:
+        line += f", {found['followed']} new ones follow their group or twin"
+    if found["bridging"]:
+        line += f", {found['bridging']} would bridge two splits and are dropped"
+    return line
