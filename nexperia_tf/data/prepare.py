@@ -263,7 +263,7 @@ def _split(
         run.split_before = splits.at_random(readable, seed=seed) | {
             row.path: row.split for row in readable if not row.label
         }
-    old = _old(run, keep)
+    old = _old(run, keep, calibration=calibration_share > 0)
     copies.drop_duplicates(
         rows, run.findings, kept=kept, across_splits=not given, settled=old
     )
@@ -282,36 +282,37 @@ def _split(
     _check_classes(run)
 
 
-def _dealt(run: Prepared) -> list[manifest.Row]:
-    """The labelled rows whose split nobody has given."""
-    if not run.folder.given_splits:
-        return [row for row in run.rows if row.label]
-    if splits.has_validation(run.rows):
-        return []
-    return [row for row in run.rows if row.split == "train"]
+def _old(
+    run: Prepared, keep: kept_splits.Kept | None, *, calibration: bool
+) -> dict[str, str]:
+    """Splits, by path, of the pictures that had one before and may keep it.
 
-
-def _old(run: Prepared, keep: kept_splits.Kept | None) -> dict[str, str]:
-    """Splits, by path, of the pictures that had one before and may keep it."""
+    Given splits win: of a given train split stays what was cut from it.
+    """
     if keep is None:
         return {}
-    had = keep.splits_of(row for row in _dealt(run) if row.used)
-    given = run.folder.given_splits  # what is given as train is no test picture
-    return {p: split for p, split in had.items() if not (given and split == "test")}
+    rows, may = [row for row in run.rows if row.used and row.label], manifest.SPLITS
+    if run.folder.given_splits:
+        rows = [row for row in rows if row.split == "train"]
+        may = ("train", *(["validation"] * (not splits.has_validation(run.rows))))
+        may += (manifest.CALIBRATION,) if calibration else ()
+        if may == ("train",):
+            run.folder.notes.append(f"Given splits win over those of {keep.source}.")
+            return {}
+    return {p: split for p, split in keep.splits_of(rows).items() if split in may}
 
 
 def _settle(
     run: Prepared, keep: kept_splits.Kept | None, old: dict[str, str]
 ) -> dict[str, str]:
     """Splits, by path, of old pictures and of those that go with them."""
-    if keep is None:
+    if not old:
         return {}
-    if not (dealt := _dealt(run)):
-        run.folder.notes.append(f"Given splits win over those of {keep.source}.")
-        return {}
-    among = dealt if run.folder.given_splits else run.rows
+    rows = run.rows
+    if run.folder.given_splits:
+        rows = [row for row in rows if row.split == "train"]
     run.kept = kept_splits.settle(
-        among, run.findings, keep, old, spared=run.decided.kept
+        rows, run.findings, keep, old, spared=run.decided.kept
     )
     return run.kept.settled
 

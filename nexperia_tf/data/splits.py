@@ -72,7 +72,8 @@ def keep_given(
     Args:
         rows: all rows.
         seed: of the validation split that is cut from train where none is given.
-        settled: splits by path of rows of train that were in it, or were not.
+        settled: splits by path that given train devices had before: validation or
+            calibration, cut from train, or train.
 
     Returns:
         A note for the report when validation had to be cut from train, because none
@@ -81,6 +82,9 @@ def keep_given(
     for row in rows:
         if not row.used:
             row.split = ""
+    for row in rows:
+        if settled.get(row.path) == manifest.CALIBRATION and row.split == "train":
+            row.split = manifest.CALIBRATION
     if has_validation(rows):
         return None
     train = [row for row in rows if row.split == "train"]
@@ -143,7 +147,8 @@ def cut_calibration(
         rows: all rows, their splits set.
         share: of the used labelled devices; 0 moves none.
         seed: which of the equally good deals is made.
-        settled: splits by path that stay.
+        settled: splits by path from before: calibration devices stay, and what is
+            added to them is new.
 
     Raises:
         errors.BadInput: the split is there already, or train is not larger than it.
@@ -156,17 +161,15 @@ def cut_calibration(
             f"--calibration-share {share}: the raw folder's split column names "
             "calibration devices already; leave the flag out."
         )
-    train = [r for r in rows if r.split == "train" and r.path not in settled]
+    train = [row for row in rows if row.split == "train"]
+    if there:  # what was learned from before is not called unseen
+        train = [row for row in train if row.path not in settled]
     labelled = sum(row.used and bool(row.label) for row in rows)
     part = (share * labelled - len(there)) / max(len(train), 1)
-    if there and part <= 0:  # as many as asked for were in it before
-        return
-    if settled and part >= 1:
-        raise errors.BadInput(
-            f"--calibration-share {share}: pictures that were split before stay, and "
-            f"{len(train)} new ones in train are too few; pass --keep-splits none to "
-            "deal anew."
-        )
+    if there:
+        part = min(part, share / FRACTIONS[0])
+        if part <= 0 or not train:  # as many as asked for, or nothing to take from
+            return
     if not 0 < part < 1:
         raise errors.BadInput(
             f"--calibration-share {share}: is cut from train, which holds {len(train)} "

@@ -280,3 +280,16 @@ def test_a_share_that_cannot_be_cut_is_refused(share, given, words):
     rows[0].split = given
     with pytest.raises(errors.BadInput, match=words):
         splits.cut_calibration(rows, share)
+
+
+def test_calibration_devices_from_before_stay_and_new_ones_come_from_new_lots():
+    rows = _folder()
+    splits.assign(rows)
+    splits.cut_calibration(rows, 0.15)
+    old = {row.path: row.split for row in rows}
+    new = [_row(i, group=f"new{i // 8}") for i in range(400, 520)]
+    splits.assign([*rows, *new], settled=old)
+    splits.cut_calibration([*rows, *new], 0.15, settled=old)
+    assert {row.path: row.split for row in rows} == old
+    cut = sum(row.split == "calibration" for row in new)
+    assert 0.12 < (cut + list(old.values()).count("calibration")) / 520 < 0.18
