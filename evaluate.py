@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import tyro
 
-from nexperia_tf import command, errors, files, predictions
+from nexperia_tf import command, errors, files, predictions, seen
 from nexperia_tf.evaluation import (
     answers,
     choices,
@@ -35,6 +35,9 @@ class Arguments(command.Options):
 
     out: str = ""
     """Folder for the report; beside the first RUN, named after it, when empty."""
+
+    refuse_seen: bool = False
+    """Refuse where a judged picture or its twin was trained on, or nobody can tell."""
 
     average: bool = False
     """Judge the mean of the runs' scores as one more run."""
@@ -91,6 +94,9 @@ def main(arguments: Arguments) -> int:
     out = _out(arguments)
     opened, facts = _labelled(arguments, opened)
     opened, facts["notes"] = _with_records(arguments, opened)
+    opened = opening.acquainted(opened)
+    if arguments.refuse_seen:
+        _refuse_seen(arguments, opened)
     subjects = _compared(arguments, [one.subject for one in opened])
     payload = report.figures_of(subjects, settings, **facts)
     stage = arguments.stage if arguments.heatmaps else None
@@ -176,6 +182,15 @@ def _submit(arguments: Arguments, opened: list[opening.Opened]) -> None:
     if known is not None and arguments.split == "unlabelled":
         for name, reason in opening.left_out(known).items():
             print(f"warning: {name} is not in it, its picture is {reason}")
+
+
+def _refuse_seen(arguments: Arguments, opened: list[opening.Opened]) -> None:
+    for one in opened:
+        known = one.subject.known
+        said = known and seen.in_words(known.numbers(), arguments.split)
+        if known is None or said:
+            because = said or "whether its devices were trained on is not known"
+            raise errors.BadInput(f"refused: {one.subject.name}: {because}.")
 
 
 def _settings(arguments: Arguments) -> figures.Settings:
@@ -288,6 +303,8 @@ def _print(payload: dict, out: pathlib.Path) -> None:
         )
         if against := answers.standing(found["auc"]):
             print(f"  {against}")
+        if known := answers.acquaintance(found, payload["split"]):
+            print(f"  warning: {known}.")
         for answer in answers.of_run(found)[:4]:
             print(f"  {answer.question} {answer.answer}")
         print(f"  {answers.threshold_by(found['operating_point'])}")

@@ -8,7 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import tyro
 
-from nexperia_tf import command, errors, files, labels, metrics, predictions, runs
+from nexperia_tf import (
+    command,
+    errors,
+    files,
+    labels,
+    metrics,
+    predictions,
+    runs,
+    seen,
+)
 from nexperia_tf.evaluation import (
     calibration,
     choices,
@@ -333,12 +342,14 @@ def publish(
         return decides.logits(combined.logit(logits))
 
     facts = members[0].served.facts
+    books = [seen.of_export(member.served.folder) for member in members]
     return export.publish_logit(
         logit,
         base,
         image_size=facts["image_size"],
         channels=facts["channels"],
         calibration=decides,
+        trained_on=seen.merged(books),
         facts={"combines": combined.of, "bias": combined.bias}
         | {"members": [_described(*one) for one in zip(members, combined.weights)]},
     )

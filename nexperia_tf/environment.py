@@ -9,7 +9,7 @@ import sys
 
 import tensorflow as tf
 
-from nexperia_tf import predictions
+from nexperia_tf import predictions, seen
 
 SCHEMA = 1  # of environment.json
 
@@ -22,6 +22,7 @@ def described(*, seed: int, deterministic: bool) -> dict:
     return {
         "schema": SCHEMA,
         "predictions_schema": predictions.SCHEMA,
+        "trained_on_schema": seen.SCHEMA,
         "versions": {name: _version(name) for name in packages},
         "python": platform.python_version(),
         "platform": platform.platform(),

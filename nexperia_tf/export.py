@@ -8,7 +8,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from nexperia_tf import command, errors, files, labels, preprocess, runs, servable
+from nexperia_tf import (
+    command,
+    errors,
+    files,
+    labels,
+    preprocess,
+    runs,
+    seen,
+    servable,
+)
 from nexperia_tf.evaluation import choices
 from nexperia_tf.models import folding
 
@@ -26,6 +35,7 @@ def publish(
     channels: int,
     calibration: runs.Calibration,
     chose_among: int | None = None,
+    trained_on: seen.Book | None = None,
 ) -> pathlib.Path:
     """Writes the next version of a classifier below `base`, whole or not at all.
 
@@ -55,6 +65,7 @@ def publish(
         channels=channels,
         calibration=calibration,
         facts={"backbone": backbone, choices.CHOSE_AMONG: chose_among},
+        trained_on=trained_on,
     )
 
 
@@ -66,6 +77,7 @@ def publish_logit(
     channels: int,
     calibration: runs.Calibration,
     facts: Mapping,
+    trained_on: seen.Book | None = None,
 ) -> pathlib.Path:
     """Writes the next version of anything that gives a calibrated logit.
 
@@ -84,6 +96,7 @@ def publish_logit(
         channels: 1 or 3.
         calibration: the threshold to bake in, and what `logit` has applied.
         facts: what else nexperia.json shall say.
+        trained_on: the pictures it has learned from.
 
     Returns:
         the version's folder.
@@ -101,6 +114,8 @@ def publish_logit(
         tf.saved_model.save(graph, str(beside), signatures)
         (beside / FACTS).parent.mkdir(exist_ok=True)
         files.write_json(beside / FACTS, facts | dataclasses.asdict(calibration))
+        if trained_on:  # its pictures by hash alone: no lot leaves the house
+            seen.write(beside / seen.EXPORTED, trained_on, groups=False)
         servable.write_warmup(beside / servable.WARMUP, shown[0])
         try:
             scores = _scores(graph.logit, shown, image_size)
@@ -296,6 +311,7 @@ def main(arguments: Arguments) -> None:
         channels=run.channels,
         calibration=run.calibration,
         chose_among=choices.of_run(run, "validation").count,
+        trained_on=seen.of_run(run.folder),
     )
     if not arguments.out:
         files.write_manifest(run.folder)

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import os
+import shutil
 import typing
 import zipfile
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ import numpy as np
 import tyro
 from rich import progress
 
-from nexperia_tf import command, errors, files, predictions, runs
+from nexperia_tf import command, errors, files, predictions, runs, seen
 
 if typing.TYPE_CHECKING:
     import keras
@@ -219,6 +220,9 @@ def main(arguments: Arguments) -> None:
             print(f"{split}: {len(found.values)} devices, {found.values.shape[1]}")
         facts |= {"schema": SCHEMA, "stage": arguments.stage, "splits": splits}
         files.write_json(beside / FACTS, facts)
+        shutil.copyfile(dataset.prepared / "manifest.csv", beside / runs.PICTURES)
+        book = seen.of_run(arguments.run) if arguments.run else seen.Book()
+        seen.write(beside / seen.TRAINED_ON, book)
         files.write_manifest(beside)
     print(f"Features: {arguments.out}")
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import shutil
 import typing
 from collections.abc import Mapping, Sequence
 
@@ -18,7 +19,9 @@ from nexperia_tf import (
     metrics,
     predictions,
     runs,
+    seen,
 )
+from nexperia_tf.data import manifest
 from nexperia_tf.evaluation import calibration, opening
 
 if typing.TYPE_CHECKING:
@@ -180,6 +183,8 @@ def publish(
     chosen: Chosen,
     splits: Mapping[str, features.Features],
     facts: Mapping,
+    *,
+    learned: pathlib.Path | None = None,
 ) -> None:
     """Writes the chosen forest and its predictions, whole or not at all.
 
@@ -189,6 +194,7 @@ def publish(
         splits: validation and others to score; the calibration split, else validation,
             says what a probability is worth.
         facts: what else forest.json shall say.
+        learned: the folder of its features, which says what they were trained on.
     """
     fitted_on = next(split for split in opening.CALIBRATED_ON if split in splits)
     found = splits[fitted_on]
@@ -203,6 +209,12 @@ def publish(
             path = beside / "predictions" / f"{split}.csv"
             table = scored(forest, found, decides=decides, source=split)
             predictions.write(path, table)
+        if learned and (learned / seen.TRAINED_ON).is_file():
+            shutil.copyfile(learned / runs.PICTURES, beside / runs.PICTURES)
+            name = pathlib.Path(out).resolve().name
+            own = seen.of_rows(manifest.read(learned / runs.PICTURES), name)
+            book = seen.merged([own, seen.read(learned / seen.TRAINED_ON)])
+            seen.write(beside / seen.TRAINED_ON, book)
         files.write_manifest(beside)
 
 
@@ -245,7 +257,8 @@ def main(arguments: Arguments) -> None:
         if (folder / f"{split}.npz").is_file():
             splits[split] = features.read(folder / f"{split}.npz")
     facts = {"features": files.read_json(folder / features.FACTS)}
-    publish(arguments.out, chosen, splits, facts | {"seed": arguments.seed})
+    facts |= {"seed": arguments.seed}
+    publish(arguments.out, chosen, splits, facts, learned=folder)
     best = chosen.tried[chosen.best]
     print(f"Validation AUC {best['validation_auc']:.4f} of {_setting(best)}")
     print(f"Forest: {arguments.out}")

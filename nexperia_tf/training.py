@@ -31,6 +31,7 @@ from nexperia_tf import (
     predictions,
     preprocess,
     runs,
+    seen,
     strategy,
 )
 from nexperia_tf.data import (
@@ -41,7 +42,14 @@ from nexperia_tf.data import (
     prepare_summary,
     records,
 )
-from nexperia_tf.evaluation import answers, calibration, choices, clustered, opening
+from nexperia_tf.evaluation import (
+    answers,
+    calibration,
+    choices,
+    clustered,
+    figures,
+    opening,
+)
 from nexperia_tf.models import classifier
 
 SCHEMA = 1  # of config.json, metrics.json and history.csv
@@ -106,6 +114,7 @@ class Data:
         sizes: devices in each split.
         channels: 1 when every picture is grey, else 3.
         shown: devices that training takes in an epoch.
+        book: the pictures that training and the runs before it learn from.
         prior: share of defects among them, drawn ones too.
     """
 
@@ -114,6 +123,7 @@ class Data:
     channels: int
     shown: int
     prior: float
+    book: seen.Book
 
 
 def _folder(
@@ -163,7 +173,35 @@ def _data(config: configs.Config, folder: pathlib.Path, team: strategy.Team) -> 
         )
     _warn_of_small_boxes(train_rows, config.image_size)
     prior = (config.drawn * good + shown - good) / shown
-    return Data(dataset, sizes, records.channels(dataset), shown, prior)
+    book = _book(config, folder, rows)
+    _check_seen(config, rows, book, say=team.chief)
+    return Data(dataset, sizes, records.channels(dataset), shown, prior, book)
+
+
+def _book(config: configs.Config, folder: pathlib.Path, rows: list) -> seen.Book:
+    """What the run learns from, with what the run it starts from has learned from."""
+    if (folder / seen.TRAINED_ON).is_file():  # a run that is resumed
+        return seen.read(folder / seen.TRAINED_ON)
+    name = folder.resolve().name
+    own = seen.of_rows(rows, name, without_defects=config.drawn_only)
+    return seen.merged([own, *([seen.of_run(config.init)] if config.init else [])])
+
+
+def _check_seen(
+    config: configs.Config, rows: list, book: seen.Book, *, say: bool
+) -> None:
+    """Says which pictures of other splits are learned from, or refuses them."""
+    shown = seen.looks(rows)
+    for split in runs.SCORED_SPLITS:
+        names = [row.image_id for row in rows if row.used and row.split == split]
+        said = seen.in_words(seen.judged(names, shown, book).numbers(), split)
+        if said and names and config.refuse_seen:
+            raise errors.BadInput(
+                f"--refuse-seen: {said}; leave --init out, or keep the splits it had "
+                "with --keep-splits."
+            )
+        if said and names and say:
+            print(f"warning: {said}")
 
 
 def _say_what_preparing_found(dataset: records.Dataset) -> None:
@@ -242,11 +280,17 @@ def _open(folder: pathlib.Path, config: configs.Config, data: Data) -> None:
         return
     with files.new_folder(folder) as beside:
         files.write_json(beside / runs.CONFIG, described)
-        shutil.copyfile(data.dataset.prepared / MANIFEST, beside / runs.PICTURES)
+        _list_pictures(beside, data)
         facts = environment.described(
             seed=config.seed, deterministic=config.deterministic
         )
         files.write_json(beside / runs.ENVIRONMENT, facts)
+
+
+def _list_pictures(folder: pathlib.Path, data: Data) -> None:
+    """Keeps the splits of all pictures, and what is learned from."""
+    shutil.copyfile(data.dataset.prepared / MANIFEST, folder / runs.PICTURES)
+    seen.write(folder / seen.TRAINED_ON, data.book)
 
 
 def _describe(config: configs.Config, data: Data) -> dict:
@@ -457,7 +501,12 @@ def _finish(folder: pathlib.Path, config: configs.Config, data: Data) -> None:
     (folder / "predictions").mkdir(exist_ok=True)
     for split, table in scored.items():
         predictions.write(folder / "predictions" / f"{split}.csv", table)
-    reached, described = _metrics(scored), files.read_json(folder / runs.CONFIG)
+    if not (folder / seen.TRAINED_ON).is_file():  # begun by an older version
+        _list_pictures(folder, data)
+    shown = seen.looks(manifest.read(folder / runs.PICTURES))
+    known = {s: seen.judged(t.image_id, shown, data.book) for s, t in scored.items()}
+    reached = _metrics(scored, known)
+    described = files.read_json(folder / runs.CONFIG)
     for split in set(reached) & set(scored):
         ids = scored[split].image_id
         counted = choices.count(folder, described, split, ids)
@@ -473,6 +522,7 @@ def _finish(folder: pathlib.Path, config: configs.Config, data: Data) -> None:
             calibration=decides,
             backbone=config.backbone,
             chose_among=reached["validation"][choices.CHOSE_AMONG],
+            trained_on=data.book,
         )
     files.write_manifest(folder)
 
@@ -496,6 +546,9 @@ def print_summary(folder: pathlib.Path) -> None:
             print(f"{split}: AUC {answers.auc(auc)}")
         elif against := answers.standing(auc):
             print(f"{split}: {against}")
+    for split in runs.SCORED_SPLITS:
+        if said := answers.acquaintance(reached.get(split, {}), split):
+            print(f"warning: {said}")
     print(f"Run: {folder}")
     print(f"SavedModel: {export.find(folder)}")
 
@@ -512,7 +565,9 @@ def _summary(found: dict) -> list[str]:
     ]
 
 
-def _metrics(scored: dict[str, predictions.Predictions]) -> dict:
+def _metrics(
+    scored: dict[str, predictions.Predictions], known: dict[str, seen.Found]
+) -> dict:
     """Headline figures; evaluate.py gives the full report."""
     payload: dict = {"schema": SCHEMA}
     for split, table in scored.items():
@@ -533,5 +588,6 @@ def _metrics(scored: dict[str, predictions.Predictions]) -> dict:
                 dataclasses.asdict(point)
                 for point in metrics.fpr_at_tpr(table.label, table.score)
             ],
+            "trained_on": figures.learned(table, known[split]),
         }
     return payload

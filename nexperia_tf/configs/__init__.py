@@ -62,6 +62,11 @@ class Config:
     """Run folder whose weights to start from, the head's too; its backbone and colour
     must be these."""
 
+    refuse_seen: bool = False
+    """End before training where a picture of another split, or its twin, is among those
+    that this run or one it starts from learns; else that is said, with the AUC of the
+    others."""
+
     freeze: Literal["none", "stem", "stage1", "stage2", "stage3", "stage4"] = "none"
     """Last part that stays as it is, with all before it; stage4 trains the head
     alone."""

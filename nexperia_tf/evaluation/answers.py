@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from nexperia_tf import seen
 from nexperia_tf.evaluation import comparison as comparisons
 from nexperia_tf.evaluation import guarantee, operating_point
 
@@ -136,6 +137,10 @@ def _ship(found: dict) -> Answer:
         names = ", ".join(d["image_id"] for d in golden["escaped"][:5])
         said = f"{len(golden['escaped'])} of {golden['n']} golden devices escape"
         return Answer(question, f"No: {said}.", (f"They are {names}.", overkill), NO)
+    known = found.get("trained_on")
+    if known and known["pictures"] + known["twins"]:
+        said = (_sentence(seen.in_words(known)), overkill)
+        return Answer(question, "Not by these figures: it was shown some.", said, NO)
     if not point["guaranteed"]:
         answer = f"Not with a promise of {target} escapes."
         return Answer(question, answer, (_sentence(point["refusal"]), overkill), NO)
@@ -291,6 +296,12 @@ def _left_to_fit(found: dict) -> str:
     if temperature is None or (0.8 < temperature < 1.25 and abs(offset) < 0.25):
         return ""
     return f"a temperature of {temperature:.2f} and an offset of {offset:+.2f}"
+
+
+def acquaintance(found: dict, split: str | None = None) -> str:
+    """Which judged pictures were trained on, "" where none is."""
+    known = found.get("trained_on")
+    return seen.in_words(known, split or "judged") if known else ""
 
 
 def comparison(found: list[dict]) -> list[str]:

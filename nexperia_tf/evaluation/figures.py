@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from nexperia_tf import errors, metrics, predictions
+from nexperia_tf import errors, metrics, predictions, seen
 from nexperia_tf.evaluation import (
     calibration,
     catch_rate,
@@ -55,6 +55,7 @@ class Subject:
         scored: the judged devices, all labelled.
         calibration: devices the threshold is chosen on; None takes `scored` itself.
         columns: further slices by name, text of shape `(devices,)`.
+        known: judged pictures that were trained on; None where nobody can tell.
         trained_on: groups of the training split; None when unknown.
         stored: temperature and threshold the run has now; None when unknown.
         chose: models that the devices of `calibration`, else `scored`, chose among.
@@ -67,6 +68,7 @@ class Subject:
     trained_on: frozenset[str] | None = None
     stored: Mapping[str, float] | None = None
     chose: choices.Choices = choices.ASSUMED
+    known: seen.Found | None = None
 
 
 def judge(subject: Subject, settings: Settings) -> dict:
@@ -111,10 +113,37 @@ def judge(subject: Subject, settings: Settings) -> dict:
         "calibration": _calibration(subject, confidence),
         "slices": _slices(subject, threshold, confidence),
         "generalisation": _generalisation(subject, confidence),
+        "trained_on": subject.known and learned(table, subject.known, confidence),
         "golden": _golden(table, settings.golden, threshold),
         "worst": _worst(table, threshold),
         "localisation": None,  # evidence.py plays the pointing game
     }
+
+
+def learned(
+    table: predictions.Predictions,
+    known: seen.Found,
+    confidence: float = operating_point.CONFIDENCE,
+) -> dict:
+    """How many judged pictures were trained on, and the AUC of the others.
+
+    `auc_without` is there where some were, and None where one class is left.
+    """
+    numbers = known.numbers()
+    if known.names:
+        new = seen.unseen(table.image_id, known)
+        numbers["auc_without"] = None
+        if len(set(table.label[new])) == 2:
+            groups = clustered.groups_of(table)
+            auc = clustered.headline(
+                table.label[new],
+                table.score[new],
+                None if groups is None else groups[new],
+                word=clustered.word_of(table),
+                confidence=confidence,
+            )
+            numbers["auc_without"] = _plain(auc) | {"confidence": confidence}
+    return numbers
 
 
 def comparisons(

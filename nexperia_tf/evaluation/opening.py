@@ -4,11 +4,12 @@ import dataclasses
 import os
 import pathlib
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from nexperia_tf import errors, predictions
+from nexperia_tf import errors, predictions, seen
+from nexperia_tf.data import kept_splits
 from nexperia_tf.evaluation import choices, figures, slices
 
 if typing.TYPE_CHECKING:
@@ -27,11 +28,15 @@ class Opened:
     Attributes:
         subject: its scores.
         run: the run folder; None for other scores.
+        book: what it was trained on; None where only scores are known.
+        looks: what its devices show, by its own list of pictures.
         dataset: the records; None where only a table of scores is known.
     """
 
     subject: figures.Subject
     run: "runs.Run | None" = None
+    book: seen.Book | None = None
+    looks: seen.Looks | None = None
     dataset: "records.Dataset | None" = None
 
 
@@ -63,7 +68,8 @@ def open_scores(
             calibration=given,
             chose=choices.of_table(calibration or path),
         )
-        return Opened(subject)
+        made_by = path.resolve().parents[1]  # a run or a forest keeps predictions so
+        return Opened(subject, book=_book(made_by), looks=_looks(made_by))
     if (path / "config.json").is_file():
         opened = _run(path, split, given)
         return _told(opened, calibration) if calibration else opened
@@ -126,7 +132,22 @@ def _run(
         stored=dataclasses.asdict(run.calibration),
         chose=choices.of_run(run, there[0] if there else split),
     )
-    return Opened(subject, run=run)
+    return Opened(subject, run=run, book=seen.of_run(path), looks=_looks(path))
+
+
+def _book(folder: pathlib.Path) -> seen.Book | None:
+    """What a run or a forest was trained on; None where the folder is neither."""
+    kept = (seen.TRAINED_ON, "config.json", "forest.json")
+    is_one = any((folder / name).is_file() for name in kept)
+    return seen.of_run(folder) if is_one else None
+
+
+def _looks(folder: pathlib.Path) -> seen.Looks | None:
+    """What the devices of a run or a forest show; None where it kept no list."""
+    try:
+        return seen.looks(kept_splits.rows_of(folder))
+    except errors.BadInput:
+        return None
 
 
 def _saved_model(
@@ -158,7 +179,7 @@ def _saved_model(
         stored=dataclasses.asdict(served.calibration),
         chose=choices.of_export(served.facts, there[0] if there else split),
     )
-    return Opened(subject, dataset=dataset)
+    return Opened(subject, dataset=dataset, book=seen.of_export(served.folder))
 
 
 def _served(served, dataset: "records.Dataset", split: str) -> predictions.Predictions:
@@ -215,11 +236,34 @@ def with_records(opened: Opened, *, data: str = "") -> tuple[Opened, str]:
     subject = dataclasses.replace(
         opened.subject,
         columns=image_columns(found),
-        trained_on=frozenset(
-            row.group for row in rows.values() if row.split == "train" and row.group
-        ),
+        trained_on=_groups(opened, rows.values()),
     )
+    looks = opened.looks or seen.looks(list(rows.values()))
+    opened = dataclasses.replace(opened, looks=looks)
     return dataclasses.replace(opened, subject=subject, dataset=dataset), ""
+
+
+def _groups(opened: Opened, rows: Iterable["manifest.Row"]) -> frozenset[str]:
+    """Groups that were learned from: of the records, and of earlier runs."""
+    here = {row.group for row in rows if row.split == "train" and row.group}
+    return frozenset(here) | (opened.book.groups if opened.book else frozenset())
+
+
+def acquainted(opened: Sequence[Opened]) -> list[Opened]:
+    """Adds which of the judged devices each was trained on.
+
+    A table that keeps no list of pictures is told what they show by another one.
+    """
+    shown = [o.looks for o in opened if o.looks is not None]
+    found = []
+    for one in opened:
+        names = one.subject.scored.image_id
+        own = [one.looks] if one.looks is not None else []
+        fits = [s for s in own + shown if all(name in s.own for name in names)]
+        known = one.book and seen.judged(names, fits[0] if fits else None, one.book)
+        subject = dataclasses.replace(one.subject, known=known)
+        found.append(dataclasses.replace(one, subject=subject))
+    return found
 
 
 def left_out(opened: Opened) -> dict[str, str]:
@@ -277,6 +321,22 @@ def average(subjects: Sequence[figures.Subject]) -> figures.Subject:
         columns=first.columns,
         trained_on=first.trained_on,
         chose=choices.product(subject.chose for subject in subjects),
+        known=_known([subject.known for subject in subjects]),
+    )
+
+
+def _known(found: Sequence[seen.Found | None]) -> seen.Found | None:
+    """What any of several models was trained on; None where one cannot be told."""
+    if None in found:
+        return None
+    pictures = {name for one in found for name in one.pictures}
+    twins = {name for one in found for name in one.twins} - pictures
+    return seen.Found(
+        found[0].of,
+        tuple(sorted(pictures)),
+        tuple(sorted(twins)),
+        tuple(sorted({name for one in found for name in one.by})),
+        tuple(sorted({name for one in found for name in one.unknown})),
     )
 
 

@@ -85,6 +85,7 @@ def page(
         {
             "found": found,
             "answers": answers.of_run(found),
+            "known": answers.acquaintance(found, payload.get("split")),
             "roc": plots.roc(
                 [subject.scored], [subject.name], [found["operating_point"]]
             ),

@@ -1,0 +1,290 @@
+"""What a model has learned from, and which judged pictures are among it.
+
+Every run keeps `trained_on.csv`: the pictures it was trained on and their copies and
+twins, known by the hash of their pixels, with those of the runs it was initialised
+from. Exports, features and forests carry it on, so that no later move, deletion or new
+split hides that a test picture is an old acquaintance.
+"""
+
+import collections
+import dataclasses
+import os
+import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from nexperia_tf import errors, files, labels
+from nexperia_tf.data import kept_splits, manifest, tables
+
+SCHEMA = 1  # of TRAINED_ON; a run names it in environment.json
+TRAINED_ON = "trained_on.csv"
+EXPORTED = pathlib.PurePosixPath("assets.extra") / TRAINED_ON
+PICTURE, TWIN, UNKNOWN = "picture", "twin", "unknown"
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One picture that a run was trained on, or a copy or twin of one.
+
+    Attributes:
+        pixel_sha256: of its pixels, as in the manifest; empty for UNKNOWN.
+        what: PICTURE, TWIN, or UNKNOWN where a run kept no list.
+        run: name of the run.
+        group: the picture's lot or other group, where it may be told.
+    """
+
+    pixel_sha256: str
+    what: str
+    run: str
+    group: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Book:
+    """All that a model was trained on; of two lines on one picture the first counts."""
+
+    lines: tuple[Line, ...] = ()
+
+    @property
+    def unknown(self) -> list[str]:
+        """Runs that kept no list."""
+        return sorted({line.run for line in self.lines if line.what == UNKNOWN})
+
+    @property
+    def groups(self) -> frozenset[str]:
+        """Groups of the pictures that were trained on."""
+        trained = (line for line in self.lines if line.what == PICTURE)
+        return frozenset(line.group for line in trained if line.group)
+
+    def by_content(self) -> dict[str, Line]:
+        found = {}
+        for line in sorted(self.lines, key=lambda line: line.what != PICTURE):
+            found.setdefault(line.pixel_sha256, line)
+        return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """The judged pictures that a model knows.
+
+    Attributes:
+        of: how many are judged.
+        pictures: those it was trained on, by image id.
+        twins: those of which a copy or twin was trained on.
+        by: the runs that were.
+        unknown: runs of which nobody knows.
+    """
+
+    of: int
+    pictures: tuple[str, ...] = ()
+    twins: tuple[str, ...] = ()
+    by: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> set[str]:
+        return {*self.pictures, *self.twins}
+
+    def numbers(self) -> dict:
+        """What report.json and metrics.json say of it."""
+        return {
+            "of": self.of,
+            "pictures": len(self.pictures),
+            "twins": len(self.twins),
+            "first": min(self.names, default=None),
+            "by": list(self.by),
+            "unknown": list(self.unknown),
+        }
+
+
+def of_rows(
+    rows: Sequence[manifest.Row], run: str, *, without_defects: bool = False
+) -> Book:
+    """What a run learns from its records.
+
+    Args:
+        rows: their manifest.
+        run: its name.
+        without_defects: whether the given defects are left out.
+    """
+    trained = [
+        row
+        for row in rows
+        if row.used
+        and row.split == "train"
+        and not (without_defects and row.label == labels.DEFECT)
+    ]
+    ties = {tie for row in trained for tie in _ties(row)}
+    paths = {row.path for row in trained}
+    lines = []
+    for row in rows:
+        is_twin = row.path not in paths and not ties.isdisjoint(_ties(row))
+        if row.pixel_sha256 and (row.path in paths or is_twin):
+            what = TWIN if is_twin else PICTURE
+            lines.append(Line(row.pixel_sha256, what, run, row.group))
+    return Book(tuple(lines))
+
+
+def _ties(row: manifest.Row) -> Iterable[tuple[str, str]]:
+    for column in ("cluster", "twin_group"):
+        if getattr(row, column):
+            yield column, getattr(row, column)
+
+
+def merged(books: Iterable[Book]) -> Book:
+    """What all of them were trained on."""
+    lines = dict.fromkeys(line for book in books for line in book.lines)
+    return Book(tuple(lines))
+
+
+def nobody_knows(run: str) -> Book:
+    """The book of a model that kept none."""
+    return Book((Line("", UNKNOWN, run),))
+
+
+def read(path: str | os.PathLike) -> Book:
+    """Reads trained_on.csv.
+
+    Raises:
+        errors.BadInput: a column is missing or a line is damaged.
+    """
+    header = [field.name for field in dataclasses.fields(Line)]
+    _, lines = tables.read(pathlib.Path(path), tuple(header))
+    for where, cells in lines:
+        if cells["what"] not in (PICTURE, TWIN, UNKNOWN):
+            raise errors.BadInput(f"{where}: {cells['what']!r} is no kind of picture.")
+    return Book(tuple(Line(*(cells[name] for name in header)) for _, cells in lines))
+
+
+def write(path: str | os.PathLike, book: Book, *, groups: bool = True) -> None:
+    """Publishes trained_on.csv; without groups it names no lot."""
+    header = [field.name for field in dataclasses.fields(Line)]
+    lines = (dataclasses.astuple(line) for line in book.lines)
+    files.write_csv(
+        path, header, (line if groups else (*line[:-1], "") for line in lines)
+    )
+
+
+def of_run(folder: str | os.PathLike) -> Book:
+    """What a run and those before it were trained on.
+
+    Runs of older versions kept no list: their records tell where they are still there,
+    and `--init` in their config.json names the run before.
+    """
+    folder = pathlib.Path(folder)
+    name = folder.resolve().name
+    if (folder / TRAINED_ON).is_file():
+        return read(folder / TRAINED_ON)
+    if not (folder / "config.json").is_file():
+        return nobody_knows(name)
+    config = files.read_json(folder / "config.json")
+    drawn_only = bool(config.get("drawn_only"))
+    try:
+        rows = kept_splits.rows_of(folder)
+        own = of_rows(rows, name, without_defects=drawn_only)
+    except errors.BadInput:
+        own = nobody_knows(name)
+    return merged([own, of_run(config["init"])]) if config.get("init") else own
+
+
+def of_export(version: pathlib.Path) -> Book:
+    """What an exported model was trained on; exports of older versions do not say."""
+    if (version / EXPORTED).is_file():
+        return read(version / EXPORTED)
+    return nobody_knows(str(version))
+
+
+@dataclasses.dataclass(frozen=True)
+class Looks:
+    """What judged pictures show.
+
+    Attributes:
+        own: hash of its pixels by image id.
+        tied: hashes of its copies and twins by image id.
+    """
+
+    own: Mapping[str, str]
+    tied: Mapping[str, Sequence[str]]
+
+
+def looks(rows: Sequence[manifest.Row]) -> Looks:
+    """What the pictures of a manifest show."""
+    members = collections.defaultdict(list)
+    for row in rows:
+        for tie in _ties(row):
+            members[tie].append(row.pixel_sha256)
+    return Looks(
+        {row.image_id: row.pixel_sha256 for row in rows},
+        {row.image_id: [c for t in _ties(row) for c in members[t]] for row in rows},
+    )
+
+
+def judged(image_ids: Sequence[str], shown: Looks | None, book: Book) -> Found:
+    """Which of the judged pictures a model knows.
+
+    Args:
+        image_ids: the judged pictures.
+        shown: what they show; None where only their names are known.
+        book: what the model was trained on.
+    """
+    known, kinds, by = book.by_content(), {PICTURE: [], TWIN: []}, set()
+    unknown = set(book.unknown)
+    if shown is None or not all(name in shown.own for name in image_ids):
+        runs = {line.run for line in book.lines}
+        return Found(len(image_ids), unknown=tuple(sorted(runs)))
+    for name in image_ids:
+        own = known.get(shown.own[name])
+        line = own or next((known[c] for c in shown.tied[name] if c in known), None)
+        if line is not None and line.what != UNKNOWN:
+            kinds[own.what if own else TWIN].append(name)
+            by.add(line.run)
+    return Found(
+        len(image_ids),
+        tuple(kinds[PICTURE]),
+        tuple(kinds[TWIN]),
+        tuple(sorted(by)),
+        tuple(sorted(unknown)),
+    )
+
+
+def unseen(image_ids: Sequence[str], found: Found) -> np.ndarray:
+    """Whether each judged picture is new to the model, bool of shape `(devices,)`."""
+    return np.array([name not in found.names for name in image_ids], bool)
+
+
+def in_words(numbers: Mapping, split: str = "") -> str:
+    """One sentence on the numbers of a `Found`; empty where all are new.
+
+    >>> in_words({"of": 44, "pictures": 17, "twins": 1, "first": "a/b", "by": ["base"],
+    ...           "unknown": []}, "test")
+    '18 of 44 test pictures were trained on by base (1 of them as a twin), a/b first'
+    """
+    what = f"{split} pictures".strip()
+    count = numbers["pictures"] + numbers["twins"]
+    sentences = []
+    if count:
+        twins = numbers["twins"]
+        how = f" ({twins} of them as {'a twin' if twins == 1 else 'twins'})"
+        sentences.append(
+            f"{count} of {numbers['of']} {what} were trained on by "
+            f"{', '.join(numbers['by'])}{how if twins else ''}, "
+            f"{numbers['first']} first" + _without(numbers)
+        )
+    if numbers["unknown"]:
+        sentences.append(
+            f"whether {what} were trained on is not known of "
+            f"{', '.join(numbers['unknown'])}"
+        )
+    return "; ".join(sentences)
+
+
+def _without(numbers: Mapping) -> str:
+    if "auc_without" not in numbers:
+        return ""
+    if (auc := numbers["auc_without"]) is None:
+        return "; the others hold one class alone, no AUC without them"
+    limits = f"no interval: {auc.get('reason')}"
+    if auc["low"] is not None:
+        limits = f"{auc['low']:.3f} to {auc['high']:.3f}"
+    return f"; AUC without them {auc['value']:.4f} ({limits})"
