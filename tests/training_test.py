@@ -21,8 +21,10 @@ from nexperia_tf import (
     metrics,
     predictions,
     runs,
+    seen,
     training,
 )
+from nexperia_tf.data import manifest
 from nexperia_tf.models import resnet
 
 pytestmark = pytest.mark.usefixtures("tiny_backbone")
@@ -364,3 +366,75 @@ def test_balanced_training_starts_at_even_odds(rare, balance, prior, monkeypatch
     with pytest.raises(EnoughSeen):
         trained(rare, "never", balance=balance)
     assert asked["prior"] == pytest.approx(prior, abs=0.01)
+
+
+@pytest.fixture(scope="module")
+def grown(config, tmp_path_factory):
+    """A run, and one that starts from it after its pictures were dealt anew."""
+    place = tmp_path_factory.mktemp("grown")
+    raw = place / "raw"
+    shutil.copytree(config.data, raw)
+    config = dataclasses.replace(
+        config, data=str(raw), data_dir=str(place / "data"), epochs=1
+    )
+    trained(config, place / "base")
+    noise = np.random.default_rng(1)
+    for name, low in (("good", 0), ("defect", 60)):
+        for i in range(8):
+            pixels = noise.integers(low, 196 + low, (32, 32)).astype(np.uint8)
+            Image.fromarray(pixels).save(raw / name / f"new{i}.png")
+    init = {"init": str(place / "base")}
+    trained(config, place / "anew", keep_splits="none", **init)
+    return place, dataclasses.replace(config, **init)
+
+
+def test_test_pictures_that_an_earlier_run_was_trained_on_are_told(grown, capsys):
+    place, _ = grown
+    known = files.read_json(place / "anew" / runs.METRICS)["test"]["trained_on"]
+    before = manifest.read(place / "base" / runs.PICTURES)
+    was = {row.pixel_sha256 for row in before if row.split == "train"}
+    now = manifest.read(place / "anew" / runs.PICTURES)
+    count = sum(row.split == "test" and row.pixel_sha256 in was for row in now)
+    assert known["pictures"] == count > 0 and known["by"] == ["base"]
+    training.print_summary(place / "anew")
+    assert f"{count} of {known['of']} test pictures were trained on by base" in (
+        capsys.readouterr().out
+    )
+
+
+def test_they_are_refused_by_a_flag_before_anything_is_written(grown):
+    place, config = grown
+    with pytest.raises(errors.BadInput, match="pictures were trained on by base"):
+        trained(config, place / "no", keep_splits="none", refuse_seen=True)
+    assert not (place / "no").exists()
+
+
+def test_evaluation_says_or_refuses_it_when_run_and_records_before_are_gone(
+    grown, run_command, tmp_path, capsys
+):
+    place, _ = grown
+    shutil.move(place / "base", tmp_path / "elsewhere")
+    run = place / "anew"
+    out = tmp_path / "report"
+    assert run_command("evaluate", run, "--out", out, "--no-heatmaps") == 0
+    found = files.read_json(out / "report.json")["trained_on"]
+    said = f"of {found['of']} test pictures were trained on by base"
+    assert said in capsys.readouterr().out
+    assert said in (out / "report.html").read_text("utf-8")
+    table = run / "predictions" / "test.csv"
+    options = ("--refuse-seen", "--out", tmp_path / "no")
+    for path in (run, table):
+        assert run_command("evaluate", path, *options) == 2
+        assert "trained on by base" in capsys.readouterr().err
+    exported = seen.read(export.find(run) / seen.EXPORTED)
+    assert exported.by_content().keys() == seen.of_run(run).by_content().keys()
+    assert {line.run for line in exported.lines} == {"anew", "base"}
+    files.verify_manifest(run)
+    shutil.move(tmp_path / "elsewhere", place / "base")
+
+
+def test_kept_splits_show_no_run_its_test_pictures(grown):
+    place, config = grown
+    trained(config, place / "kept", keep_splits=str(place / "base"), refuse_seen=True)
+    reached = files.read_json(place / "kept" / runs.METRICS)
+    assert reached["test"]["trained_on"]["pictures"] == 0

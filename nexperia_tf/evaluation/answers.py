@@ -140,7 +140,9 @@ def _ship(found: dict) -> Answer:
     known = found.get("trained_on")
     if known and known["pictures"] + known["twins"]:
         said = (_sentence(seen.in_words(known)), overkill)
-        return Answer(question, "Not by these figures: it was shown some.", said, NO)
+        return Answer(
+            question, "Not by these figures: it was trained on some of them.", said, NO
+        )
     if not point["guaranteed"]:
         answer = f"Not with a promise of {target} escapes."
         return Answer(question, answer, (_sentence(point["refusal"]), overkill), NO)

@@ -1,0 +1,117 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from nexperia_tf import errors, files, predictions, seen
+from nexperia_tf.data import manifest
+from nexperia_tf.evaluation import figures
+
+
+def _row(name: str, split: str, **values) -> manifest.Row:
+    values = {"label": "good", "group": f"lot of {name}"} | values
+    return manifest.Row(
+        name, f"{name}.png", split=split, pixel_sha256=f"content {name}", **values
+    )
+
+
+def _judged(rows, book) -> seen.Found:
+    names = [row.image_id for row in rows if row.split == "test"]
+    return seen.judged(names, seen.looks(rows), book)
+
+
+FIRST = [
+    _row("a", "train", twin_group="a"),
+    _row("b", "train", label="defect", cluster="b"),
+    _row("c", "", cluster="b", dropped_because="duplicate"),
+    _row("d", "test"),
+]
+
+
+def test_a_picture_is_known_by_what_it_shows_and_not_by_its_name():
+    book = seen.of_rows(FIRST, "base")
+    moved = _row("z", "test")
+    moved.pixel_sha256 = "content a"
+    found = _judged([moved, _row("new", "test")], book)
+    assert (found.pictures, found.twins, found.by) == (("z",), (), ("base",))
+    numbers = found.numbers()
+    assert numbers["of"] == 2 and numbers["first"] == "z" and not numbers["unknown"]
+
+
+def test_a_copy_that_was_dropped_then_and_a_twin_found_now_are_twins():
+    book = seen.of_rows(FIRST, "base")
+    copy = _row("c", "test")  # dropped as a copy of b when b was trained on
+    twin = _row("n", "test", twin_group="a")  # of a, which lies in train now, too
+    found = _judged([copy, twin, _row("a", "train", twin_group="a")], book)
+    assert found.pictures == () and found.twins == ("c", "n")
+
+
+def test_defects_that_only_drawn_ones_replaced_were_not_trained_on():
+    book = seen.of_rows(FIRST, "base", without_defects=True)
+    assert {line.pixel_sha256 for line in book.lines} == {"content a"}
+
+
+def test_a_book_survives_its_file_and_without_groups_names_no_lot(tmp_path):
+    book = seen.merged([seen.of_rows(FIRST, "base"), seen.nobody_knows("old")])
+    seen.write(tmp_path / "book.csv", book)
+    assert seen.read(tmp_path / "book.csv") == book
+    assert book.groups == {"lot of a", "lot of b"} and book.unknown == ["old"]
+    seen.write(tmp_path / "out.csv", book, groups=False)
+    assert "lot" not in (tmp_path / "out.csv").read_text()
+    assert seen.read(tmp_path / "out.csv").by_content().keys() == (
+        book.by_content().keys()
+    )
+    (tmp_path / "book.csv").write_text("pixel_sha256,what,run,group\nx,pear,base,\n")
+    with pytest.raises(errors.BadInput, match=r"book.csv:2: 'pear' is no kind"):
+        seen.read(tmp_path / "book.csv")
+
+
+def _older_run(folder, rows, data_dir, **config) -> None:
+    """A run of a version that kept no list, beside its records."""
+    (folder / "predictions").mkdir(parents=True)
+    sizes = {s: sum(r.split == s for r in rows if r.used) for s in ("train", "test")}
+    config = {"data_dir": str(data_dir), "run": {"splits": sizes}} | config
+    files.write_json(folder / "config.json", config)
+    names = [[row.image_id, 0, 0.5] for row in rows if row.split == "test"]
+    files.write_csv(folder / "predictions" / "test.csv", predictions.REQUIRED, names)
+    prepared = data_dir / f"{folder.name}-0123" / "prepared"
+    prepared.mkdir(parents=True)
+    manifest.write(prepared / "manifest.csv", rows)
+
+
+def test_of_older_runs_the_records_tell_through_any_number_of_steps(tmp_path):
+    _older_run(tmp_path / "base", FIRST, tmp_path / "data")
+    second = [_row("e", "train"), _row("a", "test"), _row("f", "test")]
+    _older_run(
+        tmp_path / "next", second, tmp_path / "data", init=str(tmp_path / "base")
+    )
+    third = [_row("g", "train"), _row("a", "test"), _row("e", "test")]
+    _older_run(tmp_path / "last", third, tmp_path / "data", init=str(tmp_path / "next"))
+    found = _judged(third, seen.of_run(tmp_path / "last"))
+    assert found.pictures == ("a", "e") and found.by == ("base", "next")
+    shutil.rmtree(tmp_path / "data" / "base-0123")
+    found = _judged(third, seen.of_run(tmp_path / "last"))
+    assert found.pictures == ("e",) and found.unknown == ("base",)
+    assert seen.in_words(found.numbers(), "test").endswith(
+        "; whether test pictures were trained on is not known of base"
+    )
+
+
+def test_pictures_that_only_have_names_are_not_called_new():
+    book = seen.of_rows(FIRST, "base")
+    assert seen.judged(["a"], None, book).unknown == ("base",)
+
+
+@pytest.mark.parametrize(("left", "there"), [([0, 1, 0, 1], True), ([0] * 4, False)])
+def test_the_auc_of_the_others_is_given_where_both_classes_are_left(left, there):
+    label = np.array([1, 0, *left])
+    table = predictions.Predictions(
+        np.array(list("abcdef"), object), label, np.linspace(0.1, 0.9, 6)
+    )
+    known = seen.Found(6, ("a",), ("b",), ("base",))
+    numbers = json.loads(json.dumps(figures.learned(table, known)))
+    assert (numbers["auc_without"] is not None) == there
+    said = seen.in_words(numbers)
+    assert said.startswith("2 of 6 pictures were trained on by base (1 of them as a t")
+    assert ("AUC without them" in said) and ("no AUC" in said) != there
