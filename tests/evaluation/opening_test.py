@@ -191,6 +191,24 @@ def test_a_saved_model_scores_the_data_it_is_given(run_folder, served, monkeypat
     assert opened.subject.name == "untrained"
 
 
+def test_a_saved_model_says_whose_devices_set_its_threshold(
+    run_folder, served, run_command, monkeypatch, tmp_path, capsys
+):
+    dataset = runs.load(run_folder).dataset
+    monkeypatch.setattr(records, "build", lambda data, **_: dataset)
+    monkeypatch.setattr(export, "load", lambda folder: served)
+    argv = (run_folder / "saved_model", "--data", "sample", "--no-heatmaps", "--out")
+    assert run_command("evaluate", *argv, tmp_path / "test") == 0
+    said = f"Threshold set by 12 defects of {dataset.name} validation, each its own"
+    out = capsys.readouterr().out
+    assert said in out and "own escapes prove nothing" not in out
+    one = ("--split", "validation")
+    assert run_command("evaluate", *argv, tmp_path / "own", *one) == 0
+    out = capsys.readouterr().out
+    assert said in out
+    assert "These are the devices judged here: their own escapes prove nothing." in out
+
+
 def test_lost_raw_data_costs_the_pictures_not_the_report(
     run_folder, run_command, tmp_path, monkeypatch
 ):
