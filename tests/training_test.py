@@ -152,6 +152,20 @@ def test_a_calibration_split_is_scored_and_chooses_nothing(
     assert "of run calibration" in capsys.readouterr().out
 
 
+def test_calibration_devices_that_the_first_run_learned_from_guarantee_nothing(
+    first, config, tmp_path, run_command, capsys
+):
+    flags = {"calibration_share": 0.15, "keep_splits": "none", "init": str(first)}
+    run = trained(config, tmp_path / "run", epochs=1, **flags)
+    argv = ("--no-heatmaps", "--max-escape", ".5", "--out", tmp_path / "r")
+    assert run_command("evaluate", run, *argv) == 2
+    assert re.search(
+        "refused: run: .* [0-9]+ of the calibration devices, or their twins, were "
+        "trained on",
+        capsys.readouterr().err,
+    )
+
+
 def test_the_epochs_that_validation_judged_are_corrected_for(
     first, run_command, tmp_path, capsys
 ):

@@ -59,6 +59,7 @@ class Subject:
         trained_on: groups of the training split; None when unknown.
         stored: temperature and threshold the run has now; None when unknown.
         chose: models that the devices of `calibration`, else `scored`, chose among.
+        taught: how many of those devices, or their twins, were trained on.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Subject:
     stored: Mapping[str, float] | None = None
     chose: choices.Choices = choices.ASSUMED
     known: seen.Found | None = None
+    taught: int = 0
 
 
 def judge(subject: Subject, settings: Settings) -> dict:
@@ -221,6 +223,8 @@ def _operating_point(subject: Subject, settings: Settings) -> dict:
         max_escape=settings.max_escape,
         confidence=settings.confidence,
     )
+    if subject.taught:
+        found = dataclasses.replace(found, guaranteed=False, taught=subject.taught)
     here = rates(subject.scored, found.threshold, settings.confidence)
     word = clustered.word_of(chosen_on) or "group"
     return {

@@ -42,6 +42,7 @@ class Guarantee:
         rho: upper limit of the intraclass correlation of missed defects; None where
             devices are their own groups.
         rho_level: share of defects missed where it was looked for; None for rho 1.
+        taught: calibration devices that were trained on; any spoils the guarantee.
     """
 
     max_escape: float
@@ -59,6 +60,7 @@ class Guarantee:
     effective_defects: float
     rho: float | None
     rho_level: float | None
+    taught: int = 0
 
     def facts(self, source: str, why: str, *, grouped_by: str = "group") -> dict:
         """The part of report.json's operating_point that calibration devices decide.
@@ -100,6 +102,11 @@ class Guarantee:
             f"{percent(self.confidence)} confidence with {self.n_defect} calibration "
             "defects"
         )
+        if self.taught:
+            return (
+                f"{wanted}: {self.taught} of the calibration devices, or their twins, "
+                "were trained on; score others and pass them as --calibration."
+            )
         if self.choices is None:
             return (
                 f"{wanted}: how many models they chose among is unknown; keep devices "
