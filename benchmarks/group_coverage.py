@@ -3,9 +3,9 @@
 Lots move the scores of both classes, show their defects more or less plainly and hold
 more or fewer of them; `alike` is the correlation of two good devices of a lot. The true
 AUC is that of a defect and a good device of other lots. Beside it the older rule,
-Newcombe's method 5 as if devices stood alone. Some ten minutes on one core:
+Newcombe's method 5 as if devices stood alone. Some ten minutes on one core for all:
 
-    python benchmarks/group_coverage.py [SIMULATIONS]
+    python benchmarks/group_coverage.py [SIMULATIONS [LOTS ...]]
 """
 
 import dataclasses
@@ -115,14 +115,13 @@ def coverage(lots: int, size: int, auc: float, kind: Kind, simulations: int, *, 
     return np.mean(held), refused, np.median(widths), float(np.mean(older))
 
 
-def main(simulations: int) -> None:
-    for lots in LOTS:
-        count = simulations if lots < 100 else max(1, simulations // 4)
+def main(simulations: int, *counts: int) -> None:
+    for lots in counts or LOTS:
         every = []
         for size in SIZES:
             for auc in AUCS:
                 for name, kind in KINDS.items():
-                    found = coverage(lots, size, auc, kind, count)
+                    found = coverage(lots, size, auc, kind, simulations)
                     every.append(found)
                     said = "refused" if found[0] is None else f"{found[0]:.3f}"
                     width = "" if found[2] is None else f", width {found[2]:.3f}"
@@ -143,4 +142,4 @@ def main(simulations: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)
+    main(*(int(word) for word in sys.argv[1:] or ["250"]))
