@@ -165,6 +165,36 @@ def test_runs_are_compared_and_their_mean_is_one_more(tmp_path, run_command, cap
     assert "too few groups for a verdict" in capsys.readouterr().out
 
 
+def test_two_lots_and_108_defects_leave_no_limits_and_no_verdict(
+    tmp_path, run_command, capsys
+):
+    one, two = (
+        scores_file(tmp_path / f"{name}.csv", n_defect=108, seed=seed, lots=2)
+        for name, seed in (("a", 0), ("b", 1))
+    )
+    assert run_command("evaluate", one, two, "--out", tmp_path / "r") == 0
+    said = capsys.readouterr().out
+    assert "no interval: 2 groups are too few to show how groups differ" in said
+    assert "a and b: too few groups for a verdict." in said and "8 would do" in said
+    found = figures(tmp_path / "r")
+    assert (found["auc"]["low"], found["auc"]["method"]) == (None, "none")
+    assert found["comparisons"][0]["difference"]["low"] is None
+    for row in found["fpr_at_tpr"]:
+        assert {"tpr", "fpr", "threshold", "misses"} <= row.keys()
+        assert row["high"] is None and row["no_upper_limit"]
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert "no upper limit" in page and "no interval" in page
+
+
+def test_the_same_scores_twice_differ_in_nothing(tmp_path, run_command, capsys):
+    one, two = (scores_file(tmp_path / f"{name}.csv") for name in "ab")
+    assert run_command("evaluate", one, two, "--out", tmp_path / "r") == 0
+    (pair,) = figures(tmp_path / "r")["comparisons"]
+    assert pair["p"] == pair["p_adjusted"] == pair["p_sign_flip"] == 1
+    assert pair["p_delong"] == pair["p_bootstrap"] == pair["p_jackknife"] == 1
+    assert "a and b are not distinguishable." in capsys.readouterr().out
+
+
 def test_other_labels_judge_the_same_scores(tmp_path, run_command, capsys):
     path = scores_file(tmp_path / "scores.csv", n_defect=100, n_good=100)
     table = predictions.read(path)
