@@ -1,6 +1,7 @@
 """A person's word on single images, which wins over the machine.
 
-`decisions.csv` lies beside the raw folder, with the header `path,decision,value`:
+`decisions.csv` lies in the raw folder or beside it (where both are there, both count),
+with the header `path,decision,value`:
 
     path,decision,value
     good/a.bmp,keep,
@@ -14,13 +15,15 @@ value says so against every other image. More columns, as a note, are left alone
 """
 
 import dataclasses
+import difflib
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from nexperia_tf import errors, labels
 from nexperia_tf.data import dedupe, manifest, tables
 
 NAME = "decisions.csv"
+LOOKED_UP = 20  # rows without an image for which the closest name is looked for
 KINDS = ("not_a_duplicate", "keep", "drop", "relabel")
 
 
@@ -41,10 +44,12 @@ class Decisions:
     Attributes:
         applied: the decisions on images of this folder.
         unmatched: paths that are no image of this folder, for the report.
+        closest: for the first of these the image that was perhaps meant.
     """
 
     applied: tuple[Decision, ...] = ()
     unmatched: tuple[str, ...] = ()
+    closest: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def kept(self) -> set[str]:
@@ -62,7 +67,8 @@ def read(
     """Decisions on a raw folder's images.
 
     Args:
-        file: the table; decisions.csv beside the raw folder by default, if it exists.
+        file: the table; by default decisions.csv in the raw folder and the one beside
+            it, as far as they exist.
         raw: the raw folder.
         rows: its images.
 
@@ -70,19 +76,17 @@ def read(
         errors.BadInput: `file` is missing, or a line is not understood or contradicts
             another one.
     """
-    if file is None:
-        file = raw.resolve().parent / NAME
-        if not file.is_file():
-            return Decisions()
-    if not file.is_file():
+    if file is not None and not file.is_file():
         raise errors.BadInput(f"{file}: no such file; name an existing decisions.csv.")
+    tables_read = [file] if file else places(raw)
     paths = {name: row.path for row in rows for name in (row.image_id, row.path)}
     unlabelled = {
         name for row in rows if not row.label for name in (row.image_id, row.path)
     }
     applied: list[Decision] = []
     unmatched: list[str] = []
-    _, lines = tables.read(file, ("path", "decision", "value"))
+    header = ("path", "decision", "value")
+    lines = [line for table in tables_read for line in tables.read(table, header)[1]]
     for where, cells in lines:
         decision = _decision(where, cells, paths)
         if cells["decision"] == "relabel" and cells["path"] in unlabelled:
@@ -91,8 +95,32 @@ def read(
                 "put it among the labelled images to learn from it."
             )
         (applied if isinstance(decision, Decision) else unmatched).append(decision)
-    _refuse_contradictions(file, applied)
-    return Decisions(tuple(dict.fromkeys(applied)), tuple(dict.fromkeys(unmatched)))
+    _refuse_contradictions(" and ".join(map(str, tables_read)), applied)
+    unmatched = list(dict.fromkeys(unmatched))
+    closest = _closest(unmatched[:LOOKED_UP], [row.path for row in rows])
+    return Decisions(tuple(dict.fromkeys(applied)), tuple(unmatched), closest)
+
+
+def places(raw: pathlib.Path) -> list[pathlib.Path]:
+    """The decisions.csv in the raw folder and the one beside it, where they exist."""
+    inside, beside = raw / NAME, raw.resolve().parent / NAME
+    return [file for file in (inside, beside) if file.is_file()]
+
+
+def _closest(names: Sequence[str], paths: Sequence[str]) -> dict[str, str]:
+    """For each name the path that is most like it, where one is like it at all."""
+    by_file = {_stem(path): path for path in reversed(paths)}
+    found = {}
+    for name in names:
+        # A name in the wrong folder, case or ending is nearer than a like one.
+        stems = difflib.get_close_matches(_stem(name), by_file, n=1, cutoff=0.8)
+        if stems:
+            found[name] = by_file[stems[0]]
+    return found
+
+
+def _stem(path: str) -> str:
+    return pathlib.PurePosixPath(path).stem.lower()
 
 
 def apply_labels(rows: Sequence[manifest.Row], decisions: Decisions) -> None:
@@ -191,7 +219,7 @@ def _checked_label(where: str, value: str) -> str:
     return value
 
 
-def _refuse_contradictions(file: pathlib.Path, decisions: list[Decision]) -> None:
+def _refuse_contradictions(file: str, decisions: list[Decision]) -> None:
     said: dict[tuple[str, str], Decision] = {}
     for decision in decisions:
         if decision.kind == "not_a_duplicate":

@@ -124,7 +124,7 @@ def prepare(
         workers: processes of the pass over the files.
         cache: folder of measures by content hash; one in the user's cache by default.
         fresh: measure every image anew and keep nothing.
-        decided: a decisions.csv; the one beside the raw folder by default.
+        decided: a decisions.csv; those in and beside the raw folder by default.
         repair: drop images whose copy or twin stands in another given split.
         folds: also write folds.csv with that many folds.
         leave_one_out: also write folds.csv with one fold per value of this column.
@@ -415,7 +415,8 @@ class Arguments(command.Options):
     fresh: bool = False
     """Read every image anew and keep no measures."""
     decisions: pathlib.Path | None = None
-    """A person's word on single images; decisions.csv beside RAW by default."""
+    """A person's word on single images; decisions.csv in RAW and beside it by
+    default."""
     repair: bool = False
     """Drop images whose copy or twin stands in another split, from train first."""
     folds: int | None = None

@@ -12,6 +12,7 @@ if typing.TYPE_CHECKING:
     from nexperia_tf.data import prepare
 
 SCHEMA = 1
+NAMED = 5  # rows of decisions.csv that a line names
 
 
 def summary(run: "prepare.Prepared") -> dict:
@@ -57,6 +58,7 @@ def summary(run: "prepare.Prepared") -> dict:
         "decisions": {
             "applied": _sorted_counts(d.kind for d in run.decided.applied),
             "unmatched": list(run.decided.unmatched),
+            "closest": dict(run.decided.closest),
         },
         "problems": [
             {"path": row.path, "reason": row.dropped_because, "message": message}
@@ -88,7 +90,22 @@ def facts(summary: Mapping) -> list[str]:
 
 def warnings(summary: Mapping) -> list[str]:
     """What of a summary.json, of any version, its reader should hear at once."""
-    return [line for line in (summary.get("lacking"),) if line]
+    lines = (summary.get("lacking"), _unmatched(summary.get("decisions", {})))
+    return [line for line in lines if line]
+
+
+def _unmatched(decided: Mapping) -> str:
+    """The rows of decisions.csv that name no image, in one line."""
+    names, closest = decided.get("unmatched", ()), decided.get("closest", {})
+    if not names:
+        return ""
+    shown = ", ".join(
+        f"{name} ({closest[name]}?)" if name in closest else name
+        for name in names[:NAMED]
+    )
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    rows = "1 row names" if len(names) == 1 else f"{len(names)} rows name"
+    return f"decisions.csv: {rows} no picture that is there: {shown}{more}"
 
 
 def dropped(rows: Iterable[manifest.Row]) -> dict[str, int]:
@@ -158,11 +175,9 @@ def notes(run: "prepare.Prepared") -> list[str]:
         found.append(f"{line[0].upper()}{line[1:]}.")
     if run.lacking:
         found.append(f"{run.lacking[0].upper()}{run.lacking[1:]}.")
-    if run.decided.unmatched:
-        found.append(
-            f"decisions.csv names {len(run.decided.unmatched)} images that are not "
-            f"there, {run.decided.unmatched[0]} first."
-        )
+    decided = {"unmatched": run.decided.unmatched, "closest": run.decided.closest}
+    if said := _unmatched(decided):
+        found.append(f"{said}.")
     if run.leak_probe.warns:
         fields = list(run.leak_probe.by_field)
         shared = [f"{name}s" for name in ("lot", "group", "machine") if name in fields]

@@ -27,6 +27,30 @@ def test_the_table_beside_the_raw_folder_is_read_by_itself(tmp_path):
     assert [row.dropped_because for row in rows] == ["", "decision", "", ""]
 
 
+def test_a_table_in_the_raw_folder_is_read_and_both_count(tmp_path):
+    (tmp_path / "raw").mkdir()
+    inside = tmp_path / "raw" / "decisions.csv"
+    inside.write_text("path,decision,value\ng/a,keep,\n")
+    assert decisions.read(None, tmp_path / "raw", _rows()).kept == {"g/a.bmp"}
+    beside = tmp_path / "decisions.csv"
+    beside.write_text("path,decision,value\ng/b,keep,\n")
+    found = decisions.read(None, tmp_path / "raw", _rows())
+    assert found.kept == {"g/a.bmp", "g/b.bmp"}
+    beside.write_text("path,decision,value\ng/a,drop,\n")
+    with pytest.raises(errors.BadInput) as stop:
+        decisions.read(None, tmp_path / "raw", _rows())
+    assert str(stop.value) == (
+        f"{inside} and {beside}: g/a.bmp is to be both keep and drop; keep one of the "
+        "lines."
+    )
+
+
+def test_of_rows_that_name_no_image_the_closest_one_is_named(tmp_path):
+    found = _read(tmp_path, "h/a.bmp,drop,\ng/B.png,drop,\nsomething else,drop,\n")
+    assert found.unmatched == ("h/a.bmp", "g/B.png", "something else")
+    assert found.closest == {"h/a.bmp": "g/a.bmp", "g/B.png": "g/b.bmp"}
+
+
 def test_an_image_that_is_only_scored_cannot_be_relabelled(tmp_path):
     (tmp_path / "decisions.csv").write_text("path,decision,value\nt/x,relabel,good\n")
     rows = [*_rows(), manifest.Row("t/x", "t/x.bmp", split="unlabelled")]

@@ -332,3 +332,19 @@ def test_cleaning_that_leaves_one_class_is_refused(class_folders, tmp_path):
     with pytest.raises(errors.BadInput, match="no defect image is left"):
         prepare.prepare(raw, tmp_path / "out", fresh=True)
     prepare.prepare(raw, tmp_path / "out", fresh=True, unboxed="keep")
+
+
+def test_rows_of_decisions_that_name_nothing_are_told(
+    class_folders, tmp_path, run_command, capsys
+):
+    raw = class_folders()
+    lines = "good/0O.png,drop,\nng/03.png,drop,\n"  # the letter O
+    (raw / "decisions.csv").write_text(f"path,decision,value\n{lines}")
+    out = tmp_path / "out"
+    assert run_command("nexperia_tf.data.prepare", raw, "--out", out) == 0
+    said = "decisions.csv: 1 row names no picture that is there: good/0O.png"
+    assert f"warning: {said}" in capsys.readouterr().out
+    summary = _summary(out)
+    assert summary["decisions"]["unmatched"] == ["good/0O.png"]
+    assert summary["decisions"]["applied"] == {"drop": 1}
+    assert said in (out / "report.html").read_text("utf-8")
