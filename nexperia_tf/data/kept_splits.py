@@ -282,12 +282,15 @@ def _homes(
     home: dict[str, str] = {}
     while votes:
         home |= {name: _elected(given) for name, given in votes.items()}
-        votes = collections.defaultdict(list)
+        votes, firm = collections.defaultdict(list), collections.defaultdict(list)
         for tie in ties:
             for here, there in (tie, tie[::-1]):
                 split = old.get(there) or home.get(node[there])
                 if split and node[here] not in home:
                     votes[node[here]].append(split)
+                    if there in old:
+                        firm[node[here]].append(split)
+        votes |= firm  # an old picture's word counts before that of new ones
     return home
 
 
@@ -318,8 +321,9 @@ def in_words(found: Mapping) -> str:
         f"splits kept from {found['from']}{how if found['found'] else ''}: "
         f"{found['kept']} of its {found['pictures']} pictures are here and keep theirs"
     )
-    if found["followed"]:
-        line += f", {found['followed']} new ones follow their group or twin"
-    if found["bridging"]:
-        line += f", {found['bridging']} would bridge two splits and are dropped"
+    if n := found["followed"]:
+        new = "new one follows its" if n == 1 else "new ones follow their"
+        line += f", {n} {new} group or twin"
+    if n := found["bridging"]:
+        line += f", {n} would bridge two splits and {'is' if n == 1 else 'are'} dropped"
     return line

@@ -2,6 +2,7 @@ import collections
 import csv
 import json
 import pathlib
+import shutil
 
 import hypothesis
 import numpy as np
@@ -17,6 +18,7 @@ from nexperia_tf.data import (
     manifest,
     prepare,
     records,
+    sample,
     splits,
 )
 
@@ -255,7 +257,7 @@ def test_a_dropped_picture_passes_on_what_it_is_tied_to():
 NAMES = "abcdefghijkl"
 
 
-@hypothesis.settings(deadline=None, max_examples=60)
+@hypothesis.settings(deadline=None, max_examples=40)
 @hypothesis.given(
     strategies.lists(strategies.sampled_from("pqrst"), min_size=12, max_size=12),
     strategies.dictionaries(
@@ -289,3 +291,48 @@ def test_no_new_picture_ever_ties_two_splits(groups, old, pairs, dropped):
         before = {split for split, path in places if path in old}
         if len(before) < 2:
             assert len({split for split, _ in places}) < 2
+
+
+def _devices(raw: pathlib.Path, place: pathlib.Path) -> None:
+    """Fills `raw` with drawn devices in lots of four, every fourth a defect."""
+    sample.draw(place, devices=60, seed=7)
+    with open(place / "truth.csv", newline="") as file:
+        single = [r["image_id"] for r in csv.DictReader(file) if r["kind"] == ""]
+    paths = {
+        p.relative_to(place).with_suffix("").as_posix(): p for p in place.rglob("*")
+    }
+    raw.mkdir()
+    lines = [HEADER]
+    for i, name in enumerate(sorted(single)[:40]):
+        shutil.copy(paths[name], raw / f"d{i:02}.bmp")
+        label = "defect" if i % 4 == 0 else "good"
+        lines.append([f"d{i:02}.bmp", label, f"lot{i // 4}"])
+    with open(raw / "labels.csv", "w", newline="") as file:
+        csv.writer(file).writerows(lines)
+
+
+def test_a_new_twin_follows_and_one_filed_under_a_lot_of_another_split_is_dropped(
+    tmp_path, run_command, capsys
+):
+    raw, out = tmp_path / "raw", tmp_path / "prepared"
+    _devices(raw, tmp_path / "drawn")
+    assert run_command("nexperia_tf.data.prepare", raw, "--out", out / "1") == 0
+    rows = manifest.read(out / "1" / "manifest.csv")
+    judged = [row for row in rows if row.split == "test"][1]
+    learned = next(row for row in rows if row.split == "train")
+    with open(raw / "labels.csv", "a", newline="") as file:
+        for name, at, lot in (("x.bmp", 60, "new"), ("y.bmp", 170, learned.group)):
+            pixels = np.asarray(Image.open(raw / judged.path)).copy()
+            pixels[at : at + 3, 120:132] = 20  # a scratch that the device had not
+            Image.fromarray(pixels).save(raw / name)
+            csv.writer(file).writerow([name, judged.label, lot])
+    assert run_command("nexperia_tf.data.prepare", raw, "--out", out / "2") == 0
+    found = {row.path: row for row in manifest.read(out / "2" / "manifest.csv")}
+    assert found["x.bmp"].split == "test"
+    assert found["y.bmp"].dropped_because == "bridges_splits"
+    said = capsys.readouterr().out
+    assert "1 new one follows its group or twin, 1 would bridge two splits" in said
+    summary = json.loads((out / "2" / "summary.json").read_text())
+    assert summary["dropped"] == {"bridges_splits": 1}
+    left = summary["leaks"]["after"]
+    assert left["twin_pairs"] == left["duplicate_pairs"] == 0
