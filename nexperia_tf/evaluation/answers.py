@@ -177,7 +177,9 @@ def _threshold(found: dict) -> Answer:
         f"{point['calibrated_on']} lie below it.",
         threshold_by(point),
     ]
-    if band["reject_from"] is None:
+    if not point["vouches"]:
+        details.append("No review band either: these devices can certify nothing.")
+    elif band["reject_from"] is None:
         bound = operating_point.percent(band["max_overkill"])
         details.append(
             f"A review band needs {band['good_needed']} good calibration devices"
@@ -188,7 +190,7 @@ def _threshold(found: dict) -> Answer:
             f"Three ways: pass below, reject from {band['reject_from']:.4g} on, review "
             f"between ({share(band['review_rate']['value'])} of these devices)."
         )
-    if band["reject_from"] is not None:
+    if band["reject_from"] is not None and point["guaranteed"]:
         details.append(
             f"Both promises, on escapes and on automatic rejects, hold together with "
             f"{operating_point.percent(band['joint_confidence'])} confidence."

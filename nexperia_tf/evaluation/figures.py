@@ -311,7 +311,7 @@ def _band(subject: Subject, settings: Settings, threshold: float) -> dict:
         chosen_on.score,
         pass_below=threshold,
         groups=clustered.groups_of(chosen_on),
-        choices=subject.chose.count,
+        choices=None if subject.taught else subject.chose.count,
         max_overkill=settings.max_overkill,
         confidence=settings.confidence,
     )

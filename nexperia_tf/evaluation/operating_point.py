@@ -85,6 +85,8 @@ class Guarantee:
             "method": self.method,
             "choices": self.choices,
             "choices_why": why,
+            # Whether these devices could certify anything, were there enough of them.
+            "vouches": self.choices is not None and not self.taught,
             "groups": None if alone else self.n_groups,
             "groups_needed": None if alone else self.groups_needed,
             "grouped_by": grouped_by,

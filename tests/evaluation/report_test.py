@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nexperia_tf import errors, metrics, predictions
-from nexperia_tf.evaluation import answers, figures, gallery, plots, report
+from nexperia_tf.evaluation import answers, choices, figures, gallery, plots, report
 
 PIXEL = gallery.Picture("data:image/jpeg;base64,AA", None, 10, 10, ((1, 2, 3, 4),))
 CONTRACT = {"value", "low", "high"}
@@ -116,6 +116,25 @@ def test_scores_alone_choose_their_own_threshold_and_say_so():
     first = answers.of_run(found)[0]
     assert first.tone == answers.CARE
     assert "--calibration" in " ".join(first.details)
+
+
+def test_devices_whose_choices_nobody_knows_certify_nothing():
+    unknown = dataclasses.replace(subject(), chose=choices.UNKNOWN)
+    found = figures.judge(unknown, figures.Settings(max_escape=0.01))
+    assert not found["operating_point"]["guaranteed"]
+    assert found["band"]["reject_from"] is None
+    ship, threshold, *_ = answers.of_run(found)
+    assert "--choices N" in ship.details[0]
+    said = " ".join(threshold.details)
+    assert "No review band either" in said and "hold together" not in said
+    taught = dataclasses.replace(subject(), taught=3)
+    found = figures.judge(taught, figures.Settings(max_escape=0.01))
+    assert "3 of the calibration devices" in found["operating_point"]["refusal"]
+    known = figures.judge(subject(), figures.Settings(max_escape=0.01))
+    said = " ".join(answers.of_run(known)[1].details)
+    assert known["operating_point"]["guaranteed"]
+    assert known["band"]["reject_from"] is not None
+    assert "hold together with 90 % confidence" in said
 
 
 def test_too_few_defects_refuse_and_count_what_is_missing():
