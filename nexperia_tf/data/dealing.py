@@ -183,7 +183,7 @@ class _Program:
             if found.x is None:
                 break
             answer = found.x
-            reached = np.round(goal @ answer) + 0.5  # these goals count
+            reached = goal @ answer + goal[goal > 0].min() / 2  # both goals count
             rules = [*rules, scipy.optimize.LinearConstraint(goal, -np.inf, reached)]
         if answer is None:
             return None
