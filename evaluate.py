@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import tyro
 
-from nexperia_tf import command, errors, files, predictions, seen
+from nexperia_tf import command, errors, files, locks, predictions, seen
 from nexperia_tf.evaluation import (
     answers,
     choices,
@@ -335,9 +335,10 @@ def _store(opened: Sequence[opening.Opened], payload: dict) -> None:
         origin=runs.GUARANTEED,
         basis=operating_point.promise(point),
     )
-    runs.write_calibration(run.folder / runs.CALIBRATION, calibration)
-    print(f"In force: {calibration.words}, in {run.folder / runs.CALIBRATION}")
-    export.main(export.Arguments(run=str(run.folder)))
+    with locks.held(run.folder, busy=runs.BUSY):
+        runs.write_calibration(run.folder / runs.CALIBRATION, calibration)
+        print(f"In force: {calibration.words}, in {run.folder / runs.CALIBRATION}")
+        export.main(export.Arguments(run=str(run.folder)))
 
 
 def _golden_exit_code(payload: dict) -> int:

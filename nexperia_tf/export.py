@@ -13,6 +13,7 @@ from nexperia_tf import (
     errors,
     files,
     labels,
+    locks,
     preprocess,
     runs,
     seen,
@@ -109,23 +110,25 @@ def publish_logit(
     shown = servable.pictures(image_size, channels)
     facts = {"schema": SCHEMA, **facts, "image_size": image_size}
     facts |= {"channels": channels, "labels": list(labels.NAMES)}
-    target = base / str(next_version(base))
-    with files.new_folder(target) as beside:
-        tf.saved_model.save(graph, str(beside), signatures)
-        (beside / FACTS).parent.mkdir(exist_ok=True)
-        files.write_json(beside / FACTS, facts | dataclasses.asdict(calibration))
-        if trained_on:  # its pictures by hash alone: no lot leaves the house
-            seen.write(beside / seen.EXPORTED, trained_on, groups=False)
-        servable.write_warmup(beside / servable.WARMUP, shown[0])
-        try:
+    # The number is taken and used by one at a time.
+    with locks.held(base, busy="publishes a version there"):
+        target = base / str(next_version(base))
+        with files.new_folder(target) as beside:
+            tf.saved_model.save(graph, str(beside), signatures)
+            (beside / FACTS).parent.mkdir(exist_ok=True)
+            files.write_json(beside / FACTS, facts | dataclasses.asdict(calibration))
+            if trained_on:  # its pictures by hash alone: no lot leaves the house
+                seen.write(beside / seen.EXPORTED, trained_on, groups=False)
+            servable.write_warmup(beside / servable.WARMUP, shown[0])
             scores = _scores(graph.logit, shown, image_size)
-            servable.check(beside, shown, scores, threshold=calibration.threshold)
-        except servable.Unservable as error:
-            raise errors.BadInput(
-                f"{target}: not published, no server could use it: {error}; export "
-                "again with the versions of TensorFlow and Keras that setup.cfg names."
-            ) from error
-        files.write_manifest(beside)
+            try:
+                servable.check(beside, shown, scores, threshold=calibration.threshold)
+            except servable.Unservable as error:
+                raise errors.BadInput(
+                    f"{target}: not published, no server could use it: {error}; "
+                    "export again with the TensorFlow and Keras that setup.cfg names."
+                ) from error
+            files.write_manifest(beside)
     return target
 
 
@@ -302,6 +305,12 @@ class Arguments(command.Options):
 
 def main(arguments: Arguments) -> None:
     """Publishes one more version with the run's calibration.json as it stands now."""
+    runs.load(arguments.run)  # a folder that is no run is not to be locked
+    with locks.held(arguments.run, busy=runs.BUSY):
+        _export(arguments)
+
+
+def _export(arguments: Arguments) -> None:
     run = runs.load(arguments.run)
     folder = publish(
         run.model(),

@@ -8,10 +8,9 @@ import json
 import os
 import pathlib
 import shutil
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 
-from nexperia_tf import errors
+from nexperia_tf import errors, locks
 
 MANIFEST = "MANIFEST.sha256"
 
@@ -23,7 +22,7 @@ def write_bytes(path: str | os.PathLike, content: bytes) -> None:
         OSError: the disk is full or the place not writable; nothing is left behind.
     """
     path = pathlib.Path(path)
-    beside = _beside(path)
+    beside = locks.partial(path)
     try:
         with open(beside, "wb") as file:
             file.write(content)
@@ -80,34 +79,34 @@ def new_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """Yields a folder beside `path` that becomes `path` when the block ends well.
 
     Raises:
-        errors.BadInput: `path` exists already, or its place cannot be written.
+        errors.BadInput: `path` exists already, its place cannot be written, or another
+            process is writing it.
     """
     path = pathlib.Path(path)
     refuse_existing(path)
-    beside = _beside(path)
-    made = [folder for folder in path.parents if not folder.exists()]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.mkdir()
-    except OSError as error:
-        raise errors.BadInput(
-            f"{path}: cannot be written ({error.strerror}); choose another folder."
-        ) from None
-    try:
-        yield beside
-        publish(beside, path)
-    except BaseException as error:
-        _name(error, path)
-        shutil.rmtree(beside, ignore_errors=True)
-        with contextlib.suppress(OSError):  # somebody else has begun to use one
-            for folder in made:
-                folder.rmdir()
-        raise
+    with locks.held(path):
+        refuse_existing(path)  # by now
+        beside = locks.partial(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            beside.mkdir()
+        except OSError as error:
+            raise errors.BadInput(
+                f"{path}: cannot be written ({error.strerror}); choose another folder."
+            ) from None
+        try:
+            yield beside
+            publish(beside, path)
+        except BaseException as error:
+            _name(error, path)
+            shutil.rmtree(beside, ignore_errors=True)
+            raise
 
 
 def refuse_existing(path: str | os.PathLike) -> None:
     """Raises errors.BadInput when something already stands at `path`."""
     if os.path.lexists(path):
+        locks.refuse_busy(path)  # rather than have it removed under a writer
         raise errors.BadInput(
             f"{path}: exists already; name another folder or remove it first."
         )
@@ -117,10 +116,11 @@ def check_writable(path: str | os.PathLike) -> None:
     """Raises errors.BadInput when nothing could be written at `path`."""
     path = pathlib.Path(path).absolute()
     parent = next(folder for folder in path.parents if folder.exists())
-    probe = _beside(parent / "probe")
+    probe = locks.partial(parent / "probe")
     try:
         probe.mkdir()  # permissions alone do not tell: file systems can be read-only
-        probe.rmdir()
+        with contextlib.suppress(FileNotFoundError):  # swept by another command
+            probe.rmdir()
     except OSError as error:
         raise errors.BadInput(
             f"{path}: cannot be written ({error.strerror}); choose another folder."
@@ -148,15 +148,6 @@ def sha256(path: str | os.PathLike) -> str:
     """Hex SHA-256 of a file's bytes."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def clear_partial(folder: str | os.PathLike) -> None:
-    """Removes what writers that were killed have left below `folder`."""
-    for path in list(pathlib.Path(folder).rglob(".*.partial*")):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
 
 
 def write_manifest(folder: str | os.PathLike) -> None:
@@ -202,17 +193,17 @@ def verify_manifest(folder: str | os.PathLike, *, only: str | None = None) -> No
 
 def _names_below(folder: pathlib.Path) -> list[str]:
     names = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-    return sorted(name for name in names if name != MANIFEST)
+    return sorted(
+        name
+        for name in names
+        if name != MANIFEST and not locks.is_transient(name.rpartition("/")[2])
+    )
 
 
 def _name(error: BaseException, path: pathlib.Path) -> None:
     """Says in an OSError what was to be written; a full disk names no file."""
     if isinstance(error, OSError) and error.errno and not error.filename:
         error.filename = str(path)
-
-
-def _beside(path: pathlib.Path) -> pathlib.Path:
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
 
 
 def _sync(path: pathlib.Path) -> None:

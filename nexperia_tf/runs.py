@@ -26,6 +26,7 @@ MODEL = "model.keras"
 SAVED_MODEL = "saved_model"
 PICTURES = "pictures.csv"  # the manifest of its records, as data.kept_splits reads it
 CHECKPOINTS = "checkpoints"
+BUSY = "changes this run"  # said where it is waited for
 SCORED_SPLITS = ("validation", "calibration", "test")
 
 

@@ -27,6 +27,7 @@ from nexperia_tf import (
     following,
     labels,
     learner,
+    locks,
     metrics,
     predictions,
     preprocess,
@@ -76,8 +77,10 @@ def train(config: configs.Config, *, resume: bool = False) -> pathlib.Path | Non
     configs.check(config)
     # Before anything else: several workers must meet before TensorFlow is first used.
     team = strategy.named(config.strategy, batch_size=config.batch_size)
-    with team.together():
-        folder = _folder(config, team, resume=resume)
+    folder = _folder(config, team, resume=resume)
+    with team.together(), _alone(folder, team):
+        if team.chief and not resume:
+            files.refuse_existing(folder)
         if resume and (folder / files.MANIFEST).is_file():
             rich.print(f"{folder}: complete already")
             return folder if team.chief else None
@@ -140,8 +143,6 @@ def _folder(
             raise errors.BadInput(
                 f"{config.out}: there is no run to resume; leave --resume out."
             )
-        if team.chief:
-            files.clear_partial(config.out)
         return pathlib.Path(config.out)
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = pathlib.Path(config.out or f"runs/{config.backbone}-{now}")
@@ -149,6 +150,13 @@ def _folder(
         files.refuse_existing(folder)
         files.check_writable(folder)  # before the hours, not after them
     return folder
+
+
+def _alone(
+    folder: pathlib.Path, team: strategy.Team
+) -> contextlib.AbstractContextManager:
+    """Keeps a second training away from the folder; the chief writes for its team."""
+    return locks.held(folder) if team.chief else contextlib.nullcontext()
 
 
 def _data(config: configs.Config, folder: pathlib.Path, team: strategy.Team) -> Data:

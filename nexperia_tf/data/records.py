@@ -21,7 +21,7 @@ from rich import progress
 from tensorflow_datasets.core.utils import gcs_utils
 
 import nexperia_tf
-from nexperia_tf import errors, files, labels
+from nexperia_tf import errors, files, labels, locks
 from nexperia_tf.data import (
     decisions,
     kept_splits,
@@ -29,6 +29,7 @@ from nexperia_tf.data import (
     manifest,
     prepare,
     sample,
+    scan_cache,
 )
 
 SCHEMA = "1.0.0"  # raised with every change of what a record holds
@@ -183,8 +184,9 @@ class Nexperia(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         base = root / "prepared"
         keep = _kept(base, self._raw, config)
         self._prepared = base / f"{config.name}-{_named(made_from, keep)[:12]}"
-        if not self._prepared.exists():
-            _prepare(self._raw, self._prepared, config, keep)
+        with locks.held(self._prepared, busy="prepares this folder"):
+            if not self._prepared.exists():
+                _prepare(self._raw, self._prepared, config, keep)
         self.info.metadata["content"] = made_from
 
     def _generate_examples(self, rows: Sequence[manifest.Row]) -> Iterator[tuple]:
@@ -274,14 +276,19 @@ def drawn_sample(data_dir: pathlib.Path) -> pathlib.Path:
     raw = data_dir / f"sample-v{sample.VERSION}" / "raw"
     if not raw.exists():
         shown = functools.partial(_track, title="Drawing look-alike devices")
-        with _unless_another_was_quicker(raw):
-            sample.draw(raw, devices=SAMPLE_DEVICES, seed=0, progress=shown)
+        with locks.held(raw, busy="draws the sample"):
+            if not raw.exists():  # by now
+                with _unless_another_was_quicker(raw):
+                    sample.draw(raw, devices=SAMPLE_DEVICES, seed=0, progress=shown)
     return raw
 
 
 @contextlib.contextmanager
 def _unless_another_was_quicker(folder: pathlib.Path) -> Iterator[None]:
-    """Passes over the error of publishing what a process beside has just published."""
+    """Passes over the error of publishing what a process beside has just published.
+
+    Locks keep it from that, where a disk knows them.
+    """
     try:
         yield
     except OSError:
@@ -321,27 +328,37 @@ def _built(
     """The folder with the records of `raw`, made if no earlier call has."""
     keep = kept_splits.named(keep_splits)
     stamp = _stamp(raw, config)
-    if folder := _made(data_dir, "stamp", stamp, keep, keep_splits):
+    if stamp and (folder := _made(data_dir, "stamp", stamp, keep, keep_splits)):
         return folder
     made_from = content(raw, config)
-    folder = _made(data_dir, "content", made_from, keep, keep_splits)
-    if folder is None:
-        if keep_splits == kept_splits.AUTO:
-            keep = _kept(data_dir, raw, config)
-        folder = data_dir / f"{name}-{_named(made_from, keep)[:12]}"
-    if not folder.exists():
-        with _unless_another_was_quicker(folder), files.new_folder(folder) as beside:
-            _prepare(raw, beside / "prepared", config, keep)
-            _write(raw, beside, config.name)
-    # By this the next call sees that nothing has changed, without reading it all.
+    # Whoever waited finds it made; which splits it keeps is settled by one at a time.
+    with locks.held(data_dir / f"{name}-{made_from[:12]}", busy="builds these records"):
+        folder = _made(data_dir, "content", made_from, keep, keep_splits)
+        if folder is None:
+            if keep_splits == kept_splits.AUTO:
+                keep = _kept(data_dir, raw, config)
+            folder = data_dir / f"{name}-{_named(made_from, keep)[:12]}"
+        if not folder.exists():
+            with (
+                _unless_another_was_quicker(folder),
+                files.new_folder(folder) as beside,
+            ):
+                _prepare(raw, beside / "prepared", config, keep)
+                _write(raw, beside, config.name)
+        _note(folder / SOURCE, made_from, stamp, keep)
+    return folder
+
+
+def _note(
+    source: pathlib.Path, made_from: str, stamp: str, keep: kept_splits.Kept | None
+) -> None:
+    """Writes by what the next call sees, without reading it all, that it is made."""
     made = {"schema": SCHEMA, "content": made_from, "stamp": stamp}
     if keep:
         made["kept_splits"] = keep.sha256
-    before = folder / SOURCE
     files.write_json(
-        before, (files.read_json(before) if before.exists() else {}) | made
+        source, (files.read_json(source) if source.exists() else {}) | made
     )
-    return folder
 
 
 def _made(
@@ -413,10 +430,18 @@ def content(raw: pathlib.Path, config: Config) -> str:
 
 
 def _stamp(raw: pathlib.Path, config: Config) -> str:
-    """Stands for `content` as long as no file's size or time changes."""
-    stats = ((name, path.stat()) for name, path in _read_by_prepare(raw).items())
-    listing = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
-    return _digest(config, [str(raw.resolve()), *listing])
+    """Stands for `content` until a file changes; empty when that cannot be told.
+
+    Of each file it takes size, times of content and of name, and inode, of what a link
+    leads to: a swap under equal size and time is seen. Windows keeps no time of the
+    name's change, so all is read there.
+    """
+    if os.name == "nt":
+        return ""
+    stamps = {n: scan_cache.stamp(path) for n, path in _read_by_prepare(raw).items()}
+    if not all(stamps.values()):
+        return ""
+    return _digest(config, [str(raw.resolve()), *stamps.items()])
 
 
 def _digest(config: Config, parts: Iterable) -> str:
@@ -426,11 +451,24 @@ def _digest(config: Config, parts: Iterable) -> str:
 
 
 def _read_by_prepare(raw: pathlib.Path) -> dict[str, pathlib.Path]:
-    paths = {p.relative_to(raw).as_posix(): p for p in raw.rglob("*") if p.is_file()}
+    paths = {path.relative_to(raw).as_posix(): path for path in _files_below(raw)}
     beside = raw.resolve().parent / decisions.NAME
     if beside.is_file():
         paths[f"../{decisions.NAME}"] = beside
     return dict(sorted(paths.items()))
+
+
+def _files_below(raw: pathlib.Path) -> Iterator[pathlib.Path]:
+    """All files, also in folders that are links, but not around in a circle."""
+    for parent, folders, names in os.walk(raw, followlinks=True):
+        here = pathlib.Path(parent)
+        above = here.resolve()
+        folders[:] = [f for f in folders if not above.is_relative_to(_real(here / f))]
+        yield from (path for name in names if (path := here / name).is_file())
+
+
+def _real(path: pathlib.Path) -> pathlib.Path:
+    return path.resolve() if path.is_symlink() else path
 
 
 def split_sizes(dataset: Dataset) -> dict[str, int]:

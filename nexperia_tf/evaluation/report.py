@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import jinja2
 
-from nexperia_tf import files
+from nexperia_tf import files, locks
 from nexperia_tf.evaluation import answers, comparison, figures, gallery, plots, slices
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
@@ -69,7 +69,15 @@ def write(
     """
     folder = pathlib.Path(folder)
     html = page(payload, subjects, pictures or {})
-    folder.mkdir(parents=True, exist_ok=True)
+    with locks.held(folder, busy="writes a report there"):
+        if folder.exists():
+            _write_both(folder, html, payload)
+        else:
+            with files.new_folder(folder) as beside:
+                _write_both(beside, html, payload)
+
+
+def _write_both(folder: pathlib.Path, html: str, payload: dict) -> None:
     files.write_text(folder / HTML, html)
     files.write_json(folder / JSON, payload)
 

@@ -9,7 +9,7 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from nexperia_tf import command, errors, files, labels, predictions
+from nexperia_tf import command, errors, files, labels, locks, predictions
 from nexperia_tf.study import plan
 
 PLAN, COSTS = "plan.json", "costs.json"
@@ -68,6 +68,11 @@ def main(arguments: Arguments) -> None:
         members.show(_planned(arguments, channels=1, train_devices=None))
         return
     out = _out(arguments)
+    with locks.held(out):
+        _study(arguments, out)
+
+
+def _study(arguments: Arguments, out: pathlib.Path) -> None:
     verdicts = predictions.read_labels(arguments.labels) if arguments.labels else None
     command.import_tensorflow()
     from nexperia_tf.data import records
@@ -125,7 +130,7 @@ def _pretrained(arguments: Arguments) -> str:
 
 
 def _out(arguments: Arguments) -> pathlib.Path:
-    """The study's folder, new or begun; what a killed study left half-written goes."""
+    """The study's folder, new or begun."""
     if not arguments.out:
         raise errors.BadInput("--out: name the folder of the study.")
     out = pathlib.Path(arguments.out)
@@ -133,7 +138,6 @@ def _out(arguments: Arguments) -> pathlib.Path:
         files.refuse_existing(out)
     if out.exists():
         _check_same(out, arguments)
-        files.clear_partial(out)
     else:
         files.check_writable(out)
     return out

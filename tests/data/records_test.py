@@ -1,4 +1,5 @@
 import csv
+import os
 import pathlib
 import shutil
 import subprocess
@@ -10,7 +11,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from nexperia_tf import errors, labels
-from nexperia_tf.data import manifest, records
+from nexperia_tf.data import manifest, records, scan_cache
 
 ROOT = pathlib.Path(__file__).parents[2]
 FORMATS = ("bmp", "png", "jpg")
@@ -164,6 +165,82 @@ def test_other_content_or_options_are_built_apart(dataset, raw, tmp_path):
     (copy / "01.png").write_bytes((copy / "04.png").read_bytes())
     changed = records.build(copy, data_dir=dataset.data_dir.parent)
     assert len({dataset.data_dir, kept.data_dir, changed.data_dir}) == 3
+
+
+@pytest.fixture
+def settled(monkeypatch):
+    """Files count as old enough for their time stamps to be told apart."""
+    monkeypatch.setattr(scan_cache, "_SETTLED_NS", 0)
+
+
+def _content(dataset: records.Dataset) -> dict[str, str]:
+    """What stands in the records by the name of each picture."""
+    rows = manifest.read(dataset.prepared / "manifest.csv")
+    return {row.path: row.sha256 for row in rows}
+
+
+def _swap(one: pathlib.Path, other: pathlib.Path) -> None:
+    """Exchanges two files, whose size and time of change stay as they were."""
+    stat = one.stat()
+    os.utime(other, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    beside = one.with_name("beside")
+    one.rename(beside)
+    other.rename(one)
+    beside.rename(other)
+    assert one.stat().st_size == other.stat().st_size
+    assert one.stat().st_mtime_ns == other.stat().st_mtime_ns == stat.st_mtime_ns
+
+
+def _overwrite(one: pathlib.Path, other: pathlib.Path) -> None:
+    """Other content in the same file, its time of change put back."""
+    stat = one.stat()
+    one.write_bytes(other.read_bytes())
+    os.utime(one, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+@pytest.mark.usefixtures("settled")
+@pytest.mark.parametrize("change", [_swap, _overwrite])
+def test_other_content_of_equal_size_and_time_is_seen(change, raw, tmp_path):
+    shutil.copytree(raw, tmp_path / "raw")
+    one, other = tmp_path / "raw" / "00.bmp", tmp_path / "raw" / "06.bmp"
+    os.utime(one, ns=(0, other.stat().st_mtime_ns))
+    before = records.build(tmp_path / "raw", data_dir=tmp_path / "data")
+    change(one, other)
+    after = records.build(tmp_path / "raw", data_dir=tmp_path / "data")
+    assert after.folder != before.folder
+    assert _content(after)["00.bmp"] == _content(before)["06.bmp"]
+
+
+@pytest.mark.usefixtures("settled")
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_link_that_leads_elsewhere_is_seen(kind, tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("good", "old", "new"):
+        (tmp_path / name).mkdir()
+        for i in range(12):
+            pixels = rng.integers(0, 256, (30, 40), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / name / f"{i}.bmp")
+            os.utime(tmp_path / name / f"{i}.bmp", ns=(0, 0))
+    raw = tmp_path / "raw"
+    shutil.copytree(tmp_path / "good", raw / "good")
+
+    def lead(place: str) -> None:
+        names = [f"scratch/{i}.bmp" for i in range(12)] if kind == "file" else []
+        for name in names or ["scratch"]:
+            link = raw / name
+            link.parent.mkdir(exist_ok=True)
+            link.unlink(missing_ok=True)
+            link.symlink_to(tmp_path / name.replace("scratch", place))
+
+    lead("old")
+    before = records.build(raw, data_dir=tmp_path / "data")
+    lead("new")
+    after = records.build(raw, data_dir=tmp_path / "data")
+    assert after.folder != before.folder
+    assert _content(after)["scratch/0.bmp"] != _content(before)["scratch/0.bmp"]
+    # A link around in a circle is not followed for ever.
+    (raw / "good" / "around").symlink_to(raw)
+    assert records.content(raw, records.Config("folder"))
 
 
 def test_a_decision_beside_the_raw_folder_counts_as_content(raw, tmp_path):
