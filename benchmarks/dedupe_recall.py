@@ -1,10 +1,14 @@
 """Precision and recall of the search for copies, by kind of copy.
 
-    python benchmarks/dedupe_recall.py RAW [--copies 3000] [--defects 1000] [--seed 0]
+    python benchmarks/dedupe_recall.py RAW [--copies 3000] [--rims 0] [--defects 1000]
+        [--seed 0]
 
-Copies are planted (`planting.py`) beside the images of RAW, a hard negative is the same
-part with a new scratch or speck. Where RAW has a truth.csv, only images of different
-devices are taken from it; else all of RAW count as different photographs.
+Copies are planted (`planting.py`) beside the images of RAW, `--rims` of them moved by
+5 px or turned by 3 degrees so that a rim comes in. A hard negative is the same part
+with a new scratch or speck. In the end everything is split as preparation does it, and
+copies on another side than their original are counted. Where RAW has a truth.csv, only
+images of different devices are taken from it; else all of RAW count as different
+photographs.
 """
 
 import argparse
@@ -13,11 +17,13 @@ import csv
 import pathlib
 import tempfile
 import time
+import zlib
 
 import numpy as np
 import planting
 
-from nexperia_tf.data import dedupe, images, layouts, scan
+from nexperia_tf import labels
+from nexperia_tf.data import copies, dedupe, images, layouts, manifest, scan, splits
 
 
 def originals(raw: pathlib.Path) -> list[str]:
@@ -31,8 +37,11 @@ def originals(raw: pathlib.Path) -> list[str]:
     return sorted(paths)
 
 
-def plant(raw, paths, folder, kinds, count, random) -> dict[str, tuple[str, str]]:
+def plant(
+    raw, paths, folder, kinds, count, random, *, under="planted"
+) -> dict[str, tuple[str, str]]:
     """Writes `count` altered copies; kind and original of each, by path."""
+    (folder / under).mkdir(exist_ok=True)
     planted = {}
     sources = random.choice(paths, count, replace=count > len(paths))
     for number, source in enumerate(sources):
@@ -41,7 +50,7 @@ def plant(raw, paths, folder, kinds, count, random) -> dict[str, tuple[str, str]
         ending = source.rsplit(".", 1)[1]
         if kind != "byte":
             ending, content = planting.file(kind, images.load(content).pixels, random)
-        name = f"planted/{kind}_{number:05}.{ending}"
+        name = f"{under}/{kind}_{number:05}.{ending}"
         (folder / name).write_bytes(content)
         planted[name] = kind, str(source)
     return planted
@@ -58,23 +67,41 @@ def search(folder: pathlib.Path, paths: list[str]) -> dedupe.Findings:
     )
 
 
-def main(raw: pathlib.Path, copies: int, defects: int, seed: int) -> None:
+def across(found: dedupe.Findings, photograph: dict[str, str]) -> int:
+    """Copies that a split of the rest puts on the other side than their original.
+
+    Args:
+        found: copies and twins.
+        photograph: the original of each path.
+    """
+    rows = [manifest.Row(path, path) for path in sorted(photograph)]
+    for row in rows:  # every fifth photograph shows a defect
+        row.group = row.image_id
+        number = zlib.crc32(photograph[row.path].encode())
+        row.label = labels.GOOD if number % 5 else labels.DEFECT
+    copies.name_groups(rows, found)
+    copies.drop_duplicates(rows, found)
+    splits.assign(rows, seed=0)
+    split_of = {row.path: row.split for row in rows if row.used}
+    sides = ((split_of.get(path), split_of.get(of)) for path, of in photograph.items())
+    return sum(bool(one and other) and one != other for one, other in sides)
+
+
+def main(raw: pathlib.Path, planted: int, rims: int, defects: int, seed: int) -> None:
     """Plants, searches, and prints a table."""
     random = np.random.default_rng(seed)
     paths = originals(raw)
     kinds = ["byte", *planting.SAME_PHOTOGRAPH, *planting.MOVED]
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        (folder / "planted").mkdir()
         for path in paths:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).symlink_to((raw / path).resolve())
-        truth = plant(raw, paths, folder, kinds, copies, random)
-        altered = plant(raw, paths, folder, list(planting.DEFECTS), defects, random)
-        altered = {p.replace("planted", "altered"): v for p, v in altered.items()}
-        (folder / "altered").mkdir()
-        for path in altered:
-            (folder / path.replace("altered", "planted")).rename(folder / path)
+        truth = plant(raw, paths, folder, kinds, planted, random)
+        drawn = list(planting.DEFECTS), defects, random
+        altered = plant(raw, paths, folder, *drawn, under="altered")
+        drawn = list(planting.RIMS), rims, random
+        truth |= plant(raw, paths, folder, *drawn, under="rims")
         start = time.perf_counter()
         found = search(folder, [*paths, *truth, *altered])
         seconds = time.perf_counter() - start
@@ -82,6 +109,7 @@ def main(raw: pathlib.Path, copies: int, defects: int, seed: int) -> None:
     photograph |= {path: source for path, (_, source) in truth.items()}
     part = photograph | {path: source for path, (_, source) in altered.items()}
     report(found, photograph, part, truth, altered)
+    print(f"copies on another side of a split: {across(found, part)}")
     print(f"{len(photograph)} images in {seconds:.0f} s; {found.settings}")
 
 
@@ -95,7 +123,7 @@ def report(found, photograph, part, truth, altered) -> None:
         tied = path in twins_of and twins_of[path] == twins_of.get(source)
         score[kind].append((same, same or tied))
     print("kind          n  same photograph  same or twin")
-    for kind, hits in score.items():
+    for kind, hits in list(score.items()):
         same, tied = 100 * np.mean(hits, axis=0)
         print(f"{kind:10} {len(hits):4} {same:15.2f}% {tied:12.2f}%")
     drops = [(group[0], path) for group in found.clusters for path in group[1:]]
@@ -106,6 +134,10 @@ def report(found, photograph, part, truth, altered) -> None:
         f"same photograph, pooled: recall {100 * np.mean(photometric, axis=0)[0]:.2f}%"
     )
     print(f"moved, same or twin: recall {100 * np.mean(moved, axis=0)[1]:.2f}%")
+    rims = [hit for kind in planting.RIMS for hit in score[kind]]
+    if rims:
+        tied = 100 * np.mean(rims, axis=0)[1]
+        print(f"moved with a rim, same or twin: recall {tied:.2f}%")
     print(f"dropped {len(drops)}, of another photograph {len(wrong)}: {wrong[:5]}")
     lost = [pair for pair in wrong if {*pair} & set(altered)]
     kept = sum(
@@ -125,7 +157,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("raw", type=pathlib.Path)
     parser.add_argument("--copies", type=int, default=3000)
+    parser.add_argument("--rims", type=int, default=0)
     parser.add_argument("--defects", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    main(options.raw, options.copies, options.defects, options.seed)
+    main(options.raw, options.copies, options.rims, options.defects, options.seed)

@@ -66,6 +66,30 @@ def crop_only(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return pixels[top : top + height - less_y, left : left + width - less_x].copy()
 
 
+def _rim(fill):
+    """As image tools move a picture: by 5 px, or by 3 degrees, and a rim comes in."""
+
+    def moved(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        height, width = pixels.shape[:2]
+        if rng.random() < 0.5:
+            offset = rng.choice([(-5, 0), (5, 0), (0, -5), (0, 5), (-5, 5), (5, 5)])
+            motion = np.column_stack([np.eye(2), offset])
+        else:
+            middle = ((width - 1) / 2, (height - 1) / 2)
+            motion = cv2.getRotationMatrix2D(middle, rng.choice([-3, 3]), 1)
+        border, level = fill
+        return cv2.warpAffine(
+            pixels,
+            motion,
+            (width, height),
+            flags=cv2.INTER_LINEAR if rng.random() < 0.5 else cv2.INTER_CUBIC,
+            borderMode=border,
+            borderValue=(level,) * 3,
+        )
+
+    return moved
+
+
 SAME_PHOTOGRAPH = {
     "pixel": pixel,
     "jpeg": pixel,
@@ -102,6 +126,15 @@ def speck(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return _lighten(pixels, mask, rng)
 
 
+RIMS = {
+    "black_rim": _rim((cv2.BORDER_CONSTANT, 0)),
+    "grey_rim": _rim((cv2.BORDER_CONSTANT, 128)),
+    "white_rim": _rim((cv2.BORDER_CONSTANT, 255)),
+    "edge_rim": _rim((cv2.BORDER_REPLICATE, 0)),
+    "mirror_rim": _rim((cv2.BORDER_REFLECT, 0)),
+}
+
+
 DEFECTS = {"scratch": scratch, "speck": speck}
 
 
@@ -110,7 +143,7 @@ def file(kind: str, pixels: np.ndarray, rng: np.random.Generator) -> tuple[str, 
 
     `byte` is a BMP as a camera writes it; `jpeg` has a quality of 50 to 95.
     """
-    plant = {**SAME_PHOTOGRAPH, **MOVED, **DEFECTS}.get(kind, pixel)
+    plant = {**SAME_PHOTOGRAPH, **MOVED, **RIMS, **DEFECTS}.get(kind, pixel)
     pixels = plant(pixels, rng)
     if kind == "jpeg":
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(50, 96))]

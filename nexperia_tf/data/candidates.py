@@ -81,18 +81,23 @@ def search(
     seen = _seen_in_all_turns(described, space)
     pairs = len(shown) * (len(shown) - 1) // 2
     expected = min(pairs, _affordable(len(shown)))
-    limit = _limit(seen, space.cosines(*copies), expected / pairs)
+    rate, alike = expected / pairs, space.cosines(*copies)
+    limit = _limit(seen, alike, rate)
     close = _close(seen, limit, workers, progress)
     del seen
-    most = float(np.quantile(space.unlikeness(*copies), 1 - _WEAKEST))
+    unlike = space.unlikeness(*copies)
+    most = float(np.quantile(unlike, 1 - _WEAKEST))
     close = close[_unlikeness(space, described, close) <= most]
+    # Most copies are upright, and all directions tell these better than a few do.
+    upright_most = min(most, _upright_limit(space, described, unlike, rate))
+    upright = _upright(space, described, upright_most, workers)
     del described
     plain, prints = _fingerprints(thumbnails, shown)
     near = _nearest(prints) if len(plain) > 1 else []
     near = [(int(plain[a]), int(plain[b])) for a, b in near]
-    found = {(a, b): turn for a, b, turn in close.tolist()}
-    added = [pair for pair in near if pair not in found]
-    found |= dict.fromkeys(added, 0)
+    found = {tuple(pair) for pair in [*close.tolist(), *upright.tolist()]}
+    added = {(a, b, 0) for a, b in near} - found
+    found |= added
     settings = {
         "compared": len(shown),
         "directions": [space.first.shape[1], space.directions.shape[1]],
@@ -100,12 +105,11 @@ def search(
         "expected_false_pairs": expected,
         "cosine_at_least": round(limit, 4),
         "unlikeness_at_most": round(most, 4),
+        "upright_unlikeness_at_most": round(upright_most, 4),
         "candidates": len(found),
         "candidates_by_fingerprint": len(added),
     }
-    candidates = [
-        Candidate(int(shown[a]), int(shown[b]), turn) for (a, b), turn in found.items()
-    ]
+    candidates = [Candidate(int(shown[a]), int(shown[b]), turn) for a, b, turn in found]
     return sorted(candidates), settings
 
 
@@ -130,6 +134,11 @@ class _Space:
         scale = np.sqrt(np.maximum(self.variances[:DIRECTIONS], 1e-18))
         return self.directions[:, :DIRECTIONS] / scale
 
+    @property
+    def telling(self) -> np.ndarray:
+        """How much a difference along each direction says, `(d,)`."""
+        return np.maximum(1 - 0.5 / np.maximum(self.variances, 1e-18), 0)
+
     def cosines(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
         """How alike rows of two `(n, SIZE)` are in the first directions."""
         seen = [_unit((rows - self.mean) @ self.first) for rows in (one, other)]
@@ -144,8 +153,7 @@ class _Space:
         The sum is relative to what both show, or plain images would all be copies.
         """
         x, y = ((rows - self.mean) @ self.directions for rows in (one, other))
-        telling = np.maximum(1 - 0.5 / np.maximum(self.variances, 1e-18), 0)
-        return (x - y) ** 2 @ telling / np.maximum((x * x + y * y).sum(1), 1e-9)
+        return (x - y) ** 2 @ self.telling / np.maximum((x * x + y * y).sum(1), 1e-9)
 
 
 def _affordable(images: int) -> int:
@@ -314,6 +322,38 @@ def _limit(seen: Sequence[np.ndarray], copies: np.ndarray, rate: float) -> float
     return max(weakest, float(np.quantile(chance, max(0.0, 1 - rate))))
 
 
+def _upright_limit(
+    space: _Space, described: np.ndarray, copies: np.ndarray, rate: float
+) -> float:
+    """The unlikeness that a share `rate` of the upright pairs stays below.
+
+    Args:
+        space: with all directions.
+        described: descriptions of the images.
+        copies: unlikeness of simulated copies; pairs like most of these are left out.
+        rate: a share of the pairs.
+    """
+    some = described[spread(len(described), _CHANCE_FROM)]
+    a, b = np.triu_indices(len(some), 1)
+    parts = np.array_split(np.stack([a, b], 1), max(1, len(a) // 20_000))
+    chance = [space.unlikeness(some[ends[:, 0]], some[ends[:, 1]]) for ends in parts]
+    chance = np.concatenate(chance)
+    chance = chance[chance > np.quantile(copies, 0.75)]
+    return float(np.quantile(chance, min(1.0, rate))) if len(chance) else float("inf")
+
+
+def _near(rows, columns, start: int, limit: float):
+    """Places, values where products of rows with all columns from `start` reach it."""
+    memory = np.empty((len(rows), _TILE), np.float32)  # once: it is large
+    for left in range(start, len(columns), _TILE):
+        some = columns[left : left + _TILE]
+        products = memory.ravel()[: len(rows) * len(some)]
+        np.matmul(rows, some.T, out=products.reshape(len(rows), -1))
+        (near,) = np.nonzero(products >= limit)
+        a, b = np.divmod(near, len(some))
+        yield a + start, b + left, products[near]
+
+
 def _close(
     seen: Sequence[np.ndarray], limit: float, workers: int, progress
 ) -> np.ndarray:
@@ -325,18 +365,11 @@ def _close(
     count = len(seen[0])
 
     def of_block(start: int) -> np.ndarray:
-        rows = seen[0][start : start + _BLOCK]
-        memory = np.empty((len(rows), _TILE), np.float32)  # once: it is large
-        found = []
+        rows, found = seen[0][start : start + _BLOCK], []
         for turn, turned in enumerate(seen):
-            for left in range(start, count, _TILE):
-                columns = turned[left : left + _TILE]
-                cosines = memory.ravel()[: len(rows) * len(columns)]
-                np.matmul(rows, columns.T, out=cosines.reshape(len(rows), -1))
-                (near,) = np.nonzero(cosines >= limit)
-                a, b = np.divmod(near, len(columns))
-                likely = cosines[near] + _UPRIGHT * (turn == 0)
-                found.append((a + start, b + left, np.full(len(a), turn), likely))
+            for a, b, cosines in _near(rows, turned, start, limit):
+                likely = cosines + _UPRIGHT * (turn == 0)
+                found.append((a, b, np.full(len(a), turn), likely))
         a, b, turn, likely = map(np.concatenate, zip(*found))
         order = np.lexsort((turn, -likely, b, a))
         order = order[(a < b)[order]]
@@ -345,6 +378,30 @@ def _close(
         first[1:] = (np.diff(a) != 0) | (np.diff(b) != 0)
         return np.stack([a, b, turn], 1)[first]
 
+    return _in_blocks(of_block, count, workers, progress)
+
+
+def _upright(
+    space: _Space, described: np.ndarray, most: float, workers: int
+) -> np.ndarray:
+    """All pairs `a < b` whose unlikeness is at most `most`, as `(a, b, 0)`."""
+    shown = (described - space.mean) @ space.directions
+    # (v_a + v_b - 2 w x_a x_b) / (s_a + s_b) <= most is one product of rows.
+    rest = (shown * shown) @ (space.telling - most) / 2
+    ones = np.ones_like(rest)
+    left = np.column_stack([shown * space.telling, -rest, ones])
+    right = np.column_stack([shown, ones, -rest])
+
+    def of_block(start: int) -> np.ndarray:
+        found = list(_near(left[start : start + _BLOCK], right, start, 0.0))
+        a, b, _ = map(np.concatenate, zip(*found))
+        return np.stack([a, b, np.zeros_like(a)], 1)[a < b]
+
+    return _in_blocks(of_block, len(shown), workers, lambda done, total: None)
+
+
+def _in_blocks(of_block, count: int, workers: int, progress) -> np.ndarray:
+    """What `of_block` says of each block of rows, one after the other."""
     parts, starts = [], range(0, count, _BLOCK)
     with (
         threadpoolctl.threadpool_limits(1),  # the blocks are the parallelism

@@ -158,7 +158,8 @@ def _verdicts(
             done += len(chunk)
             tell(done, len(found))
             for pair, verdict in zip(chunk, answers):
-                if verdict.same_photograph or verdict.twin:
+                known = verdicts.get((pair.a, pair.b), verify.LOOK_ALIKE)
+                if verdict.same_photograph or (verdict.twin and not known.twin):
                     verdicts[pair.a, pair.b] = verdict
     return verdicts
 

@@ -10,7 +10,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-VERSION = 3  # changes with the bytes of a signature: caches are keyed by it
+from nexperia_tf.data import views
+
+VERSION = 4  # changes with the bytes of a signature: caches are keyed by it
 
 HASH_SIDE = 16  # 256 bits
 SIDE = 64  # of the thumbnail
@@ -26,12 +28,14 @@ def signature(pixels: np.ndarray) -> bytes:
 
     Returns:
         4,128 bytes: imagehash's pHash of 16x16 bits, then a thumbnail of mean levels,
-        64x64 uint8.
+        64x64 uint8, of what is inside a rim.
     """
     image = Image.fromarray(pixels).convert("L")
     small = image.resize((_RESIZED, _RESIZED), Image.Resampling.LANCZOS)
     thumbnail = cv2.resize(
-        np.asarray(image), (SIDE, SIDE), interpolation=cv2.INTER_AREA
+        views.without_rim(np.asarray(image)),
+        (SIDE, SIDE),
+        interpolation=cv2.INTER_AREA,
     )
     return _phash_bits(np.asarray(small)) + thumbnail.tobytes()
 

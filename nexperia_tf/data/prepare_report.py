@@ -29,6 +29,7 @@ EXAMPLES = 7  # pictures of one kind
 # An exact copy has nothing to show but that it is one.
 PAIRS_OF = {dedupe.BYTE: 1, dedupe.PIXEL: 1, dedupe.PHOTOMETRIC: 4, dedupe.GEOMETRIC: 4}
 TWIN_PAIRS = 6
+TWIN_GROUPS, TWINS = 12, 24  # the largest groups, and pictures of each
 LOTS = 12  # the largest ones
 MACHINES = 40
 _BINS = 40
@@ -85,6 +86,7 @@ def context(run: "prepare.Prepared") -> dict:
         "examples": _examples(run),
         "duplicate_pairs": _duplicate_pairs(run),
         "twin_pairs": _twin_pairs(run),
+        "twin_groups": _twin_groups(run),
         "conflicts": [
             [_shown(run, row) for row in cluster] for cluster in run.conflicts[:8]
         ],
@@ -127,6 +129,19 @@ def _twin_pairs(run: "prepare.Prepared") -> list[dict]:
     pairs.sort(key=lambda pair: (pair.similarity, pair))
     half = TWIN_PAIRS // 2
     return [_pair(run, pair) for pair in dict.fromkeys([*pairs[:half], *pairs[-half:]])]
+
+
+def _twin_groups(run: "prepare.Prepared") -> list[dict]:
+    """The largest groups, whole where they are not too large."""
+    known = {row.path: row for row in run.rows}
+    groups = sorted(run.findings.twin_groups, key=lambda group: (-len(group), group))
+    return [
+        {
+            "count": len(group),
+            "images": [_shown(run, known[path]) for path in sorted(group)[:TWINS]],
+        }
+        for group in groups[:TWIN_GROUPS]
+    ]
 
 
 def _pair(run: "prepare.Prepared", pair: dedupe.Pair) -> dict:

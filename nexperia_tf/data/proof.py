@@ -1,14 +1,20 @@
 """Evidence, pixel by pixel, that two pictures are copies of one photograph.
 
-Both questions are asked relative to the images' own noise, so that nothing need be
-known of the camera:
+Another photograph of the same part shows the same texture, however fine, and new noise.
+So equal texture proves nothing; one of these does:
 
-- Is the noise the same? Another photograph of the same part has new noise. In a copy,
-  the noise of the cleaner picture is contained in the other one.
-- Is there a place where they differ by more than the rest of the picture explains? A
-  scratch on the same part is such a place.
+- Every level of one picture has become one level of the other: they differ by a tone
+  curve and by nothing else, not even by rounding.
+- One picture, resampled, is the other one but for rounding.
+- Noise was added to one, and to one only. In a copy `b` of `a` what tells them apart,
+  b - a, has nothing to do with `a`. Between two photographs it holds the noise of both,
+  that of `a` with a negative sign: -cov(b - a, a) is the power of the noise of `a`,
+  half of what tells them apart if both have as much. JPEG takes noise away, and then
+  nothing can be said.
+- One is, pixel by pixel, what JPEG makes of the other.
 
-JPEG takes the noise away; but what it makes of a picture can be computed.
+And there must be no place where they differ by more than the rest of the picture
+explains: a scratch on the same part is such a place.
 """
 
 import dataclasses
@@ -16,6 +22,8 @@ import dataclasses
 import cv2
 import numpy as np
 import scipy.ndimage
+
+from nexperia_tf.data import jpeg_traces
 
 LARGEST_RESIDUAL = 8.0  # copies reach 5.7; most scratches of 15 levels begin at 10
 LARGEST_LINE = 3.7  # copies reach 3.2; most scratches that pass the other more
@@ -28,6 +36,12 @@ _NOISE = (0.0, 0.7)  # deviations of the two filters whose difference shows nois
 _GRAIN = (0.8, 2.5)  # the same for what is a bit coarser and bears a lying half aside
 _SUSPICIOUS = 0.12  # share of the grain; lying better, the noise may show as shared
 _HINT = 0.08  # the same, exposures unequal; copies reach .35, what shares grain .1
+_ONE_SIDED = 0.1  # of what tells two apart; another photograph differs by .3 to .7
+_CALM = 0.3  # of the blocks, the flattest: there the tone curve is off by least
+_NOISE_POWER = 0.52  # of white noise that passes the filter of _NOISE
+_FIXED = 0.5  # of the levels' variance must be coarser than noise
+_OFF_CURVE = 5e-4  # of the pixels; a photograph at another time is off by .01 and more
+_ROUNDED_AWAY = 0.42  # levels; two roundings are sqrt(2 / 12) = .41; noise adds to it
 _ALIKE = 0.5  # share of the grain that two photographs of different parts do not reach
 
 _BLOCK = 12  # pixels a side; where noise is compared
@@ -45,8 +59,6 @@ _LEAST_LEVEL = 0.5  # that has a logarithm
 _LEAST_OUTLYING = 1.0  # levels; rounding is less
 _LINE = 11  # pixels
 _BEARINGS = 16  # of lines
-_QUALITIES = range(40, 101)  # of JPEG
-_SAME_LEVELS = 1.5  # of a blurred difference; encoders round differently
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +76,11 @@ class Proof:
         deviation: of the differences, blurred, in levels; less where they lie better.
         resampled: whether one picture was, to lie on the other; then they differ along
             every edge, and a line tells nothing.
+        off_curve: share of the pixels that are not where the most of their level are.
+        departure: deviation of the differences, not blurred, in levels.
+        own_noise: what one picture has of noise that the other one lacks, at most, as
+            a part of what tells them apart, of the one that has less: about 0 in
+            copies, .5 in two photographs; infinite where nothing can be said.
     """
 
     shared_noise: float = float("nan")
@@ -73,6 +90,9 @@ class Proof:
     max_line_residual: float = float("inf")
     deviation: float = float("inf")
     resampled: bool = False
+    off_curve: float = 1.0
+    departure: float = float("inf")
+    own_noise: float = float("inf")
 
     @property
     def suspicious(self) -> bool:
@@ -86,17 +106,30 @@ class Proof:
 
     @property
     def same_exposure(self) -> bool:
-        """Whether both come from one photograph, though one may have been altered."""
+        """Whether both may come from one photograph, though one may be altered.
+
+        So may two photographs whose texture is finer and stronger than their noise.
+        """
         return self.shared_noise >= _SHARED and abs(self.shared_texture - 1) <= _EXCESS
+
+    @property
+    def derived(self) -> bool:
+        """Whether no other photograph could have become so like the first."""
+        if self.resampled:
+            return self.departure <= _ROUNDED_AWAY
+        return self.off_curve <= _OFF_CURVE or self.own_noise <= _ONE_SIDED
+
+    @property
+    def altered(self) -> bool:
+        """Whether a place or a line differs more than the rest explains."""
+        in_line = not self.resampled and self.max_line_residual > LARGEST_LINE
+        too_much = self.max_local_residual > LARGEST_RESIDUAL or in_line
+        return self.same_exposure and too_much
 
     @property
     def same_photograph(self) -> bool:
         """Whether one is a copy of the other, nothing added or taken away."""
-        return (
-            self.same_exposure
-            and self.max_local_residual <= LARGEST_RESIDUAL
-            and (self.resampled or self.max_line_residual <= LARGEST_LINE)
-        )
+        return self.same_exposure and self.derived and not self.altered
 
 
 def examine(
@@ -132,8 +165,39 @@ def examine(
         first, second = second, first
     seen = inside & (first > _BLACK) & (first < _WHITE)
     table = _levels(first[seen], second[seen])
-    residuals = _residuals(first, second, table, inside)
-    return Proof(noise, grain, texture, *residuals, resampled)
+    expected = _expected(first, table)
+    residuals = _residuals(first, second, expected, inside)
+    return Proof(
+        noise,
+        grain,
+        texture,
+        *residuals,
+        resampled,
+        1.0 if resampled else _off_curve(first[inside], second[inside]),
+        float((second - expected)[graded].std()),
+        float("inf") if resampled else _own_noise(first, second, expected, graded),
+    )
+
+
+def differs_by_rounding(
+    first: np.ndarray, second: np.ndarray, inside: np.ndarray
+) -> bool:
+    """Whether `examine` may call a resampled picture derived, from a cheaper look.
+
+    Args:
+        first, second, inside: as `examine` takes them.
+    """
+    some = _shrunk(inside)[::3, ::2]
+    first, second = first[::3, ::2], second[::3, ::2]
+    some &= (np.minimum(first, second) > _BLACK) & (np.maximum(first, second) < _WHITE)
+    if some.mean() < _LEAST_GRADED:
+        return False
+    first, second = first[some], second[some]
+    level = np.rint(first).astype(np.intp)
+    count = np.bincount(level, minlength=256)
+    off = np.bincount(level, second - first, 256) / np.maximum(count, 1)
+    off = second - first - np.interp(first, np.arange(256), off)
+    return bool(off.std() <= 1.2 * _ROUNDED_AWAY)
 
 
 def leaning(copy: np.ndarray, one: np.ndarray, other: np.ndarray) -> float:
@@ -155,22 +219,6 @@ def leaning(copy: np.ndarray, one: np.ndarray, other: np.ndarray) -> float:
     way = end - start
     length = float((way * way).sum())
     return float(((copy - start) * way).sum()) / length if length else float("nan")
-
-
-def is_jpeg_of(copy: np.ndarray, original: np.ndarray) -> bool:
-    """Whether `copy` is what JPEG makes of `original`, at any quality.
-
-    Args:
-        copy, original: uint8 `(height, width)`.
-    """
-    for quality in _QUALITIES:
-        options = [cv2.IMWRITE_JPEG_QUALITY, quality]
-        _, content = cv2.imencode(".jpg", original, options)
-        coded = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE)
-        difference = cv2.subtract(coded, copy, dtype=cv2.CV_32F)
-        if np.abs(cv2.GaussianBlur(difference, (0, 0), 1.2)).max() <= _SAME_LEVELS:
-            return True
-    return False
 
 
 def _shrunk(mask: np.ndarray) -> np.ndarray:
@@ -208,8 +256,7 @@ def _levels(clean: np.ndarray, noisy: np.ndarray) -> np.ndarray:
     curve = np.clip(exposed(np.arange(256, dtype=np.float32)), 0, 255)
     count = np.bincount(level, minlength=256)
     off = noisy - curve[level]
-    ranked = np.split(off[np.argsort(level)], np.cumsum(count)[:-1])
-    middle = np.array([np.median(part) if part.size else 0 for part in ranked])
+    middle = _medians(level, off, count)
     # A scratch on a rare level must not pass for what the level has become.
     rest = off - middle[level]
     most = max(_LEAST_OUTLYING, 3 * _spread(np.abs(rest)))
@@ -219,6 +266,21 @@ def _levels(clean: np.ndarray, noisy: np.ndarray) -> np.ndarray:
     near_off, near = scipy.ndimage.gaussian_filter1d([off, count * 1.0], _NEAR_LEVELS)
     near_off /= near + _FEW_NEAR
     return curve + (off + _FEW * near_off) / (count + _FEW)
+
+
+def _medians(level: np.ndarray, values: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """The median of the values of each level, 0 where there are none.
+
+    >>> level, values = np.array([0, 2, 2, 2, 0]), np.array([1.0, 7, 5, 9, 2])
+    >>> _medians(level, values, np.bincount(level))
+    array([1.5, 0. , 7. ])
+    """
+    apart = 1 + 2 * float(np.abs(values).max(initial=0))
+    ranked = np.sort(level * apart + values)  # each level by itself: levels are apart
+    last = np.cumsum(count)
+    places = [last - 1 - count // 2, last - 1 - (count - 1) // 2]
+    middle = sum(ranked[np.clip(place, 0, len(ranked) - 1)] for place in places) / 2
+    return np.where(count > 0, middle - np.arange(len(count)) * apart, 0.0)
 
 
 def grain(picture: np.ndarray) -> np.ndarray:
@@ -280,20 +342,56 @@ def _blocks(values: np.ndarray) -> np.ndarray:
     return cv2.resize(values.astype(np.float32), size, interpolation=cv2.INTER_AREA)
 
 
-def _residuals(clean, noisy, table, inside) -> tuple[float, float, float]:
-    """Differences of `noisy` from what `clean` lets expect.
-
-    Returns:
-        The largest at a place; the largest along a line, if no place is too much
-        already; their deviation.
-    """
-    expected = cv2.remap(
+def _expected(clean: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """`clean` at the levels that `table` says, in between as well."""
+    return cv2.remap(
         table.astype(np.float32)[None],
         clean,
         np.zeros_like(clean),
         cv2.INTER_LINEAR,  # between levels, in steps of 1/32
         borderMode=cv2.BORDER_REPLICATE,
     )
+
+
+def _off_curve(first: np.ndarray, second: np.ndarray) -> float:
+    """Share of the pixels of one that no tone curve makes of the other's level."""
+    pairs = np.rint(first).astype(np.intp) * 256 + np.rint(second).astype(np.intp)
+    together = np.bincount(pairs, minlength=256 * 256).reshape(256, 256)
+    on_curve = max(together.max(0).sum(), together.max(1).sum())
+    return float(1 - on_curve / max(1, len(pairs)))
+
+
+def _own_noise(clean, noisy, expected, graded) -> float:
+    """The noise that the cleaner one does not share, see `Proof.own_noise`."""
+    apart, shown = (_between(p, _NOISE) for p in (noisy - expected, expected))
+    usable = _blocks(graded) > 0.9
+    if usable.sum() < _FEWEST_BLOCKS:
+        return float("inf")
+    texture = _blocks(shown * shown)
+    calm = usable & (texture <= np.quantile(texture[usable], _CALM))
+    power = float(_blocks(apart * apart)[calm].mean())
+    own = -_blocks(apart * shown)[calm]
+    # The tone curve leans to where it hides own noise, unless it rests on more.
+    fixed = 1 - float(texture[calm].mean() / _NOISE_POWER / expected[graded].var())
+    if not power or fixed < _FIXED:
+        return float("inf")
+    error = 2 * own.std() / np.sqrt(own.size)
+    share, error = own.mean() / power / fixed, error / power / fixed
+    most = float(min(share, 1 - share) + error)  # the other one may be the original
+    if most <= _ONE_SIDED and (
+        jpeg_traces.was_there(clean) or jpeg_traces.was_there(noisy)
+    ):
+        return float("inf")
+    return most
+
+
+def _residuals(clean, noisy, expected, inside) -> tuple[float, float, float]:
+    """Differences of `noisy` from what `clean` lets expect.
+
+    Returns:
+        The largest at a place; the largest along a line, if no place is too much
+        already; their deviation.
+    """
     difference = noisy - expected
     # What was clipped in the clean one may have been any level beyond.
     white, black = clean >= _WHITE, clean <= _BLACK

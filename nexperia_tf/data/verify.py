@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
-from nexperia_tf.data import candidates, hashing, images, proof, views
+from nexperia_tf.data import candidates, hashing, images, jpeg_traces, proof, views
 
 TWIN = 0.90  # correlation of what is left; parts as alike must not be split
 OWN = 0.17  # deviation of a band; who shows less of its own counts as if it showed this
@@ -89,7 +89,7 @@ class Verifier:
         self._thumbnail_of, self._view_of = keep(self._thumbnail), keep(self._view)
         self._grain_of = functools.lru_cache(_KEPT_GRAINS)(self._grain)
         sample = candidates.spread(len(thumbnails), _SAMPLE)
-        seen = np.stack([_resized(self._grey(place), VIEW) for place in sample])
+        seen = np.stack([_resized(self._rimless(place), VIEW) for place in sample])
         self._small = _Product(views.band(thumbnails[sample]))
         self._large = _Product(np.stack([_blurred(band) for band in views.band(seen)]))
         self._limits = 0.5, 0.0  # until the copies have said it
@@ -156,15 +156,11 @@ class Verifier:
         grain, _ = _laid(grain, likeliest, first.shape, cv2.INTER_LINEAR)
         if not proof.hints_at_shared_grain(self._grain_of(pair.a), grain):
             return Verdict(similarity=_similarity(correlation, strength, OWN_ALONE))
-        best, shifted = proof.Proof(), False
-        for way, lie, interpolation in _ways_to_lay(first, second, motion):
-            laid, inside = _laid(second, lie, first.shape, interpolation)
-            resampled = interpolation != cv2.INTER_NEAREST
-            evidence = proof.examine(first, laid, inside, resampled=resampled)
-            if explains_more(evidence, best):
-                best, shifted = evidence, way
-            if best.same_photograph or not evidence.suspicious:
-                break
+        best, shifted = _best_lie(first, second, motion)
+        if not best.same_photograph and (rimless := self._without_rims(pair)):
+            again = _best_lie(*rimless, motion)
+            if explains_more(again[0], best):
+                best, shifted = again
         changed = shifted or pair.turn > 0
         own = OWN if best.suspicious else OWN_ALONE
         similarity = _similarity(correlation, strength, own)
@@ -175,12 +171,12 @@ class Verifier:
                 similarity=similarity,
                 max_local_residual=best.max_local_residual,
             )
-        if best.suspicious and self._is_jpeg(pair, first, second):
+        if best.suspicious and self._is_jpeg(pair):
             return Verdict(
                 same_photograph=True, similarity=similarity, max_local_residual=0.0
             )
         return Verdict(
-            altered=best.same_exposure
+            altered=best.altered
             and best.max_local_residual >= (_ALTERED if shifted else 0),
             alike=alike(best, similarity),
             moved=changed,
@@ -188,13 +184,16 @@ class Verifier:
             max_local_residual=best.max_local_residual,
         )
 
-    def _is_jpeg(self, pair, first, second) -> bool:
+    def _is_jpeg(self, pair) -> bool:
         """Whether one is the other, saved as JPEG."""
-        if first.shape != second.shape or pair.turn:
+        places, lossy = (pair.a, pair.b), self._lossy
+        if pair.turn or not (lossy[pair.a] or lossy[pair.b]):
             return False
-        first, second = first.astype(np.uint8), second.astype(np.uint8)
-        return (self._lossy[pair.a] and proof.is_jpeg_of(first, second)) or (
-            self._lossy[pair.b] and proof.is_jpeg_of(second, first)
+        pixels = [self._load(place) for place in places]
+        if pixels[0].shape[:2] != pixels[1].shape[:2]:
+            return False
+        return (lossy[pair.a] and jpeg_traces.is_made_of(*pixels)) or (
+            lossy[pair.b] and jpeg_traces.is_made_of(*reversed(pixels))
         )
 
     def _weakest_copies(self, seen: np.ndarray) -> tuple[float, float]:
@@ -220,10 +219,21 @@ class Verifier:
         return views.band(self._thumbnails[[image]])[0]
 
     def _view(self, image: int) -> np.ndarray:
-        return views.band(_resized(self._grey(image), VIEW)[None])[0]
+        return views.band(_resized(self._rimless(image), VIEW)[None])[0]
 
     def _grain(self, image: int) -> np.ndarray:
-        return proof.grain(self._grey(image))
+        return proof.grain(self._rimless(image))
+
+    def _rimless(self, image: int) -> np.ndarray:
+        return views.without_rim(self._grey(image))
+
+    def _without_rims(self, pair) -> tuple[np.ndarray, np.ndarray] | None:
+        """Both pictures without their rims; None if neither has one."""
+        whole = self._grey(pair.a), self._grey(pair.b)
+        first, second = (views.without_rim(grey) for grey in whole)
+        if all(map(np.array_equal, whole, (first, second))):
+            return None
+        return first, views.turned(second, pair.turn)
 
     def _grey(self, image: int) -> np.ndarray:
         """float32 levels of an image."""
@@ -349,6 +359,36 @@ def rescaled(motion: np.ndarray, before: tuple, after: tuple) -> np.ndarray:
     linear = motion[:, :2] * moving[:, None] / fixed
     offset = motion[:, 2] + motion[:, :2] @ ((1 / fixed - 1) / 2) + 0.5
     return np.column_stack([linear, moving * offset - 0.5])
+
+
+def _best_lie(first, second, motion) -> tuple[proof.Proof, bool]:
+    """The evidence where two pictures lie best, and whether one is moved for it."""
+    best, shifted = proof.Proof(), False
+    for way, lie, interpolation in _ways_to_lay(first, second, motion):
+        laid, inside = _laid(second, lie, first.shape, interpolation)
+        resampled = interpolation != cv2.INTER_NEAREST
+        evidence = proof.examine(first, laid, inside, resampled=resampled)
+        if explains_more(evidence, best):
+            best, shifted = evidence, way
+        if best.same_photograph or not evidence.suspicious:
+            break
+    if best.alike and not best.same_photograph:
+        again = _resampled_again(first, second, lie)
+        best, shifted = (again, True) if again else (best, shifted)
+    return best, shifted
+
+
+def _resampled_again(first, second, motion) -> proof.Proof | None:
+    """The proof that one picture, moved as image tools do it, is the other."""
+    back = cv2.invertAffineTransform(motion)
+    for fixed, moving, lie in ((first, second, motion), (second, first, back)):
+        for interpolation in (cv2.INTER_LINEAR, cv2.INTER_CUBIC):
+            laid, inside = _laid(moving, lie, fixed.shape, interpolation)
+            if proof.differs_by_rounding(fixed, laid, inside):
+                evidence = proof.examine(fixed, laid, inside, resampled=True)
+                if evidence.same_photograph:
+                    return evidence
+    return None
 
 
 def _ways_to_lay(first: np.ndarray, second: np.ndarray, affine: np.ndarray):

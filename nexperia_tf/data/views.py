@@ -1,10 +1,15 @@
-"""How two images are looked at: in eight turns, and by their texture alone."""
+"""How two images are looked at: in eight turns, rimless, and by their texture alone."""
 
 import cv2
 import numpy as np
 
 TURNS = 8  # quarter turns 0 to 3, then the same of the mirror image
 FEATURELESS = 1.0  # levels of contrast; less shows nothing
+_WIDEST = 0.05  # of the longer side; what is constant farther in is the background
+_ALONG = 0.25  # of a side is constant where a moved picture has a rim
+_CORNERS = 0.1  # of a side; there the rim of the next one begins
+_MIXED = 2  # pixels between rim and picture, of both; by interpolation
+_THIN_END = 24  # pixels along a side, in which the rim of a turned picture is thinner
 _DARK = 8.0  # levels added before the logarithm, or black would weigh most
 
 
@@ -12,6 +17,37 @@ def turned(pixels: np.ndarray, turn: int) -> np.ndarray:
     """One of the eight flips and quarter turns of `(height, width, ...)`."""
     rotated = np.rot90(pixels, turn % 4)
     return np.ascontiguousarray(rotated[:, ::-1] if turn >= 4 else rotated)
+
+
+def without_rim(grey: np.ndarray) -> np.ndarray:
+    """`(height, width)` with its own edge in place of a rim of one level.
+
+    A tool that shifts or turns a picture fills what comes in with black, say. The edge
+    of such a rim would be the strongest thing that a plain part shows.
+    """
+    for _ in range(4):
+        grey = np.rot90(_without_left_rim(grey))
+    return np.ascontiguousarray(grey)
+
+
+def _without_left_rim(grey: np.ndarray) -> np.ndarray:
+    most = min(round(_WIDEST * max(grey.shape)), grey.shape[1] // 4)
+    border = grey[:, 0]
+    level = np.bincount(border.astype(np.intp)).argmax()
+    if np.mean(border == level) < _ALONG or not most:
+        return grey
+    other = grey[:, : most + 1] != level
+    width = np.where(other.any(1), other.argmax(1), most + 1)
+    if np.mean(width > most) > _CORNERS:
+        return grey
+    in_reach = np.ones(2 * _THIN_END + 1)
+    near = np.convolve(width > 0, in_reach)[_THIN_END:-_THIN_END] > 0.5
+    (rows,) = np.nonzero(near & (width <= most))
+    edge = width[rows] + _MIXED
+    in_rim = np.arange(most + _MIXED) < edge[:, None]
+    filled, left = grey.copy(), slice(most + _MIXED)
+    filled[rows, left] = np.where(in_rim, grey[rows, edge][:, None], grey[rows, left])
+    return filled
 
 
 def featureless(pictures: np.ndarray) -> np.ndarray:

@@ -30,6 +30,13 @@ def planting(script) -> types.ModuleType:
 
 
 @pytest.fixture(scope="module")
+def retakes(script) -> types.ModuleType:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(pathlib.Path(__file__).parents[2] / "benchmarks")
+        yield script("benchmarks/retakes")
+
+
+@pytest.fixture(scope="module")
 def raw(tmp_path_factory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("dedupe") / "raw"
     sample.draw(folder, devices=150, seed=7)
@@ -118,6 +125,22 @@ def test_moved_copies_stay_with_their_original(originals, planting):
     assert lost == []
     turned = [pair for pair in found.pairs if "turn" in pair.path_b + pair.path_a]
     assert turned and {pair.kind for pair in turned} >= {dedupe.GEOMETRIC}
+
+
+def test_copies_with_a_rim_stay_with_their_original(originals, planting):
+    files, of = _planted(originals, planting.RIMS, planting.file, count=8)
+    found = _find(files)
+    groups = [*found.clusters, *found.twin_groups]
+    assert [c for c, path in of.items() if not _in_one_group(groups, c, path)] == []
+
+
+def test_two_photographs_of_one_part_are_twins_and_no_copies(retakes, tmp_path):
+    truth = retakes.write(tmp_path, 40, np.random.default_rng(0))
+    paths = sorted(path for pair in truth for path in pair)
+    found = _find({path: (tmp_path / path).read_bytes() for path in paths})
+    assert found.clusters == []
+    tied = [_in_one_group(found.twin_groups, *pair) for pair in truth]
+    assert np.mean(tied) > 0.6  # thumbnails do not show grain
 
 
 def test_a_part_with_a_new_defect_is_kept_beside_its_twin(originals, planting):
@@ -219,10 +242,14 @@ def test_no_verified_pair_stands_on_both_sides_of_a_split(originals, planting, s
 def test_a_scratch_is_not_wiped_away_by_resampling():
     whole = {"shared_noise": 1.0, "shared_grain": 1.0, "shared_texture": 1.0}
     scratched = proof.Proof(
-        **whole, max_local_residual=7, max_line_residual=5, deviation=0.3
+        **whole,
+        max_local_residual=7,
+        max_line_residual=5,
+        deviation=0.3,
+        own_noise=0.0,
     )
     resampled = proof.Proof(
-        **whole, max_local_residual=7, deviation=0.29, resampled=True
+        **whole, max_local_residual=7, deviation=0.29, resampled=True, departure=0.3
     )
     assert resampled.same_photograph and not scratched.same_photograph
     assert not verify.explains_more(resampled, scratched)

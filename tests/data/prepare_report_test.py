@@ -2,6 +2,8 @@ import html.parser
 import pathlib
 import re
 
+import cv2
+import numpy as np
 import pytest
 
 from nexperia_tf.data import manifest, prepare, prepare_report, sample
@@ -62,6 +64,26 @@ def test_the_page_explains_every_reason_it_counts(page):
         assert prepare_report.MEANING[reason] in page
 
 
+@pytest.fixture(scope="module")
+def page_of_tiles(tmp_path_factory) -> tuple[str, list[str]]:
+    """A page on three photographs of each tile, five of one, and the paths of these."""
+    raw = tmp_path_factory.mktemp("tiles") / "raw"
+    random, names = np.random.default_rng(0), []
+    for tile in range(30):
+        levels = 110 + sum(
+            60 * s * cv2.GaussianBlur(random.normal(0, 1, (128, 128)), (0, 0), s)
+            for s in (1, 2, 4, 8)
+        )
+        for time in range(5 if tile == 3 else 3):
+            name = f"{'ng' if tile % 2 else 'good'}/{tile:02}_{time}.png"
+            (raw / name).parent.mkdir(parents=True, exist_ok=True)
+            taken = levels * (0.9 + 0.05 * time) + random.normal(0, 2, levels.shape)
+            cv2.imwrite(str(raw / name), np.clip(taken, 0, 255).astype(np.uint8))
+            names += [name] if tile == 3 else []
+    prepare.prepare(raw, raw.parent / "out", workers=1, fresh=True)
+    return (raw.parent / "out" / "report.html").read_text("utf-8"), names
+
+
 @pytest.mark.parametrize(
     "heading",
     [
@@ -85,6 +107,16 @@ def test_the_page_has_every_chapter(page, heading):
 
 def test_the_page_shows_what_a_person_decided(page):
     assert "defect:scratch" in page
+
+
+def test_twin_groups_are_shown_whole_the_largest_first(page_of_tiles):
+    page, names = page_of_tiles
+    chapter = page.split("<h2>Twins</h2>")[1].split("<h2>")[0]
+    sizes = [int(n) for n in re.findall(r"<h3>(\d+) images in one group", chapter)]
+    assert sizes == sorted(sizes, reverse=True) and sizes[0] == 5
+    first = chapter.split("<h3>")[1]
+    assert names == re.findall(r'title="([^"]+)"', first)
+    assert first.count("<img") == 5
 
 
 def test_names_cannot_smuggle_markup(class_folders, picture, tmp_path):

@@ -74,3 +74,61 @@ def test_what_noise_was_cut_off_at_white_does_not_make_another_part(pair):
     noisy = np.clip(np.rint(part + noise), 0, 255).astype(np.float32)
     found = proof.examine(darker, noisy, np.ones(part.shape, bool))
     assert found.same_photograph and found.max_local_residual < 6
+
+
+def test_equal_grain_is_no_proof_and_equal_noise_is():
+    random = np.random.default_rng(6)
+    shading = cv2.resize(random.uniform(60, 160, (9, 9)), (256, 256))
+    part = shading + random.normal(0, 12, (256, 256))  # as fine as noise, and stronger
+    one, other = (
+        (part + random.normal(0, 1.5, (2, 256, 256))).round().astype(np.float32)
+    )
+    noisy = (one + random.normal(0, 1.5, one.shape)).round().astype(np.float32)
+    inside = np.ones(one.shape, bool)
+    again, copy = (proof.examine(one, two, inside) for two in (other, noisy))
+    assert again.same_exposure and again.own_noise > 0.3 and not again.same_photograph
+    assert abs(copy.own_noise) < 0.1 and copy.same_photograph
+    backwards = proof.examine(noisy, one, inside)
+    assert abs(backwards.own_noise) < 0.1 and backwards.same_photograph
+
+
+def test_where_all_levels_are_as_fine_as_noise_nothing_is_proven():
+    random = np.random.default_rng(7)
+    part = 120 + random.normal(0, 12, (256, 256))  # the tone curve rests on grain alone
+    one, other = (part + random.normal(0, 1, (2, 256, 256))).round().astype(np.float32)
+    found = proof.examine(one, other, np.ones(one.shape, bool))
+    assert found.same_exposure and not found.derived
+
+
+def test_noise_that_jpeg_took_away_proves_nothing(pair):
+    random = np.random.default_rng(8)
+    part = pair[0] + random.normal(0, 12, pair[0].shape)
+    taken = part + random.normal(0, 1.5, (2, *part.shape))
+    one, other = np.clip(np.rint(taken), 0, 255).astype(np.uint8)
+    coded = cv2.imencode(".jpg", one, [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
+    one = cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE)
+    inside = np.ones(part.shape, bool)
+    noisy = np.clip(np.rint(one + random.normal(0, 2, part.shape)), 0, 255)
+    for two in (other, noisy):
+        found = proof.examine(one.astype(np.float32), two.astype(np.float32), inside)
+        assert found.same_exposure and not found.same_photograph
+    brighter = np.rint(1.1 * one.astype(np.float32))  # but a tone curve does
+    assert proof.examine(one.astype(np.float32), brighter, inside).same_photograph
+
+
+@pytest.mark.parametrize("interpolation", [cv2.INTER_LINEAR, cv2.INTER_CUBIC])
+def test_a_resampled_copy_differs_by_rounding_and_another_photograph_by_more(
+    pair, interpolation
+):
+    part = photograph(pair[0])
+    motion = np.float32([[1, 0, 1.4], [0, 1, -2.7]])
+    size = part.shape[::-1]
+    laid = cv2.warpAffine(part, motion, size, flags=interpolation)
+    inside = cv2.warpAffine(np.ones_like(part), motion, size) > 0.999
+    again = laid + np.random.default_rng(9).normal(0, 0.5, part.shape)
+    found, other = (
+        proof.examine(np.rint(p).astype(np.float32), laid, inside, resampled=True)
+        for p in (laid, again)
+    )
+    assert found.departure < 0.32 and found.same_photograph
+    assert other.departure > 0.45 and not other.same_photograph
