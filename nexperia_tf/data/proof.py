@@ -239,6 +239,7 @@ def _exposure(before: np.ndarray, after: np.ndarray):
     # floor would fix the gamma alone.
     design = np.stack([np.log(x), np.ones_like(x)], 1) * y[:, None]
     (gamma, gain), *_ = np.linalg.lstsq(design, np.log(y) * y, rcond=None)
+    gamma, gain = np.clip(gamma, 0, 8), np.clip(gain, -30, 30)  # no copy goes farther
     if abs(gamma - 1) < 1e-4 and abs(gain) < 1e-4:
         return lambda levels: levels
 

@@ -132,3 +132,11 @@ def test_a_resampled_copy_differs_by_rounding_and_another_photograph_by_more(
     )
     assert found.departure < 0.32 and found.same_photograph
     assert other.departure > 0.45 and not other.same_photograph
+
+
+def test_a_negative_is_another_picture_and_no_number_beyond_all_bounds(pair):
+    part = photograph(pair[0])
+    part[:40] = 0
+    for steep in (255 - part, np.clip((part - 90) * 40, 0, 255)):
+        found = proof.examine(part, steep.astype(np.float32), np.ones(part.shape, bool))
+        assert not found.same_photograph
