@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import tyro
 
-from nexperia_tf import command, errors, files, locks, predictions, seen
+from nexperia_tf import command, errors, files, predictions, seen
 from nexperia_tf.evaluation import (
     answers,
     choices,
@@ -17,6 +17,7 @@ from nexperia_tf.evaluation import (
     opening,
     operating_point,
     report,
+    thresholds,
 )
 
 GOLDEN_ESCAPED = 1  # exit code
@@ -66,6 +67,10 @@ class Arguments(command.Options):
     max_overkill: float = operating_point.MAX_OVERKILL
     """Good devices that may be rejected without review."""
 
+    set_threshold: str = ""
+    """Store and export this threshold in the RUN, without a guarantee: a score such as
+    .3, or tpr=.99, the highest that catches that share of the calibration devices."""
+
     prevalence: float | None = None
     """Share of defects on the line, for yield loss and DPPM."""
 
@@ -93,6 +98,8 @@ def main(arguments: Arguments) -> int:
     settings = _settings(arguments)
     out = _out(arguments)
     opened, facts = _labelled(arguments, opened)
+    if arguments.set_threshold:
+        opened = [_set(arguments, opened[0])]
     opened, facts["notes"] = _with_records(arguments, opened)
     opened = opening.acquainted(opened)
     if arguments.refuse_seen:
@@ -101,13 +108,13 @@ def main(arguments: Arguments) -> int:
     payload = report.figures_of(subjects, settings, **facts)
     stage = arguments.stage if arguments.heatmaps else None
     pictures = evidence.gather(opened, payload, split=arguments.split, stage=stage)
+    refusal = None if arguments.max_escape is None else _refusal(payload)
+    if arguments.max_escape is not None and not refusal:
+        _store(opened, subjects, payload)
     report.write(out, payload, subjects, pictures)
-    _print(payload, out)
-    for one in opened:
-        if one.run is not None:
-            print(f"SavedModel: {one.run.folder / 'saved_model'}")
-    if arguments.max_escape is not None:
-        _store(opened, payload)
+    _print(payload, opened, out)
+    if refusal:
+        raise errors.BadInput(refusal)
     return _golden_exit_code(payload)
 
 
@@ -126,6 +133,8 @@ def _check(arguments: Arguments) -> None:
         )
     if arguments.choices is not None and arguments.choices < 1:
         raise errors.BadInput(f"--choices {arguments.choices}: a count from 1 on.")
+    if arguments.set_threshold:
+        _check_set_threshold(arguments)
     for name in ("max_escape", "confidence", "max_overkill", "prevalence"):
         value = getattr(arguments, name)
         if value is not None and not 0 < value < 1:
@@ -133,6 +142,33 @@ def _check(arguments: Arguments) -> None:
                 f"--{name.replace('_', '-')}: a share between 0 and 1, such as .005. "
                 f"Received {value}."
             )
+
+
+def _check_set_threshold(arguments: Arguments) -> None:
+    thresholds.asked(arguments.set_threshold, flag="--set-threshold")
+    for flag, given in (
+        ("--max-escape", arguments.max_escape is not None),
+        ("--submission", bool(arguments.submission)),
+    ):
+        if given:
+            raise errors.BadInput(
+                f"--set-threshold and {flag}: one of them at a time; leave one out."
+            )
+    if len(arguments.runs) > 1:
+        raise errors.BadInput(
+            f"--set-threshold: takes one RUN. Received {len(arguments.runs)}."
+        )
+    run = pathlib.Path(arguments.runs[0])
+    if run.is_file():
+        raise errors.BadInput(
+            f"{run}: a table of scores keeps no threshold; name its run folder for "
+            "--set-threshold."
+        )
+    if run.is_dir() and not (run / "config.json").is_file():
+        raise errors.BadInput(
+            f"{run}: --set-threshold changes run folders only, a SavedModel's "
+            "threshold is baked in; name its run, or give predict --threshold."
+        )
 
 
 def _open(arguments: Arguments) -> list[opening.Opened]:
@@ -279,6 +315,10 @@ def _with_records(
 ) -> tuple[list[opening.Opened], list[str]]:
     found = [opening.with_records(one, data=arguments.data) for one in opened]
     notes = dict.fromkeys(note for _, note in found if note)
+    for one in opened:
+        for caution in opening.cautions(one, split=arguments.split):
+            print(caution)
+            notes[caution] = None
     return [one for one, _ in found], list(notes)
 
 
@@ -295,7 +335,8 @@ def _compared(
     return [*subjects, opening.average(subjects)] if arguments.average else subjects
 
 
-def _print(payload: dict, out: pathlib.Path) -> None:
+def _print(payload: dict, opened: Sequence[opening.Opened], out: pathlib.Path) -> None:
+    folders = {one.subject.name: str(one.run.folder) for one in opened if one.run}
     for found in payload.get("runs") or [payload]:
         print(
             f"{found['name']}: AUC {answers.auc(found['auc'])}, {found['n_defect']} "
@@ -307,6 +348,10 @@ def _print(payload: dict, out: pathlib.Path) -> None:
             print(f"  warning: {known}.")
         for answer in answers.of_run(found)[:4]:
             print(f"  {answer.question} {answer.answer}")
+        if found["in_force"]:
+            print(f"  {answers.in_force(found)}")
+            run = folders.get(found["name"], "RUN")
+            print(f"  {answers.proposal(found, run=run)}")
         print(f"  {answers.threshold_by(found['operating_point'])}")
     if payload["labels"] and payload["labels"]["auc_as_given"]:
         as_given = answers.auc(payload["labels"]["auc_as_given"])
@@ -316,29 +361,51 @@ def _print(payload: dict, out: pathlib.Path) -> None:
     print(f"Report: {out / report.HTML}")
 
 
-def _store(opened: Sequence[opening.Opened], payload: dict) -> None:
-    """Stores and exports the guaranteed threshold, or refuses it."""
+def _refusal(payload: dict) -> str | None:
+    """Why the guaranteed threshold of a run is not stored."""
     for found in payload.get("runs") or [payload]:
         point = found["operating_point"]
         if not point["guaranteed"] or point["broken"]:
             because = point["refusal"] or answers.broken_promise(point)
-            raise errors.BadInput(f"refused: {found['name']}: {because}")
+            return f"refused: {found['name']}: {because}"
+    return None
+
+
+def _store(
+    opened: Sequence[opening.Opened],
+    subjects: Sequence[figures.Subject],
+    payload: dict,
+) -> None:
+    """Puts the guaranteed threshold into force, in the run and in its figures."""
     if len(opened) > 1 or opened[0].run is None:
         print("Threshold not stored: that takes one RUN, a run folder.")
         return
-    from nexperia_tf import export, runs
+    from nexperia_tf import runs
 
     run, point = opened[0].run, payload["operating_point"]
-    calibration = dataclasses.replace(
+    decides = dataclasses.replace(
         run.calibration,
         threshold=operating_point.serving_threshold(point["threshold"]),
         origin=runs.GUARANTEED,
         basis=operating_point.promise(point),
     )
-    with locks.held(run.folder, busy=runs.BUSY):
-        runs.write_calibration(run.folder / runs.CALIBRATION, calibration)
-        print(f"In force: {calibration.words}, in {run.folder / runs.CALIBRATION}")
-        export.main(export.Arguments(run=str(run.folder)))
+    thresholds.store(run, decides)
+    stored = dataclasses.replace(subjects[0], in_force=decides)
+    payload["in_force"] = figures.in_force(stored, payload["settings"]["confidence"])
+
+
+def _set(arguments: Arguments, one: opening.Opened) -> opening.Opened:
+    """The run with the threshold that a person asked for in force."""
+    wanted = thresholds.asked(arguments.set_threshold, flag="--set-threshold")
+    # Judged devices may be those that choose it: --split validation.
+    chosen_on = one.subject.calibration or one.subject.scored
+    decides = thresholds.decided(one.run.calibration, wanted, chosen_on)
+    thresholds.store(one.run, decides)
+    return dataclasses.replace(
+        one,
+        subject=dataclasses.replace(one.subject, in_force=decides),
+        run=dataclasses.replace(one.run),  # read again
+    )
 
 
 def _golden_exit_code(payload: dict) -> int:

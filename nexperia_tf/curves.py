@@ -16,8 +16,14 @@ PANELS = {
 }
 
 
-def draw(history: pathlib.Path, path: pathlib.Path) -> None:
-    """Draws history.csv as a PNG, one panel for each kind of figure."""
+def draw(history: pathlib.Path, path: pathlib.Path, *, kept: tuple[int, str]) -> None:
+    """Draws history.csv as a PNG, one panel for each kind of figure.
+
+    Args:
+        history: the table.
+        path: the picture.
+        kept: the epoch whose model was kept, and what it is: "best of 9 epochs".
+    """
     with open(history, encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     epochs = [int(row["epoch"]) for row in rows]
@@ -28,6 +34,7 @@ def draw(history: pathlib.Path, path: pathlib.Path) -> None:
                 continue
             values = [float(row[name]) for row in rows]
             axes.plot(epochs, values, marker=".", label=name)
+        axes.axvline(kept[0], color="0.6", linestyle=":", label=kept[1])
         axes.set(title=title, xlabel="epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend()

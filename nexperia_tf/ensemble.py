@@ -114,6 +114,8 @@ def _open(folder: pathlib.Path) -> Member:
     tables, chose = {}, {}
     if (folder / runs.CONFIG).is_file():
         run = runs.load(folder)
+        if differs := export.disagreement(run):
+            raise errors.BadInput(differs)
         for split in opening.CALIBRATED_ON:
             path = folder / "predictions" / f"{split}.csv"
             if path.is_file():

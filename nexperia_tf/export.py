@@ -70,6 +70,50 @@ def publish(
     )
 
 
+def publish_run(
+    run: runs.Run, decides: runs.Calibration, *, out: str | pathlib.Path = ""
+) -> pathlib.Path:
+    """Writes the next version of a run's best model; returns its folder.
+
+    Without `out` it is written in the run, and calibration.json behind it, so that the
+    two say the same.
+    """
+    folder = publish(
+        run.model(),
+        pathlib.Path(out or run.folder / runs.SAVED_MODEL),
+        backbone=run.config["backbone"],
+        image_size=run.image_size,
+        channels=run.channels,
+        calibration=decides,
+        chose_among=choices.of_run(run, "validation").count,
+        trained_on=seen.of_run(run.folder),
+    )
+    if not out:
+        runs.write_calibration(run.folder / runs.CALIBRATION, decides)
+        files.write_manifest(run.folder)
+    return folder
+
+
+def disagreement(run: runs.Run) -> str:
+    """How the newest SavedModel of a run differs from its calibration.json, or ""."""
+    found = versions(run.folder / runs.SAVED_MODEL)
+    if not found:
+        return ""
+    version = found[-1]
+    baked = runs.calibration_from(
+        files.read_json(version / FACTS), where=str(version / FACTS)
+    )
+    for name in ("temperature", "offset", "threshold"):
+        stored, served = getattr(run.calibration, name), getattr(baked, name)
+        if stored != served:
+            return (
+                f"{run.folder / runs.CALIBRATION}: its {name} is {stored:.6g}, but "
+                f"{version} has {served:.6g} baked in; export the run again: python -m "
+                f"nexperia_tf.export --run {run.folder}"
+            )
+    return ""
+
+
 def publish_logit(
     logit: Callable,
     base: pathlib.Path,
@@ -312,18 +356,8 @@ def main(arguments: Arguments) -> None:
 
 def _export(arguments: Arguments) -> None:
     run = runs.load(arguments.run)
-    folder = publish(
-        run.model(),
-        pathlib.Path(arguments.out or run.folder / runs.SAVED_MODEL),
-        backbone=run.config["backbone"],
-        image_size=run.image_size,
-        channels=run.channels,
-        calibration=run.calibration,
-        chose_among=choices.of_run(run, "validation").count,
-        trained_on=seen.of_run(run.folder),
-    )
-    if not arguments.out:
-        files.write_manifest(run.folder)
+    folder = publish_run(run, run.calibration, out=arguments.out)
+    print(f"In force: {run.calibration.words}")
     print(f"SavedModel: {folder}")
 
 

@@ -117,11 +117,31 @@ class Follow(keras.callbacks.Callback):
     @property
     def stopped(self) -> bool:
         """Whether no further epoch is to be begun."""
+        return bool(self._because())
+
+    @property
+    def outcome(self) -> dict:
+        """The epochs for metrics.json: planned, trained, best, by what, why no more."""
+        done = len(self._history)
+        return {
+            "planned": self._epochs,
+            "trained": done,
+            "best": self._best_epoch,
+            "monitor": self._monitor,
+            "stopped": self._because() if done < self._epochs else "",
+        }
+
+    def _because(self) -> str:
+        """Why no further epoch is to be begun, "" where one is."""
         done = len(self._history)
         if not done:
-            return False
-        waited = done - self._best_epoch >= self._patience
-        return waited or self._spent * (done + 1) / done > self._budget
+            return ""
+        if done - self._best_epoch >= self._patience:
+            epochs = f"{self._patience} epoch{'s' * (self._patience > 1)}"
+            return f"nothing improved for {epochs} (--patience {self._patience})"
+        if self._spent * (done + 1) / done > self._budget:
+            return f"one more would not fit (--time-budget {self._budget / 60:g})"
+        return ""
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch

@@ -260,7 +260,9 @@ def main(arguments: Arguments) -> None:
     facts |= {"seed": arguments.seed}
     publish(arguments.out, chosen, splits, facts, learned=folder)
     best = chosen.tried[chosen.best]
-    print(f"Validation AUC {best['validation_auc']:.4f} of {_setting(best)}")
+    of = f", best of {len(chosen.tried)} forests" * (len(chosen.tried) > 1)
+    print(f"Validation AUC {best['validation_auc']:.4f}{of}: {_setting(best)}")
+    print(f"In force: {runs.Calibration().words}")
     print(f"Forest: {arguments.out}")
 
 

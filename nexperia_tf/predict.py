@@ -1,14 +1,21 @@
 """Scores any folder of pictures: a row for each, also for those that cannot be read."""
 
 import dataclasses
+import os
 import pathlib
+import typing
 from collections.abc import Iterator
 
+import numpy as np
 import tyro
 from rich import progress
 
-from nexperia_tf import command, errors, files
+from nexperia_tf import command, errors, files, runs
 from nexperia_tf.data import images
+from nexperia_tf.evaluation import thresholds
+
+if typing.TYPE_CHECKING:
+    from nexperia_tf import export
 
 ENDINGS = {".bmp", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".gif", ".webp"}
 COLUMNS = ("path", "score", "label", "threshold", "problem")
@@ -31,31 +38,53 @@ def pictures(folder: pathlib.Path) -> list[pathlib.Path]:
     return found
 
 
+def open_model(model: str | pathlib.Path) -> "export.Served":
+    """The SavedModel of a run folder, or that of the folder itself.
+
+    Raises:
+        errors.BadInput: there is none, or it does not say what calibration.json says.
+    """
+    from nexperia_tf import export
+
+    is_run = (pathlib.Path(model) / runs.CONFIG).is_file()
+    if is_run and (differs := export.disagreement(runs.load(model))):
+        raise errors.BadInput(differs)
+    return export.load(model)
+
+
 def predict(
-    model: str | pathlib.Path, folder: str | pathlib.Path, *, batch_size: int = 32
+    model: "str | pathlib.Path | export.Served",
+    folder: str | pathlib.Path,
+    *,
+    batch_size: int = 32,
+    threshold: float | None = None,
 ) -> Iterator[dict]:
     """Scores every picture below `folder`.
 
     Args:
-        model: a run folder or a SavedModel's.
+        model: a run folder or a SavedModel's, or what `open_model` gave.
         folder: pictures of any size, grey or colour; labels are not needed.
         batch_size: pictures scored at once.
+        threshold: decides in place of the model's own.
 
     Yields:
         one row for each file, in order of path, with the keys of `COLUMNS`; what
         cannot be read has its `problem` and no score.
     """
-    from nexperia_tf import export
-
     folder = pathlib.Path(folder)
     paths = pictures(folder)
-    served = export.load(model)
+    served = open_model(model) if isinstance(model, str | os.PathLike) else model
     for start in range(0, len(paths), batch_size):
-        yield from _rows(served, folder, paths[start : start + batch_size])
+        yield from _rows(served, folder, paths[start : start + batch_size], threshold)
 
 
-def _rows(served, folder: pathlib.Path, batch: list[pathlib.Path]) -> Iterator[dict]:
-    threshold = served.facts["threshold"]
+def _rows(
+    served: "export.Served",
+    folder: pathlib.Path,
+    batch: list[pathlib.Path],
+    threshold: float | None,
+) -> Iterator[dict]:
+    decides = served.calibration.threshold if threshold is None else threshold
     rows, contents = [], []
     for path in batch:
         row = dict.fromkeys(COLUMNS, "")
@@ -66,11 +95,14 @@ def _rows(served, folder: pathlib.Path, batch: list[pathlib.Path]) -> Iterator[d
             contents.append(content)
         rows.append(row)
     if contents:
-        answers = iter(zip(*served.score_bytes(contents)))
+        scores, words = served.score_bytes(contents)
+        if threshold is not None:  # compared in float32, as a SavedModel would
+            words = runs.verdicts(np.float32(scores), np.float32(threshold))
+        answers = iter(zip(scores, words))
         for row in rows:
             if not row["problem"]:
                 row["score"], row["label"] = next(answers)
-                row["threshold"] = threshold
+                row["threshold"] = decides
     yield from rows
 
 
@@ -108,15 +140,26 @@ class Arguments(command.Options):
     batch_size: int = 32
     """Pictures scored at once."""
 
+    threshold: str = ""
+    """Score between 0 and 1 from which this table's devices are called defect; the
+    model's own threshold when empty."""
+
 
 def main(arguments: Arguments) -> None:
     """Scores, writes the table and says what was found."""
     command.import_tensorflow()
     files.check_writable(arguments.out)
     total = len(pictures(pathlib.Path(arguments.folder)))
+    threshold = _threshold(arguments.threshold)
+    served = open_model(arguments.model)
     rows = list(
         progress.track(
-            predict(arguments.model, arguments.folder, batch_size=arguments.batch_size),
+            predict(
+                served,
+                arguments.folder,
+                batch_size=arguments.batch_size,
+                threshold=threshold,
+            ),
             total=total,
             description="Scoring",
         )
@@ -128,6 +171,26 @@ def main(arguments: Arguments) -> None:
         f"{arguments.out}: {total} pictures, {defects} called defect, "
         f"{problems} not readable"
     )
+    own = served.calibration
+    if threshold is None:
+        print(f"In force: {own.words}")
+    else:
+        here = dataclasses.replace(
+            own, threshold=threshold, origin=runs.SET, basis="for this table"
+        )
+        print(f"In this table: {here.words}; the model's own: {own.words}")
+
+
+def _threshold(text: str) -> float | None:
+    if not text:
+        return None
+    wanted = thresholds.asked(text, flag="--threshold")
+    if wanted.threshold is None:
+        raise errors.BadInput(
+            f"--threshold {text}: a table of pictures without labels has no catch "
+            f"rate; store one by python evaluate.py RUN --set-threshold {text}."
+        )
+    return wanted.threshold
 
 
 if __name__ == "__main__":

@@ -114,6 +114,13 @@ class Run:
         """Temperature, offset and threshold as they stand in calibration.json."""
         return read_calibration(self.folder / CALIBRATION)
 
+    @property
+    def chosen_epoch(self) -> str:
+        """Which epoch was kept: "best of 9 epochs"; "" where the run does not say."""
+        path = self.folder / METRICS
+        facts = files.read_json(path) if path.is_file() else {}
+        return chosen_epoch(facts["epochs"]) if "epochs" in facts else ""
+
     @functools.cached_property
     def dataset(self) -> "records.Dataset":
         """The records the run was trained on, built again where they are gone."""
@@ -254,6 +261,25 @@ def calibration_from(payload: Mapping, *, where: str) -> Calibration:
 def write_calibration(path: str | pathlib.Path, calibration: Calibration) -> None:
     """Publishes calibration.json."""
     files.write_json(path, {"schema": 1} | dataclasses.asdict(calibration))
+
+
+def chosen_epoch(epochs: Mapping) -> str:
+    """Which epoch a run kept, from `epochs` in its metrics.json.
+
+    A figure of the devices that chose it is the best of as many, and reads high.
+
+    >>> chosen_epoch({"trained": 9, "monitor": "auc"})
+    'best of 9 epochs'
+    >>> chosen_epoch({"trained": 1, "monitor": "partial_auc"})
+    'best of 1 epoch by partial AUC'
+    >>> chosen_epoch({"trained": 9, "monitor": "last"})
+    'last of 9 epochs'
+    """
+    of = f"of {epochs['trained']} epoch{'s' * (epochs['trained'] > 1)}"
+    if epochs["monitor"] == "last":
+        return f"last {of}"
+    by = {"auc": "", "partial_auc": " by partial AUC", "accuracy": " by accuracy"}
+    return f"best {of}{by[epochs['monitor']]}"
 
 
 def logits_of(

@@ -101,10 +101,10 @@ def train(config: configs.Config, *, resume: bool = False) -> pathlib.Path | Non
             with team.chief_first():
                 if team.chief:
                     _open(folder, config, data)
-            _fit(model, config, data, folder, team)
+            epochs = _fit(model, config, data, folder, team)
         with team.parting((folder / files.MANIFEST).is_file), team.chief_first():
             if team.chief:
-                _finish(folder, config, data)
+                _finish(folder, config, data, epochs)
     return folder if team.chief else None
 
 
@@ -318,7 +318,8 @@ def _fit(
     data: Data,
     folder: pathlib.Path,
     team: strategy.Team,
-) -> None:
+) -> dict:
+    """Trains what is left to train; returns what `Follow.outcome` says of it."""
     kept = classifier.without_map(model)
     average = averaging.WeightAverage(kept, config.ema) if config.ema else None
     follow = following.Follow(
@@ -339,7 +340,7 @@ def _fit(
     follow.set_model(model)
     first_epoch, first_step = follow.restore()
     if follow.stopped:
-        return
+        return follow.outcome
     # Checkpoints within an epoch leave a part of one, which is a fit of its own.
     parts = [(first_epoch, config.epochs, 0)]
     if first_step:
@@ -349,7 +350,7 @@ def _fit(
         ]
     for first, last, skipped in parts:
         if first >= last or model.stop_training:
-            return
+            return follow.outcome
         batches = _batches(
             config, data, team, first, last, skipped, classifier.map_stride(model)
         )
@@ -370,6 +371,7 @@ def _fit(
                 shuffle=False,  # the pipeline has done so
                 verbose=(1 if sys.stdout.isatty() else 2) if team.chief else 0,
             )
+    return follow.outcome
 
 
 def _batches(
@@ -480,7 +482,9 @@ def _validation(
     return batches, runs.metadata(data.dataset, "validation")["label"]
 
 
-def _finish(folder: pathlib.Path, config: configs.Config, data: Data) -> None:
+def _finish(
+    folder: pathlib.Path, config: configs.Config, data: Data, epochs: dict
+) -> None:
     """Calibration, scores, metrics and SavedModel of the best model.
 
     The manifest, written last, ends the run.
@@ -513,14 +517,18 @@ def _finish(folder: pathlib.Path, config: configs.Config, data: Data) -> None:
         _list_pictures(folder, data)
     shown = seen.looks(manifest.read(folder / runs.PICTURES))
     known = {s: seen.judged(t.image_id, shown, data.book) for s, t in scored.items()}
-    reached = _metrics(scored, known)
+    reached = _metrics(scored, known, epochs)
     described = files.read_json(folder / runs.CONFIG)
     for split in set(reached) & set(scored):
         ids = scored[split].image_id
         counted = choices.count(folder, described, split, ids)
         reached[split][choices.CHOSE_AMONG] = counted
     files.write_json(folder / runs.METRICS, reached)
-    curves.draw(folder / runs.HISTORY, folder / runs.CURVES)
+    curves.draw(
+        folder / runs.HISTORY,
+        folder / runs.CURVES,
+        kept=(epochs["best"], runs.chosen_epoch(epochs)),
+    )
     with checkpoints.writing(folder / runs.SAVED_MODEL):
         export.publish(
             model,
@@ -546,8 +554,18 @@ def print_summary(folder: pathlib.Path) -> None:
         shown.add_column(f"overkill\nat {target:.1%}", justify="right", min_width=8)
     for split in runs.SCORED_SPLITS:
         if split in reached:
-            shown.add_row(split, *_summary(reached[split]))
+            title = split
+            if split == "validation" and "epochs" in reached:  # older runs do not say
+                chosen = runs.chosen_epoch(reached["epochs"])
+                title = f"{split}\n{chosen}".replace(" by ", "\nby ")
+            shown.add_row(title, *_summary(reached[split]))
     rich.print(shown)
+    epochs = reached.get("epochs", {})
+    if epochs.get("stopped"):
+        print(
+            f"Stopped after epoch {epochs['trained']} of {epochs['planned']}: "
+            f"{epochs['stopped']}"
+        )
     for split in (split for split in runs.SCORED_SPLITS if split in reached):
         auc = reached[split]["auc"]
         if auc["low"] is None:
@@ -557,6 +575,7 @@ def print_summary(folder: pathlib.Path) -> None:
     for split in runs.SCORED_SPLITS:
         if said := answers.acquaintance(reached.get(split, {}), split):
             print(f"warning: {said}")
+    print(f"In force: {runs.read_calibration(folder / runs.CALIBRATION).words}")
     print(f"Run: {folder}")
     print(f"SavedModel: {export.find(folder)}")
 
@@ -574,10 +593,12 @@ def _summary(found: dict) -> list[str]:
 
 
 def _metrics(
-    scored: dict[str, predictions.Predictions], known: dict[str, seen.Found]
+    scored: dict[str, predictions.Predictions],
+    known: dict[str, seen.Found],
+    epochs: dict,
 ) -> dict:
     """Headline figures; evaluate.py gives the full report."""
-    payload: dict = {"schema": SCHEMA}
+    payload: dict = {"schema": SCHEMA, "epochs": epochs}
     for split, table in scored.items():
         if len(set(table.label)) < 2:
             continue  # nothing can be judged on one class
@@ -598,4 +619,6 @@ def _metrics(
             ],
             "trained_on": figures.learned(table, known[split]),
         }
+    if "validation" in payload:  # its AUC is that of the kept epoch, chosen by it
+        payload["validation"]["epoch"] = runs.chosen_epoch(epochs)
     return payload

@@ -206,6 +206,7 @@ def _as_run(folder, publish_tiny, *, scores, labels):
     """A run folder as far as an ensemble reads it."""
     publish_tiny(folder / "saved_model")
     files.write_json(folder / "config.json", {"schema": 1})
+    runs.write_calibration(folder / "calibration.json", runs.Calibration())
     (folder / "predictions").mkdir()
     names = [f"d{i}" for i in range(len(scores))]
     table = predictions.Predictions(image_id=names, label=labels, score=scores)

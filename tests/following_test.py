@@ -37,6 +37,21 @@ def test_it_waits_as_many_epochs_as_told():
     assert after(follow(patience=2), [0.8, 0.9, 0.7, 0.7]).stopped
 
 
+def test_it_says_why_no_epoch_is_begun():
+    waited = after(follow(patience=2, epochs=9), [0.8, 0.9, 0.7, 0.7]).outcome
+    assert waited == {
+        "planned": 9,
+        "trained": 4,
+        "best": 2,
+        "monitor": "auc",
+        "stopped": "nothing improved for 2 epochs (--patience 2)",
+    }
+    late = after(follow(minutes=5, epochs=9), [0.5, 0.6], seconds=201).outcome
+    assert late["stopped"] == "one more would not fit (--time-budget 5)"
+    # Neither is why a run ends that has trained all its epochs.
+    assert after(follow(patience=1, epochs=2), [0.8, 0.7]).outcome["stopped"] == ""
+
+
 def test_no_epoch_is_begun_that_would_not_fit():
     assert not after(follow(minutes=5), [0.5, 0.6], seconds=200).stopped
     assert after(follow(minutes=5), [0.5, 0.6], seconds=201).stopped

@@ -170,7 +170,7 @@ def _ship(found: dict) -> Answer:
 
 def _threshold(found: dict) -> Answer:
     question = "At which threshold?"
-    point, band, stored = found["operating_point"], found["band"], found["stored"]
+    point, band = found["operating_point"], found["band"]
     details = [
         f"Reject from this score on. It is a real defect's score: "
         f"{point['misses_allowed']} of {point['calibration_defects']} defects of "
@@ -195,10 +195,52 @@ def _threshold(found: dict) -> Answer:
             f"Both promises, on escapes and on automatic rejects, hold together with "
             f"{operating_point.percent(band['joint_confidence'])} confidence."
         )
-    if stored:
-        details.append(f"The run's exported label uses {stored['threshold']:.4g} now.")
     answer = f"{point['threshold']:.4g}"
+    if found["in_force"]:
+        details = [in_force(found), *details, proposal(found)]
+        answer += (
+            " is in force."
+            if _is_in_force(found)
+            else f" is proposed, {found['in_force']['threshold']:.4g} is in force."
+        )
     return Answer(question, answer, tuple(details), _tone(point))
+
+
+def in_force(found: dict) -> str:
+    """The threshold in force and what it does to these devices, in one sentence."""
+    now = found["in_force"]
+    return (
+        f"In force: {now['words']}; {_count(now['escape_rate'])} defects escape, "
+        f"{_count(now['overkill_rate'])} good devices are rejected here."
+    )
+
+
+def _is_in_force(found: dict) -> bool:
+    proposed = operating_point.serving_threshold(found["operating_point"]["threshold"])
+    return abs(found["in_force"]["threshold"] - proposed) < 1e-9
+
+
+def proposal(found: dict, *, run: str = "RUN") -> str:
+    """What is proposed beside the threshold in force, and how it would be stored."""
+    point = found["operating_point"]
+    if _is_in_force(found):
+        return "The threshold in force is the one that these figures are for."
+    proposed = f"{point['threshold']:.4g}"
+    if not found["in_force"]["keeps"]:
+        return (
+            f"Proposed: {proposed}. The one in force is baked into this SavedModel: "
+            "store another in its run, or give predict --threshold."
+        )
+    if point["guaranteed"] and not point["broken"]:
+        flags = f"--max-escape {point['target']:g}"
+        if point["confidence"] != operating_point.CONFIDENCE:
+            flags += f" --confidence {point['confidence']:g}"
+        return f"Proposed: {proposed}, stored by: python evaluate.py {run} {flags}"
+    exact = operating_point.serving_threshold(point["threshold"])
+    return (
+        f"Proposed: {proposed}, not guaranteed, stored by: python evaluate.py {run} "
+        f"--set-threshold {exact:.6g}"
+    )
 
 
 def _in_groups(band: dict) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from nexperia_tf import errors, metrics, predictions, seen
+from nexperia_tf import errors, metrics, predictions, runs, seen
 from nexperia_tf.evaluation import (
     calibration,
     catch_rate,
@@ -57,7 +57,8 @@ class Subject:
         columns: further slices by name, text of shape `(devices,)`.
         known: judged pictures that were trained on; None where nobody can tell.
         trained_on: groups of the training split; None when unknown.
-        stored: temperature and threshold the run has now; None when unknown.
+        in_force: what turns its scores into verdicts now; None when unknown.
+        keeps: whether evaluate.py can store another threshold in it.
         chose: models that the devices of `calibration`, else `scored`, chose among.
         taught: how many of those devices, or their twins, were trained on.
     """
@@ -67,7 +68,8 @@ class Subject:
     calibration: predictions.Predictions | None = None
     columns: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     trained_on: frozenset[str] | None = None
-    stored: Mapping[str, float] | None = None
+    in_force: runs.Calibration | None = None
+    keeps: bool = False
     chose: choices.Choices = choices.ASSUMED
     known: seen.Found | None = None
     taught: int = 0
@@ -111,7 +113,7 @@ def judge(subject: Subject, settings: Settings) -> dict:
         "operating_point": point,
         "band": band,
         "economics": [_economics(p, point, band) for p in _prevalences(settings)],
-        "stored": dict(subject.stored) if subject.stored else None,
+        "in_force": in_force(subject, confidence),
         "calibration": _calibration(subject, confidence),
         "slices": _slices(subject, threshold, confidence),
         "generalisation": _generalisation(subject, confidence),
@@ -234,6 +236,23 @@ def _operating_point(subject: Subject, settings: Settings) -> dict:
         # More escapes than chance explains: other devices than the calibration's.
         "broken": found.guaranteed and here["escape_rate"]["low"] > settings.max_escape,
         **here,
+    }
+
+
+def in_force(subject: Subject, confidence: float) -> dict | None:
+    """The threshold in force, in numbers and words, and what it does to the devices.
+
+    None where only scores are known.
+    """
+    decides = subject.in_force
+    if decides is None:
+        return None
+    return {
+        **dataclasses.asdict(decides),
+        "guaranteed": decides.origin == runs.GUARANTEED,
+        "words": decides.words,
+        "keeps": subject.keeps,
+        **rates(subject.scored, decides.threshold, confidence),
     }
 
 

@@ -129,7 +129,8 @@ def _run(
         name=run.name,
         scored=scored,
         calibration=given,
-        stored=dataclasses.asdict(run.calibration),
+        in_force=run.calibration,
+        keeps=True,
         chose=choices.of_run(run, there[0] if there else split),
     )
     return Opened(subject, run=run, book=seen.of_run(path), looks=_looks(path))
@@ -176,7 +177,7 @@ def _saved_model(
         name=known_as(path),
         scored=scored,
         calibration=given,
-        stored=dataclasses.asdict(served.calibration),
+        in_force=served.calibration,
         chose=choices.of_export(served.facts, there[0] if there else split),
     )
     return Opened(subject, dataset=dataset, book=seen.of_export(served.folder))
@@ -273,6 +274,25 @@ def _taught(opened: Opened) -> int:
     if book is None or looks is None or not all(name in looks.own for name in names):
         return 0
     return len(seen.judged(names, looks, book).names)
+
+
+def cautions(opened: Opened, *, split: str) -> list[str]:
+    """What a reader must know of a run before its figures."""
+    run = opened.run
+    if run is None:
+        return []
+    from nexperia_tf import export
+
+    said = []
+    if differs := export.disagreement(run):
+        said.append(f"Warning: {differs}.")
+    chosen = run.chosen_epoch if split == "validation" else ""
+    if chosen.startswith("best"):
+        said.append(
+            f"{run.name}: these devices chose the epoch: their AUC is the {chosen} and "
+            "reads high."
+        )
+    return said
 
 
 def left_out(opened: Opened) -> dict[str, str]:

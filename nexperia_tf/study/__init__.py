@@ -319,7 +319,7 @@ def _costs(out: pathlib.Path, trained: Mapping) -> dict[str, dict]:
 
 def _runs(planned: plan.Plan, scores, chosen: Mapping[str, str]) -> list[dict]:
     """Each run with what differs and what it reached."""
-    from nexperia_tf import metrics
+    from nexperia_tf import metrics, runs
 
     rows = []
     for step in planned.steps:
@@ -337,6 +337,8 @@ def _runs(planned: plan.Plan, scores, chosen: Mapping[str, str]) -> list[dict]:
                 "gamma": run.config.gamma,
                 "alpha": run.config.alpha,
                 "validation_auc": run.auc,
+                "validation_epoch": run.chosen,
+                "threshold": runs.load(run.folder).calibration.words,
                 "test_auc": test,
                 "taken_for": ", ".join(taken),
                 "seconds": run.seconds,

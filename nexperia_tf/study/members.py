@@ -27,6 +27,8 @@ class Trained:
         config: as it was trained.
         folder: the run folder.
         auc: on validation.
+        chosen: which epoch that is of, "best of 9 epochs"; "" where a run of an older
+            version does not say.
         seconds: that its epochs took, over all resumptions.
     """
 
@@ -34,6 +36,7 @@ class Trained:
     config: configs.Config
     folder: pathlib.Path
     auc: float
+    chosen: str
     seconds: float
 
 
@@ -133,6 +136,7 @@ def _opened(step: plan.Step, config: configs.Config, folder: pathlib.Path) -> Tr
         config,
         folder,
         auc=metrics["validation"]["auc"]["value"],
+        chosen=runs.load(folder).chosen_epoch,
         seconds=sum(_seconds(folder)),
     )
 
@@ -150,11 +154,13 @@ def show(
     trained = trained or {}
     board = rich.table.Table(title=f"{len(trained)} of {len(planned.steps)} runs done")
     board.add_column("run", no_wrap=True)
-    for column in ("what differs", "", "validation AUC", "training"):
+    for column in ("what differs", "", "validation AUC", "which is", "training"):
         board.add_column(column)
     for step in planned.steps:
         done = trained.get(step.name)
         state = "done" if done else "now" if step.name == now else ""
-        reached = (f"{done.auc:.4f}", f"{done.seconds:.0f} s") if done else ("", "")
+        reached = ("", "", "")
+        if done:
+            reached = (f"{done.auc:.4f}", done.chosen, f"{done.seconds:.0f} s")
         board.add_row(step.name, plan.differs(step, planned.base), state, *reached)
     rich.print(board)

@@ -113,13 +113,13 @@ def test_a_run_is_reported_with_pictures_maps_and_slices(run_folder, reported):
     table = predictions.read(run_folder / "predictions" / "test.csv")
     assert found["n"] == len(table)
     assert found["operating_point"]["calibrated_on"] == "untrained validation"
-    assert found["stored"] == {
-        "temperature": 1.3,
-        "offset": 0.0,
-        "threshold": 0.4,
-        "origin": "default",
-        "basis": "",
-    }
+    # What holds after the command, which has stored the guaranteed threshold.
+    now, point = found["in_force"], found["operating_point"]
+    assert now["guaranteed"] and now["origin"] == "guaranteed"
+    assert now["threshold"] == pytest.approx(point["threshold"], abs=1.1e-5)
+    assert now["temperature"] == 1.3 and now["words"] in (
+        reported / "report.html"
+    ).read_text().replace("\N{NO-BREAK SPACE}", " ")
     sliced = {part["by"] for part in found["slices"]}
     assert {"defect_type", "box_size", "brightness"} <= sliced
     # No group of the test split was trained on.

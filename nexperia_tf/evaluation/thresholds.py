@@ -1,0 +1,88 @@
+"""The one threshold in force: asked for by a person, chosen, stored and exported."""
+
+import dataclasses
+import math
+import typing
+
+from nexperia_tf import errors, labels, locks, metrics, predictions, runs
+from nexperia_tf.evaluation import operating_point
+
+if typing.TYPE_CHECKING:
+    import pathlib
+
+TPR = "tpr="
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What a person asked for: a threshold, or the catch rate it shall have.
+
+    Attributes:
+        threshold: devices with a score at or above it are called defect.
+        tpr: share of defects to catch, in (0, 1]; None where a threshold is given.
+    """
+
+    threshold: float | None = None
+    tpr: float | None = None
+
+
+def asked(text: str, *, flag: str) -> Asked:
+    """Reads `.3` or `tpr=.99`.
+
+    >>> asked("tpr=.99", flag="--set-threshold").tpr
+    0.99
+
+    Raises:
+        errors.BadInput: neither, or a number that makes no sense.
+    """
+    wants_rate = text.strip().startswith(TPR)
+    try:
+        number = float(text.strip().removeprefix(TPR))
+    except ValueError:
+        number = math.nan
+    if not 0 < number < 1 and not (wants_rate and number == 1):
+        raise errors.BadInput(
+            f"{flag} {text}: a score between 0 and 1, such as .3, or {TPR}.99, the "
+            "share of defects to catch."
+        )
+    return Asked(tpr=number) if wants_rate else Asked(threshold=number)
+
+
+def decided(
+    before: runs.Calibration, wanted: Asked, chosen_on: predictions.Predictions
+) -> runs.Calibration:
+    """The calibration with the threshold that was asked for, marked as no guarantee.
+
+    A catch rate gives the highest threshold that catches that share of the defects of
+    `chosen_on`.
+    """
+    if wanted.threshold is not None:
+        return dataclasses.replace(
+            before, threshold=wanted.threshold, origin=runs.SET, basis=""
+        )
+    (point,) = metrics.fpr_at_tpr(chosen_on.label, chosen_on.score, (wanted.tpr,))
+    n_defect = int((chosen_on.label == labels.POSITIVE).sum())
+    return dataclasses.replace(
+        before,
+        threshold=operating_point.serving_threshold(point.threshold),
+        origin=runs.TARGET,
+        basis=f"{TPR}{wanted.tpr:g} on {chosen_on.source}: "
+        f"{n_defect - point.misses} of {n_defect} defects",
+    )
+
+
+def store(run: runs.Run, decides: runs.Calibration) -> "pathlib.Path":
+    """Puts a threshold into force: exports it and writes calibration.json.
+
+    The export comes first: when it fails, nothing has changed.
+
+    Returns:
+        the new SavedModel's folder.
+    """
+    from nexperia_tf import export
+
+    with locks.held(run.folder, busy=runs.BUSY):
+        version = export.publish_run(run, decides)
+    print(f"Stored in {run.folder / runs.CALIBRATION}: {decides.words}")
+    print(f"SavedModel: {version}")
+    return version

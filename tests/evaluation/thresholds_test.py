@@ -1,0 +1,258 @@
+"""One threshold is in force, and every command that uses it says the same of it."""
+
+import csv
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nexperia_tf import errors, export, files, predictions, runs
+from nexperia_tf.evaluation import plots, thresholds
+from nexperia_tf.models import resnet
+
+DEFAULT = "threshold 0.5 (default, not guaranteed)"
+SHAPE = resnet.Shape((1,), planes=(4,), stem=4)
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    """Noise, of which the defective half is a little brighter."""
+    raw = tmp_path_factory.mktemp("raw") / "raw"
+    noise = np.random.default_rng(0)
+    for name, low in (("good", 0), ("defect", 6)):
+        (raw / name).mkdir(parents=True)
+        for i in range(60):
+            pixels = noise.integers(low, 180 + low, (32, 32)).astype(np.uint8)
+            Image.fromarray(pixels).save(raw / name / f"{i}.png")
+    return raw
+
+
+@pytest.fixture(scope="module")
+def trained(raw, run_command, tmp_path_factory):
+    """A run that stopped early, and what train.py printed; then what --resume did."""
+    out = tmp_path_factory.mktemp("runs") / "a"
+    argv = ["--backbone", "tiny", "--data", raw, "--data-dir", out.parent / "data"]
+    argv += ["--image-size", 32, "--batch-size", 8, "--epochs", 9, "--patience", 1]
+    argv += ["--learning-rate", "1e-9", "--out", out]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(resnet.BACKBONES, "tiny", SHAPE)
+        assert run_command("train", *argv) == 0
+    return out
+
+
+@pytest.fixture
+def run(trained, tmp_path, monkeypatch):
+    """A copy, whose threshold may be changed."""
+    for name in ("roc", "histogram", "reliability"):
+        monkeypatch.setattr(plots, name, lambda *_, **__: "<svg></svg>")
+    shutil.copytree(trained, tmp_path / "a")
+    return tmp_path / "a"
+
+
+@pytest.fixture
+def evaluate(run, run_command, tmp_path, capsys):
+    """Runs evaluate.py on the run; returns exit code, what it printed, report.json."""
+
+    def evaluated(*argv, of=run):
+        out = tmp_path / f"report{len(list(tmp_path.iterdir()))}"
+        capsys.readouterr()
+        argv = (of, "--no-heatmaps", *argv, "--out", out)
+        code = run_command("evaluate", *argv)
+        path = out / "report.json"
+        found = json.loads(path.read_text()) if path.is_file() else {}
+        return code, capsys.readouterr(), found
+
+    return evaluated
+
+
+@pytest.fixture
+def table(run_command, tmp_path, raw, capsys):
+    """Runs predict; returns what it printed and the rows."""
+
+    def predicted(model, *argv):
+        out = tmp_path / "scores.csv"
+        capsys.readouterr()
+        argv = (model, raw, "--out", out, *argv)
+        assert run_command("nexperia_tf.predict", *argv) == 0
+        with open(out) as file:
+            return capsys.readouterr().out, list(csv.DictReader(file))
+
+    return predicted
+
+
+def one_line(shown) -> str:
+    (line,) = shown.err.strip().splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+def test_train_says_why_it_stopped_and_what_is_in_force(trained, run_command, capsys):
+    # Also where --resume finds the run complete.
+    assert run_command("train", "--resume", "--out", trained) == 0
+    shown = capsys.readouterr().out
+    epochs = json.loads((trained / runs.METRICS).read_text())["epochs"]
+    assert epochs["trained"] == epochs["best"] + 1 < 9 == epochs["planned"]
+    stopped = f"Stopped after epoch {epochs['trained']} of 9: nothing improved for 1 "
+    assert f"{stopped}epoch (--patience 1)" in shown
+    assert f"best of {epochs['trained']} epochs" in shown
+    assert f"In force: {DEFAULT}" in shown
+
+
+def test_the_best_validation_auc_is_called_the_best_of_its_epochs(trained, evaluate):
+    metrics = json.loads((trained / runs.METRICS).read_text())
+    words = metrics["validation"]["epoch"]
+    assert words == f"best of {metrics['epochs']['trained']} epochs"
+    assert "epoch" not in metrics["test"]
+    _, shown, found = evaluate("--split", "validation")
+    assert f"their AUC is the {words} and reads high" in shown.out
+    assert any(words in note for note in found["notes"])
+    assert "epochs" not in evaluate("--split", "test")[1].out
+
+
+def test_evaluate_tells_the_threshold_in_force_from_the_proposed_one(run, evaluate):
+    _, shown, found = evaluate()
+    now, point = found["in_force"], found["operating_point"]
+    scored = predictions.read(run / "predictions" / "test.csv")
+    escaped = int(np.sum(scored.score[scored.label == 1] < 0.5))
+    overkill = int(np.sum(scored.score[scored.label == 0] >= 0.5))
+    assert now["escape_rate"]["count"] == escaped
+    assert now["overkill_rate"]["count"] == overkill
+    line = f"In force: {DEFAULT}; {escaped} of {now['escape_rate']['of']} defects"
+    assert line in shown.out
+    asked = re.search(
+        r"Proposed: ([.\d]+), not guaranteed, stored by: python evaluate.py (\S+) "
+        r"--set-threshold ([.\d]+)\n",
+        shown.out,
+    )
+    assert float(asked[1]) == pytest.approx(point["threshold"], rel=1e-3)
+    assert asked[2] == str(run)
+    # The command that is printed stores it.
+    code, shown, found = evaluate("--set-threshold", asked[3])
+    assert code == 0 and found["in_force"]["origin"] == "set"
+    assert found["in_force"]["threshold"] == float(asked[3])
+
+
+def test_predict_and_export_say_what_evaluate_says(run, table, run_command, capsys):
+    shown, rows = table(run)
+    assert f"In force: {DEFAULT}" in shown
+    assert {row["threshold"] for row in rows} == {"0.5"}
+    assert run_command("nexperia_tf.export", "--run", run) == 0
+    assert f"In force: {DEFAULT}" in capsys.readouterr().out
+
+
+def test_a_threshold_that_was_set_is_in_force_everywhere(run, evaluate, table):
+    code, shown, found = evaluate("--set-threshold", ".3")
+    words = "threshold 0.3 (set by hand, not guaranteed)"
+    assert code == 0 and words in shown.out
+    assert found["in_force"]["words"] == words and not found["in_force"]["guaranteed"]
+    decides = runs.load(run).calibration
+    assert (decides.threshold, decides.origin) == (0.3, "set")
+    assert export.find(run).name == "2" and export.load(run).calibration == decides
+    files.verify_manifest(run)
+    said, rows = table(run)
+    assert f"In force: {words}" in said
+    assert {row["threshold"] for row in rows} == {"0.3"}
+    verdicts = ["defect" if float(row["score"]) >= 0.3 else "good" for row in rows]
+    assert [row["label"] for row in rows] == verdicts
+    # And so does whoever serves it.
+    assert evaluate()[2]["in_force"]["words"] == words
+
+
+@pytest.mark.parametrize("tpr", ["1", ".8"])
+def test_a_catch_rate_gives_the_highest_threshold_that_has_it(run, evaluate, tpr):
+    code, shown, _ = evaluate("--set-threshold", f"tpr={tpr}")
+    assert code == 0
+    decides = runs.load(run).calibration
+    validation = predictions.read(run / "predictions" / "validation.csv")
+    defects = validation.score[validation.label == 1]
+    caught = int(np.sum(defects >= decides.threshold))
+    assert caught / len(defects) >= float(tpr)
+    next_higher = defects[defects > decides.threshold + 1e-5].min()
+    assert np.mean(defects > next_higher) < float(tpr)
+    assert decides.origin == "target"
+    words = f"(tpr={float(tpr):g} on a validation: {caught} of {len(defects)} defects, "
+    assert f"{words}not guaranteed)" in shown.out
+    assert export.load(run).calibration == decides
+
+
+def test_a_table_can_have_a_threshold_of_its_own(run, table):
+    shown, rows = table(run, "--threshold", ".6")
+    assert "In this table: threshold 0.6 (for this table, not guaranteed)" in shown
+    assert f"the model's own: {DEFAULT}" in shown
+    verdicts = ["defect" if float(row["score"]) >= 0.6 else "good" for row in rows]
+    assert [row["label"] for row in rows] == verdicts
+    assert {row["threshold"] for row in rows} == {"0.6"}
+    assert runs.load(run).calibration.threshold == 0.5
+    scores = sorted(float(row["score"]) for row in rows)
+    # At a score that comes up, as the SavedModel itself would decide.
+    _, rows = table(run, "--threshold", repr(scores[50]))
+    assert sum(row["label"] == "defect" for row in rows) == len(rows) - 50
+
+
+@pytest.mark.parametrize("asked", ["0", "1", "-.2", "nan", "tpr=1.1", "tpr=", "high"])
+def test_nonsense_is_refused_in_one_line(run, evaluate, run_command, capsys, asked):
+    before = (run / runs.CALIBRATION).read_bytes()
+    code, shown, _ = evaluate("--set-threshold", asked)
+    assert code == 2 and f"--set-threshold {asked}: a score between" in one_line(shown)
+    assert (run / runs.CALIBRATION).read_bytes() == before
+    argv = ("--threshold", asked, "--out", run.parent / "x.csv")
+    assert run_command("nexperia_tf.predict", run, run, *argv) == 2
+    assert "error: " in capsys.readouterr().err
+
+
+def test_what_cannot_be_changed_says_so(run, evaluate, run_command, capsys, raw):
+    code, shown, _ = evaluate("--set-threshold", ".3", "--max-escape", ".1")
+    assert code == 2 and "--set-threshold and --max-escape" in one_line(shown)
+    code, shown, _ = evaluate("--set-threshold", ".3", of=export.find(run))
+    assert code == 2 and "a SavedModel's threshold is baked in" in one_line(shown)
+    scores = run / "predictions" / "test.csv"
+    code, shown, _ = evaluate("--set-threshold", ".3", of=scores)
+    assert code == 2 and "keeps no threshold" in one_line(shown)
+    argv = (run, run, "--set-threshold", ".3", "--out", run.parent / "x")
+    assert run_command("evaluate", *argv) == 2
+    assert "takes one RUN. Received 2" in one_line(capsys.readouterr())
+    argv = (run, raw, "--threshold", "tpr=.9", "--out", run.parent / "x.csv")
+    assert run_command("nexperia_tf.predict", *argv) == 2
+    assert "evaluate.py RUN --set-threshold tpr=.9" in one_line(capsys.readouterr())
+    assert runs.load(run).calibration.threshold == 0.5
+    assert export.find(run).name == "1"
+
+
+def test_a_run_and_its_savedmodel_that_differ_do_not_decide(
+    run, evaluate, run_command, capsys, raw
+):
+    path = run / runs.CALIBRATION
+    files.write_json(path, files.read_json(path) | {"threshold": 0.2})
+    out = run.parent / "scores.csv"
+    assert run_command("nexperia_tf.predict", run, raw, "--out", out) == 2
+    line = one_line(capsys.readouterr())
+    assert "its threshold is 0.2, but" in line and "has 0.5 baked in" in line
+    assert not out.exists()
+    _, shown, found = evaluate()
+    assert "Warning: " in shown.out and "has 0.5 baked in" in shown.out
+    assert any("baked in" in note for note in found["notes"])
+    argv = (run, run, "--out", run.parent / "ensemble")
+    assert run_command("nexperia_tf.ensemble", *argv) == 2
+    assert "has 0.5 baked in" in one_line(capsys.readouterr())
+    remedy = line.partition("python -m ")[2].split()
+    assert run_command(*remedy) == 0
+    assert run_command("nexperia_tf.predict", run, raw, "--out", out) == 0
+
+
+def test_a_failed_export_leaves_the_threshold_as_it_was(run, evaluate, monkeypatch):
+    def fails(*_, **__):
+        raise errors.BadInput("the disk is full")
+
+    monkeypatch.setattr(export, "publish", fails)
+    code, shown, _ = evaluate("--set-threshold", ".3")
+    assert code == 2 and "the disk is full" in one_line(shown)
+    assert runs.load(run).calibration.threshold == 0.5
+    assert export.disagreement(runs.load(run)) == ""
+
+
+def test_rates_and_scores_are_told_apart():
+    assert thresholds.asked("tpr=1", flag="--x") == thresholds.Asked(tpr=1.0)
+    assert thresholds.asked(" .25", flag="--x") == thresholds.Asked(threshold=0.25)
