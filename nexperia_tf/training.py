@@ -462,6 +462,7 @@ def _image_ids(config: configs.Config, data: Data, epoch: int, step: int) -> lis
         epoch=epoch,
         step=step,
         balanced=config.balance == "sampling",
+        drawn=config.drawn,
         drawn_only=config.drawn_only,
         cache=config.cache,
     )

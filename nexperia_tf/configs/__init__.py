@@ -89,8 +89,9 @@ class Config:
 
     balance: Literal["none", "loss", "sampling"] = "none"
     """Have both classes count the same, an alternative to --alpha: loss weighs devices,
-    sampling fills each batch from both alike and repeats the rarer.
-    The offset in calibration.json brings scores back to the share on validation."""
+    sampling fills each batch from both alike and repeats the rarer; with --drawn half
+    of it shows a defect, given or drawn. The offset in calibration.json brings scores
+    back to the share on validation."""
 
     epochs: int = 20
     """Passes over the training split."""

@@ -19,6 +19,8 @@ from nexperia_tf.data import sample_canvas as canvas
 
 TWO = 0.2  # of the pictures show two kinds
 LEAST_LEVELS, LEAST_SHARE = 3, 0.07  # of the light, that a seen place has lost more of
+LEAST_PIXELS = 3  # that a defect is seen in
+TRIES = 20  # on a picture of 8:1 one in two cannot be seen
 DARK, CRACKS = "dark", "cracks"
 LOOKS = (DARK, CRACKS)
 
@@ -40,6 +42,32 @@ def draw(
     for _ in range(1 + (random.random() < TWO)):
         KINDS[canvas.pick(random, SHARES[look])](shade, random)
     return _shaded(image, shade, random)
+
+
+def draw_seen(
+    image: np.ndarray, random: np.random.Generator, look: str = DARK
+) -> tuple[np.ndarray, np.ndarray]:
+    """The picture with a defect that can be seen, and where.
+
+    One that fell on a letterbox's bars, on what is black already, or is too faint for
+    so few pixels is drawn again, another one elsewhere. Where none can be seen the
+    picture stays as it is, and so does what it is called.
+
+    Args:
+        image: uint8 array of shape `(size, size, channels)`.
+        random: decides which and where.
+        look: one of `LOOKS`.
+
+    Returns:
+        the picture, and 255 where the defect is seen as `place` gives it: nowhere,
+        where the picture stayed as it is.
+    """
+    for _ in range(TRIES):
+        drawn = draw(image, random, look)
+        seen = place(image, drawn)
+        if np.count_nonzero(seen) >= LEAST_PIXELS:
+            return drawn, seen
+    return image, np.zeros_like(seen)
 
 
 def place(before: np.ndarray, after: np.ndarray) -> np.ndarray:

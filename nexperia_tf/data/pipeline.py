@@ -63,8 +63,10 @@ def training_batches(
         policy: how far the default augmentation goes.
         balanced: take good and defective devices in turn, so that a batch holds as many
             of both; an epoch then shows some more than once and others not at all.
+            Drawn defects count: with `drawn` every second device shows one, given or
+            drawn, in the proportion there is of them.
         drawn: share of good pictures that get a drawn defect, another one in each
-            epoch, and the label of one.
+            epoch, and the label of one. A few on which none can be seen stay good.
         drawn_look: one of `drawn_defects.LOOKS`.
         drawn_only: leave the given defects out.
         map_stride: pixels that a place of a map is wide, which says where the drawn
@@ -91,20 +93,21 @@ def training_batches(
         devices, is_defect, window, pictures = _kept(dataset, image_size, channels)
     else:
         devices, is_defect, window, pictures = _streamed(dataset, image_size, channels)
-    parts = _parts(devices, is_defect, balanced, drawn_only)
+    parts = _parts(dataset, devices, is_defect, balanced, drawn, drawn_only)
 
     def shuffled(epoch: tf.Tensor) -> tf.data.Dataset:
         order = _shuffled(parts, window, seed, epoch).take(steps * batch_size)
         order = _own(order, batch_size, worker).batch(share, drop_remainder=True)
-        return order.map(lambda *devices: (epoch, devices))
+        return order.map(lambda *devices: (epoch, *devices))
 
     batches = tf.data.Dataset.range(first_epoch, epochs).flat_map(shuffled)
     batches = batches.skip(first_step)
-    # (epoch, indices, images, labels)
+    # (epoch, chances, (indices, ...)) to (epoch, chances, indices, images, labels)
     batches = batches.map(pictures, tf.data.AUTOTUNE)
     if drawn:
-        draw = _drawing(drawn, drawn_look, seed, places=map_stride > 0)
+        draw = _drawing(drawn_look, seed, places=map_stride > 0)
         batches = batches.map(draw, tf.data.AUTOTUNE)
+    batches = batches.map(lambda epoch, chances, *shown: (epoch, *shown))
     if augment != "none":
         change = _default(dataset, policy or augmentation.Policy(), seed)
         batches = batches.map(change, tf.data.AUTOTUNE)
@@ -127,6 +130,7 @@ def batch_indices(
     epoch: int,
     step: int,
     balanced: bool = False,
+    drawn: float = 0.0,
     drawn_only: bool = False,
     cache: str = "auto",
 ) -> np.ndarray:
@@ -139,9 +143,11 @@ def batch_indices(
     window = count if kept else SHUFFLE_WINDOW
     labels = records.metadata(dataset, TRAIN)["label"]
     parts = _parts(
+        dataset,
         tf.data.Dataset.range(count),
         lambda index: tf.gather(labels, index) == 1,
         balanced,
+        drawn,
         drawn_only,
     )
 
@@ -150,7 +156,7 @@ def batch_indices(
 
     order = tf.data.Dataset.range(epoch, epoch + 1).flat_map(picked)
     batch = order.skip(step * batch_size).take(batch_size)
-    return np.array(list(batch.as_numpy_iterator()))
+    return np.array([index for _, (index,) in batch.as_numpy_iterator()])
 
 
 def evaluation_batches(
@@ -199,34 +205,94 @@ def steps_per_epoch(
     return count // batch_size
 
 
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """Devices that are shuffled among themselves.
+
+    Attributes:
+        devices: all of them, once.
+        chance: with which a defect is drawn on one of them.
+        share: of the turns of its class that it gets, where classes take turns.
+        stream: tells its order from that of other parts with the same devices.
+    """
+
+    devices: tf.data.Dataset
+    chance: float = 0.0
+    share: float = 1.0
+    stream: int = 0
+
+
 def _parts(
-    devices: tf.data.Dataset, is_defect: Callable, balanced: bool, good_only: bool
-) -> list[tf.data.Dataset]:
-    """All devices, the good ones alone, or the good ones and the defects."""
+    dataset: records.Dataset,
+    devices: tf.data.Dataset,
+    is_defect: Callable,
+    balanced: bool,
+    drawn: float,
+    good_only: bool,
+) -> list[list[_Part]]:
+    """What takes turns: everything, or what shows no defect and what shows one."""
     if not balanced and not good_only:
-        return [devices]
+        return [[_Part(devices, drawn)]]
     good = devices.filter(lambda *device: tf.logical_not(is_defect(*device)))
-    return [good] if good_only else [good, devices.filter(is_defect)]
+    if not balanced or (good_only and not drawn):
+        return [[_Part(good, drawn)]]
+    given = devices.filter(is_defect)
+    if not drawn:
+        return [[_Part(good)], [_Part(given)]]
+    is_given = records.metadata(dataset, TRAIN)["label"] == 1
+    n_given = 0 if good_only else int(np.sum(is_given))
+    n_drawn = drawn * np.sum(~is_given)
+    share = float(n_drawn / (n_given + n_drawn))
+    showing = [_Part(good, 1.0, share, stream=1)]
+    if n_given:
+        showing.insert(0, _Part(given, share=1 - share))
+    return [[_Part(good)], showing]
 
 
 def _shuffled(
-    parts: list[tf.data.Dataset], window: int, seed: int, epoch: tf.Tensor
+    parts: list[list[_Part]], window: int, seed: int, epoch: tf.Tensor
 ) -> tf.data.Dataset:
-    """Devices in the order of an epoch: all once, or without end one of each part."""
+    """Devices in the order of an epoch: all once, or without end one of each in turn.
+
+    Each comes as `(chance, device)`, a defect being drawn on it with that chance.
+    """
     # The order follows from this pair, whatever the caller seeded (0 means none).
     tf.random.set_seed(seed + 1)
     if len(parts) == 1:
-        return parts[0].shuffle(window, seed=epoch)
+        (part,) = parts[0]
+        return _chanced(part.devices.shuffle(window, seed=epoch), part.chance)
 
-    def endless(part: tf.data.Dataset) -> tf.data.Dataset:
+    def endless(part: _Part) -> tf.data.Dataset:
         def one_pass(turn: tf.Tensor) -> tf.data.Dataset:
-            return part.shuffle(window, seed=epoch * _PASSES + turn)
+            turn += part.stream * (_PASSES // 2)
+            return part.devices.shuffle(window, seed=epoch * _PASSES + turn)
 
-        return tf.data.Dataset.range(_PASSES).flat_map(one_pass)
+        passes = tf.data.Dataset.range(_PASSES // 2).flat_map(one_pass)
+        return _chanced(passes, part.chance)
 
     in_turn = tf.data.Dataset.range(len(parts)).repeat()
     return tf.data.Dataset.choose_from_datasets(
-        [endless(part) for part in parts], in_turn, stop_on_empty_dataset=True
+        [_mixed([endless(part) for part in one], one[-1].share) for one in parts],
+        in_turn,
+        stop_on_empty_dataset=True,
+    )
+
+
+def _chanced(devices: tf.data.Dataset, chance: float) -> tf.data.Dataset:
+    return devices.map(lambda *device: (tf.constant(chance, tf.float64), device))
+
+
+def _mixed(streams: list[tf.data.Dataset], share: float) -> tf.data.Dataset:
+    """The only stream, or two of which the last gets its share, evenly spread."""
+    if len(streams) == 1:
+        return streams[0]
+
+    def turn(count: tf.Tensor) -> tf.Tensor:
+        before = tf.cast(count, tf.float64) * share
+        return tf.cast(tf.floor(before + share) - tf.floor(before), tf.int64)
+
+    return tf.data.Dataset.choose_from_datasets(
+        streams, tf.data.Dataset.counter().map(turn), stop_on_empty_dataset=True
     )
 
 
@@ -271,13 +337,14 @@ def _kept(dataset: records.Dataset, image_size: int, channels: int) -> tuple:
     def take(indices):
         return images[indices], labels[indices]
 
-    def pictures(epoch, devices):
+    def pictures(epoch, chances, devices):
         (indices,) = devices
         some, their_labels = tf.numpy_function(
             take, [indices], [tf.uint8, tf.float32], stateful=False
         )
         some = tf.ensure_shape(some, (*indices.shape, *images.shape[1:]))
-        return epoch, indices, some, tf.ensure_shape(their_labels, indices.shape)
+        their_labels = tf.ensure_shape(their_labels, indices.shape)
+        return epoch, chances, indices, some, their_labels
 
     def is_defect(index):
         return tf.gather(labels, index) == 1
@@ -289,9 +356,9 @@ def _streamed(dataset: records.Dataset, image_size: int, channels: int) -> tuple
     """Devices as records that are decoded in every epoch anew."""
     decode = _decoder(image_size, channels)
 
-    def pictures(epoch, devices):
+    def pictures(epoch, chances, devices):
         indices, some = devices
-        return (epoch, indices, *decode(some))
+        return (epoch, chances, indices, *decode(some))
 
     def is_defect(index, record):
         return record["label"] == 1
@@ -300,34 +367,33 @@ def _streamed(dataset: records.Dataset, image_size: int, channels: int) -> tuple
     return devices, is_defect, SHUFFLE_WINDOW, pictures
 
 
-def _drawing(share: float, look: str, seed: int, *, places: bool) -> Callable:
+def _drawing(look: str, seed: int, *, places: bool) -> Callable:
     """Draws on batches; with `places` it adds masks of what was drawn."""
 
-    def change(epoch, indices, images, labels):
+    def change(epoch, chances, indices, images, labels):
         images, labels = images.copy(), labels.copy()
         masks = np.zeros((*images.shape[:3], 1), np.uint8)
         for i, index in enumerate(indices):
             random = np.random.default_rng([seed, epoch, index])
             if look == drawn_defects.CRACKS:
                 images[i] = drawn_defects.add_harmless(images[i], random)
-            if labels[i] == 0 and random.random() < share:
-                drawn = drawn_defects.draw(images[i], random, look)
-                if places:
-                    masks[i] = drawn_defects.place(images[i], drawn)
-                images[i], labels[i] = drawn, 1
+            if labels[i] == 0 and random.random() < chances[i]:
+                images[i], masks[i] = drawn_defects.draw_seen(images[i], random, look)
+                labels[i] = masks[i].any()
         return images, labels, masks
 
-    def changed(epoch, indices, images, labels):
+    def changed(epoch, chances, indices, images, labels):
         new, new_labels, masks = tf.numpy_function(
             change,
-            [epoch, indices, images, labels],
+            [epoch, chances, indices, images, labels],
             [tf.uint8, tf.float32, tf.uint8],
             stateful=False,
         )
         new = tf.ensure_shape(new, images.shape)
         new_labels = tf.ensure_shape(new_labels, labels.shape)
         masks = tf.ensure_shape(masks, (*images.shape[:3], 1))
-        return epoch, indices, new, new_labels, *([masks] if places else [])
+        masks = [masks] if places else []
+        return epoch, chances, indices, new, new_labels, *masks
 
     return changed
 

@@ -80,6 +80,33 @@ def test_colours_keep_their_hue():
         np.testing.assert_allclose(after[..., 0] / 3, after[..., 2], atol=0.7)
 
 
+@pytest.mark.parametrize("look", drawn_defects.LOOKS)
+@pytest.mark.parametrize("height", [8, 32, 128])
+def test_one_that_is_drawn_to_be_seen_is_seen_in_the_picture(look, height):
+    wide = np.zeros_like(GREY)
+    top = (SIZE - height) // 2
+    wide[top : top + height] = GREY[:height]
+    unseen = 0
+    for seed in range(100):
+        first = drawn_defects.draw(wide, np.random.default_rng(seed), look)
+        hidden = np.count_nonzero(drawn_defects.place(wide, first)) < 3
+        unseen += hidden
+        random = np.random.default_rng(seed)
+        drawn, where = drawn_defects.draw_seen(wide, random, look)
+        assert np.count_nonzero(where) >= 3 and not where[wide == 0].any()
+        np.testing.assert_array_equal(where, drawn_defects.place(wide, drawn))
+        assert hidden or np.array_equal(drawn, first)  # what was seen stays as it was
+    assert unseen < 5 if height == SIZE else unseen > 25
+
+
+@pytest.mark.parametrize("look", drawn_defects.LOOKS)
+def test_where_no_defect_can_be_seen_the_picture_stays_as_it_is(look):
+    black = np.random.default_rng(0).integers(0, 3, (64, 64, 1)).astype(np.uint8)
+    drawn, where = drawn_defects.draw_seen(black, np.random.default_rng(0), look)
+    assert not where.any()
+    np.testing.assert_array_equal(drawn, black)
+
+
 def test_a_letterboxed_picture_keeps_its_black_bars():
     image = cv2.copyMakeBorder(GREY[..., 0], 20, 20, 0, 0, cv2.BORDER_CONSTANT)
     image = cv2.resize(image, (SIZE, SIZE))[..., None]

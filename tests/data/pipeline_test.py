@@ -233,6 +233,69 @@ def test_drawn_defects_follow_from_seed_and_position(dataset):
     assert_same(later, straight[STEPS + 3 :])
 
 
+@pytest.mark.parametrize("cache", ["memory", "none"])
+@pytest.mark.parametrize("look", ["dark", "cracks"])
+def test_balanced_batches_count_drawn_defects(dataset, cache, look):
+    few = {"drawn": 0.5, "balanced": True, "augment": "none", "epochs": 6}
+    few |= {"drawn_look": look, "cache": cache}
+    batches = list(training(dataset, **few).as_numpy_iterator())
+    # Half, where 34 good and 12 defects with .5 drawn used to show three in four.
+    assert {labels.sum() for _, labels in batches} == {BATCH / 2}
+    truth = records.metadata(dataset, "train")["label"]
+    common = {"image_size": SIZE, "channels": 1, "batch_size": BATCH, "seed": 7}
+    how = {"drawn": 0.5, "balanced": True, "cache": cache}
+    for step in range(STEPS):
+        named = pipeline.batch_indices(dataset, **common, **how, epoch=0, step=step)
+        given = truth[named] == 1
+        assert batches[step][1][given].all()
+        # 12 given ones and 17 of 34 that are drawn on: in that proportion.
+        assert given.sum() in (1, 2)  # of four
+
+
+def test_balanced_drawn_batches_follow_from_seed_and_position(dataset):
+    few = {"drawn": 0.5, "balanced": True}
+    straight = list(training(dataset, **few).as_numpy_iterator())
+    assert_same(training(dataset, **few, cache="none"), straight)
+    later = training(dataset, **few, first_epoch=1, first_step=3)
+    assert_same(later, straight[STEPS + 3 :])
+
+
+def test_balanced_batches_of_drawn_defects_alone_hold_half(dataset):
+    few = {"drawn": 0.2, "drawn_only": True, "balanced": True, "augment": "none"}
+    batches = list(training(dataset, **few).as_numpy_iterator())
+    assert {labels.sum() for _, labels in batches} == {BATCH / 2}
+
+
+@pytest.mark.parametrize("look", ["dark", "cracks"])
+def test_no_defect_is_drawn_where_nobody_sees_it(look, tmp_path_factory):
+    """Pictures of 4:1, of which bars hide three quarters, and black ones."""
+    place = tmp_path_factory.mktemp("wide")
+    random = np.random.default_rng(0)
+    for i in range(60):
+        dark = i % 10 == 9
+        pixels = random.integers(0, 3 if dark else 256, (24, 96)).astype(np.uint8)
+        path = place / "raw" / ("defect" if i < 2 else "good") / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    lines = [["path", "label", "split"]]
+    for path in sorted((place / "raw").rglob("*.png")):
+        name = path.relative_to(place / "raw").as_posix()
+        lines.append([name, path.parent.name, "train"])
+    with open(place / "raw/labels.csv", "w", newline="") as file:
+        csv.writer(file).writerows(lines)
+    wide = records.build(place / "raw", data_dir=place / "data")
+    few = {"image_size": 64, "batch_size": 16, "augment": "none", "map_stride": 1}
+    few |= {"drawn": 0.99, "drawn_only": True, "drawn_look": look}
+    batches = list(training(wide, **few).as_numpy_iterator())
+    images, labels, maps = (np.concatenate(part) for part in zip(*batches))
+    seen = maps.sum(axis=(1, 2, 3))
+    black = images.max(axis=(1, 2, 3)) < 3
+    assert 0 < black.sum() < 20
+    assert set(labels[black]) == {0}  # nothing can be seen there: still good
+    assert np.mean(labels[~black]) > 0.95  # with a share of .99
+    assert (seen[labels == 1] >= 3).all() and not seen[labels == 0].any()
+
+
 def test_drawn_only_shows_no_given_defect(dataset):
     truth = records.metadata(dataset, "train")["label"]
     good = int((truth == 0).sum())
