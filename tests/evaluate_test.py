@@ -72,6 +72,32 @@ def test_a_calibration_table_chooses_the_threshold(tmp_path, run_command):
     assert point["threshold"] in table.score[table.label == 1]
 
 
+def test_the_page_says_why_nothing_is_rejected_without_review(tmp_path, run_command):
+    def said(n_good, top):
+        """The page, where `top` good devices score above every defect."""
+        labels = np.repeat([1, 0], [700, n_good])
+        score = np.random.default_rng(0).uniform(0.1, 0.8, len(labels))
+        score[len(labels) - top :] = 0.9
+        names = [f"d{i}" for i in range(len(labels))]
+        scored = predictions.Predictions(image_id=names, label=labels, score=score)
+        predictions.write(tmp_path / "s.csv", scored)
+        assert run_command("evaluate", tmp_path / "s.csv") == 0
+        band = figures(tmp_path / "s-report")["band"]
+        text = (tmp_path / "s-report/report.html").read_text()
+        return band, " ".join(text.replace("\N{NO-BREAK SPACE}", " ").split())
+
+    none, above = "so nothing can be rejected without review", "needs 598 good"
+    band, text = said(900, top=20)
+    assert band["reject_from"] is None and band["good_limit"] == 0.9
+    assert f"No calibration device scores above 0.9, {none}" in text
+    assert above not in text
+    band, text = said(300, top=20)  # too few good devices
+    assert band["reject_from"] is None and band["good_limit"] is None
+    assert none not in text and above in text
+    band, text = said(900, top=0)
+    assert band["reject_from"] is not None and none not in text and above not in text
+
+
 def test_an_impossible_guarantee_is_refused_with_what_it_needs(
     tmp_path, run_command, capsys
 ):

@@ -179,6 +179,11 @@ def _threshold(found: dict) -> Answer:
     ]
     if not point["vouches"]:
         details.append("No review band either: these devices can certify nothing.")
+    elif band["reject_from"] is None and band["good_limit"] is not None:
+        details.append(
+            f"No calibration device scores above {band['good_limit']:.4g}, so nothing "
+            "can be rejected without review."
+        )
     elif band["reject_from"] is None:
         bound = operating_point.percent(band["max_overkill"])
         details.append(

@@ -235,11 +235,13 @@ class Band:
     Attributes:
         pass_below: the guaranteed threshold.
         reject_from: devices at or above are rejected without a look; None when too
-            few good devices certify `max_overkill`.
+            few good devices certify `max_overkill`, or no device scores that high.
         max_overkill: certain bound on good devices rejected without a look.
         good_needed: fewest calibration good devices that could certify it.
         n_groups: groups that the good devices come from.
         method: as of `Guarantee`.
+        good_limit: score of a good calibration device above which devices could be
+            rejected without a look; None when too few certify `max_overkill`.
     """
 
     pass_below: float
@@ -248,6 +250,7 @@ class Band:
     good_needed: int
     n_groups: int
     method: str
+    good_limit: float | None = None
 
 
 def band(
@@ -275,9 +278,10 @@ def band(
     delta = (1 - confidence) / (choices or 1)
     bound = guarantee.bound(good, groups, rate=max_overkill, delta=delta)
     allowed = bound.allowed(max_overkill)
-    reject_from = None
+    reject_from = good_limit = None
     if allowed >= 0 and choices is not None:
-        above = scores[scores > -guarantee.lowest(good, groups)[allowed]]
+        good_limit = float(-guarantee.lowest(good, groups)[allowed])
+        above = scores[scores > good_limit]
         reject_from = max(float(above.min()), pass_below) if above.size else None
     return Band(
         pass_below,
@@ -286,6 +290,7 @@ def band(
         good_needed=bound.devices_needed(max_overkill),
         n_groups=len(bound.sizes),
         method=bound.method,
+        good_limit=good_limit,
     )
 
 
