@@ -555,18 +555,15 @@ def print_summary(folder: pathlib.Path) -> None:
         shown.add_column(f"overkill\nat {target:.1%}", justify="right", min_width=8)
     for split in runs.SCORED_SPLITS:
         if split in reached:
-            title = split
-            if split == "validation" and "epochs" in reached:  # older runs do not say
-                chosen = runs.chosen_epoch(reached["epochs"])
-                title = f"{split}\n{chosen}".replace(" by ", "\nby ")
-            shown.add_row(title, *_summary(reached[split]))
+            shown.add_row(split, *_summary(reached[split]))
     rich.print(shown)
-    epochs = reached.get("epochs", {})
-    if epochs.get("stopped"):
-        print(
-            f"Stopped after epoch {epochs['trained']} of {epochs['planned']}: "
-            f"{epochs['stopped']}"
-        )
+    if epochs := reached.get("epochs"):  # older runs do not say
+        print(f"validation: AUC of the {runs.chosen_epoch(epochs)}")
+        if epochs["stopped"]:
+            print(
+                f"Stopped after epoch {epochs['trained']} of {epochs['planned']}: "
+                f"{epochs['stopped']}"
+            )
     for split in (split for split in runs.SCORED_SPLITS if split in reached):
         auc = reached[split]["auc"]
         if auc["low"] is None:
