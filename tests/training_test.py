@@ -18,6 +18,7 @@ from nexperia_tf import (
     errors,
     export,
     files,
+    finishing,
     metrics,
     predictions,
     runs,
@@ -95,7 +96,7 @@ def test_every_option_goes_with_every_other(first):
 
 
 def test_a_table_says_what_was_reached(first, capsys):
-    training.print_summary(first)
+    finishing.print_summary(first)
     shown = capsys.readouterr().out
     assert re.search(r"validation +1\d +\d+ +[01]\.\d{4} +[01]\.\d{3} to", shown)
     assert re.search(r"test +1\d +\d+ +[01]\.\d{4} +[01]\.\d{3} to", shown)
@@ -410,7 +411,7 @@ def test_test_pictures_that_an_earlier_run_was_trained_on_are_told(grown, capsys
     now = manifest.read(place / "anew" / runs.PICTURES)
     count = sum(row.split == "test" and row.pixel_sha256 in was for row in now)
     assert known["pictures"] == count > 0 and known["by"] == ["base"]
-    training.print_summary(place / "anew")
+    finishing.print_summary(place / "anew")
     assert f"{count} of {known['of']} test pictures were trained on by base" in (
         capsys.readouterr().out
     )

@@ -7,9 +7,12 @@ one, under a limit of nodes and never of time: the same units give the same deal
 any machine.
 """
 
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import scipy.optimize
@@ -173,13 +176,14 @@ class _Program:
         """Units of each sort in each place, `(sorts, places)`."""
         rules, answer = self._rules(), None
         for goal in self._goals():
-            found = scipy.optimize.milp(
-                goal,
-                constraints=rules,
-                bounds=scipy.optimize.Bounds(0, self._most()),
-                integrality=self._whole(),
-                options={"node_limit": NODES, "mip_rel_gap": GAP},
-            )
+            with _silent():
+                found = scipy.optimize.milp(
+                    goal,
+                    constraints=rules,
+                    bounds=scipy.optimize.Bounds(0, self._most()),
+                    integrality=self._whole(),
+                    options={"node_limit": NODES, "mip_rel_gap": GAP},
+                )
             if found.x is None:
                 break
             answer = found.x
@@ -236,3 +240,21 @@ class _Program:
             rule(sparse.hstack([held, none, -relative]), -np.inf, wanted - resting),
             rule(sparse.hstack([held, none, relative]), wanted - resting, np.inf),
         ]
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Keeps off standard output what HiGHS 1.12 (scipy 1.17) writes there at times.
+
+    Its line on a new solution comes with every display option off; goes when it does
+    not.
+    """
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)

@@ -4,8 +4,8 @@ The epoch that training keeps is the best on validation: partly by luck with jus
 devices, which then set its threshold, too. A guarantee from them must hold for each
 epoch that could have been kept. Temperature and offset, fitted on validation as well,
 choose nothing: they do not change which device scores below which. (In a mean of
-several models' scores they shift weight between members, too little to be seen: with
-two members fitted on the 600 defects that set the threshold, 2 % of promises broke.)
+several models' scores they shift some weight between members; that is taken for too
+little to count.)
 """
 
 import csv

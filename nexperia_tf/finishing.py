@@ -1,0 +1,186 @@
+"""What ends a run: its best model calibrated, scored, exported, and summed up."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+import rich
+import rich.box
+import rich.table
+
+from nexperia_tf import (
+    checkpoints,
+    configs,
+    curves,
+    export,
+    files,
+    following,
+    labels,
+    metrics,
+    predictions,
+    runs,
+    seen,
+)
+from nexperia_tf.data import manifest, records
+from nexperia_tf.evaluation import (
+    answers,
+    calibration,
+    choices,
+    clustered,
+    figures,
+    opening,
+)
+
+SCHEMA = 1  # of metrics.json
+
+
+def finish(
+    folder: pathlib.Path,
+    config: configs.Config,
+    dataset: records.Dataset,
+    *,
+    channels: int,
+    book: seen.Book,
+    epochs: dict,
+) -> None:
+    """Calibration, scores, metrics and SavedModel of the best model.
+
+    The manifest, written last, ends the run.
+
+    Args:
+        folder: the run's, with its model and what it was trained on.
+        config: of the run.
+        dataset: its records.
+        channels: 1 or 3.
+        book: the pictures that it has learned from.
+        epochs: how many were judged and which was kept, for metrics.json.
+    """
+    model = runs.load_model(folder / runs.MODEL)
+    sizes = records.split_sizes(dataset)
+    logits = {
+        split: runs.logits_of(
+            model,
+            dataset,
+            split,
+            image_size=config.image_size,
+            channels=channels,
+        )
+        for split in runs.SCORED_SPLITS
+        if split in sizes
+    }
+    # Devices that chose no epoch say best what a logit is worth.
+    fitted_on = next(split for split in opening.CALIBRATED_ON if split in logits)
+    truth = runs.metadata(dataset, fitted_on)["label"]
+    decides = calibration.fit(logits[fitted_on], truth, where=fitted_on)
+    runs.write_calibration(folder / runs.CALIBRATION, decides)
+    scored = {
+        split: runs.table(dataset, split, values, decides)
+        for split, values in logits.items()
+    }
+    (folder / "predictions").mkdir(exist_ok=True)
+    for split, table in scored.items():
+        predictions.write(folder / "predictions" / f"{split}.csv", table)
+    shown = seen.looks(manifest.read(folder / runs.PICTURES))
+    known = {s: seen.judged(t.image_id, shown, book) for s, t in scored.items()}
+    reached = _metrics(scored, known, epochs)
+    described = files.read_json(folder / runs.CONFIG)
+    for split in set(reached) & set(scored):
+        ids = scored[split].image_id
+        counted = choices.count(folder, described, split, ids)
+        reached[split][choices.CHOSE_AMONG] = counted
+    files.write_json(folder / runs.METRICS, reached)
+    curves.draw(
+        folder / runs.HISTORY,
+        folder / runs.CURVES,
+        kept=(epochs["best"], runs.chosen_epoch(epochs)),
+    )
+    with checkpoints.writing(folder / runs.SAVED_MODEL):
+        export.publish(
+            model,
+            folder / runs.SAVED_MODEL,
+            image_size=config.image_size,
+            channels=channels,
+            calibration=decides,
+            backbone=config.backbone,
+            chose_among=reached["validation"][choices.CHOSE_AMONG],
+            trained_on=book,
+        )
+    files.write_manifest(folder)
+
+
+def print_summary(folder: pathlib.Path) -> None:
+    """Prints what a run reached and where its results lie."""
+    reached = files.read_json(folder / runs.METRICS)
+    shown = rich.table.Table(box=rich.box.SIMPLE, pad_edge=False)
+    for title in ("split", "devices", "defects", "AUC", "95 % interval"):
+        side = "left" if title == "split" else "right"
+        shown.add_column(title, justify=side, no_wrap=True)
+    for target in following.HISTORY_TARGETS:
+        shown.add_column(f"overkill\nat {target:.1%}", justify="right", min_width=8)
+    for split in runs.SCORED_SPLITS:
+        if split in reached:
+            shown.add_row(split, *_summary(reached[split]))
+    rich.print(shown)
+    if epochs := reached.get("epochs"):  # older runs do not say
+        print(f"validation: AUC of the {runs.chosen_epoch(epochs)}")
+        if epochs["stopped"]:
+            print(
+                f"Stopped after epoch {epochs['trained']} of {epochs['planned']}: "
+                f"{epochs['stopped']}"
+            )
+    for split in (split for split in runs.SCORED_SPLITS if split in reached):
+        auc = reached[split]["auc"]
+        if auc["low"] is None:
+            print(f"{split}: AUC {answers.auc(auc)}")
+        elif against := answers.standing(auc):
+            print(f"{split}: {against}")
+    for split in runs.SCORED_SPLITS:
+        if said := answers.acquaintance(reached.get(split, {}), split):
+            print(f"warning: {said}")
+    print(f"In force: {runs.read_calibration(folder / runs.CALIBRATION).words}")
+    print(f"Run: {folder}")
+    print(f"SavedModel: {export.find(folder)}")
+
+
+def _summary(found: dict) -> list[str]:
+    auc = found["auc"]
+    overkill = {point["tpr"]: point["fpr"] for point in found["fpr_at_tpr"]}
+    return [
+        f"{found['n']:,}",
+        f"{found['n_defect']:,}",
+        f"{auc['value']:.4f}",
+        "none" if auc["low"] is None else f"{auc['low']:.3f} to {auc['high']:.3f}",
+        *(f"{overkill[target]:.1%}" for target in following.HISTORY_TARGETS),
+    ]
+
+
+def _metrics(
+    scored: dict[str, predictions.Predictions],
+    known: dict[str, seen.Found],
+    epochs: dict,
+) -> dict:
+    """Headline figures; evaluate.py gives the full report."""
+    payload: dict = {"schema": SCHEMA, "epochs": epochs}
+    for split, table in scored.items():
+        if len(set(table.label)) < 2:
+            continue  # nothing can be judged on one class
+        payload[split] = {
+            "n": len(table),
+            "n_defect": int(np.sum(table.label == labels.POSITIVE)),
+            "auc": dataclasses.asdict(
+                clustered.headline(
+                    table.label,
+                    table.score,
+                    clustered.groups_of(table),
+                    word=clustered.word_of(table),
+                )
+            ),
+            "fpr_at_tpr": [
+                dataclasses.asdict(point)
+                for point in metrics.fpr_at_tpr(table.label, table.score)
+            ],
+            "trained_on": figures.learned(table, known[split]),
+        }
+    if "validation" in payload:  # its AUC is that of the kept epoch, chosen by it
+        payload["validation"]["epoch"] = runs.chosen_epoch(epochs)
+    return payload
