@@ -266,7 +266,11 @@ def _out(arguments: Arguments) -> pathlib.Path:
         return out
     first = pathlib.Path(arguments.runs[0])
     kind = "comparison" if len(arguments.runs) > 1 else "report"
-    return first.parent / f"{first.stem if first.is_file() else first.name}-{kind}"
+    place, name = first.parent, first.stem if first.is_file() else first.name
+    if first.is_dir() and name.isdecimal():  # a version; servers watch the one above
+        base = place.parent if place.name == "saved_model" else place
+        place, name = base.parent, f"{base.name}-{name}"
+    return place / f"{name}-{kind}"
 
 
 def _labelled(

@@ -337,3 +337,17 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert line.startswith("error: ")
     assert re.search(words, line), line
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_difference_says_whose_auc_is_taken_from_whose(tmp_path, run_command, capsys):
+    good = scores_file(tmp_path / "good.csv")
+    table = predictions.read(good)
+    turned = dataclasses.replace(table, score=1 - table.score)
+    predictions.write(tmp_path / "turned.csv", turned)
+    assert run_command("evaluate", tmp_path / "turned.csv", good) == 0
+    said = capsys.readouterr().out
+    assert re.search(
+        "good ranks better than turned. AUC of turned less that of good: -0.[0-9]+",
+        said,
+    )
+    assert not re.search("p = 0[ ,;]", said)

@@ -203,11 +203,13 @@ def _threshold(found: dict) -> Answer:
     answer = f"{point['threshold']:.4g}"
     if found["in_force"]:
         details = [in_force(found), *details, proposal(found)]
-        answer += (
-            " is in force."
-            if _is_in_force(found)
-            else f" is proposed, {found['in_force']['threshold']:.4g} is in force."
-        )
+        now = f"{found['in_force']['threshold']:.4g}"
+        if _is_in_force(found):
+            answer += " is in force."
+        elif _keeps_more(found):
+            answer += f" promises nothing, {now} is in force."
+        else:
+            answer += f" is proposed, {now} is in force."
     return Answer(question, answer, tuple(details), _tone(point))
 
 
@@ -222,7 +224,17 @@ def in_force(found: dict) -> str:
 
 def _is_in_force(found: dict) -> bool:
     proposed = operating_point.serving_threshold(found["operating_point"]["threshold"])
-    return abs(found["in_force"]["threshold"] - proposed) < 1e-9
+    # Scores computed anew by a SavedModel differ in the fifth decimal.
+    return abs(found["in_force"]["threshold"] - proposed) <= min(2e-5, proposed / 20)
+
+
+def _keeps_more(found: dict) -> bool:
+    """Whether the threshold in force is guaranteed, and the judged one is not."""
+    return found["in_force"]["guaranteed"] and not _certain(found["operating_point"])
+
+
+def _certain(point: dict) -> bool:
+    return point["guaranteed"] and not point["broken"]
 
 
 def proposal(found: dict, *, run: str = "RUN") -> str:
@@ -231,12 +243,18 @@ def proposal(found: dict, *, run: str = "RUN") -> str:
     if _is_in_force(found):
         return "The threshold in force is the one that these figures are for."
     proposed = f"{point['threshold']:.4g}"
+    if _keeps_more(found):
+        return (
+            f"{proposed} would keep no promise of "
+            f"{operating_point.percent(point['target'])}, the threshold in force keeps "
+            "the one it names: ask for that one with --max-escape."
+        )
     if not found["in_force"]["keeps"]:
         return (
             f"Proposed: {proposed}. The one in force is baked into this SavedModel: "
             "store another in its run, or give predict --threshold."
         )
-    if point["guaranteed"] and not point["broken"]:
+    if _certain(point):
         flags = f"--max-escape {point['target']:g}"
         if point["confidence"] != operating_point.CONFIDENCE:
             flags += f" --confidence {point['confidence']:g}"
@@ -379,7 +397,10 @@ def evidence(pair: dict) -> str:
     limited = f"{level}: {ends(difference, signed=True)}"
     if difference["low"] is None:
         limited = "no interval"
-    said = [f"AUC difference {difference['value']:+.5f} ({limited}); {_both_p(pair)}."]
+    said = [
+        f"AUC of {pair['first']} less that of {pair['second']}: "
+        f"{difference['value']:+.5f} ({limited}); {_both_p(pair)}."
+    ]
     if pair["verdict"] == comparisons.TOO_FEW:
         said.append(
             f"A sign flip of {_lots(pair)} cannot reach the level that "
@@ -403,16 +424,27 @@ def _both_p(pair: dict) -> str:
     drawn = pair["bootstrap"]
     if pair["p_sign_flip"] is None:
         said = (
-            f"p = {pair['p_delong']:.2g} by paired DeLong, {pair['p_bootstrap']:.2g} "
-            f"by paired bootstrap of {drawn['units']} {drawn['resampled']}"
+            f"p {p_value(pair['p_delong'])} by paired DeLong, "
+            f"{p_value(pair['p_bootstrap'])} by paired bootstrap of {drawn['units']} "
+            f"{drawn['resampled']}"
         )
     else:
-        said = f"p = {pair['p_sign_flip']:.2g} by sign flip of {_lots(pair)}"
+        said = f"p {p_value(pair['p_sign_flip'])} by sign flip of {_lots(pair)}"
         if pair["difference"]["low"] is not None:
-            said += f", {pair['p_jackknife']:.2g} by paired jackknife"
+            said += f", {p_value(pair['p_jackknife'])} by paired jackknife"
     if pair["family"] == 1:
         return said
-    return f"{said}; {pair['p_adjusted']:.2g} among {pair['family']} comparisons"
+    among = f"among {pair['family']} comparisons"
+    return f"{said}; {p_value(pair['p_adjusted'])} {among}"
+
+
+def p_value(p: float) -> str:
+    """A p as a person writes it; no test shows that one is 0.
+
+    >>> p_value(0.0123), p_value(0.0)
+    ('= 0.012', '< 1e-16')
+    """
+    return f"= {p:.2g}" if p >= 1e-16 else "< 1e-16"
 
 
 def _lots(pair: dict) -> str:

@@ -214,6 +214,7 @@ def environment(*folders: pathlib.Path, escaped: bool = True) -> jinja2.Environm
     environment.filters["devices"] = answers.devices
     environment.filters["limits"] = _limits
     environment.filters["auc"] = answers.auc
+    environment.filters["p"] = lambda p: answers.p_value(p).removeprefix("= ")
     environment.filters["ends"] = _ends
     environment.filters["standing"] = answers.standing
     environment.filters["method"] = lambda name: METHODS.get(name, name)

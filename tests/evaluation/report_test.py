@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from nexperia_tf import errors, metrics, predictions
+from nexperia_tf import errors, metrics, predictions, runs
 from nexperia_tf.evaluation import answers, choices, figures, gallery, plots, report
 
 PIXEL = gallery.Picture("data:image/jpeg;base64,AA", None, 10, 10, ((1, 2, 3, 4),))
@@ -423,3 +423,15 @@ def test_a_certificate_beside_more_escapes_says_why():
     assert not found["operating_point"]["broken"]
     escapes = " ".join(answers.of_run(found)[2].details)
     assert "2 of 300 here are more, and still within what chance does" in escapes
+
+
+def test_a_promise_in_force_is_not_to_be_replaced_by_a_threshold_without_one():
+    one = subject()
+    kept = runs.Calibration(threshold=0.2, origin=runs.GUARANTEED, basis="15 %")
+    found = figures.judge(
+        dataclasses.replace(one, in_force=kept), figures.Settings(max_escape=0.001)
+    )
+    assert not found["operating_point"]["guaranteed"]
+    said = answers.proposal(found)
+    assert "keeps the one it names" in said and "--set-threshold" not in said
+    assert "promises nothing, 0.2 is in force" in answers.of_run(found)[1].answer
