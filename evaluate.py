@@ -32,7 +32,7 @@ class Arguments(command.Options):
     are compared on the same images."""
 
     split: str = "test"
-    """Devices to judge: train, validation, test or unlabelled."""
+    """Devices to judge: train, validation, test, calibration or unlabelled."""
 
     out: str = ""
     """Folder for the report; beside the first RUN, named after it, when empty."""

@@ -1,5 +1,6 @@
 """Scores any folder of pictures: a row for each, also for those that cannot be read."""
 
+import collections
 import dataclasses
 import os
 import pathlib
@@ -165,11 +166,10 @@ def main(arguments: Arguments) -> None:
         )
     )
     write(arguments.out, rows)
-    problems = sum(bool(row["problem"]) for row in rows)
     defects = sum(row["label"] == "defect" for row in rows)
     print(
         f"{arguments.out}: {total} pictures, {defects} called defect, "
-        f"{problems} not readable"
+        f"{_not_scored(rows)}"
     )
     own = served.calibration
     if threshold is None:
@@ -179,6 +179,15 @@ def main(arguments: Arguments) -> None:
             own, threshold=threshold, origin=runs.SET, basis="for this table"
         )
         print(f"In this table: {here.words}; the model's own: {own.words}")
+
+
+def _not_scored(rows: list[dict]) -> str:
+    """How many have no score, and the commonest problem, of equals the first met."""
+    problems = collections.Counter(row["problem"] for row in rows if row["problem"])
+    said = f"{problems.total()} not scored"
+    for commonest, count in problems.most_common(1):
+        said += f": {count} x {commonest}"
+    return said
 
 
 def _threshold(text: str) -> float | None:

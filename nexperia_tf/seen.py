@@ -283,6 +283,8 @@ def _without(numbers: Mapping) -> str:
     if "auc_without" not in numbers:
         return ""
     if (auc := numbers["auc_without"]) is None:
+        if numbers["pictures"] + numbers["twins"] == numbers["of"]:
+            return "; none is left to judge without them"
         return "; the others hold one class alone, no AUC without them"
     limits = f"no interval: {auc.get('reason')}"
     if auc["low"] is not None:

@@ -228,11 +228,13 @@ def test_colour_decides_where_only_colour_differs(
 
 
 def test_a_grey_model_refuses_to_drop_colour(
-    run_folder, colour_folder, run_command, tmp_path
+    run_folder, colour_folder, run_command, tmp_path, capsys
 ):
     out = tmp_path / "scores.csv"
     folder = colour_folder / "OK"
     assert run_command("nexperia_tf.predict", run_folder, folder, "--out", out) == 0
+    said = "80 not scored: 80 x is in colour, but the model has only seen grey pictures"
+    assert said in capsys.readouterr().out
     with open(out) as file:
         assert all("colour" in row["problem"] for row in csv.DictReader(file))
 

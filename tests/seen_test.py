@@ -103,6 +103,15 @@ def test_pictures_that_only_have_names_are_not_called_new():
     assert seen.judged(["a"], None, book).unknown == ("base",)
 
 
+def test_where_all_were_trained_on_no_others_are_spoken_of():
+    table = predictions.Predictions(
+        np.array(["a", "b"], object), np.array([1, 0]), np.array([0.9, 0.1])
+    )
+    known = seen.Found(2, ("a",), ("b",), ("base",))
+    said = seen.in_words(figures.learned(table, known), "test")
+    assert said.endswith("a first; none is left to judge without them")
+
+
 @pytest.mark.parametrize(("left", "there"), [([0, 1, 0, 1], True), ([0] * 4, False)])
 def test_the_auc_of_the_others_is_given_where_both_classes_are_left(left, there):
     label = np.array([1, 0, *left])

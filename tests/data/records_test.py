@@ -1,4 +1,5 @@
 import csv
+import logging
 import os
 import pathlib
 import shutil
@@ -115,6 +116,21 @@ def test_metadata_stands_in_record_order(dataset):
     loaded = list(records.load(dataset, "train").as_numpy_iterator())
     assert [r["image_id"].decode() for r in loaded] == columns["image_id"].tolist()
     assert [r["label"] for r in loaded] == columns["label"].tolist()
+
+
+def test_the_deprecations_that_tfds_calls_itself_are_kept_off(dataset):
+    absl, lines = logging.getLogger("absl"), []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())
+    absl.addHandler(handler)
+    try:
+        with pytest.MonkeyPatch.context() as patch:  # whatever was logged before
+            patch.setattr("absl.logging._log_counter_per_token", {})
+            records.load(dataset, "test", only=("label",))
+        absl.warning("`Other.dtype` is deprecated")
+    finally:
+        absl.removeHandler(handler)
+    assert lines == ["`Other.dtype` is deprecated"]
 
 
 def test_a_split_is_always_read_in_the_same_order(dataset):
