@@ -81,7 +81,8 @@ class Member:
         logit: from letterboxed uint8 pictures to its calibrated logits.
         validation: its scores of the validation split, where it is a run.
         calibration: its scores of the split calibration, where it is a run and has one.
-        chose: models that the devices of these two chose among.
+        chose: models that the devices of these two chose among; an export alone tells
+            it for its validation devices.
     """
 
     name: str
@@ -111,7 +112,9 @@ def open_members(folders: Sequence[str | pathlib.Path]) -> list[Member]:
 def _open(folder: pathlib.Path) -> Member:
     from nexperia_tf import export
 
-    tables, chose = {}, {}
+    tables: dict[str, predictions.Predictions] = {}
+    served = export.load(folder)
+    chose = {"validation": choices.noted(served.facts)}
     if (folder / runs.CONFIG).is_file():
         run = runs.load(folder)
         if differs := export.disagreement(run):
@@ -121,7 +124,6 @@ def _open(folder: pathlib.Path) -> Member:
             if path.is_file():
                 tables[split] = predictions.read(path)
                 chose[split] = choices.of_run(run, split)
-    served = export.load(folder)
     return Member(
         opening.known_as(folder),
         served,
@@ -245,11 +247,23 @@ def deciding(
         score = runs.probability(combined.logit(logits.astype(np.float32)).numpy())
         source = f"the members' common {split}"
         scored = dataclasses.replace(tables[0], score=score, source=source)
-        chose = choices.product(member.chose[split] for member in members)
-        if fitted and split == "validation":
-            chose = choices.UNKNOWN
-        return Deciding(scored, chose)
+        return Deciding(scored, chosen(members, split, fitted=fitted))
     return None
+
+
+def chosen(
+    members: Sequence[Member], split: str = "validation", *, fitted: bool = False
+) -> choices.Choices:
+    """How many ensembles the devices of a split chose among.
+
+    Args:
+        members: the models.
+        split: which devices.
+        fitted: whether the weights may come from the validation devices.
+    """
+    if fitted and split == "validation":
+        return choices.UNKNOWN
+    return choices.product(one.chose.get(split, choices.UNKNOWN) for one in members)
 
 
 def calibrate(
@@ -322,6 +336,7 @@ def publish(
     base: pathlib.Path,
     *,
     decides: runs.Calibration,
+    chose: choices.Choices = choices.UNKNOWN,
 ) -> pathlib.Path:
     """Writes the ensemble's next version below `base`, whole or not at all.
 
@@ -330,6 +345,7 @@ def publish(
         combined: how their verdicts become one.
         base: the folder TensorFlow Serving watches.
         decides: temperature, offset and threshold of the ensemble.
+        chose: models that its validation devices chose among, from `chosen`.
 
     Returns:
         the version's folder; its signatures are those of `export.publish_logit`.
@@ -353,7 +369,12 @@ def publish(
         calibration=decides,
         trained_on=seen.merged(books),
         facts={"combines": combined.of, "bias": combined.bias}
-        | {"members": [_described(*one) for one in zip(members, combined.weights)]},
+        | {choices.CHOSE_AMONG: chose.count}
+        | {
+            choices.MEMBERS: [
+                _described(*one) for one in zip(members, combined.weights)
+            ]
+        },
     )
 
 
@@ -427,7 +448,8 @@ def main(arguments: Arguments) -> None:
         recalibrate=arguments.recalibrate,
     )
     base = pathlib.Path(arguments.out)
-    folder = publish(members, combined, base, decides=decides)
+    chose = chosen(members, fitted=fitted)
+    folder = publish(members, combined, base, decides=decides, chose=chose)
     for member, weight in zip(members, combined.weights):
         print(f"{member.name}: weight {weight:.4g}")
     print(f"Temperature {decides.temperature:.4g}, offset {decides.offset:+.4g}")

@@ -18,7 +18,7 @@ from nexperia_tf import (
     predictions,
     runs,
 )
-from nexperia_tf.evaluation import calibration, opening
+from nexperia_tf.evaluation import calibration, choices, opening
 
 COMMAND = "nexperia_tf.ensemble"
 PICTURES = 200
@@ -202,6 +202,14 @@ def test_weights_that_do_not_fit_are_refused(payload, words, tmp_path):
         ensemble.read_weights(path, ["a", "b"])
 
 
+def _carried(folder):
+    """The number of choices in an export, as evaluate.py reads it."""
+    facts = export.load(folder).facts
+    assert choices.of_export(facts, "calibration").count == 1
+    assert choices.of_export(facts, "validation").count == facts["chose_among"]
+    return facts["chose_among"]
+
+
 def _as_run(folder, publish_tiny, *, scores, labels):
     """A run folder as far as an ensemble reads it."""
     publish_tiny(folder / "saved_model")
@@ -265,6 +273,11 @@ def test_the_members_epochs_multiply_and_fitted_weights_are_refused(
     assert "700 defects of the members' common validation, each its own group" in out
     assert "they chose among 20 combinations of epochs" in out
     assert "20 combinations" in export.load(tmp_path / "one").calibration.words
+    assert _carried(tmp_path / "one") == 20
+    again = ["--out", tmp_path / "again"]  # of an ensemble's export, which notes it
+    noted = [tmp_path / "one", folders[0], *again]
+    assert run_command(COMMAND, *noted) == 0
+    assert _carried(tmp_path / "again") == 100
     strict = ["--max-escape", ".005", "--out", tmp_path / "two"]
     assert run_command(COMMAND, *folders, *strict) == 2
     line = capsys.readouterr().err
@@ -277,6 +290,8 @@ def test_the_members_epochs_multiply_and_fitted_weights_are_refused(
     )
     line = capsys.readouterr().err
     assert "keep devices that choose nothing (split calibration)" in line
+    assert run_command(COMMAND, *folders, *method, "--out", tmp_path / "free") == 0
+    assert _carried(tmp_path / "free") is None
     # With such devices any weights will do.
     for folder in folders:
         tables = folder / "predictions"

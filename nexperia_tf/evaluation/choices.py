@@ -36,6 +36,7 @@ class Choices:
 ASSUMED = Choices(1, "are taken to have chosen nothing else (else pass --choices N)")
 NOTHING = Choices(1, "chose nothing else")
 UNKNOWN = Choices(None, "chose among a number of models that is unknown")
+MEMBERS = "members"  # in nexperia.json: it is an ensemble
 
 
 def told(count: int) -> Choices:
@@ -48,6 +49,13 @@ def of_epochs(count: int | None) -> Choices:
     if count is None:
         return UNKNOWN
     return NOTHING if count == 1 else Choices(count, f"chose among {count} epochs")
+
+
+def of_combinations(count: int | None) -> Choices:
+    """The same for several models as one: each could have been any of its epochs."""
+    if count is None or count == 1:
+        return of_epochs(count)
+    return Choices(count, f"chose among {count} combinations of epochs")
 
 
 def of_run(run: runs.Run, split: str) -> Choices:
@@ -64,6 +72,15 @@ def of_run(run: runs.Run, split: str) -> Choices:
     return of_epochs(count(run.folder, run.config, split, ids))
 
 
+def noted(facts: Mapping) -> Choices:
+    """How many models its validation devices chose among, as a nexperia.json says.
+
+    Older exports do not: theirs may have chosen any number.
+    """
+    count = facts.get(CHOSE_AMONG)
+    return of_combinations(count) if MEMBERS in facts else of_epochs(count)
+
+
 def of_export(facts: Mapping, split: str) -> Choices:
     """How many models the devices of a split of a data set chose among, for an export.
 
@@ -71,10 +88,10 @@ def of_export(facts: Mapping, split: str) -> Choices:
     """
     if split == manifest.CALIBRATION:
         return NOTHING
-    if split != "validation" or CHOSE_AMONG not in facts:
+    if split != "validation":
         return ASSUMED
-    found = of_epochs(facts[CHOSE_AMONG])
-    if found.count == 1:
+    found = noted(facts)
+    if found.count in (None, 1):
         return found
     why = f"{found.why}, if its training judged them (else pass --choices 1)"
     return dataclasses.replace(found, why=why)
@@ -127,7 +144,7 @@ def product(found: Iterable[Choices]) -> Choices:
         return UNKNOWN
     total = math.prod(one.count for one in found)
     if total > 1:
-        return Choices(total, f"chose among {total} combinations of epochs")
+        return of_combinations(total)
     return ASSUMED if ASSUMED in found else NOTHING
 
 

@@ -89,7 +89,10 @@ def test_an_average_could_have_been_any_combination():
         ({choices.CHOSE_AMONG: None}, "validation", None),
         ({choices.CHOSE_AMONG: 9}, "calibration", 1),
         ({choices.CHOSE_AMONG: 9}, "test", 1),
-        ({}, "validation", 1),
+        ({}, "validation", None),  # exported before the number was noted
+        ({}, "test", 1),
+        ({"members": []}, "validation", None),
+        ({choices.CHOSE_AMONG: 9, "members": []}, "validation", 9),
     ],
 )
 def test_an_export_carries_its_number(facts, split, count):
@@ -97,3 +100,4 @@ def test_an_export_carries_its_number(facts, split, count):
     assert found.count == count
     if count == 9:
         assert "--choices 1" in found.why
+        assert ("9 combinations of epochs" in found.why) == ("members" in facts)
