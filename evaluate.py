@@ -403,7 +403,9 @@ def _set(arguments: Arguments, one: opening.Opened) -> opening.Opened:
     wanted = thresholds.asked(arguments.set_threshold, flag="--set-threshold")
     # Judged devices may be those that choose it: --split validation.
     chosen_on = one.subject.calibration or one.subject.scored
-    decides = thresholds.decided(one.run.calibration, wanted, chosen_on)
+    decides = thresholds.decided(
+        one.run.calibration, wanted, chosen_on, taught=opening.taught(one)
+    )
     thresholds.store(one.run, decides)
     return dataclasses.replace(
         one,

@@ -314,14 +314,15 @@ def calibrate(
     found = operating_point.choose(
         score[defects],
         groups=None if groups is None else groups[defects],
+        grouped_by=clustered.word_of(validation) or "group",
         choices=chose.count,
+        why=chose.why,
         max_escape=max_escape,
         confidence=confidence,
     )
     if not found.guaranteed:
         raise errors.BadInput(f"--max-escape {max_escape}: refused: {found.refusal}")
-    word = clustered.word_of(validation) or "group"
-    facts = found.facts(validation.source, chose.why, grouped_by=word)
+    facts = found.facts(validation.source)
     return dataclasses.replace(
         fitted,
         threshold=operating_point.serving_threshold(found.threshold),

@@ -281,7 +281,10 @@ def test_the_members_epochs_multiply_and_fitted_weights_are_refused(
     strict = ["--max-escape", ".005", "--out", tmp_path / "two"]
     assert run_command(COMMAND, *folders, *strict) == 2
     line = capsys.readouterr().err
-    assert "that chose among 20 epochs" in line and "1196 are needed" in line
+    assert (
+        "that chose among 20 combinations of epochs" in line
+        and "1196 are needed" in line
+    )
     weights = tmp_path / "weights.json"
     weights.write_text('{"of": "logits", "weights": {"a": 0.9, "b": 0.4}}')
     method = ["--method", "weights", weights]

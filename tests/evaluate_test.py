@@ -20,12 +20,14 @@ def no_drawings(monkeypatch):
 def scores_file(
     path, *, n_defect=620, n_good=500, seed=0, labelled=True, shift=4.0, lots=9
 ):
-    """Devices in `lots` lots; 0: each is its own group."""
+    """Devices in `lots` lots; 0: each is its own group. Those of a validation.csv are
+    others than those of any other table."""
+    letter = "v" if path.stem == "validation" else "d"
     labels = np.repeat([1, 0], [n_defect, n_good])
     random = np.random.default_rng(seed)
     logits = random.normal(size=len(labels)) + shift * labels - 2
     table = predictions.Predictions(
-        image_id=[f"lot{i % 9}/d{i}" for i in range(len(labels))],
+        image_id=[f"lot{i % 9}/{letter}{i}" for i in range(len(labels))],
         label=labels if labelled else np.full(len(labels), -1),
         score=1 / (1 + np.exp(-logits)),
         columns={"group": [f"lot{i % (lots or 10**9)}" for i in range(len(labels))]},
@@ -165,6 +167,30 @@ def test_devices_that_set_their_own_threshold_say_so_on_the_terminal(
     out = capsys.readouterr().out
     assert f"Threshold set by 620 defects of {path}, each its own group" in out
     assert "These are the devices judged here: their own escapes prove nothing." in out
+
+
+@pytest.mark.parametrize("shared", [1120, 40, 0])
+def test_judged_devices_among_those_of_calibration_are_seen(
+    tmp_path, run_command, capsys, shared
+):
+    path = scores_file(tmp_path / "scores.csv", lots=0)
+    other = scores_file(tmp_path / "validation.csv", lots=0)
+    judged = path.read_text().splitlines()
+    given = other.read_text().splitlines()
+    other.write_text("\n".join(judged[: shared + 1] + given[shared + 1 :]))
+    argv = (path, "--calibration", other, "--max-escape", ".01")
+    assert run_command("evaluate", *argv, "--out", tmp_path / "r") == 0
+    out = capsys.readouterr().out
+    page = " ".join((tmp_path / "r" / "report.html").read_text().split())
+    point = figures(tmp_path / "r")["operating_point"]
+    assert point["guaranteed"] and point["in_sample"] == (shared > 0)
+    assert point["judged_that_set_it"] == shared
+    said = "40 of the 1120 devices judged here are among them"
+    whole = "These are the devices judged here: their own escapes prove nothing."
+    for text in (out, page):
+        assert (said in text) == (shared == 40)
+        assert (whole in text) == (shared == 1120)
+    assert ("Can I ship this? With care." in out) == (shared > 0)
 
 
 def test_a_table_has_no_place_for_a_threshold_and_says_so(

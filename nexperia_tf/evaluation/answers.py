@@ -64,9 +64,17 @@ def broken_promise(point: dict) -> str:
 def threshold_by(point: dict) -> str:
     """Which devices set the threshold and what that is worth, in one sentence."""
     said = f"Threshold set by {operating_point.rests_on(point)}."
-    if point["in_sample"]:
+    if some := _some_set_it(point):
+        said += f" {some} are among them: their own escapes prove nothing."
+    elif point["in_sample"]:
         said += " These are the devices judged here: their own escapes prove nothing."
     return said
+
+
+def _some_set_it(point: dict) -> str:
+    """How many judged devices set the threshold; "" where none or all did."""
+    some, judged = point["judged_that_set_it"], point["judged"]
+    return f"{some} of the {judged} devices judged here" if 0 < some < judged else ""
 
 
 def limits(found: dict) -> str:
@@ -163,6 +171,8 @@ def _ship(found: dict) -> Answer:
             "The same devices set the threshold and are judged here; score a second "
             "set and pass the first as --calibration."
         )
+        if some := _some_set_it(point):
+            caution = f"{some} set the threshold, too; judge others than those."
         return Answer(question, "With care.", (promise, overkill, caution), CARE)
     answer = f"Yes, if {share(point['overkill_rate']['value'])} overkill is acceptable."
     return Answer(question, answer, (promise,), YES)
@@ -186,9 +196,10 @@ def _threshold(found: dict) -> Answer:
         )
     elif band["reject_from"] is None:
         bound = operating_point.percent(band["max_overkill"])
+        lots = _in_groups(band, point["grouped_by"])
         details.append(
-            f"A review band needs {band['good_needed']} good calibration devices"
-            f"{_in_groups(band)} to bound automatic rejects at {bound}."
+            f"A review band needs {band['good_needed']} good calibration devices{lots} "
+            f"to bound automatic rejects at {bound}."
         )
     elif band["reject_from"] > band["pass_below"]:
         details.append(
@@ -266,11 +277,11 @@ def proposal(found: dict, *, run: str = "RUN") -> str:
     )
 
 
-def _in_groups(band: dict) -> str:
+def _in_groups(band: dict, word: str) -> str:
     """How many groups the good devices come from, where they come in groups."""
     if band["method"] == guarantee.DEVICES:
         return ""
-    return f" in such groups (there are {band['n_groups']} groups)"
+    return f" in such {word}s (there are {band['n_groups']} {word}s)"
 
 
 def _escapes(found: dict) -> Answer:
@@ -278,11 +289,13 @@ def _escapes(found: dict) -> Answer:
     escape = point["escape_rate"]
     sure = operating_point.percent(point["confidence"])
     details = [f"Escape rate {share(escape['value'])} ({sure}: {limits(escape)})."]
-    if point["in_sample"]:
+    if some := _some_set_it(point):
+        details[0] += f" {some} chose the threshold: their own escapes prove nothing."
+    elif point["in_sample"]:
         details[0] += " These defects chose the threshold, so the count proves nothing."
     if not point["broken"]:
         details.append(_certified(point))
-    for case in found["economics"]:
+    for case in found["economics"] if point["vouches"] else ():
         # A certificate that these devices contradict is no bound for them.
         most = case["dppm"]["high"] if point["broken"] else case["dppm_certified"]
         details.append(
@@ -297,6 +310,10 @@ def _escapes(found: dict) -> Answer:
 def _certified(point: dict) -> str:
     """The bound of the calibration devices, and why these may show more."""
     escape, most = point["escape_rate"], point["certified_escape"]
+    if point["taught"]:
+        return f"Nothing is certified: {operating_point.trained_on(point['taught'])}."
+    if not point["vouches"]:
+        return f"Nothing is certified: these devices {point['choices_why']}."
     sure = f"Certified: at most {share(most)}."
     if escape["value"] is None or escape["value"] <= most:
         return sure

@@ -121,6 +121,8 @@ def _no_limits(value: float, parts: "Parts", word: str | None) -> str:
         few = f"{word} is" if parts.units == 1 else f"{word}s are"
         return f"{parts.units} {few} too few to show how {word}s differ"
     for name, sizes in (("defects", parts.defects), ("good devices", parts.good)):
+        if sizes.sum() == 1:
+            return f"one {name.removesuffix('s')} shows nothing of how {word}s differ"
         if sizes.max() == sizes.sum():
             return f"all {name} are of one {word}, so nothing shows how {word}s differ"
     if value in (0.0, 1.0):

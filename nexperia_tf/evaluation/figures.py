@@ -221,18 +221,21 @@ def _operating_point(subject: Subject, settings: Settings) -> dict:
     found = operating_point.choose(
         scores[defects],
         groups=None if groups is None else groups[defects],
+        grouped_by=clustered.word_of(chosen_on) or "group",
         choices=subject.chose.count,
+        why=subject.chose.why,
+        taught=subject.taught,
         max_escape=settings.max_escape,
         confidence=settings.confidence,
     )
-    if subject.taught:
-        found = dataclasses.replace(found, guaranteed=False, taught=subject.taught)
     here = rates(subject.scored, found.threshold, settings.confidence)
-    word = clustered.word_of(chosen_on) or "group"
+    shared = int(np.isin(subject.scored.image_id, chosen_on.image_id).sum())
     return {
-        **found.facts(chosen_on.source, subject.chose.why, grouped_by=word),
-        # The judged devices set their own threshold: escapes among them prove nothing.
-        "in_sample": subject.calibration is None,
+        **found.facts(chosen_on.source),
+        # Judged devices set their own threshold: escapes among them prove nothing.
+        "in_sample": shared > 0,
+        "judged": len(subject.scored),
+        "judged_that_set_it": shared,
         # More escapes than chance explains: other devices than the calibration's.
         "broken": found.guaranteed and here["escape_rate"]["low"] > settings.max_escape,
         **here,

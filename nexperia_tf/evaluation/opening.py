@@ -262,12 +262,12 @@ def acquainted(opened: Sequence[Opened]) -> list[Opened]:
         own = [one.looks] if one.looks is not None else []
         fits = [s for s in own + shown if all(name in s.own for name in names)]
         known = one.book and seen.judged(names, fits[0] if fits else None, one.book)
-        subject = dataclasses.replace(one.subject, known=known, taught=_taught(one))
+        subject = dataclasses.replace(one.subject, known=known, taught=taught(one))
         found.append(dataclasses.replace(one, subject=subject))
     return found
 
 
-def _taught(opened: Opened) -> int:
+def taught(opened: Opened) -> int:
     """Devices that set the threshold and, or whose twins, were trained on."""
     deciding = opened.subject.calibration or opened.subject.scored
     names, looks, book = deciding.image_id, opened.looks, opened.book

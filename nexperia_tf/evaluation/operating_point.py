@@ -36,13 +36,16 @@ class Guarantee:
         guaranteed: whether the escape rate stays below `max_escape` with `confidence`.
         defects_needed: fewest calibration defects that could certify `max_escape`.
         groups_needed: groups like these in which they would come.
-        certified_escape: the escape rate that `threshold` is certain to keep.
+        certified_escape: the escape rate that `threshold` is certain to keep; 1 where
+            these devices can certify nothing, however many they are.
         method: `guarantee.DEVICES`, `LIMITED` or `UNITS`.
         effective_defects: independent defects that would certify as much.
         rho: upper limit of the intraclass correlation of missed defects; None where
             devices are their own groups.
         rho_level: share of defects missed where it was looked for; None for rho 1.
         taught: calibration devices that were trained on; any spoils the guarantee.
+        why: what is known of their choices, behind "they".
+        grouped_by: what their groups are called; None where each device is its own.
     """
 
     max_escape: float
@@ -61,14 +64,14 @@ class Guarantee:
     rho: float | None
     rho_level: float | None
     taught: int = 0
+    why: str = "chose nothing else"
+    grouped_by: str | None = None
 
-    def facts(self, source: str, why: str, *, grouped_by: str = "group") -> dict:
+    def facts(self, source: str) -> dict:
         """The part of report.json's operating_point that calibration devices decide.
 
         Args:
             source: what the calibration devices are.
-            why: what is known of their choices, behind "they".
-            grouped_by: what their groups are called.
         """
         alone = self.method == guarantee.DEVICES
         return {
@@ -84,12 +87,13 @@ class Guarantee:
             "calibrated_on": source,
             "method": self.method,
             "choices": self.choices,
-            "choices_why": why,
+            "choices_why": self.why,
+            "taught": self.taught,
             # Whether these devices could certify anything, were there enough of them.
             "vouches": self.choices is not None and not self.taught,
             "groups": None if alone else self.n_groups,
             "groups_needed": None if alone else self.groups_needed,
-            "grouped_by": grouped_by,
+            "grouped_by": self.grouped_by,
             "effective_defects": self.effective_defects,
             "rho": self.rho,
             "rho_level": self.rho_level,
@@ -106,8 +110,8 @@ class Guarantee:
         )
         if self.taught:
             return (
-                f"{wanted}: {self.taught} of the calibration devices, or their twins, "
-                "were trained on; score others and pass them as --calibration."
+                f"{wanted}: {trained_on(self.taught)}; score others and pass them as "
+                "--calibration."
             )
         if self.choices is None:
             return (
@@ -115,22 +119,23 @@ class Guarantee:
                 "that choose nothing (split calibration), or say it with --choices N."
             )
         if self.choices > 1:
-            wanted += f" that chose among {self.choices} epochs"
+            wanted += f" that {self.why}"
         if self.method == guarantee.DEVICES:
             return (
                 f"{wanted}; {self.defects_needed} are needed. {self.n_defect} can "
                 f"certify {percent(self.certified_escape)}."
             )
-        wanted += f" of {self.n_groups} groups"
-        can = f"{self.n_groups} groups can certify {percent(self.certified_escape)}."
+        word = f"{self.grouped_by}s"
+        wanted += f" of {self.n_groups} {word}"
+        can = f"{self.n_groups} {word} can certify {percent(self.certified_escape)}."
         if self.method == guarantee.UNITS:
             return (
-                f"{wanted}, each counted as one device; {self.groups_needed} groups "
+                f"{wanted}, each counted as one device; {self.groups_needed} {word} "
                 f"are needed, one defect of each would do. {can}"
             )
         return (
             f"{wanted}, worth {self.effective_defects:.0f} independent ones; about "
-            f"{self.groups_needed} groups ({self.defects_needed} defects) are needed. "
+            f"{self.groups_needed} {word} ({self.defects_needed} defects) are needed. "
             f"{can}"
         )
 
@@ -139,7 +144,10 @@ def choose(
     defect_scores: np.ndarray,
     *,
     groups: np.ndarray | None = None,
+    grouped_by: str = "group",
     choices: int | None = 1,
+    why: str = "",
+    taught: int = 0,
     max_escape: float = MAX_ESCAPE,
     confidence: float = CONFIDENCE,
 ) -> Guarantee:
@@ -156,7 +164,10 @@ def choose(
         defect_scores: array of shape `(defects,)`, a calibration split's; the model
             must not have been trained on it.
         groups: their groups (lots), of shape `(defects,)`; None: each is its own.
+        grouped_by: what a group is called.
         choices: models that the same devices have chosen among; None when unknown.
+        why: that in words, behind "they"; "" counts them as models.
+        taught: how many calibration devices were trained on.
         max_escape: share of defects that may pass, in (0, 1).
         confidence: certainty, in (0, 1).
 
@@ -178,6 +189,7 @@ def choose(
     hit = max(allowed, 0)
     threshold = float(guarantee.lowest(scores, groups)[hit])
     alone = bound.method == guarantee.DEVICES
+    vouches = choices is not None and not taught
     return Guarantee(
         max_escape=max_escape,
         confidence=confidence,
@@ -186,15 +198,24 @@ def choose(
         choices=choices,
         threshold=threshold,
         misses_allowed=hit if alone else int(np.sum(scores < threshold)),
-        guaranteed=allowed >= 0 and choices is not None,
+        guaranteed=allowed >= 0 and vouches,
         defects_needed=bound.devices_needed(max_escape),
         groups_needed=bound.groups_needed(max_escape),
-        certified_escape=bound.certified(hit),
+        certified_escape=bound.certified(hit) if vouches else 1.0,
         method=bound.method,
         effective_defects=bound.effective(max_escape),
         rho=None if alone else bound.rho(max_escape),
         rho_level=bound.level,
+        taught=taught,
+        why=why or _chose(choices),
+        grouped_by=None if groups is None else grouped_by,
     )
+
+
+def _chose(choices: int | None) -> str:
+    if choices == 1:
+        return "chose nothing else"
+    return f"chose among {choices or 'an unknown number of'} models"
 
 
 def misses_allowed(n_defect: int, max_escape: float, confidence: float) -> int:
@@ -353,14 +374,14 @@ def promise(point: Mapping) -> str:
 def rests_on(point: Mapping) -> str:
     """Which devices set the threshold, what they count as, what they chose among.
 
-    >>> found = choose(np.linspace(0, 1, 620))
-    >>> rests_on(found.facts("a validation", "chose among 7 epochs"))
+    >>> found = choose(np.linspace(0, 1, 620), choices=7, why="chose among 7 epochs")
+    >>> rests_on(found.facts("a validation"))
     '620 defects of a validation, each its own group; they chose among 7 epochs'
     """
     words = f"{point['calibration_defects']} defects of {point['calibrated_on']}"
     word, found = point["grouped_by"], point["groups"]
     if point["method"] == guarantee.DEVICES:
-        words += ", each its own group"
+        words += f", each of another {word}" if word else ", each its own group"
     elif point["method"] == guarantee.UNITS:
         words += f" in {found} {word}s, each {word} counted as one device"
     else:
@@ -370,7 +391,14 @@ def rests_on(point: Mapping) -> str:
             f"{point['rho']:.2g}, from where {percent(round(point['rho_level'], 4))} "
             "are missed)"
         )
+    if point["taught"]:
+        return f"{words}; {trained_on(point['taught'])}, so they can certify nothing"
     return f"{words}; they {point['choices_why']}"
+
+
+def trained_on(taught: int) -> str:
+    """How many of the calibration devices a model knows already."""
+    return f"{taught} of the calibration devices, or their twins, were trained on"
 
 
 def serving_threshold(threshold: float) -> float:

@@ -49,12 +49,16 @@ def asked(text: str, *, flag: str) -> Asked:
 
 
 def decided(
-    before: runs.Calibration, wanted: Asked, chosen_on: predictions.Predictions
+    before: runs.Calibration,
+    wanted: Asked,
+    chosen_on: predictions.Predictions,
+    *,
+    taught: int = 0,
 ) -> runs.Calibration:
     """The calibration with the threshold that was asked for, marked as no guarantee.
 
     A catch rate gives the highest threshold that catches that share of the defects of
-    `chosen_on`.
+    `chosen_on`, of which `taught` devices were trained on.
     """
     if wanted.threshold is not None:
         return dataclasses.replace(
@@ -62,12 +66,17 @@ def decided(
         )
     (point,) = metrics.fpr_at_tpr(chosen_on.label, chosen_on.score, (wanted.tpr,))
     n_defect = int((chosen_on.label == labels.POSITIVE).sum())
+    basis = (
+        f"{TPR}{wanted.tpr:g} on {chosen_on.source}: {n_defect - point.misses} of "
+        f"{n_defect} defects"
+    )
+    if taught:
+        basis += f"; {operating_point.trained_on(taught)}"
     return dataclasses.replace(
         before,
         threshold=operating_point.serving_threshold(point.threshold),
         origin=runs.TARGET,
-        basis=f"{TPR}{wanted.tpr:g} on {chosen_on.source}: "
-        f"{n_defect - point.misses} of {n_defect} defects",
+        basis=basis,
     )
 
 

@@ -1,8 +1,10 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from nexperia_tf.evaluation import guarantee, operating_point
+from nexperia_tf.evaluation import choices, guarantee, operating_point
 
 
 @pytest.mark.parametrize("rho", [0.01, 0.1, 0.3, 0.8])
@@ -35,7 +37,7 @@ def test_groups_of_one_device_cost_nothing(escape):
     named = operating_point.choose(
         scores, groups=np.arange(1500).astype(str), max_escape=escape
     )
-    assert alone == named
+    assert alone == dataclasses.replace(named, grouped_by=None)
     assert named.effective_defects == pytest.approx(1500)
     assert named.method == guarantee.DEVICES and named.rho is None
 
@@ -110,9 +112,26 @@ def test_a_promise_for_each_model_that_could_have_been_chosen():
     assert seven.threshold == same.threshold < one.threshold
     assert seven.defects_needed == same.defects_needed > one.defects_needed
     few = operating_point.choose(scores[:300], choices=7, max_escape=0.01)
-    assert "300 calibration defects that chose among 7 epochs" in few.refusal
+    assert "300 calibration defects that chose among 7 models" in few.refusal
+    many = {"choices": 7, "why": choices.told(7).why, "max_escape": 0.01}
+    few = operating_point.choose(scores[:300], **many)
+    assert "300 calibration defects that chose among 7 by --choices" in few.refusal
     unknown = operating_point.choose(scores, choices=None, max_escape=0.01)
     assert not unknown.guaranteed and "--choices N" in unknown.refusal
+    assert unknown.certified_escape == 1
+
+
+@pytest.mark.parametrize(
+    ("lots", "words"), [(2000, "each of another lot"), (7, "lots")]
+)
+def test_where_there_are_lots_the_word_is_lot(lots, words):
+    scores = np.random.default_rng(0).random(2000)
+    named = np.array([f"L{i % lots}" for i in range(2000)])
+    found = operating_point.choose(
+        scores, groups=named, grouped_by="lot", max_escape=0.001
+    )
+    said = operating_point.rests_on(found.facts("p.csv"))
+    assert words in said and "group" not in said + found.refusal
 
 
 def test_the_band_counts_groups_of_good_devices():

@@ -34,12 +34,16 @@ def table(n_defect=300, n_good=600, *, noise=1.0, seed=0, lots=True, name="p.csv
     )
 
 
+def others(**options):
+    """Scores of devices that no table of `table` holds."""
+    found = table(seed=9, lots=False, **options)
+    return dataclasses.replace(found, image_id=[f"c{n}" for n in found.image_id])
+
+
 def subject(name="a", **options):
     scored = table(**options)
-    # Each calibration device is its own group.
-    calibration = table(
-        seed=9, n_defect=700, n_good=700, lots=False, name="validation.csv"
-    )
+    # Each calibration device is its own group, and none is judged.
+    calibration = others(n_defect=700, n_good=700, name="validation.csv")
     return figures.Subject(name=name, scored=scored, calibration=calibration)
 
 
@@ -129,7 +133,17 @@ def test_devices_whose_choices_nobody_knows_certify_nothing():
     assert "No review band either" in said and "hold together" not in said
     taught = dataclasses.replace(subject(), taught=3)
     found = figures.judge(taught, figures.Settings(max_escape=0.01))
-    assert "3 of the calibration devices" in found["operating_point"]["refusal"]
+    known = "3 of the calibration devices, or their twins, were trained on"
+    point = found["operating_point"]
+    assert known in point["refusal"] and known in answers.threshold_by(point)
+    assert point["certified_escape"] == 1
+    assert all(
+        case["dppm_certified"] == pytest.approx(case["dppm_uninspected"])
+        for case in found["economics"]
+    )
+    said = " ".join(answers.of_run(found)[2].details)
+    assert f"Nothing is certified: {known}." in said
+    assert "Certified" not in said and "per million" not in said
     known = figures.judge(subject(), figures.Settings(max_escape=0.01))
     said = " ".join(answers.of_run(known)[1].details)
     assert known["operating_point"]["guaranteed"]
@@ -409,7 +423,7 @@ def test_lots_and_groups_are_spoken_of_where_there_are_some(columns, word):
 def test_a_certificate_beside_more_escapes_says_why():
     """None of 700 missed certifies .43 %; 2 of 300 here are more, by chance."""
     scored = table(n_defect=300, n_good=600, lots=False)
-    calibration = table(seed=9, n_defect=700, n_good=700, lots=False)
+    calibration = others(n_defect=700, n_good=700)
     lowest = calibration.score[calibration.label == 1].min()
     score = np.where(scored.label == 1, 0.99, scored.score)
     score[:2] = lowest / 2

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from nexperia_tf import errors, export, files, predictions, runs
+from nexperia_tf.data import kept_splits
 from nexperia_tf.evaluation import plots, thresholds
 from nexperia_tf.models import resnet
 
@@ -176,6 +177,20 @@ def test_a_catch_rate_gives_the_highest_threshold_that_has_it(run, evaluate, tpr
     words = f"(tpr={float(tpr):g} on a validation: {caught} of {len(defects)} defects, "
     assert f"{words}not guaranteed)" in shown.out
     assert export.load(run).calibration == decides
+
+
+def test_a_catch_rate_on_devices_that_were_trained_on_says_so(run, evaluate, tmp_path):
+    rows = [row for row in kept_splits.rows_of(run) if row.split == "train"]
+    names, label = [row.image_id for row in rows], [i % 2 for i in range(len(rows))]
+    table = predictions.Predictions(names, label, np.linspace(0.1, 0.9, len(rows)))
+    predictions.write(tmp_path / "taught.csv", table)
+    given = ("--calibration", tmp_path / "taught.csv", "--set-threshold", "tpr=.95")
+    code, shown, _ = evaluate(*given)
+    said = f"{len(rows)} of the calibration devices, or their twins, were trained on"
+    assert code == 0
+    assert f"{said}, not guaranteed" in shown.out
+    assert f"{said}, so they can certify nothing" in shown.out
+    assert runs.load(run).calibration.basis.endswith(said)
 
 
 def test_a_table_can_have_a_threshold_of_its_own(run, table):
