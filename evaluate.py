@@ -55,7 +55,8 @@ class Arguments(command.Options):
 
     choices: int | None = None
     """Models that the devices of --calibration, or of a table that is its own, have
-    chosen among (epochs, settings); known for run folders, else taken to be 1."""
+    chosen among (epochs, settings); known for run folders and their exports, unknown
+    for older exports, else taken to be 1."""
 
     max_escape: float | None = None
     """Escape rate to certify; .005 when not given. Given, the threshold is stored in
