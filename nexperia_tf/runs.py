@@ -177,6 +177,7 @@ def dataset_of(config: configs.Config, pictures: pathlib.Path) -> "records.Datas
         group=config.group or None,
         calibration_share=config.calibration_share,
         keep_splits=keep_splits,
+        init=config.init,
     )
 
 

@@ -46,7 +46,8 @@ class Config:
 
     keep_splits: str = "auto"
     """Run, prepared or data folder whose pictures keep their splits, known by content;
-    auto takes the newest of the same raw folder in --data-dir, none deals anew."""
+    auto takes those of the same raw folder in --data-dir (of --init, else the newest
+    with the same --calibration-share, else the newest), none deals anew."""
 
     image_size: int = 224
     """Side of the square the pictures are letterboxed to, in pixels."""

@@ -166,25 +166,51 @@ def beside(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def find(
-    folders: Iterable[pathlib.Path], raw: pathlib.Path, options: Mapping[str, object]
+    folders: Iterable[pathlib.Path],
+    raw: pathlib.Path,
+    options: Mapping[str, object],
+    *,
+    init: str | os.PathLike = "",
 ) -> Kept | None:
-    """The newest earlier preparation of the same raw folder, by what it recorded.
+    """The earlier preparation of the same raw folder that fits best, by what it says.
+
+    That of the run `init` goes first, then those with the same calibration share; of
+    equals the newest is taken.
 
     Args:
         folders: prepared folders, in any order.
         raw: the raw folder.
         options: those of `ASKED_FOR` decide whether a preparation is of the same kind.
+        init: a run folder that is to be learned on from.
     """
     found = []
     for folder in folders:
         if (folder / "summary.json").is_file() and (folder / "manifest.csv").is_file():
             summary = files.read_json(folder / "summary.json")
             if _is_of(summary, folder, raw, options):
-                found.append((summary.get("made", ""), str(folder), folder))
+                rank = (is_of_run(folder, init), _shares(summary, options))
+                found.append((*rank, summary.get("made", ""), str(folder), folder))
     if not found:
         return None
     folder = max(found)[-1]
     return Kept(folder, _learned(rows_of(folder)), found=True)
+
+
+def is_of_run(folder: pathlib.Path, run: str | os.PathLike) -> bool:
+    """Whether a prepared folder holds the very manifest that a run learned from."""
+    copy = pathlib.Path(run) / RUN_COPY if run else None
+    if copy is None or not copy.is_file():
+        return False
+    return files.sha256(copy) == files.sha256(folder / "manifest.csv")
+
+
+def _shares(summary: Mapping, options: Mapping) -> bool:
+    """Whether a preparation was made with the calibration share of `options`."""
+    asked = options.get("calibration_share", 0.0)
+    made = summary.get("options", {}).get("calibration_share")
+    if made is None:  # older ones do not say
+        return (asked > 0) == (manifest.CALIBRATION in summary.get("splits", {}))
+    return made == asked
 
 
 def _is_of(
@@ -311,6 +337,7 @@ def numbers(outcome: Outcome | None) -> dict | None:
         "kept": len(outcome.old),
         "followed": len(outcome.followed),
         "bridging": len(outcome.bridging),
+        "calibration": list(outcome.old.values()).count(manifest.CALIBRATION),
     }
 
 
@@ -326,4 +353,10 @@ def in_words(found: Mapping) -> str:
         line += f", {n} {new} group or twin"
     if n := found["bridging"]:
         line += f", {n} would bridge two splits and {'is' if n == 1 else 'are'} dropped"
+    if n := found.get("calibration"):
+        devices = "1 device" if n == 1 else f"{n} devices"
+        line += (
+            f"; a calibration split of {devices} comes with them (--keep-splits none "
+            "deals without it, --keep-splits FOLDER takes those of another preparation)"
+        )
     return line

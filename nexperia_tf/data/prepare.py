@@ -131,8 +131,8 @@ def prepare(
         calibration_share: share of the labelled devices, whole groups out of train,
             that become split `calibration`.
         keep_splits: run, prepared or data folder whose pictures keep their splits;
-            `auto` takes the newest of the same raw folder that lies beside `out`,
-            `none` deals anew.
+            `auto` takes the newest of the same raw folder that lies beside `out`, with
+            the same calibration share where there is one; `none` deals anew.
         progress: called as `progress(step, done, total)`.
 
     Returns:
@@ -144,7 +144,13 @@ def prepare(
     raw, out = pathlib.Path(raw), pathlib.Path(out)
     _check_options(raw, out, unboxed, folds, leave_one_out)
     folder = layouts.scan(raw, layout, good=good, group=group)
-    options = {"layout": folder.layout, "good": good, "group": group, "seed": seed}
+    options = {
+        "layout": folder.layout,
+        "good": good,
+        "group": group,
+        "seed": seed,
+        "calibration_share": calibration_share,
+    }
     run = Prepared(raw, folder, options)
     keep = kept_splits.named(keep_splits)
     if keep_splits == kept_splits.AUTO:

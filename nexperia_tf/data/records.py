@@ -234,6 +234,7 @@ def build(
     group: str | None = None,
     calibration_share: float = 0.0,
     keep_splits: str | os.PathLike = kept_splits.AUTO,
+    init: str | os.PathLike = "",
 ) -> Dataset:
     """The records of `data`, made on the way when they are not there yet.
 
@@ -247,8 +248,10 @@ def build(
         group: the column that must not be torn by the split.
         calibration_share: of the labelled devices, cut from train as split calibration.
         keep_splits: run, prepared or data folder whose pictures keep their splits;
-            `auto` takes the newest in `data_dir` of the same raw folder, `none` deals
+            `auto` takes those in `data_dir` of the same raw folder: of `init`, else
+            the newest with the same calibration share, else the newest; `none` deals
             anew.
+        init: run folder that is to be learned on from.
 
     Raises:
         errors.BadInput: no such folder, or nothing in it that can be used.
@@ -269,7 +272,7 @@ def build(
         group=group,
         calibration_share=calibration_share,
     )
-    folder = _built(data_dir, name, raw, options, keep_splits)
+    folder = _built(data_dir, name, raw, options, keep_splits, init)
     return Dataset(f"nexperia/{config}", folder, folder / "prepared")
 
 
@@ -337,19 +340,20 @@ def _built(
     raw: pathlib.Path,
     config: Config,
     keep_splits: str | os.PathLike,
+    init: str | os.PathLike,
 ) -> pathlib.Path:
     """The folder with the records of `raw`, made if no earlier call has."""
     keep = kept_splits.named(keep_splits)
     stamp = _stamp(raw, config)
-    if stamp and (folder := _made(data_dir, "stamp", stamp, keep, keep_splits)):
+    if stamp and (folder := _made(data_dir, "stamp", stamp, keep, keep_splits, init)):
         return folder
     made_from = content(raw, config)
     # Whoever waited finds it made; which splits it keeps is settled by one at a time.
     with locks.held(data_dir / f"{name}-{made_from[:12]}", busy="builds these records"):
-        folder = _made(data_dir, "content", made_from, keep, keep_splits)
+        folder = _made(data_dir, "content", made_from, keep, keep_splits, init)
         if folder is None:
             if keep_splits == kept_splits.AUTO:
-                keep = _kept(data_dir, raw, config)
+                keep = _kept(data_dir, raw, config, init)
             folder = data_dir / f"{name}-{_named(made_from, keep)[:12]}"
         if not folder.exists():
             with (
@@ -380,25 +384,34 @@ def _made(
     value: str,
     keep: kept_splits.Kept | None,
     keep_splits: str | os.PathLike,
+    init: str | os.PathLike,
 ) -> pathlib.Path | None:
-    """The newest data folder of this content that keeps the splits that were named."""
+    """The data folder of this content that keeps the splits that were named.
+
+    That of the run `init` goes first, then the newest.
+    """
     found = []
     for source in data_dir.glob(f"*/{SOURCE}"):
         facts = files.read_json(source)
         asked = keep.sha256 if keep else None
         fits = keep_splits == kept_splits.AUTO or facts.get("kept_splits") == asked
         if facts.get(key) == value and fits:
-            summary = files.read_json(source.parent / "prepared" / prepare.SUMMARY)
-            found.append((summary.get("made", ""), source.parent))
-    return max(found)[1] if found else None
+            prepared = source.parent / "prepared"
+            made = files.read_json(prepared / prepare.SUMMARY).get("made", "")
+            is_init = kept_splits.is_of_run(prepared, init)
+            found.append((is_init, made, source.parent))
+    return max(found)[-1] if found else None
 
 
 def _kept(
-    folder: pathlib.Path, raw: pathlib.Path, config: Config
+    folder: pathlib.Path,
+    raw: pathlib.Path,
+    config: Config,
+    init: str | os.PathLike = "",
 ) -> kept_splits.Kept | None:
-    """The splits of the newest preparation of `raw` in `folder`."""
-    asked = {"layout": config.layout, "good": config.good, "group": config.group}
-    return kept_splits.find(kept_splits.beside(folder), raw, asked | {"seed": 0})
+    """The splits of the preparation of `raw` in `folder` that fits best."""
+    asked = config.options() | {"seed": 0}
+    return kept_splits.find(kept_splits.beside(folder), raw, asked, init=init)
 
 
 def _named(content: str, keep: kept_splits.Kept | None) -> str:

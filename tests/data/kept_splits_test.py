@@ -136,6 +136,34 @@ def test_records_find_the_earlier_data_folder_and_are_named_after_it(raw, tmp_pa
     assert records.of_manifest(first.prepared / "manifest.csv", data_dir) == first
 
 
+def test_devices_that_calibrate_are_taken_over_only_where_nothing_fits_better(
+    raw, tmp_path
+):
+    def said(made: records.Dataset) -> str:
+        summary = json.loads((made.prepared / "summary.json").read_text())
+        return kept_splits.in_words(summary["kept_splits"])
+
+    data, run = tmp_path / "data", tmp_path / "runs" / "cut"
+    plain = records.build(raw, data_dir=data)
+    cut = records.build(raw, data_dir=data, calibration_share=0.2)
+    run.mkdir(parents=True)
+    shutil.copy(cut.prepared / "manifest.csv", run / kept_splits.RUN_COPY)
+    count = list(_splits(cut.prepared).values()).count("calibration")
+    _add(raw, range(60, 66))
+    more = records.build(raw, data_dir=data)
+    assert f"from {plain.prepared}" in said(more) and "a calibration" not in said(more)
+    assert "calibration" not in _splits(more.prepared).values()
+    _add(raw, range(66, 72))
+    on = records.build(raw, data_dir=data, init=run)  # though the plain one is newer
+    assert f"from {cut.prepared}" in said(on)
+    assert f"; a calibration split of {count} devices comes with them" in said(on)
+    for folder in (plain, more):
+        shutil.rmtree(folder.data_dir)
+    _add(raw, range(72, 78))
+    last = records.build(raw, data_dir=data)  # of its own share, else of any
+    assert f"from {on.prepared}" in said(last) and count > 1
+
+
 def test_a_given_split_column_wins(raw, tmp_path):
     prepare.prepare(raw, tmp_path / "out" / "1", workers=1)
     table = raw / "labels.csv"
