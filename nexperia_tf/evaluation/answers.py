@@ -346,7 +346,8 @@ def _cost(found: dict) -> Answer:
 
 def _uncertain(found: dict) -> Answer:
     auc_found = found["auc"]
-    details = [f"AUC {auc(auc_found)}, from {found['n_defect']} defects."]
+    defects = operating_point.counted(found["n_defect"], "defect")
+    details = [f"AUC {auc(auc_found)}, from {defects}."]
     if against := standing(auc_found):
         details.append(against)
     if auc_found["groups"] is not None and auc_found["low"] is not None:
@@ -465,7 +466,7 @@ def p_value(p: float) -> str:
 
 
 def _lots(pair: dict) -> str:
-    return f"{pair['bootstrap']['units']} {pair['grouped_by']}s"
+    return operating_point.counted(pair["bootstrap"]["units"], pair["grouped_by"])
 
 
 def _family(pair: dict) -> str:

@@ -126,8 +126,9 @@ class Guarantee:
                 f"certify {percent(self.certified_escape)}."
             )
         word = f"{self.grouped_by}s"
-        wanted += f" of {self.n_groups} {word}"
-        can = f"{self.n_groups} {word} can certify {percent(self.certified_escape)}."
+        these = counted(self.n_groups, self.grouped_by)
+        wanted += f" of {these}"
+        can = f"{these} can certify {percent(self.certified_escape)}."
         if self.method == guarantee.UNITS:
             return (
                 f"{wanted}, each counted as one device; {self.groups_needed} {word} "
@@ -371,6 +372,15 @@ def promise(point: Mapping) -> str:
     )
 
 
+def counted(count: int, word: str) -> str:
+    """A count with its word.
+
+    >>> counted(1, "lot"), counted(2, "lot")
+    ('1 lot', '2 lots')
+    """
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
 def rests_on(point: Mapping) -> str:
     """Which devices set the threshold, what they count as, what they chose among.
 
@@ -378,16 +388,18 @@ def rests_on(point: Mapping) -> str:
     >>> rests_on(found.facts("a validation"))
     '620 defects of a validation, each its own group; they chose among 7 epochs'
     """
-    words = f"{point['calibration_defects']} defects of {point['calibrated_on']}"
+    defects = counted(point["calibration_defects"], "defect")
+    words = f"{defects} of {point['calibrated_on']}"
     word, found = point["grouped_by"], point["groups"]
     if point["method"] == guarantee.DEVICES:
         words += f", each of another {word}" if word else ", each its own group"
     elif point["method"] == guarantee.UNITS:
-        words += f" in {found} {word}s, each {word} counted as one device"
+        words += f" in {counted(found, word)}, each {word} counted as one device"
     else:
         words += (
-            f" in {found} {word}s, worth {point['effective_defects']:.0f} independent "
-            f"ones (two missed in one {word} are taken to correlate by at most "
+            f" in {counted(found, word)}, worth "
+            f"{point['effective_defects']:.0f} independent ones (two missed in "
+            f"one {word} are taken to correlate by at most "
             f"{point['rho']:.2g}, from where {percent(round(point['rho_level'], 4))} "
             "are missed)"
         )
