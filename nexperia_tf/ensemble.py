@@ -22,7 +22,6 @@ from nexperia_tf.evaluation import (
     calibration,
     choices,
     clustered,
-    opening,
     operating_point,
 )
 
@@ -119,13 +118,13 @@ def _open(folder: pathlib.Path) -> Member:
         run = runs.load(folder)
         if differs := export.disagreement(run):
             raise errors.BadInput(differs)
-        for split in opening.CALIBRATED_ON:
+        for split in runs.CALIBRATED_ON:
             path = folder / "predictions" / f"{split}.csv"
             if path.is_file():
                 tables[split] = predictions.read(path)
                 chose[split] = choices.of_run(run, split)
     return Member(
-        opening.known_as(folder),
+        runs.known_as(folder),
         served,
         served.logit,
         tables.get("validation"),
@@ -238,7 +237,7 @@ def deciding(
     Returns:
         None where members bring none or they are different devices.
     """
-    for split in opening.CALIBRATED_ON:
+    for split in runs.CALIBRATED_ON:
         tables = [getattr(member, split) for member in members]
         if None in tables or len({frozenset(t.image_id) for t in tables}) > 1:
             continue

@@ -28,7 +28,6 @@ from nexperia_tf.evaluation import (
     choices,
     clustered,
     figures,
-    opening,
 )
 
 SCHEMA = 1  # of metrics.json
@@ -69,7 +68,7 @@ def finish(
         if split in sizes
     }
     # Devices that chose no epoch say best what a logit is worth.
-    fitted_on = next(split for split in opening.CALIBRATED_ON if split in logits)
+    fitted_on = next(split for split in runs.CALIBRATED_ON if split in logits)
     truth = runs.metadata(dataset, fitted_on)["label"]
     decides = calibration.fit(logits[fitted_on], truth, where=fitted_on)
     runs.write_calibration(folder / runs.CALIBRATION, decides)

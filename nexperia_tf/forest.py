@@ -22,7 +22,7 @@ from nexperia_tf import (
     seen,
 )
 from nexperia_tf.data import manifest
-from nexperia_tf.evaluation import calibration, opening
+from nexperia_tf.evaluation import calibration
 
 if typing.TYPE_CHECKING:
     from sklearn.ensemble import RandomForestClassifier
@@ -196,7 +196,7 @@ def publish(
         facts: what else forest.json shall say.
         learned: the folder of its features, which says what they were trained on.
     """
-    fitted_on = next(split for split in opening.CALIBRATED_ON if split in splits)
+    fitted_on = next(split for split in runs.CALIBRATED_ON if split in splits)
     found = splits[fitted_on]
     logits = calibration.logits(probability(chosen.forest, found))
     decides = calibration.fit(logits, found.label, where=fitted_on)

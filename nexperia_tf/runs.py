@@ -27,6 +27,8 @@ SAVED_MODEL = "saved_model"
 PICTURES = "pictures.csv"  # the manifest of its records, as data.kept_splits reads it
 CHECKPOINTS = "checkpoints"
 BUSY = "changes this run"  # said where it is waited for
+# Which devices choose the threshold: those that chose nothing, where there are any.
+CALIBRATED_ON = ("calibration", "validation")
 SCORED_SPLITS = ("validation", "calibration", "test")
 
 
@@ -151,6 +153,21 @@ class Run:
             channels=self.channels,
         )
         return table(self.dataset, split, logits, self.calibration)
+
+
+def known_as(path: pathlib.Path) -> str:
+    """What the report calls it.
+
+    `runs/a/predictions/test.csv` and `runs/a/saved_model/1` are known as `a`,
+    `scores.csv` as `scores`.
+    """
+    path = path.resolve()
+    if path.is_file():
+        inside = path.parent.name == "predictions"
+        return path.parent.parent.name if inside else path.stem
+    if path.name.isdecimal():
+        path = path.parent
+    return path.parent.name if path.name == "saved_model" else path.name
 
 
 def dataset_of(config: configs.Config, pictures: pathlib.Path) -> "records.Dataset":

@@ -8,16 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from nexperia_tf import errors, predictions, seen
+from nexperia_tf import errors, predictions, runs, seen
 from nexperia_tf.data import kept_splits
 from nexperia_tf.evaluation import choices, figures, slices
 
 if typing.TYPE_CHECKING:
-    from nexperia_tf import runs
     from nexperia_tf.data import manifest, records
 
-# Which devices choose the threshold: those that chose nothing, where there are any.
-CALIBRATED_ON = ("calibration", "validation")
 BATCH = 64
 
 
@@ -34,7 +31,7 @@ class Opened:
     """
 
     subject: figures.Subject
-    run: "runs.Run | None" = None
+    run: runs.Run | None = None
     book: seen.Book | None = None
     looks: seen.Looks | None = None
     dataset: "records.Dataset | None" = None
@@ -63,7 +60,7 @@ def open_scores(
     given = predictions.read(calibration) if calibration else None
     if path.is_file():
         subject = figures.Subject(
-            name=known_as(path),
+            name=runs.known_as(path),
             scored=predictions.read(path),
             calibration=given,
             chose=choices.of_table(calibration or path),
@@ -82,21 +79,6 @@ def open_scores(
     )
 
 
-def known_as(path: pathlib.Path) -> str:
-    """What the report calls it.
-
-    `runs/a/predictions/test.csv` and `runs/a/saved_model/1` are known as `a`,
-    `scores.csv` as `scores`.
-    """
-    path = path.resolve()
-    if path.is_file():
-        inside = path.parent.name == "predictions"
-        return path.parent.parent.name if inside else path.stem
-    if path.name.isdecimal():
-        path = path.parent
-    return path.parent.name if path.name == "saved_model" else path.name
-
-
 def _told(opened: Opened, table: str | os.PathLike) -> Opened:
     """What the devices of a given table chose among, as far as can be told."""
     found, own = choices.of_table(table), opened.run
@@ -112,12 +94,10 @@ def _told(opened: Opened, table: str | os.PathLike) -> Opened:
 def _run(
     path: pathlib.Path, split: str, given: predictions.Predictions | None
 ) -> Opened:
-    from nexperia_tf import runs
-
     run = runs.load(path)
     there = [
         name
-        for name in CALIBRATED_ON
+        for name in runs.CALIBRATED_ON
         if name != split and (path / "predictions" / f"{name}.csv").is_file()
     ]
     if given is None and there:
@@ -170,11 +150,11 @@ def _saved_model(
     dataset = records.build(data)
     scored = _served(served, dataset, split)
     sizes = records.split_sizes(dataset)
-    there = [name for name in CALIBRATED_ON if name != split and name in sizes]
+    there = [name for name in runs.CALIBRATED_ON if name != split and name in sizes]
     if given is None and there:
         given = _served(served, dataset, there[0])
     subject = figures.Subject(
-        name=known_as(path),
+        name=runs.known_as(path),
         scored=scored,
         calibration=given,
         in_force=served.calibration,
