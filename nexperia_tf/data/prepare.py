@@ -33,6 +33,7 @@ from nexperia_tf.data import (
     measuring,
     prepare_report,
     prepare_summary,
+    prepared,
     probe,
     scan,
     scan_cache,
@@ -41,53 +42,6 @@ from nexperia_tf.data import (
 
 SUMMARY = "summary.json"
 Progress = Callable[[str, int, int], None]  # step, done, total
-
-
-@dataclasses.dataclass
-class Prepared:
-    """All that one run found out: what the summary and the report are made of.
-
-    Attributes:
-        raw: the raw folder.
-        options: what decides whether a later preparation is of the same kind.
-        folder: what it says about its images, with the rows.
-        messages: the problem of each unreadable or unsupported file, by path.
-        findings: copies and twins, without those a person denied.
-        decided: what a person decided.
-        rules: the cleaning rules that were applied.
-        conflicts: clusters of copies with contradicting labels.
-        kept: what became of pictures that were split before; None where none were.
-        split_before: the split that leaks are counted against, by path.
-        lacking: splits that could not be dealt both labels, and why; else empty.
-        repaired: images dropped because a copy or twin stands in another split.
-        leak_probe: what the paperwork gives away.
-        seconds: time of each step.
-    """
-
-    raw: pathlib.Path
-    folder: layouts.RawFolder
-    options: dict[str, object] = dataclasses.field(default_factory=dict)
-    messages: dict[str, str] = dataclasses.field(default_factory=dict)
-    findings: dedupe.Findings | None = None
-    decided: decisions.Decisions = dataclasses.field(
-        default_factory=decisions.Decisions
-    )
-    rules: clean.Rules = dataclasses.field(default_factory=clean.Rules)
-    conflicts: list[list[manifest.Row]] = dataclasses.field(default_factory=list)
-    kept: kept_splits.Outcome | None = None
-    split_before: dict[str, str] = dataclasses.field(default_factory=dict)
-    lacking: str = ""
-    repaired: int = 0
-    leak_probe: probe.Probe | None = None
-    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
-
-    @property
-    def rows(self) -> list[manifest.Row]:
-        return self.folder.rows
-
-    @property
-    def split_after(self) -> dict[str, str]:
-        return {row.path: row.split for row in self.rows if row.split}
 
 
 def prepare(
@@ -151,7 +105,7 @@ def prepare(
         "seed": seed,
         "calibration_share": calibration_share,
     }
-    run = Prepared(raw, folder, options)
+    run = prepared.Prepared(raw, folder, options)
     keep = kept_splits.named(keep_splits)
     if keep_splits == kept_splits.AUTO:
         beside = kept_splits.beside(out.absolute().parent)
@@ -183,9 +137,11 @@ def prepare(
         _write_pairs(beside / "duplicates.csv", run)
         if folds or leave_one_out:
             _write_folds(beside / "folds.csv", run.rows, folds, leave_one_out, seed)
+        summary = prepare_summary.summary(run)
         with _timed(run, "report"):
-            prepare_report.write(beside / "report.html", run)
-        files.write_json(beside / SUMMARY, prepare_summary.summary(run))
+            prepare_report.write(beside / "report.html", run, summary)
+        # Its times are those of `run`, so the report's is in it by now.
+        files.write_json(beside / SUMMARY, summary)
     return run.rows
 
 
@@ -201,7 +157,7 @@ def _check_options(raw, out, unboxed, folds, leave_one_out) -> None:
         raise errors.BadInput("--folds and --leave-one-out: give one of the two.")
 
 
-def _fill(run: Prepared, measures: dict[str, measuring.Measures]) -> None:
+def _fill(run: prepared.Prepared, measures: dict[str, measuring.Measures]) -> None:
     for row in run.rows:
         measuring.fill(row, measures[row.path])
         if row.dropped_because:
@@ -219,7 +175,7 @@ def _fill(run: Prepared, measures: dict[str, measuring.Measures]) -> None:
 
 
 def _find_copies(
-    run: Prepared,
+    run: prepared.Prepared,
     measures: dict[str, measuring.Measures],
     workers: int | None,
     progress: Progress | None,
@@ -243,7 +199,7 @@ def _pixels(raw: pathlib.Path, path: str):
     return images.load((raw / path).read_bytes()).pixels
 
 
-def _clean(run: Prepared, unboxed: str | None) -> None:
+def _clean(run: prepared.Prepared, unboxed: str | None) -> None:
     scores = [row.device_score for row in run.rows if row.device_score is not None]
     run.rules = clean.rules_for(
         run.folder, unboxed=unboxed, device_threshold=device_score.threshold(scores)
@@ -255,7 +211,7 @@ def _clean(run: Prepared, unboxed: str | None) -> None:
 
 
 def _split(
-    run: Prepared,
+    run: prepared.Prepared,
     seed: int,
     repair: bool,
     calibration_share: float,
@@ -289,7 +245,7 @@ def _split(
 
 
 def _old(
-    run: Prepared, keep: kept_splits.Kept | None, *, calibration: bool
+    run: prepared.Prepared, keep: kept_splits.Kept | None, *, calibration: bool
 ) -> dict[str, str]:
     """Splits, by path, of the pictures that had one before and may keep it.
 
@@ -309,7 +265,7 @@ def _old(
 
 
 def _settle(
-    run: Prepared, keep: kept_splits.Kept | None, old: dict[str, str]
+    run: prepared.Prepared, keep: kept_splits.Kept | None, old: dict[str, str]
 ) -> dict[str, str]:
     """Splits, by path, of old pictures and of those that go with them."""
     if not old:
@@ -323,7 +279,7 @@ def _settle(
     return run.kept.settled
 
 
-def _check_classes(run: Prepared) -> None:
+def _check_classes(run: prepared.Prepared) -> None:
     left = {row.label for row in run.rows if row.used} - {""}
     if left != set(labels.NAMES):
         gone = " and ".join(sorted(set(labels.NAMES) - left))
@@ -333,7 +289,7 @@ def _check_classes(run: Prepared) -> None:
         )
 
 
-def _write_pairs(path: pathlib.Path, run: Prepared) -> None:
+def _write_pairs(path: pathlib.Path, run: prepared.Prepared) -> None:
     crossing = {
         (pair.path_a, pair.path_b)
         for pair in copies.leaks(run.findings.pairs, run.split_before).pairs
@@ -376,7 +332,7 @@ def _write_folds(
 
 
 @contextlib.contextmanager
-def _timed(run: Prepared, step: str) -> Iterator[None]:
+def _timed(run: prepared.Prepared, step: str) -> Iterator[None]:
     start = time.perf_counter()
     yield
     run.seconds[step] = round(time.perf_counter() - start, 2)

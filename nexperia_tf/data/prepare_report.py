@@ -6,8 +6,7 @@ the tool.
 
 import collections
 import pathlib
-import typing
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import jinja2
 import numpy as np
@@ -18,12 +17,10 @@ from nexperia_tf.data import (
     dedupe,
     manifest,
     prepare_summary,
+    prepared,
     probe,
     report_pictures,
 )
-
-if typing.TYPE_CHECKING:
-    from nexperia_tf.data import prepare
 
 EXAMPLES = 7  # pictures of one kind
 # An exact copy has nothing to show but that it is one.
@@ -60,7 +57,9 @@ KIND_MEANING = {
 _TEMPLATES = pathlib.Path(__file__).parent / "templates"
 
 
-def write(path: pathlib.Path, run: "prepare.Prepared") -> None:
+def write(
+    path: pathlib.Path, run: prepared.Prepared, summary: Mapping[str, object]
+) -> None:
     """Publishes the report."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
@@ -71,15 +70,15 @@ def write(path: pathlib.Path, run: "prepare.Prepared") -> None:
     )
     environment.filters["number"] = lambda value: f"{value:,}"
     template = environment.get_template("prepare.html")
-    files.write_text(path, template.render(**context(run)))
+    files.write_text(path, template.render(**context(run, summary)))
 
 
-def context(run: "prepare.Prepared") -> dict:
+def context(run: prepared.Prepared, summary: Mapping[str, object]) -> dict:
     """Everything that the template shows."""
     rows, used = run.rows, [row for row in run.rows if row.used]
     return {
         "name": run.raw.resolve().name,
-        "summary": prepare_summary.summary(run),
+        "summary": summary,
         "meaning": MEANING,
         "kind_meaning": KIND_MEANING,
         "probe_limit": probe.WARN_ABOVE,
@@ -103,7 +102,7 @@ def context(run: "prepare.Prepared") -> dict:
     }
 
 
-def _examples(run: "prepare.Prepared") -> list[dict]:
+def _examples(run: prepared.Prepared) -> list[dict]:
     """Some pictures of each reason, spread over the folder."""
     found = []
     for reason in prepare_summary.dropped(run.rows):
@@ -113,7 +112,7 @@ def _examples(run: "prepare.Prepared") -> list[dict]:
     return found
 
 
-def _duplicate_pairs(run: "prepare.Prepared") -> list[dict]:
+def _duplicate_pairs(run: prepared.Prepared) -> list[dict]:
     """The least certain pairs of each kind."""
     found = []
     for kind, count in PAIRS_OF.items():
@@ -123,7 +122,7 @@ def _duplicate_pairs(run: "prepare.Prepared") -> list[dict]:
     return found
 
 
-def _twin_pairs(run: "prepare.Prepared") -> list[dict]:
+def _twin_pairs(run: prepared.Prepared) -> list[dict]:
     """The least and the most certain twins."""
     pairs = [pair for pair in run.findings.pairs if pair.kind == dedupe.TWIN]
     pairs.sort(key=lambda pair: (pair.similarity, pair))
@@ -131,7 +130,7 @@ def _twin_pairs(run: "prepare.Prepared") -> list[dict]:
     return [_pair(run, pair) for pair in dict.fromkeys([*pairs[:half], *pairs[-half:]])]
 
 
-def _twin_groups(run: "prepare.Prepared") -> list[dict]:
+def _twin_groups(run: prepared.Prepared) -> list[dict]:
     """The largest groups, whole where they are not too large."""
     known = {row.path: row for row in run.rows}
     groups = sorted(run.findings.twin_groups, key=lambda group: (-len(group), group))
@@ -144,7 +143,7 @@ def _twin_groups(run: "prepare.Prepared") -> list[dict]:
     ]
 
 
-def _pair(run: "prepare.Prepared", pair: dedupe.Pair) -> dict:
+def _pair(run: prepared.Prepared, pair: dedupe.Pair) -> dict:
     known = {row.path: row for row in run.rows}
     a, b = known[pair.path_a], known[pair.path_b]
     crossing = copies.leaks([pair], run.split_before).pairs
@@ -159,7 +158,7 @@ def _pair(run: "prepare.Prepared", pair: dedupe.Pair) -> dict:
     }
 
 
-def _unboxed(run: "prepare.Prepared") -> list[dict]:
+def _unboxed(run: prepared.Prepared) -> list[dict]:
     """Defects without a box by kind: what --unboxed drop loses, or would lose."""
     kinds = collections.defaultdict(list)
     for row in prepare_summary.unboxed(run.rows):
@@ -230,7 +229,7 @@ def _shared_group(row: manifest.Row) -> str:
     return row.group if row.group != row.image_id else ""
 
 
-def _histogram(run: "prepare.Prepared") -> dict:
+def _histogram(run: prepared.Prepared) -> dict:
     """Device scores as bars of a log scale, 0 to 100 high."""
     scores = [row.device_score for row in run.rows if row.device_score is not None]
     counts, _ = np.histogram(scores, bins=_BINS, range=(0, 1))
@@ -242,7 +241,7 @@ def _histogram(run: "prepare.Prepared") -> dict:
     return {"bars": bars, "width": 100 / _BINS, "limit": run.rules.device_threshold}
 
 
-def _nearest(run: "prepare.Prepared") -> list[dict]:
+def _nearest(run: prepared.Prepared) -> list[dict]:
     """Frames of good devices on either side of the threshold."""
     limit = run.rules.device_threshold
     if limit is None:
@@ -261,7 +260,7 @@ def _spread(rows: Sequence[manifest.Row], count: int) -> list[manifest.Row]:
     return [rows[i * len(rows) // count] for i in range(count)]
 
 
-def _shown(run: "prepare.Prepared", row: manifest.Row) -> dict:
+def _shown(run: prepared.Prepared, row: manifest.Row) -> dict:
     what = row.defect_type or row.label or manifest.UNLABELLED
     return {
         "path": row.path,

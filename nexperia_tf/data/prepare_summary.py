@@ -2,22 +2,18 @@
 
 import collections
 import datetime
-import typing
 from collections.abc import Iterable, Mapping, Sequence
 
 from nexperia_tf import labels
-from nexperia_tf.data import copies, kept_splits, manifest
-
-if typing.TYPE_CHECKING:
-    from nexperia_tf.data import prepare
+from nexperia_tf.data import copies, kept_splits, manifest, prepared
 
 SCHEMA = 1
 NAMED = 5  # rows of decisions.csv that a line names
 
 
-def summary(run: "prepare.Prepared") -> dict:
+def summary(run: prepared.Prepared) -> dict:
     """Everything that is counted; images in = used + dropped with a reason."""
-    rows = run.rows
+    rows, crossing = run.rows, leaks(run)
     return {
         "schema": SCHEMA,
         "manifest_schema": manifest.SCHEMA,
@@ -43,7 +39,7 @@ def summary(run: "prepare.Prepared") -> dict:
             ],
             "settings": run.findings.settings,
         },
-        "leaks": leaks(run),
+        "leaks": crossing,
         "repaired": run.repaired,
         "unboxed": {
             "rule": run.rules.unboxed,
@@ -65,7 +61,7 @@ def summary(run: "prepare.Prepared") -> dict:
             for row in rows
             if (message := run.messages.get(row.path))
         ],
-        "notes": notes(run),
+        "notes": notes(run, crossing["after"]),
         "seconds": run.seconds,
     }
 
@@ -139,7 +135,7 @@ def is_below(row: manifest.Row, threshold: float | None) -> bool:
     return row.device_score < threshold
 
 
-def leaks(run: "prepare.Prepared") -> dict:
+def leaks(run: prepared.Prepared) -> dict:
     """Pairs and groups in more than one split, before and after."""
     before, after = run.split_before, run.split_after
     counts = {"split_before": "given" if run.folder.given_splits else "random"}
@@ -156,7 +152,7 @@ def leaks(run: "prepare.Prepared") -> dict:
     return counts
 
 
-def probe_numbers(run: "prepare.Prepared") -> dict:
+def probe_numbers(run: prepared.Prepared) -> dict:
     """The leak probe, rounded; None where there were too few images."""
     found = run.leak_probe
     return {
@@ -167,8 +163,8 @@ def probe_numbers(run: "prepare.Prepared") -> dict:
     }
 
 
-def notes(run: "prepare.Prepared") -> list[str]:
-    """Sentences that a reader must not miss."""
+def notes(run: prepared.Prepared, left: Mapping[str, int]) -> list[str]:
+    """Sentences that a reader must not miss; `left` counts the leaks after."""
     found = list(run.folder.notes)
     if run.kept:
         line = kept_splits.in_words(kept_splits.numbers(run.kept))
@@ -197,7 +193,6 @@ def notes(run: "prepare.Prepared") -> list[str]:
     for kind, count in sorted(lost.items()):
         if kind not in seen:
             found.append(f"A model will never see {kind}: all {count} were dropped.")
-    left = leaks(run)["after"]
     pairs = left["duplicate_pairs"] + left["twin_pairs"]
     if pairs:
         found.append(

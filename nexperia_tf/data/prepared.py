@@ -1,0 +1,61 @@
+"""What a preparation finds out, step by step; its summary and report are made of it."""
+
+import dataclasses
+import pathlib
+
+from nexperia_tf.data import (
+    clean,
+    decisions,
+    dedupe,
+    kept_splits,
+    layouts,
+    manifest,
+    probe,
+)
+
+
+@dataclasses.dataclass
+class Prepared:
+    """All that one run found out: what the summary and the report are made of.
+
+    Attributes:
+        raw: the raw folder.
+        options: what decides whether a later preparation is of the same kind.
+        folder: what it says about its images, with the rows.
+        messages: the problem of each unreadable or unsupported file, by path.
+        findings: copies and twins, without those a person denied.
+        decided: what a person decided.
+        rules: the cleaning rules that were applied.
+        conflicts: clusters of copies with contradicting labels.
+        kept: what became of pictures that were split before; None where none were.
+        split_before: the split that leaks are counted against, by path.
+        lacking: splits that could not be dealt both labels, and why; else empty.
+        repaired: images dropped because a copy or twin stands in another split.
+        leak_probe: what the paperwork gives away.
+        seconds: time of each step.
+    """
+
+    raw: pathlib.Path
+    folder: layouts.RawFolder
+    options: dict[str, object] = dataclasses.field(default_factory=dict)
+    messages: dict[str, str] = dataclasses.field(default_factory=dict)
+    findings: dedupe.Findings | None = None
+    decided: decisions.Decisions = dataclasses.field(
+        default_factory=decisions.Decisions
+    )
+    rules: clean.Rules = dataclasses.field(default_factory=clean.Rules)
+    conflicts: list[list[manifest.Row]] = dataclasses.field(default_factory=list)
+    kept: kept_splits.Outcome | None = None
+    split_before: dict[str, str] = dataclasses.field(default_factory=dict)
+    lacking: str = ""
+    repaired: int = 0
+    leak_probe: probe.Probe | None = None
+    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+
+    @property
+    def rows(self) -> list[manifest.Row]:
+        return self.folder.rows
+
+    @property
+    def split_after(self) -> dict[str, str]:
+        return {row.path: row.split for row in self.rows if row.split}
