@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from nexperia_tf import configs, errors, losses, runs, schedules, strategy
+from nexperia_tf import configs, errors, losses, optimizers, runs, schedules, strategy
 from nexperia_tf.models import classifier, finetuning, pretrained, resnet
 
 
@@ -118,10 +118,10 @@ def _optimizer(
         "gradient_accumulation_steps": several,
     }
     if config.optimizer == "adamw":
-        optimizer = finetuning.LayerwiseAdamW(rate, **knobs)
+        optimizer = optimizers.LayerwiseAdamW(rate, **knobs)
     else:
         nesterov = config.optimizer == "sgd"
-        optimizer = finetuning.LayerwiseSGD(
+        optimizer = optimizers.LayerwiseSGD(
             rate, momentum=0.9, nesterov=nesterov, **knobs
         )
     optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])

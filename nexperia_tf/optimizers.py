@@ -5,6 +5,9 @@ CPU that is a fifth of a small network's training step.
 """
 
 import keras
+from keras import ops
+
+from nexperia_tf.models import finetuning
 
 
 class AdamW(keras.optimizers.AdamW):
@@ -82,3 +85,49 @@ def _value(variable):
 
 def _handle(variable):
     return _value(variable).handle
+
+
+class _Layerwise:
+    """Scales learning rate and weight decay of an optimizer by `rate_share`."""
+
+    def __init__(self, *arguments, layer_decay: float = 1.0, **knobs):
+        super().__init__(*arguments, **knobs)
+        if not 0 < layer_decay <= 1:
+            raise ValueError(
+                f"layer_decay must lie in (0, 1]. Received layer_decay={layer_decay}."
+            )
+        self.layer_decay = layer_decay
+
+    def update_step(self, gradient, variable, learning_rate):
+        # TensorFlow's trainer passes its own variables, which have no path.
+        name = getattr(variable, "path", variable.name)
+        rate = learning_rate * finetuning.rate_share(name, self.layer_decay)
+        if self.weight_decay is not None and self._use_weight_decay(variable):
+            loss = ops.cast(rate * self.weight_decay, variable.dtype)
+            self.assign_sub(variable, variable * loss)
+        super().update_step(gradient, variable, rate)
+
+    def _apply_weight_decay(self, variables):
+        """Done in `update_step`, where the rate of the variable is known."""
+
+    def get_config(self):
+        return {**super().get_config(), "layer_decay": self.layer_decay}
+
+
+@keras.saving.register_keras_serializable(package="nexperia_tf")
+class LayerwiseAdamW(_Layerwise, AdamW):
+    """AdamW whose learning rate falls by `layer_decay` with each part below the head.
+
+    With 1 it is `AdamW`.
+
+    Reference:
+        [Clark et al., 2020](https://arxiv.org/abs/2003.10555), section 3.
+    """
+
+
+@keras.saving.register_keras_serializable(package="nexperia_tf")
+class LayerwiseSGD(_Layerwise, SGD):
+    """SGD whose learning rate falls by `layer_decay` with each part below the head.
+
+    With 1 it is `SGD`.
+    """

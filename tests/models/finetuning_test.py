@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from nexperia_tf import optimizers
 from nexperia_tf.models import finetuning
 
 
@@ -49,8 +50,8 @@ def test_a_part_that_is_none_is_refused(settled):
 @pytest.mark.parametrize(
     "layerwise,plain,knobs",
     [
-        (finetuning.LayerwiseAdamW, keras.optimizers.AdamW, {}),
-        (finetuning.LayerwiseSGD, keras.optimizers.SGD, {"momentum": 0.9}),
+        (optimizers.LayerwiseAdamW, keras.optimizers.AdamW, {}),
+        (optimizers.LayerwiseSGD, keras.optimizers.SGD, {"momentum": 0.9}),
     ],
 )
 def test_without_decay_by_layer_it_is_keras_own(
@@ -73,7 +74,7 @@ def test_rate_and_decay_fall_with_the_distance_from_the_head():
         keras.Variable(np.ones(2, "float32"), name=name)
         for name in ("logit", "stage4_block1_conv1", "stem_conv")
     ]
-    optimizer = finetuning.LayerwiseSGD(0.1, layer_decay=0.5, weight_decay=1.0)
+    optimizer = optimizers.LayerwiseSGD(0.1, layer_decay=0.5, weight_decay=1.0)
     optimizer.apply([np.ones(2, "float32")] * 3, weights)
     # One step of 0.1 for the gradient and one of 0.1 for the decay of a weight of 1.
     fall = [1 - float(weight.numpy()[0]) for weight in weights]
@@ -81,7 +82,7 @@ def test_rate_and_decay_fall_with_the_distance_from_the_head():
 
 
 def test_optimizer_survives_serialisation():
-    optimizer = finetuning.LayerwiseAdamW(0.1, layer_decay=0.7)
+    optimizer = optimizers.LayerwiseAdamW(0.1, layer_decay=0.7)
     again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
     assert again.layer_decay == 0.7
 
@@ -89,4 +90,4 @@ def test_optimizer_survives_serialisation():
 @pytest.mark.parametrize("decay", [0.0, 1.1])
 def test_impossible_decay_is_refused(decay):
     with pytest.raises(ValueError, match="layer_decay must lie in"):
-        finetuning.LayerwiseSGD(0.1, layer_decay=decay)
+        optimizers.LayerwiseSGD(0.1, layer_decay=decay)
