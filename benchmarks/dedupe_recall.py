@@ -56,7 +56,7 @@ def plant(
     return planted
 
 
-def search(folder: pathlib.Path, paths: list[str]) -> dedupe.Findings:
+def found_in(folder: pathlib.Path, paths: list[str]) -> dedupe.Findings:
     """What preparation finds in a folder."""
     measures = scan.measure(folder, paths)
     pictures = [dedupe.Picture.of(path, found) for path, found in measures.items()]
@@ -103,7 +103,7 @@ def main(raw: pathlib.Path, planted: int, rims: int, defects: int, seed: int) ->
         drawn = list(planting.RIMS), rims, random
         truth |= plant(raw, paths, folder, *drawn, under="rims")
         start = time.perf_counter()
-        found = search(folder, [*paths, *truth, *altered])
+        found = found_in(folder, [*paths, *truth, *altered])
         seconds = time.perf_counter() - start
     photograph = {path: path for path in [*paths, *altered]}
     photograph |= {path: source for path, (_, source) in truth.items()}

@@ -137,11 +137,11 @@ def prepare(
         _write_pairs(beside / "duplicates.csv", run)
         if folds or leave_one_out:
             _write_folds(beside / "folds.csv", run.rows, folds, leave_one_out, seed)
-        summary = prepare_summary.summary(run)
+        counted = prepare_summary.summary(run)
         with _timed(run, "report"):
-            prepare_report.write(beside / "report.html", run, summary)
+            prepare_report.write(beside / "report.html", run, counted)
         # Its times are those of `run`, so the report's is in it by now.
-        files.write_json(beside / SUMMARY, summary)
+        files.write_json(beside / SUMMARY, counted)
     return run.rows
 
 

@@ -65,8 +65,8 @@ def draw(
     """
     if form not in FORMS:
         raise errors.BadInput(f"--form {form}: choose one of {', '.join(FORMS)}.")
-    plan = sample_plan.plan(devices, seed)
-    paths = _PATHS[form](plan.files, seed)
+    planned = sample_plan.plan(devices, seed)
+    paths = _PATHS[form](planned.files, seed)
     with files.new_folder(out) as folder:
         for name in {str(pathlib.PurePosixPath(path).parent) for path in paths}:
             (folder / name).mkdir(parents=True, exist_ok=True)
@@ -75,14 +75,14 @@ def draw(
         cv2.setNumThreads(1)  # one picture is too small to share among threads
         try:
             for place in progress(range(len(paths))):
-                content, box = _file(plan, place, seed)
+                content, box = _file(planned, place, seed)
                 (folder / paths[place]).write_bytes(content)
                 boxes.append(box)
         finally:
             cv2.setNumThreads(threads)
-        _ANNOTATE[form](folder, plan.files, paths, boxes, seed)
-        _write_truth(folder, plan, paths, boxes)
-        _write_summary(folder, plan, devices, seed, form)
+        _ANNOTATE[form](folder, planned.files, paths, boxes, seed)
+        _write_truth(folder, planned, paths, boxes)
+        _write_summary(folder, planned, devices, seed, form)
 
 
 def device(

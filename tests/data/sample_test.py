@@ -320,10 +320,10 @@ def test_shares_of_every_type_add_up_to_one():
 
 @pytest.mark.parametrize("devices", [20, 33, 100])
 def test_small_samples_hold_both_classes_and_several_lots(devices):
-    plan = sample_plan.plan(devices, 1)
-    labels = collections.Counter(file.device.label for file in plan.files)
+    planned = sample_plan.plan(devices, 1)
+    labels = collections.Counter(file.device.label for file in planned.files)
     assert labels["defect"] >= 4 and labels["good"] >= 0.6 * devices
-    assert len({file.lot for file in plan.files}) >= 6
+    assert len({file.lot for file in planned.files}) >= 6
 
 
 def test_second_stage_form_has_the_contests_folders_and_tables(tmp_path):

@@ -270,9 +270,9 @@ def test_the_page_is_self_contained_and_answers_first(payload, tmp_path):
     report.write(tmp_path / "r", payload, [subject()], {"a": {"d0": PIXEL}})
     text = (tmp_path / "r" / "report.html").read_text()
     assert json.loads((tmp_path / "r" / "report.json").read_text()) == payload
-    page = Page(text)
-    assert not page.open and not page.outside
-    said = words(page)
+    shown = Page(text)
+    assert not shown.open and not shown.outside
+    said = words(shown)
     asked = [
         said.index(question)
         for question in (
@@ -294,9 +294,9 @@ def test_the_page_is_self_contained_and_answers_first(payload, tmp_path):
 
 def test_the_comparison_page_says_what_is_not_known(compared):
     subjects, payload = compared
-    page = Page(report.page(payload, subjects, {}))
-    assert not page.open and not page.outside
-    said = words(page)
+    shown = Page(report.page(payload, subjects, {}))
+    assert not shown.open and not shown.outside
+    said = words(shown)
     assert "a and b are not distinguishable." in said
     assert "From a to bad" in said
     assert "Newly missed" in said
