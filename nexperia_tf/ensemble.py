@@ -82,6 +82,8 @@ class Member:
         calibration: its scores of the split calibration, where it is a run and has one.
         chose: models that the devices of these two chose among; an export alone tells
             it for its validation devices.
+        book: what it was trained on.
+        looks: what its pictures show, where it is a run that kept a list of them.
     """
 
     name: str
@@ -90,6 +92,8 @@ class Member:
     validation: predictions.Predictions | None
     calibration: predictions.Predictions | None = None
     chose: Mapping[str, choices.Choices] = dataclasses.field(default_factory=dict)
+    book: seen.Book = dataclasses.field(default_factory=seen.Book)
+    looks: seen.Looks | None = None
 
 
 def open_members(folders: Sequence[str | pathlib.Path]) -> list[Member]:
@@ -114,7 +118,9 @@ def _open(folder: pathlib.Path) -> Member:
     tables: dict[str, predictions.Predictions] = {}
     served = export.load(folder)
     chose = {"validation": choices.noted(served.facts)}
+    book, looks = seen.of_export(served.folder), None
     if (folder / runs.CONFIG).is_file():
+        book, looks = seen.of_run(folder), opening.looks_of(folder)
         run = runs.load(folder)
         if differs := export.disagreement(run):
             raise errors.BadInput(differs)
@@ -130,6 +136,8 @@ def _open(folder: pathlib.Path) -> Member:
         tables.get("validation"),
         tables.get("calibration"),
         chose,
+        book,
+        looks,
     )
 
 
@@ -218,10 +226,12 @@ class Deciding:
     Attributes:
         scored: the ensemble's scores of them, before any calibration of its own.
         chose: models that they chose among.
+        taught: those that a member was trained on; None where nobody can tell.
     """
 
     scored: predictions.Predictions
     chose: choices.Choices
+    taught: seen.Found | None = None
 
 
 def deciding(
@@ -246,8 +256,18 @@ def deciding(
         score = runs.probability(combined.logit(logits.astype(np.float32)).numpy())
         source = f"the members' common {split}"
         scored = dataclasses.replace(tables[0], score=score, source=source)
-        return Deciding(scored, chosen(members, split, fitted=fitted))
+        chose = chosen(members, split, fitted=fitted)
+        return Deciding(scored, chose, _taught(members, scored.image_id))
     return None
+
+
+def _taught(members: Sequence[Member], names: Sequence[str]) -> seen.Found | None:
+    """Which devices any member was trained on, by the list that names most of them."""
+    shown = [member.looks for member in members if member.looks is not None]
+    if not shown:
+        return None
+    fullest = max(shown, key=lambda one: sum(name in one.own for name in names))
+    return seen.judged(names, fullest, seen.merged(one.book for one in members))
 
 
 def chosen(
@@ -270,6 +290,7 @@ def calibrate(
     validation: predictions.Predictions | None,
     *,
     chose: choices.Choices = choices.ASSUMED,
+    taught: seen.Found | None = None,
     max_escape: float | None = None,
     confidence: float = operating_point.CONFIDENCE,
     recalibrate: bool = False,
@@ -284,6 +305,7 @@ def calibrate(
         combined: how the members' verdicts become one.
         validation: the ensemble's scores of the devices that decide.
         chose: models that these chose among.
+        taught: those that a member was trained on; any spoils the guarantee.
         max_escape: escape rate to guarantee; None leaves the threshold at .5.
         confidence: of that guarantee.
         recalibrate: calibrate a mean of scores, too.
@@ -316,6 +338,7 @@ def calibrate(
         grouped_by=clustered.word_of(validation) or "group",
         choices=chose.count,
         why=chose.why,
+        **operating_point.told(taught),
         max_escape=max_escape,
         confidence=confidence,
     )
@@ -443,6 +466,7 @@ def main(arguments: Arguments) -> None:
         combined,
         validation,
         chose=choices.ASSUMED if found is None else found.chose,
+        taught=None if found is None else found.taught,
         max_escape=arguments.max_escape,
         confidence=arguments.confidence,
         recalibrate=arguments.recalibrate,
@@ -453,8 +477,10 @@ def main(arguments: Arguments) -> None:
     for member, weight in zip(members, combined.weights):
         print(f"{member.name}: weight {weight:.4g}")
     print(f"Temperature {decides.temperature:.4g}, offset {decides.offset:+.4g}")
-    if validation is not None:
-        print(_left_to_fit(combined, decides, validation))
+    if found is not None:
+        print(_left_to_fit(combined, decides, found.scored))
+        if said := operating_point.trained_on(**operating_point.told(found.taught)):
+            print(f"warning: {said}.")
     print(f"In force: {decides.words}")
     print(f"SavedModel: {folder}")
 

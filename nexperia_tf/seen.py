@@ -74,6 +74,7 @@ class Found:
         twins: those of which a copy or twin was trained on.
         by: the runs that were.
         unknown: runs of which nobody knows.
+        unlisted: how many the list of pictures lacks, so that nobody knows of them.
     """
 
     of: int
@@ -81,6 +82,7 @@ class Found:
     twins: tuple[str, ...] = ()
     by: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    unlisted: int = 0
 
     @property
     def names(self) -> set[str]:
@@ -95,6 +97,7 @@ class Found:
             "first": min(self.names, default=None),
             "by": list(self.by),
             "unknown": list(self.unknown),
+            "unlisted": self.unlisted,
         }
 
 
@@ -230,10 +233,11 @@ def judged(image_ids: Sequence[str], shown: Looks | None, book: Book) -> Found:
     """
     known, kinds, by = book.by_content(), {PICTURE: [], TWIN: []}, set()
     unknown = set(book.unknown)
-    if shown is None or not all(name in shown.own for name in image_ids):
-        runs = {line.run for line in book.lines}
-        return Found(len(image_ids), unknown=tuple(sorted(runs)))
-    for name in image_ids:
+    listed = [name for name in image_ids if shown is not None and name in shown.own]
+    unlisted = len(image_ids) - len(listed) if book.lines else 0
+    if not listed:
+        unknown = {line.run for line in book.lines}
+    for name in listed:
         own = known.get(shown.own[name])
         line = own or next((known[c] for c in shown.tied[name] if c in known), None)
         if line is not None and line.what != UNKNOWN:
@@ -245,6 +249,7 @@ def judged(image_ids: Sequence[str], shown: Looks | None, book: Book) -> Found:
         tuple(kinds[TWIN]),
         tuple(sorted(by)),
         tuple(sorted(unknown)),
+        unlisted,
     )
 
 
@@ -275,6 +280,11 @@ def in_words(numbers: Mapping, split: str = "") -> str:
         sentences.append(
             f"whether {what} were trained on is not known of "
             f"{', '.join(numbers['unknown'])}"
+        )
+    if 0 < (lacks := numbers.get("unlisted", 0)) < numbers["of"]:
+        sentences.append(
+            f"of {lacks} of {numbers['of']} {what} nobody can tell, the list of "
+            f"pictures lacks {'it' if lacks == 1 else 'them'}"
         )
     return "; ".join(sentences)
 

@@ -17,7 +17,9 @@ from nexperia_tf import (
     metrics,
     predictions,
     runs,
+    seen,
 )
+from nexperia_tf.data import manifest
 from nexperia_tf.evaluation import calibration, choices, opening
 
 COMMAND = "nexperia_tf.ensemble"
@@ -308,6 +310,45 @@ def test_the_members_epochs_multiply_and_fitted_weights_are_refused(
     assert "common calibration, each its own group; they chose nothing else" in (
         capsys.readouterr().out
     )
+
+
+def _lists(folder, trained, pictures):
+    """Lets a run list its pictures, and some of them as trained on."""
+    rows = [
+        manifest.Row(name, f"{name}.png", pixel_sha256=f"content {name}")
+        for name in pictures
+    ]
+    manifest.write(folder / runs.PICTURES, rows)
+    lines = (seen.Line(f"content {n}", seen.PICTURE, folder.name) for n in trained)
+    seen.write(folder / seen.TRAINED_ON, seen.Book(tuple(lines)))
+    files.write_manifest(folder)
+
+
+def test_devices_that_a_member_was_trained_on_guarantee_nothing(
+    publish_tiny, run_command, tmp_path, capsys
+):
+    rng = np.random.default_rng(0)
+    labels = np.repeat([1, 0], 400)
+    names = [f"d{i}" for i in range(800)]
+    folders = []
+    for name, trained in (("a", ["x"]), ("b", ["d3", "d7"])):
+        scores = runs.probability(rng.normal(size=800) + 4 * labels - 2)
+        folder = _as_run(tmp_path / name, publish_tiny, scores=scores, labels=labels)
+        _lists(folder, trained, names[:-1])  # one device is not on its list
+        folders.append(folder)
+    said = (
+        "2 of the calibration devices, or their twins, were trained on; whether 1 of "
+        "the calibration devices was trained on is not known"
+    )
+    ask = ["--max-escape", ".05", "--out", tmp_path / "one"]
+    assert run_command(COMMAND, *folders, *ask) == 2
+    line = capsys.readouterr().err
+    assert said in line and not (tmp_path / "one").exists()
+    assert run_command(COMMAND, *folders, "--out", tmp_path / "two") == 0
+    assert f"warning: {said}." in capsys.readouterr().out
+    _lists(folders[1], ["x"], names)
+    assert run_command(COMMAND, *folders, *ask) == 0
+    assert "were trained on" not in capsys.readouterr().out
 
 
 def test_a_mean_stays_a_mean_and_says_what_it_lacks_as_probability(

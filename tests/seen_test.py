@@ -103,6 +103,16 @@ def test_pictures_that_only_have_names_are_not_called_new():
     assert seen.judged(["a"], None, book).unknown == ("base",)
 
 
+def test_one_that_the_list_lacks_does_not_hide_the_others():
+    book = seen.of_rows(FIRST, "base")
+    found = seen.judged(["a", "d", "elsewhere"], seen.looks(FIRST), book)
+    assert (found.pictures, found.unknown, found.unlisted) == (("a",), (), 1)
+    assert seen.in_words(found.numbers(), "test") == (
+        "1 of 3 test pictures were trained on by base, a first; of 1 of 3 test "
+        "pictures nobody can tell, the list of pictures lacks it"
+    )
+
+
 def test_where_all_were_trained_on_no_others_are_spoken_of():
     table = predictions.Predictions(
         np.array(["a", "b"], object), np.array([1, 0]), np.array([0.9, 0.1])

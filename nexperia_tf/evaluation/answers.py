@@ -311,7 +311,8 @@ def _certified(point: dict) -> str:
     """The bound of the calibration devices, and why these may show more."""
     escape, most = point["escape_rate"], point["certified_escape"]
     if point["taught"]:
-        return f"Nothing is certified: {operating_point.trained_on(point['taught'])}."
+        said = operating_point.trained_on(point["taught"], point["unlisted"])
+        return f"Nothing is certified: {said}."
     if not point["vouches"]:
         return f"Nothing is certified: these devices {point['choices_why']}."
     sure = f"Certified: at most {share(most)}."

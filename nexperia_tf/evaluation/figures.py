@@ -60,7 +60,7 @@ class Subject:
         in_force: what turns its scores into verdicts now; None when unknown.
         keeps: whether evaluate.py can store another threshold in it.
         chose: models that the devices of `calibration`, else `scored`, chose among.
-        taught: how many of those devices, or their twins, were trained on.
+        taught: which of those devices, or their twins, were trained on.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Subject:
     keeps: bool = False
     chose: choices.Choices = choices.ASSUMED
     known: seen.Found | None = None
-    taught: int = 0
+    taught: seen.Found | None = None
 
 
 def judge(subject: Subject, settings: Settings) -> dict:
@@ -224,7 +224,7 @@ def _operating_point(subject: Subject, settings: Settings) -> dict:
         grouped_by=clustered.word_of(chosen_on) or "group",
         choices=subject.chose.count,
         why=subject.chose.why,
-        taught=subject.taught,
+        **operating_point.told(subject.taught),
         max_escape=settings.max_escape,
         confidence=settings.confidence,
     )
@@ -326,6 +326,10 @@ def _auc_beside(table: predictions.Predictions, confidence: float) -> list[dict]
     return [_plain(interval) for interval in beside if interval]
 
 
+def _knows(subject: Subject) -> bool:
+    return subject.taught is not None and bool(subject.taught.names)
+
+
 def _band(subject: Subject, settings: Settings, threshold: float) -> dict:
     chosen_on = subject.calibration or subject.scored
     band = operating_point.band(
@@ -333,7 +337,7 @@ def _band(subject: Subject, settings: Settings, threshold: float) -> dict:
         chosen_on.score,
         pass_below=threshold,
         groups=clustered.groups_of(chosen_on),
-        choices=None if subject.taught else subject.chose.count,
+        choices=None if _knows(subject) else subject.chose.count,
         max_overkill=settings.max_overkill,
         confidence=settings.confidence,
     )

@@ -66,7 +66,7 @@ def open_scores(
             chose=choices.of_table(calibration or path),
         )
         made_by = path.resolve().parents[1]  # a run or a forest keeps predictions so
-        return Opened(subject, book=_book(made_by), looks=_looks(made_by))
+        return Opened(subject, book=_book(made_by), looks=looks_of(made_by))
     if (path / "config.json").is_file():
         opened = _run(path, split, given)
         return _told(opened, calibration) if calibration else opened
@@ -113,7 +113,7 @@ def _run(
         keeps=True,
         chose=choices.of_run(run, there[0] if there else split),
     )
-    return Opened(subject, run=run, book=seen.of_run(path), looks=_looks(path))
+    return Opened(subject, run=run, book=seen.of_run(path), looks=looks_of(path))
 
 
 def _book(folder: pathlib.Path) -> seen.Book | None:
@@ -123,7 +123,7 @@ def _book(folder: pathlib.Path) -> seen.Book | None:
     return seen.of_run(folder) if is_one else None
 
 
-def _looks(folder: pathlib.Path) -> seen.Looks | None:
+def looks_of(folder: pathlib.Path) -> seen.Looks | None:
     """What the devices of a run or a forest show; None where it kept no list."""
     try:
         return seen.looks(kept_splits.rows_of(folder))
@@ -241,19 +241,19 @@ def acquainted(opened: Sequence[Opened]) -> list[Opened]:
         names = one.subject.scored.image_id
         own = [one.looks] if one.looks is not None else []
         fits = [s for s in own + shown if all(name in s.own for name in names)]
+        fits += own  # what it says of some, where no list has all
         known = one.book and seen.judged(names, fits[0] if fits else None, one.book)
         subject = dataclasses.replace(one.subject, known=known, taught=taught(one))
         found.append(dataclasses.replace(one, subject=subject))
     return found
 
 
-def taught(opened: Opened) -> int:
-    """Devices that set the threshold and, or whose twins, were trained on."""
+def taught(opened: Opened) -> seen.Found | None:
+    """Which devices that set the threshold were trained on; None: nobody can tell."""
     deciding = opened.subject.calibration or opened.subject.scored
-    names, looks, book = deciding.image_id, opened.looks, opened.book
-    if book is None or looks is None or not all(name in looks.own for name in names):
-        return 0
-    return len(seen.judged(names, looks, book).names)
+    if opened.book is None or opened.looks is None:
+        return None
+    return seen.judged(deciding.image_id, opened.looks, opened.book)
 
 
 def cautions(opened: Opened, *, split: str) -> list[str]:
@@ -331,12 +331,13 @@ def average(subjects: Sequence[figures.Subject]) -> figures.Subject:
         trained_on=first.trained_on,
         chose=choices.product(subject.chose for subject in subjects),
         known=_known([subject.known for subject in subjects]),
+        taught=_known([s.taught for s in subjects if s.taught is not None]),
     )
 
 
 def _known(found: Sequence[seen.Found | None]) -> seen.Found | None:
     """What any of several models was trained on; None where one cannot be told."""
-    if None in found:
+    if not found or None in found:
         return None
     pictures = {name for one in found for name in one.pictures}
     twins = {name for one in found for name in one.twins} - pictures
@@ -346,6 +347,7 @@ def _known(found: Sequence[seen.Found | None]) -> seen.Found | None:
         tuple(sorted(twins)),
         tuple(sorted({name for one in found for name in one.by})),
         tuple(sorted({name for one in found for name in one.unknown})),
+        max(one.unlisted for one in found),
     )
 
 

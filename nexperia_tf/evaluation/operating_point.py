@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from nexperia_tf import errors, metrics
+from nexperia_tf import errors, metrics, seen
 from nexperia_tf.evaluation import clustered, guarantee, intervals
 
 MAX_ESCAPE = 0.005  # escape rate that may not be exceeded, unless told otherwise
@@ -44,6 +44,7 @@ class Guarantee:
             devices are their own groups.
         rho_level: share of defects missed where it was looked for; None for rho 1.
         taught: calibration devices that were trained on; any spoils the guarantee.
+        unlisted: those of which nobody can tell.
         why: what is known of their choices, behind "they".
         grouped_by: what their groups are called; None where each device is its own.
     """
@@ -66,6 +67,7 @@ class Guarantee:
     taught: int = 0
     why: str = "chose nothing else"
     grouped_by: str | None = None
+    unlisted: int = 0
 
     def facts(self, source: str) -> dict:
         """The part of report.json's operating_point that calibration devices decide.
@@ -89,6 +91,7 @@ class Guarantee:
             "choices": self.choices,
             "choices_why": self.why,
             "taught": self.taught,
+            "unlisted": self.unlisted,
             # Whether these devices could certify anything, were there enough of them.
             "vouches": self.choices is not None and not self.taught,
             "groups": None if alone else self.n_groups,
@@ -110,8 +113,8 @@ class Guarantee:
         )
         if self.taught:
             return (
-                f"{wanted}: {trained_on(self.taught)}; score others and pass them as "
-                "--calibration."
+                f"{wanted}: {trained_on(self.taught, self.unlisted)}; score others and "
+                "pass them as --calibration."
             )
         if self.choices is None:
             return (
@@ -149,6 +152,7 @@ def choose(
     choices: int | None = 1,
     why: str = "",
     taught: int = 0,
+    unlisted: int = 0,
     max_escape: float = MAX_ESCAPE,
     confidence: float = CONFIDENCE,
 ) -> Guarantee:
@@ -169,6 +173,7 @@ def choose(
         choices: models that the same devices have chosen among; None when unknown.
         why: that in words, behind "they"; "" counts them as models.
         taught: how many calibration devices were trained on.
+        unlisted: of how many nobody can tell.
         max_escape: share of defects that may pass, in (0, 1).
         confidence: certainty, in (0, 1).
 
@@ -210,6 +215,7 @@ def choose(
         taught=taught,
         why=why or _chose(choices),
         grouped_by=None if groups is None else grouped_by,
+        unlisted=unlisted,
     )
 
 
@@ -403,14 +409,40 @@ def rests_on(point: Mapping) -> str:
             f"{point['rho']:.2g}, from where {percent(round(point['rho_level'], 4))} "
             "are missed)"
         )
+    said = trained_on(point["taught"], point["unlisted"])
     if point["taught"]:
-        return f"{words}; {trained_on(point['taught'])}, so they can certify nothing"
-    return f"{words}; they {point['choices_why']}"
+        return f"{words}; {said}, so they can certify nothing"
+    return f"{words}; they {point['choices_why']}" + (f"; {said}" if said else "")
 
 
-def trained_on(taught: int) -> str:
-    """How many of the calibration devices a model knows already."""
-    return f"{taught} of the calibration devices, or their twins, were trained on"
+def told(found: seen.Found | None) -> dict[str, int]:
+    """Counts of the calibration devices that a model knows, for `choose`."""
+    if found is None:
+        return {"taught": 0, "unlisted": 0}
+    return {"taught": len(found.names), "unlisted": found.unlisted}
+
+
+def trained_on(taught: int, unlisted: int = 0) -> str:
+    """How many of the calibration devices a model knows already; "" where none.
+
+    >>> trained_on(3), trained_on(0)
+    ('3 of the calibration devices, or their twins, were trained on', '')
+    >>> trained_on(0, 2)
+    'whether 2 of the calibration devices were trained on is not known'
+    """
+    said = []
+    if taught:
+        was = "was" if taught == 1 else "were"
+        said.append(
+            f"{taught} of the calibration devices, or their twins, {was} trained on"
+        )
+    if unlisted:
+        was = "was" if unlisted == 1 else "were"
+        said.append(
+            f"whether {unlisted} of the calibration devices {was} trained on is not "
+            "known"
+        )
+    return "; ".join(said)
 
 
 def serving_threshold(threshold: float) -> float:

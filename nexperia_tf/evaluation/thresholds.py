@@ -4,7 +4,7 @@ import dataclasses
 import math
 import typing
 
-from nexperia_tf import errors, labels, locks, metrics, predictions, runs
+from nexperia_tf import errors, labels, locks, metrics, predictions, runs, seen
 from nexperia_tf.evaluation import operating_point
 
 if typing.TYPE_CHECKING:
@@ -53,12 +53,12 @@ def decided(
     wanted: Asked,
     chosen_on: predictions.Predictions,
     *,
-    taught: int = 0,
+    taught: seen.Found | None = None,
 ) -> runs.Calibration:
     """The calibration with the threshold that was asked for, marked as no guarantee.
 
     A catch rate gives the highest threshold that catches that share of the defects of
-    `chosen_on`, of which `taught` devices were trained on.
+    `chosen_on`, of which those of `taught` were trained on.
     """
     if wanted.threshold is not None:
         return dataclasses.replace(
@@ -70,8 +70,8 @@ def decided(
         f"{TPR}{wanted.tpr:g} on {chosen_on.source}: {n_defect - point.misses} of "
         f"{n_defect} defects"
     )
-    if taught:
-        basis += f"; {operating_point.trained_on(taught)}"
+    if said := operating_point.trained_on(**operating_point.told(taught)):
+        basis += f"; {said}"
     return dataclasses.replace(
         before,
         threshold=operating_point.serving_threshold(point.threshold),

@@ -193,6 +193,25 @@ def test_a_catch_rate_on_devices_that_were_trained_on_says_so(run, evaluate, tmp
     assert runs.load(run).calibration.basis.endswith(said)
 
 
+def test_one_device_that_nobody_knows_does_not_hide_those_trained_on(
+    run, evaluate, tmp_path
+):
+    rows = [row for row in kept_splits.rows_of(run) if row.split == "train"]
+    names = [*(row.image_id for row in rows), "elsewhere"]
+    label = [i % 2 for i in range(len(names))]
+    table = predictions.Predictions(names, label, np.linspace(0.1, 0.9, len(names)))
+    predictions.write(tmp_path / "taught.csv", table)
+    given = ("--calibration", tmp_path / "taught.csv", "--max-escape", ".2")
+    code, shown, found = evaluate(*given)
+    said = (
+        f"{len(rows)} of the calibration devices, or their twins, were trained on; "
+        "whether 1 of the calibration devices was trained on is not known"
+    )
+    assert code == 2 and said in one_line(shown)
+    assert found["operating_point"]["taught"] == len(rows)
+    assert found["operating_point"]["unlisted"] == 1
+
+
 def test_a_table_can_have_a_threshold_of_its_own(run, table):
     shown, rows = table(run, "--threshold", ".6")
     assert "In this table: threshold 0.6 (for this table, not guaranteed)" in shown
