@@ -244,17 +244,38 @@ def _typed(command: str, cwd: pathlib.Path) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("kind", ["resnext", COLOUR, "nested"])
-def test_saved_model_cli_as_readme_prints_it(kind, place, expected, tmp_path):
-    name, (score, label) = next(iter(expected[kind].items()))
-    shutil.copy(place / _data(kind) / name, tmp_path / "PICTURE")
-    mine = tmp_path / "runs" / "mine" / "saved_model" / "1"
+def _packed(folder: pathlib.Path, kind: str, place: pathlib.Path, name: str) -> None:
+    """What README's command finds: a version in runs/mine, a picture in one.npy."""
+    mine = folder / "runs" / "mine" / "saved_model" / "1"
     shutil.copytree(export.find(place / KINDS[kind]), mine)
-    _typed(_readme('python -c "import sys, numpy'), tmp_path)
-    shown = _typed(_readme("saved_model_cli run"), tmp_path)
+    content = (place / _data(kind) / name).read_bytes()
+    np.save(folder / "one.npy", np.array([content], object))
+
+
+def _check_shown(shown: str, score: float, label: str) -> None:
     assert f"Result for output key label:\n[b'{label}']" in shown
     (said,) = re.findall(r"output key score:\n\[(.*)\]", shown)
     assert float(said) == pytest.approx(score, abs=1e-6)
+
+
+def test_saved_model_cli_gives_our_verdicts_of_every_kind(place, expected, tmp_path):
+    for kind in KINDS:
+        _packed(tmp_path / kind, kind, place, next(iter(expected[kind])))
+    folders = [tmp_path / kind for kind in KINDS]
+    line = _readme("saved_model_cli run")
+    answers = _asked("command_line.py", line, *folders, cwd=tmp_path)
+    assert len(answers) == len(KINDS)
+    for kind, shown in zip(KINDS, answers):
+        _check_shown(shown, *next(iter(expected[kind].values())))
+
+
+def test_saved_model_cli_as_readme_prints_it(place, expected, tmp_path):
+    name, (score, label) = next(iter(expected["nested"].items()))
+    _packed(tmp_path, "nested", place, name)
+    (tmp_path / "one.npy").unlink()
+    shutil.copy(place / _data("nested") / name, tmp_path / "PICTURE")
+    _typed(_readme('python -c "import sys, numpy'), tmp_path)
+    _check_shown(_typed(_readme("saved_model_cli run"), tmp_path), score, label)
 
 
 def test_the_rest_request_of_readme_holds_the_pictures(place, tmp_path):
