@@ -32,11 +32,13 @@ class Kept:
         source: the folder they were read from.
         rows: its pictures that had a split to learn or judge by.
         found: whether it was found and not named.
+        init: whether it is the run that is to be learned on from.
     """
 
     source: pathlib.Path
     rows: tuple[manifest.Row, ...]
     found: bool = False
+    init: bool = False
 
     @functools.cached_property
     def sha256(self) -> str:
@@ -196,6 +198,32 @@ def find(
     return Kept(folder, _learned(rows_of(folder)), found=True)
 
 
+def of_init(run: str | os.PathLike, raw: pathlib.Path) -> Kept | None:
+    """The splits of the run `--init` names, where it knows pictures of `raw`.
+
+    They are told by path and content; what was renamed since is not looked for.
+    """
+    copy = pathlib.Path(run) / RUN_COPY if run else None
+    if copy is None or not copy.is_file():
+        return None
+    rows = _learned(manifest.read(copy))
+    if not any(_is_there(row, raw) for row in rows):
+        return None
+    return Kept(pathlib.Path(run), rows, found=True, init=True)
+
+
+def _is_there(row: manifest.Row, raw: pathlib.Path) -> bool:
+    path = raw / row.path
+    return path.is_file() and files.sha256(path) == row.sha256
+
+
+def agree(folder: pathlib.Path, kept: Kept) -> bool:
+    """Whether no picture of a prepared folder has another split than in `kept`."""
+    rows = manifest.read(folder / "manifest.csv")
+    before = kept.splits_of(rows)
+    return all(row.split == before.get(row.path, row.split) for row in rows if row.used)
+
+
 def is_of_run(folder: pathlib.Path, run: str | os.PathLike) -> bool:
     """Whether a prepared folder holds the very manifest that a run learned from."""
     copy = pathlib.Path(run) / RUN_COPY if run else None
@@ -332,6 +360,7 @@ def numbers(outcome: Outcome | None) -> dict | None:
     return {
         "from": str(outcome.kept.source),
         "found": outcome.kept.found,
+        "init": outcome.kept.init,
         "sha256": outcome.kept.sha256,
         "pictures": len(outcome.kept.rows),
         "kept": len(outcome.old),
@@ -343,7 +372,8 @@ def numbers(outcome: Outcome | None) -> dict | None:
 
 def in_words(found: Mapping) -> str:
     """One line on the numbers of `kept_splits` in a summary.json."""
-    how = " (found beside the data; --keep-splits none deals anew)"
+    where = "the run of --init" if found.get("init") else "found beside the data"
+    how = f" ({where}; --keep-splits none deals anew)"
     line = (
         f"splits kept from {found['from']}{how if found['found'] else ''}: "
         f"{found['kept']} of its {found['pictures']} pictures are here and keep theirs"

@@ -344,6 +344,8 @@ def _built(
 ) -> pathlib.Path:
     """The folder with the records of `raw`, made if no earlier call has."""
     keep = kept_splits.named(keep_splits)
+    if keep_splits == kept_splits.AUTO:
+        keep = kept_splits.of_init(init, raw)
     stamp = _stamp(raw, config)
     if stamp and (folder := _made(data_dir, "stamp", stamp, keep, keep_splits, init)):
         return folder
@@ -393,10 +395,14 @@ def _made(
     found = []
     for source in data_dir.glob(f"*/{SOURCE}"):
         facts = files.read_json(source)
-        asked = keep.sha256 if keep else None
-        fits = keep_splits == kept_splits.AUTO or facts.get("kept_splits") == asked
-        if facts.get(key) == value and fits:
-            prepared = source.parent / "prepared"
+        if facts.get(key) != value:
+            continue
+        prepared = source.parent / "prepared"
+        fits = facts.get("kept_splits") == (keep.sha256 if keep else None)
+        if keep_splits == kept_splits.AUTO and not fits:
+            # Any splits will do, but for those of the run to be learned on from.
+            fits = keep is None or kept_splits.agree(prepared, keep)
+        if fits:
             made = files.read_json(prepared / prepare.SUMMARY).get("made", "")
             is_init = kept_splits.is_of_run(prepared, init)
             found.append((is_init, made, source.parent))
@@ -409,9 +415,15 @@ def _kept(
     config: Config,
     init: str | os.PathLike = "",
 ) -> kept_splits.Kept | None:
-    """The splits of the preparation of `raw` in `folder` that fits best."""
+    """The splits of the preparation of `raw` in `folder` that fits best.
+
+    Where `init` was made of another one, in another folder, its own list is taken.
+    """
     asked = config.options() | {"seed": 0}
-    return kept_splits.find(kept_splits.beside(folder), raw, asked, init=init)
+    found = kept_splits.find(kept_splits.beside(folder), raw, asked, init=init)
+    own = kept_splits.of_init(init, raw)
+    same = own is None or (found is not None and found.sha256 == own.sha256)
+    return found if same else own
 
 
 def _named(content: str, keep: kept_splits.Kept | None) -> str:

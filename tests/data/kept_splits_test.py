@@ -1,5 +1,6 @@
 import collections
 import csv
+import dataclasses
 import json
 import pathlib
 import shutil
@@ -162,6 +163,38 @@ def test_devices_that_calibrate_are_taken_over_only_where_nothing_fits_better(
     _add(raw, range(72, 78))
     last = records.build(raw, data_dir=data)  # of its own share, else of any
     assert f"from {on.prepared}" in said(last) and count > 1
+
+
+def test_splits_of_the_run_to_learn_on_from_hold_wherever_its_records_lie(
+    raw, tmp_path
+):
+    elsewhere = records.build(raw, data_dir=tmp_path / "elsewhere")
+    run = tmp_path / "runs" / "base"
+    run.mkdir(parents=True)
+    shutil.copy(elsewhere.prepared / "manifest.csv", run / kept_splits.RUN_COPY)
+    before = _splits(elsewhere.prepared)
+    data = tmp_path / "data"
+    same = records.build(raw, data_dir=data)
+    assert records.build(raw, data_dir=data, init=run) == same  # no picture moves
+    # By another hand the same pictures were dealt otherwise.
+    other = {"train": "test", "test": "train"}
+    rows = manifest.read(run / kept_splits.RUN_COPY)
+    for row in rows:
+        row.split = other.get(row.split, row.split)
+    manifest.write(run / kept_splits.RUN_COPY, rows)
+    mine = records.build(raw, data_dir=data, init=run)
+    assert mine != same
+    swapped = {k: other.get(split, split) for k, split in before.items()}
+    assert _splits(mine.prepared) == swapped
+    summary = json.loads((mine.prepared / "summary.json").read_text())
+    said = kept_splits.in_words(summary["kept_splits"])
+    assert f"splits kept from {run} (the run of --init; " in said
+    assert records.build(raw, data_dir=data, init=run) == mine
+    assert records.build(raw, data_dir=data, init=run, keep_splits="none") == same
+    # A run that learned from other pictures says nothing of these.
+    strange = [dataclasses.replace(row, sha256="0", pixel_sha256="0") for row in rows]
+    manifest.write(run / kept_splits.RUN_COPY, strange)
+    assert kept_splits.of_init(run, raw) is None
 
 
 def test_a_given_split_column_wins(raw, tmp_path):

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from nexperia_tf import errors, metrics, predictions, runs
+from nexperia_tf import errors, metrics, predictions, runs, seen
 from nexperia_tf.evaluation import answers, choices, figures, gallery, plots, report
 
 PIXEL = gallery.Picture("data:image/jpeg;base64,AA", None, 10, 10, ((1, 2, 3, 4),))
@@ -131,7 +131,8 @@ def test_devices_whose_choices_nobody_knows_certify_nothing():
     assert "--choices N" in ship.details[0]
     said = " ".join(threshold.details)
     assert "No review band either" in said and "hold together" not in said
-    taught = dataclasses.replace(subject(), taught=3)
+    some = seen.Found(9, ("a", "b"), ("c",), ("base",))
+    taught = dataclasses.replace(subject(), taught=some)
     found = figures.judge(taught, figures.Settings(max_escape=0.01))
     known = "3 of the calibration devices, or their twins, were trained on"
     point = found["operating_point"]
