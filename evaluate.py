@@ -35,7 +35,8 @@ class Arguments(command.Options):
     """Devices to judge: train, validation, test, calibration or unlabelled."""
 
     out: str = ""
-    """Folder for the report; beside the first RUN, named after it, when empty."""
+    """Folder for the report; beside the first RUN, named after it, when empty. An
+    earlier report in it is replaced."""
 
     refuse_seen: bool = False
     """Refuse where a judged picture or its twin was trained on, or nobody can tell."""
@@ -48,6 +49,10 @@ class Arguments(command.Options):
 
     data: str = ""
     """Dataset behind a SavedModel or a table, as train.py --data takes it."""
+
+    data_dir: str = ""
+    """Where prepared records are kept; made once for each content. When empty, where a
+    run's own config says, else data."""
 
     calibration: tuple[str, ...] = ()
     """Table of scores that chooses the threshold, one for each RUN; a run folder takes
@@ -178,7 +183,11 @@ def _open(arguments: Arguments) -> list[opening.Opened]:
     tables = arguments.calibration or (None,) * len(arguments.runs)
     opened = [
         opening.open_scores(
-            run, split=arguments.split, data=arguments.data, calibration=table
+            run,
+            split=arguments.split,
+            data=arguments.data,
+            data_dir=arguments.data_dir,
+            calibration=table,
         )
         for run, table in zip(arguments.runs, tables)
     ]
@@ -262,7 +271,8 @@ def _out(arguments: Arguments) -> pathlib.Path:
     """The report's folder; an earlier report of the same name is replaced."""
     if arguments.out:
         out = pathlib.Path(arguments.out)
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        free = not out.exists() or (out.is_dir() and not any(out.iterdir()))
+        if not free and not report.is_one(out):
             files.refuse_existing(out)
         return out
     first = pathlib.Path(arguments.runs[0])
@@ -318,7 +328,8 @@ def _auc_as_given(table: predictions.Predictions, confidence: float) -> dict | N
 def _with_records(
     arguments: Arguments, opened: list[opening.Opened]
 ) -> tuple[list[opening.Opened], list[str]]:
-    found = [opening.with_records(one, data=arguments.data) for one in opened]
+    named = {"data": arguments.data, "data_dir": arguments.data_dir}
+    found = [opening.with_records(one, **named) for one in opened]
     notes = dict.fromkeys(note for _, note in found if note)
     for one in opened:
         for caution in opening.cautions(one, split=arguments.split):

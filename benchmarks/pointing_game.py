@@ -27,6 +27,8 @@ def boxed(dataset: records.Dataset, devices: int) -> list[records.Example]:
 
 def line(name: str, rate: dict) -> str:
     """A rate with its limits, in per cent."""
+    if rate["low"] is None:
+        return f"{name} {100 * rate['value']:5.1f} % (no limits)"
     value, low, high = (100 * rate[key] for key in ("value", "low", "high"))
     return f"{name} {value:5.1f} % ({low:.1f} to {high:.1f})"
 
@@ -39,6 +41,8 @@ def main(folder: str, devices: int) -> None:
         played = evidence.Looked(run, stage).localisation(examples)
         model, random = played["model"], played["random"]
         print(f"{stage}, {model['n']} boxed defects of {run.dataset.name}")
+        if model["groups"] is not None:
+            print(f"  limits by {model['groups']} groups {model['reason']}")
         print("  " + line("model            ", model["pointing"]))
         print("  " + line("centre prior     ", model["centre"]))
         print("  " + line("model - centre   ", model["gain"]))

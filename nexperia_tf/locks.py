@@ -35,6 +35,11 @@ def is_transient(name: str) -> bool:
     return name.startswith(".") and name.endswith(".lock")
 
 
+def is_leftover(name: str) -> bool:
+    """Whether it is a lock, or what a killed writer has left."""
+    return is_transient(name) or bool(_PARTIAL.fullmatch(name))
+
+
 @contextlib.contextmanager
 def held(path: str | os.PathLike, *, busy: str = "") -> Iterator[None]:
     """A block in which no other process, nor another thread, writes `path`.

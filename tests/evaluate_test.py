@@ -62,6 +62,24 @@ def test_without_out_the_report_lies_beside_and_is_renewed(tmp_path, run_command
     assert figures(tmp_path / "scores-comparison")["comparisons"]
 
 
+def test_a_report_takes_the_place_of_an_earlier_one_and_of_nothing_else(
+    tmp_path, run_command, capsys
+):
+    out = ("--out", tmp_path / "r")
+    assert run_command("evaluate", scores_file(tmp_path / "a.csv"), *out) == 0
+    assert run_command("evaluate", scores_file(tmp_path / "b.csv", seed=1), *out) == 0
+    assert figures(tmp_path / "r")["name"] == "b"
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert "<title>b: evaluation</title>" in page
+    (tmp_path / "r" / "kept.txt").touch()
+    assert run_command("evaluate", tmp_path / "a.csv", *out) == 2
+    assert "exists already" in capsys.readouterr().err
+    (tmp_path / "r" / "kept.txt").unlink()
+    (tmp_path / "r" / "report.json").write_text('{"of": "somebody else"}')
+    assert run_command("evaluate", tmp_path / "a.csv", *out) == 2
+    assert (tmp_path / "r" / "report.html").read_text() == page
+
+
 def test_a_calibration_table_chooses_the_threshold(tmp_path, run_command):
     path = scores_file(tmp_path / "test.csv")
     other = scores_file(tmp_path / "validation.csv", seed=1, lots=0)

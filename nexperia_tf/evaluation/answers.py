@@ -83,6 +83,8 @@ def limits(found: dict) -> str:
     >>> limits({"low": 0.0123, "high": None})
     '1.2 %, no upper limit'
     """
+    if found["low"] is None:
+        return "none"
     if found["high"] is None:
         return f"{share(found['low'])}, no upper limit"
     return f"{share(found['low'])} to {share(found['high'])}"

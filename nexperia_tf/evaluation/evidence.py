@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nexperia_tf import preprocess
-from nexperia_tf.evaluation import gallery, heatmaps, opening
+from nexperia_tf import predictions, preprocess
+from nexperia_tf.evaluation import clustered, gallery, heatmaps, opening
 
 if typing.TYPE_CHECKING:
     import keras
@@ -17,6 +17,7 @@ if typing.TYPE_CHECKING:
     from nexperia_tf.data import records
 
 POINTED = 300  # boxed defects the pointing game is played on; seconds on two cores
+GROUPS = ("group", "lot")
 Pictures = dict[str, dict[str, gallery.Picture]]
 
 
@@ -99,8 +100,9 @@ class Looked:
         canvases = self.canvases(examples)
         boxes = [self._boxes(example) for example in examples]
         random = heatmaps.randomised(self.model)
+        drawn = groups_of(examples)
         played = {
-            name: heatmaps.localisation(self._maps(model, canvases), boxes)
+            name: heatmaps.localisation(self._maps(model, canvases), boxes, **drawn)
             for name, model in (("model", self.model), ("random", random))
         }
         return {"stage": self.stage} | {
@@ -126,6 +128,17 @@ class Looked:
         return heatmaps.boxes_on_canvas(
             example.boxes, height=height, width=width, size=self.run.image_size
         )
+
+
+def groups_of(examples: Sequence["records.Example"]) -> dict:
+    """Groups of the devices and what they are called, for `heatmaps.localisation`."""
+    columns = {name: np.array([getattr(e, name) for e in examples]) for name in GROUPS}
+    names = [example.image_id for example in examples]
+    table = predictions.Predictions(
+        names, np.ones(len(names), int), np.ones(len(names)), columns
+    )
+    word = clustered.word_of(table)
+    return {"groups": clustered.groups_of(table), "word": word or "group"}
 
 
 def boxed_defects(

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from scipy import stats
 
 from nexperia_tf import errors, preprocess
-from nexperia_tf.evaluation import intervals
+from nexperia_tf.evaluation import clustered, intervals
 
 if typing.TYPE_CHECKING:
     import keras
@@ -114,11 +115,14 @@ class Localisation:
 
     Attributes:
         n: boxed devices looked at.
-        pointing: share whose brightest place lies in a box, with exact limits.
+        pointing: share whose brightest place lies in a box, with exact limits, by
+            group where the devices come in groups.
         centre: the same for always pointing at the centre of the picture.
         gain: pointing minus centre, with limits for paired shares.
         energy: mean share of the map's sum that lies in a box.
         area: mean share of the canvas that boxes cover: energy of an even map.
+        groups: how many groups the devices come from; None where each stands alone.
+        reason: why there are no limits; "" where there are.
     """
 
     n: int
@@ -127,23 +131,32 @@ class Localisation:
     gain: intervals.Interval
     energy: float
     area: float
+    groups: int | None = None
+    reason: str = ""
 
 
 def localisation(
-    maps: np.ndarray, boxes: Sequence[np.ndarray], *, confidence: float = 0.95
+    maps: np.ndarray,
+    boxes: Sequence[np.ndarray],
+    *,
+    groups: Sequence[str] | None = None,
+    word: str = "group",
+    confidence: float = 0.95,
 ) -> Localisation:
     """Plays the pointing game.
 
     Args:
         maps: float of shape `(devices, size, size)`, on the canvas.
         boxes: for each device its boxes on the canvas, shape `(boxes, 4)`.
+        groups: names of shape `(devices,)`; None takes each device for its own.
+        word: how a reason calls a group.
         confidence: level of the intervals.
 
     Reference:
         Zhang et al., 2016, Top-down Neural Attention by Excitation Backprop. A hit
         must lie inside; no margin is granted.
     """
-    hits, centred, energy, area = [], [], [], []
+    hits, centred, energy, area, near = [], [], [], [], []
     for heat, where in zip(maps, boxes, strict=True):
         inside = _mask(where, heat.shape)
         total = float(heat.sum())
@@ -153,16 +166,31 @@ def localisation(
         centred.append(bool(inside[heat.shape[0] // 2, heat.shape[1] // 2]))
         energy.append(float(heat[inside].sum()) / total if total else 0.0)
         area.append(float(inside.mean()))
-    n = len(hits)
-    rate = lambda k: intervals.clopper_pearson(k, n, confidence=confidence)  # noqa: E731
+        near.append(_nearness(where, heat.shape))
+    if groups is not None and clustered.count(groups) == len(hits):
+        groups = None
+    units = None if groups is None else clustered.count(groups)
+    reason = ""
+    if units is not None and units < clustered.FEWEST:
+        few = f"{word} is" if units == 1 else f"{word}s are"
+        reason = f"{units} {few} too few to show how {word}s differ"
+    played = [np.array(hits), np.array(centred)]
+    found = [
+        clustered.rate(mask, np.array(decided), groups, confidence=confidence)
+        for mask, decided in zip(played, (energy, near))
+    ]
+    found.append(_paired(*played, groups, confidence))
+    if reason:
+        found = [intervals.Interval(one.value, None, None, "none") for one in found]
     return Localisation(
-        n=n,
-        pointing=rate(sum(hits)),
-        centre=rate(sum(centred)),
-        gain=_paired(np.array(hits), np.array(centred), confidence),
-        energy=float(np.mean(energy)),
-        area=float(np.mean(area)),
+        len(hits), *found, float(np.mean(energy)), float(np.mean(area)), units, reason
     )
+
+
+def _nearness(boxes: np.ndarray, shape: tuple[int, int]) -> float:
+    """How near the centre a box's middle lies, which decides on a hit there."""
+    middle = (boxes[:, :2] + boxes[:, 2:]) / 2 - np.array(shape[::-1]) / 2
+    return -float(np.hypot(*middle.T).min(initial=math.inf))
 
 
 def _mask(boxes: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -176,12 +204,30 @@ def _mask(boxes: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _paired(
-    first: np.ndarray, second: np.ndarray, confidence: float
+    first: np.ndarray,
+    second: np.ndarray,
+    groups: Sequence[str] | None,
+    confidence: float,
 ) -> intervals.Interval:
-    """Difference of two shares of the same devices, with Wald limits for pairs."""
-    n = len(first)
-    difference = first.astype(float) - second
-    value = float(difference.mean())
-    error = float(difference.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
-    reach = intervals.z_value(confidence) * error
-    return intervals.Interval(value, value - reach, value + reach, "paired-wald")
+    """Difference of two shares of the same devices; no limits where none can differ.
+
+    Its variance is the delete-one jackknife's, by group where there are groups, which
+    take Student's t; of devices that stand alone that is Wald's for pairs.
+    """
+    apart = first.astype(float) - second
+    alone = groups is None
+    member = np.arange(len(apart)) if alone else clustered.members(groups)
+    sizes, sums = np.bincount(member), np.bincount(member, apart)
+    value, units = float(apart.mean()), len(sizes)
+    if units < 2:
+        return intervals.Interval(value, None, None, "none")
+    without = (sums.sum() - sums) / (sizes.sum() - sizes)
+    error = math.sqrt((units - 1) / units * float(np.sum((without - value) ** 2)))
+    if (
+        error < 1e-12
+    ):  # no pair differs, or all alike: nothing shows how much they could
+        return intervals.Interval(value, None, None, "none")
+    freedom = math.inf if alone else max(1.0, clustered.worth(sizes) - 1)
+    reach = error * float(stats.t.isf((1 - confidence) / 2, freedom))
+    method = "paired-wald" if alone else "paired-jackknife-by-group"
+    return intervals.Interval(value, value - reach, value + reach, method)

@@ -16,6 +16,7 @@ if typing.TYPE_CHECKING:
     from nexperia_tf.data import manifest, records
 
 BATCH = 64
+DATA_DIR = "data"  # of records, as train.py has it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +43,7 @@ def open_scores(
     *,
     split: str = "test",
     data: str = "",
+    data_dir: str = "",
     calibration: str | os.PathLike | None = None,
 ) -> Opened:
     """Opens a run folder, a SavedModel folder or a predictions.csv.
@@ -50,6 +52,7 @@ def open_scores(
         path: what `train.py`, `export.py` or another program wrote.
         split: which devices to judge; a table holds its own.
         data: the dataset a SavedModel is scored on, as `train.py --data` takes it.
+        data_dir: where records are kept; a run knows its own.
         calibration: table of the devices that choose the threshold; a run and a
             SavedModel take their calibration split, else their validation split.
 
@@ -68,10 +71,10 @@ def open_scores(
         made_by = path.resolve().parents[1]  # a run or a forest keeps predictions so
         return Opened(subject, book=_book(made_by), looks=looks_of(made_by))
     if (path / "config.json").is_file():
-        opened = _run(path, split, given)
+        opened = _run(path, split, data_dir, given)
         return _told(opened, calibration) if calibration else opened
     if path.is_dir():
-        opened = _saved_model(path, split, data, given)
+        opened = _saved_model(path, split, data, data_dir, given)
         return _told(opened, calibration) if calibration else opened
     raise errors.BadInput(
         f"{path}: no such file or folder; name a run folder, a SavedModel folder or a "
@@ -92,9 +95,14 @@ def _told(opened: Opened, table: str | os.PathLike) -> Opened:
 
 
 def _run(
-    path: pathlib.Path, split: str, given: predictions.Predictions | None
+    path: pathlib.Path,
+    split: str,
+    data_dir: str,
+    given: predictions.Predictions | None,
 ) -> Opened:
     run = runs.load(path)
+    if data_dir:  # its records lie elsewhere by now
+        run = dataclasses.replace(run, config=run.config | {"data_dir": data_dir})
     there = [
         name
         for name in runs.CALIBRATED_ON
@@ -132,7 +140,11 @@ def looks_of(folder: pathlib.Path) -> seen.Looks | None:
 
 
 def _saved_model(
-    path: pathlib.Path, split: str, data: str, given: predictions.Predictions | None
+    path: pathlib.Path,
+    split: str,
+    data: str,
+    data_dir: str,
+    given: predictions.Predictions | None,
 ) -> Opened:
     if not any(path.rglob("saved_model.pb")):
         raise errors.BadInput(
@@ -147,7 +159,7 @@ def _saved_model(
     from nexperia_tf.data import records
 
     served = export.load(path)
-    dataset = records.build(data)
+    dataset = records.build(data, data_dir=data_dir or DATA_DIR)
     scored = _served(served, dataset, split)
     sizes = records.split_sizes(dataset)
     there = [name for name in runs.CALIBRATED_ON if name != split and name in sizes]
@@ -185,7 +197,9 @@ def _served(served, dataset: "records.Dataset", split: str) -> predictions.Predi
     )
 
 
-def with_records(opened: Opened, *, data: str = "") -> tuple[Opened, str]:
+def with_records(
+    opened: Opened, *, data: str = "", data_dir: str = ""
+) -> tuple[Opened, str]:
     """Adds what the records know: box sizes, brightness, groups of training.
 
     Returns:
@@ -196,7 +210,7 @@ def with_records(opened: Opened, *, data: str = "") -> tuple[Opened, str]:
         if dataset is None and data:
             from nexperia_tf.data import records
 
-            dataset = records.build(data)
+            dataset = records.build(data, data_dir=data_dir or DATA_DIR)
         elif dataset is None and opened.run is not None:
             dataset = opened.run.dataset
     except errors.BadInput as error:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import jinja2
 
-from nexperia_tf import files, locks
+from nexperia_tf import errors, files, locks
 from nexperia_tf.evaluation import answers, comparison, figures, gallery, plots, slices
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
@@ -75,6 +75,18 @@ def write(
         else:
             with files.new_folder(folder) as beside:
                 _write_both(beside, html, payload)
+
+
+def is_one(folder: pathlib.Path) -> bool:
+    """Whether a folder holds a report and nothing else, so that it may be replaced."""
+    if not folder.is_dir() or not (folder / JSON).is_file():
+        return False
+    names = {p.name for p in folder.iterdir() if not locks.is_leftover(p.name)}
+    try:
+        found = files.read_json(folder / JSON)
+    except errors.BadInput:
+        return False
+    return names <= {HTML, JSON} and {"schema", "auc", "operating_point"} <= set(found)
 
 
 def _write_both(folder: pathlib.Path, html: str, payload: dict) -> None:

@@ -1,9 +1,10 @@
 import keras
 import numpy as np
 import pytest
+from scipy import stats
 
 from nexperia_tf import errors
-from nexperia_tf.evaluation import heatmaps
+from nexperia_tf.evaluation import heatmaps, intervals
 
 SIZE = 32
 
@@ -87,6 +88,48 @@ def test_the_pointing_game_is_counted_against_the_centre():
     assert found.gain.low < 0.5 < found.gain.high
     assert found.energy == 0.75
     assert found.area == pytest.approx((9 + 13 + 9 + 1) / 400)
+
+
+def _played(hits, groups=None):
+    """Maps that point into the box where `hits` says so; the centre never does."""
+    maps = np.zeros((len(hits), 10, 10), np.float32)
+    for heat, hit in zip(maps, hits):
+        heat[(1, 1) if hit else (8, 8)] = 1
+    boxes = [np.array([[0, 0, 3, 3]])] * len(hits)
+    return heatmaps.localisation(maps, boxes, groups=groups, word="lot")
+
+
+def test_devices_of_a_lot_that_point_alike_count_as_few():
+    # Six of eight lots are found whole: eight draws, not eighty.
+    hits, lots = np.repeat([1, 1, 1, 0] * 2, 10), np.repeat(list("abcdefgh"), 10)
+    alone, found = _played(hits), _played(hits, lots)
+    assert alone.groups is None and found.groups == 8 and not found.reason
+    eight = intervals.clopper_pearson(6, 8)
+    assert found.pointing.low <= eight.low and found.pointing.high >= eight.high
+    assert alone.pointing.low > eight.low + 0.2
+    assert found.gain.method == "paired-jackknife-by-group"
+    # One number a lot: the mean's t interval, by another's code.
+    low, high = stats.t.interval(0.95, 7, 0.75, stats.sem([1, 1, 1, 0] * 2))
+    assert (found.gain.low, found.gain.high) == pytest.approx((low, high))
+    low, high = stats.norm.interval(0.95, 0.75, stats.sem(hits))
+    assert (alone.gain.low, alone.gain.high) == pytest.approx((low, high))
+
+
+@pytest.mark.parametrize("lots", [["a"] * 9, ["a"] * 4 + ["b"] * 5])
+def test_too_few_lots_give_no_limits_and_say_why(lots):
+    found = _played([1, 0, 1] * 3, lots)
+    count = len(set(lots))
+    said = f"{count} lot{'s are' if count > 1 else ' is'} too few to show how lots diff"
+    assert found.reason.startswith(said)
+    for one in (found.pointing, found.centre, found.gain):
+        assert one.low is None and one.high is None
+    assert found.pointing.value == pytest.approx(2 / 3)
+
+
+def test_one_device_or_none_that_differs_shows_no_error():
+    for hits in ([1], [0, 0, 0]):
+        gain = _played(hits).gain
+        assert gain.value == hits[0] and gain.low is None and gain.high is None
 
 
 def test_boxes_move_with_the_letterbox():

@@ -127,7 +127,10 @@ def test_a_run_is_reported_with_pictures_maps_and_slices(run_folder, reported):
     played = found["localisation"]
     assert played["stage"] == "stem"
     assert played["model"]["n"] == played["random"]["n"] == 12
+    # Every other device is a defect, so these come from two of the four groups.
+    assert played["model"]["groups"] == 2 and played["model"]["pointing"]["low"] is None
     text = (reported / "report.html").read_text()
+    assert "No limits: 2 groups are too few to show how groups differ." in text
     assert text.count("data:image/jpeg;base64") == 2 * 24  # photograph and map
     assert "<rect" in text
 

@@ -237,6 +237,19 @@ def test_nonsense_is_refused_in_one_line(run, evaluate, run_command, capsys, ask
     assert "error: " in capsys.readouterr().err
 
 
+def test_records_that_lie_elsewhere_are_found_where_one_says(run, trained, evaluate):
+    config = json.loads((run / runs.CONFIG).read_text())
+    moved = {"data": str(run / "gone"), "data_dir": str(run.parent / "nowhere")}
+    files.write_json(run / runs.CONFIG, config | moved)
+    files.write_manifest(run)
+    _, _, found = evaluate()
+    (note,) = found["notes"]
+    assert note.startswith("Pictures and image slices are left out: ")
+    code, _, found = evaluate("--data-dir", trained.parent / "data")
+    assert code == 0 and found["notes"] == []
+    assert "brightness" in {part["by"] for part in found["slices"]}
+
+
 def test_what_cannot_be_changed_says_so(run, evaluate, run_command, capsys, raw):
     code, shown, _ = evaluate("--set-threshold", ".3", "--max-escape", ".1")
     assert code == 2 and "--set-threshold and --max-escape" in one_line(shown)
