@@ -116,7 +116,7 @@ def main(arguments: Arguments) -> int:
     pictures = evidence.gather(opened, payload, split=arguments.split, stage=stage)
     refusal = None if arguments.max_escape is None else _refusal(payload)
     if arguments.max_escape is not None and not refusal:
-        _store(opened, subjects, payload)
+        _store(opened, subjects, payload, settings)
     report.write(out, payload, subjects, pictures)
     _print(payload, opened, out)
     if refusal:
@@ -368,7 +368,7 @@ def _print(payload: dict, opened: Sequence[opening.Opened], out: pathlib.Path) -
             print(f"  {answers.in_force(found)}")
             run = folders.get(found["name"], "RUN")
             print(f"  {answers.proposal(found, run=run)}")
-        print(f"  {answers.threshold_by(found['operating_point'])}")
+        print(f"  {answers.threshold_by(found)}")
     if payload["labels"] and payload["labels"]["auc_as_given"]:
         as_given = answers.auc(payload["labels"]["auc_as_given"])
         print(f"By the labels as given: AUC {as_given}")
@@ -391,6 +391,7 @@ def _store(
     opened: Sequence[opening.Opened],
     subjects: Sequence[figures.Subject],
     payload: dict,
+    settings: figures.Settings,
 ) -> None:
     """Puts the guaranteed threshold into force, in the run and in its figures."""
     if len(opened) > 1 or opened[0].run is None:
@@ -407,7 +408,7 @@ def _store(
     )
     thresholds.store(run, decides)
     stored = dataclasses.replace(subjects[0], in_force=decides)
-    payload["in_force"] = figures.in_force(stored, payload["settings"]["confidence"])
+    payload |= figures.on_the_line(stored, settings, proposed=point["threshold"])
 
 
 def _set(arguments: Arguments, one: opening.Opened) -> opening.Opened:
@@ -428,14 +429,14 @@ def _set(arguments: Arguments, one: opening.Opened) -> opening.Opened:
 
 def _golden_exit_code(payload: dict) -> int:
     escaped = [
-        (found["name"], device)
+        (found["name"], device, answers.judged_at(found))
         for found in payload.get("runs") or [payload]
         for device in (found["golden"] or {"escaped": []})["escaped"]
     ]
-    for name, device in escaped:
+    for name, device, at in escaped:
         print(
             f"golden device {device['image_id']} escapes {name}: score "
-            f"{device['score']:.4g} lies below the threshold"
+            f"{device['score']:.4g} lies below the {at}"
         )
     return GOLDEN_ESCAPED if escaped else 0
 

@@ -289,11 +289,13 @@ def chosen_epoch(epochs: Mapping) -> str:
     >>> chosen_epoch({"trained": 9, "monitor": "auc"})
     'best of 9 epochs'
     >>> chosen_epoch({"trained": 1, "monitor": "partial_auc"})
-    'best of 1 epoch by partial AUC'
+    'only epoch'
     >>> chosen_epoch({"trained": 9, "monitor": "last"})
     'last of 9 epochs'
     """
-    of = f"of {epochs['trained']} epoch{'s' * (epochs['trained'] > 1)}"
+    if epochs["trained"] == 1:
+        return "only epoch"
+    of = f"of {epochs['trained']} epochs"
     if epochs["monitor"] == "last":
         return f"last {of}"
     by = {"auc": "", "partial_auc": " by partial AUC", "accuracy": " by accuracy"}

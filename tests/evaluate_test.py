@@ -183,7 +183,9 @@ def test_devices_that_set_their_own_threshold_say_so_on_the_terminal(
     path = scores_file(tmp_path / "scores.csv", lots=0)
     assert run_command("evaluate", path, "--out", tmp_path / "r") == 0
     out = capsys.readouterr().out
-    assert f"Threshold set by 620 defects of {path}, each its own group" in out
+    assert (
+        f"Proposed threshold: set by 620 defects of {path}, each its own group" in out
+    )
     assert "These are the devices judged here: their own escapes prove nothing." in out
 
 

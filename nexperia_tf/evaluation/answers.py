@@ -1,6 +1,8 @@
 """The first screen in words: five questions of whoever must sign."""
 
 import dataclasses
+import math
+from collections.abc import Callable
 
 from nexperia_tf import seen
 from nexperia_tf.evaluation import comparison as comparisons
@@ -37,11 +39,23 @@ def of_run(found: dict) -> list[Answer]:
     ]
 
 
-def share(value: float | None) -> str:
+def share(
+    value: float | None,
+    rounded: Callable[[float], float] = round,
+    *,
+    most_digits: int = 4,
+) -> str:
     """A rate in per cent with as many digits as it needs.
+
+    Args:
+        value: the rate; None when unknown.
+        rounded: math.floor and math.ceil for limits, which may only grow wider.
+        most_digits: behind the point.
 
     >>> share(0.00123), share(0.28172), share(0), share(1), share(0.9975)
     ('0.12 %', '28.2 %', '0 %', '100 %', '99.75 %')
+    >>> share(0.28172, math.ceil), share(0.00123, math.floor)
+    ('28.2 %', '0.12 %')
     """
     if value is None:
         return "unknown"
@@ -49,7 +63,10 @@ def share(value: float | None) -> str:
     if distance <= 0:
         return f"{100 * value:.0f} %"
     digits = 1 if distance >= 0.01 else 2 if distance >= 0.0005 else 4
-    return f"{100 * value:.{digits}f} %"
+    scale = 10 ** min(digits, most_digits)
+    # The digits that binary numbers add at the far end are no reason to round away.
+    value = rounded(round(100 * value * scale, 6)) / scale
+    return f"{value:.{min(digits, most_digits)}f} %".replace("100.0 %", "100 %")
 
 
 def broken_promise(point: dict) -> str:
@@ -61,9 +78,13 @@ def broken_promise(point: dict) -> str:
     )
 
 
-def threshold_by(point: dict) -> str:
+def threshold_by(found: dict) -> str:
     """Which devices set the threshold and what that is worth, in one sentence."""
-    said = f"Threshold set by {operating_point.rests_on(point)}."
+    point = found["operating_point"]
+    which = "Proposed threshold"
+    if found["in_force"] and _is_in_force(found):
+        which = "Threshold in force"
+    said = f"{which}: set by {operating_point.rests_on(point)}."
     if some := _some_set_it(point):
         said += f" {some} are among them: their own escapes prove nothing."
     elif point["in_sample"]:
@@ -80,14 +101,21 @@ def _some_set_it(point: dict) -> str:
 def limits(found: dict) -> str:
     """The limits of a rate, for brackets.
 
+    They are rounded outward, and no finer than a hundredth of what lies between.
+
     >>> limits({"low": 0.0123, "high": None})
     '1.2 %, no upper limit'
+    >>> limits({"low": 0.0, "high": 0.999993}), limits({"low": 0.00123, "high": 0.0087})
+    ('0 % to 100 %', '0.12 % to 0.87 %')
     """
     if found["low"] is None:
         return "none"
     if found["high"] is None:
-        return f"{share(found['low'])}, no upper limit"
-    return f"{share(found['low'])} to {share(found['high'])}"
+        return f"{share(found['low'], math.floor)}, no upper limit"
+    apart = 100 * (found["high"] - found["low"])
+    fine = 4 if apart <= 0 else min(4, max(1, 2 - math.floor(math.log10(apart))))
+    low = share(found["low"], math.floor, most_digits=fine)
+    return f"{low} to {share(found['high'], math.ceil, most_digits=fine)}"
 
 
 def auc(found: dict) -> str:
@@ -138,6 +166,13 @@ def standing(found: dict) -> str:
     return ""
 
 
+def judged_at(found: dict) -> str:
+    """The threshold of golden devices, slices and the worst devices, in words."""
+    at = found["judged_at"]
+    which = "threshold in force" if at["in_force"] else "proposed threshold"
+    return f"{which} ({at['threshold']:.4g})"
+
+
 def _ship(found: dict) -> Answer:
     question = "Can I ship this?"
     point, golden = found["operating_point"], found["golden"]
@@ -145,7 +180,10 @@ def _ship(found: dict) -> Answer:
     overkill = f"It rejects {share(point['overkill_rate']['value'])} of good devices."
     if golden and golden["escaped"]:
         names = ", ".join(d["image_id"] for d in golden["escaped"][:5])
-        said = f"{len(golden['escaped'])} of {golden['n']} golden devices escape"
+        said = (
+            f"{len(golden['escaped'])} of {golden['n']} golden devices escape at the "
+            f"{judged_at(found)}"
+        )
         return Answer(question, f"No: {said}.", (f"They are {names}.", overkill), NO)
     known = found.get("trained_on")
     if known and known["pictures"] + known["twins"]:
@@ -187,7 +225,7 @@ def _threshold(found: dict) -> Answer:
         f"Reject from this score on. It is a real defect's score: "
         f"{point['misses_allowed']} of {point['calibration_defects']} defects of "
         f"{point['calibrated_on']} lie below it.",
-        threshold_by(point),
+        threshold_by(found),
     ]
     if not point["vouches"]:
         details.append("No review band either: these devices can certify nothing.")
@@ -317,7 +355,7 @@ def _certified(point: dict) -> str:
         return f"Nothing is certified: {said}."
     if not point["vouches"]:
         return f"Nothing is certified: these devices {point['choices_why']}."
-    sure = f"Certified: at most {share(most)}."
+    sure = f"Certified: at most {share(most, math.ceil)}."
     if escape["value"] is None or escape["value"] <= most:
         return sure
     return (

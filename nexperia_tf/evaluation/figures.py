@@ -113,13 +113,10 @@ def judge(subject: Subject, settings: Settings) -> dict:
         "operating_point": point,
         "band": band,
         "economics": [_economics(p, point, band) for p in _prevalences(settings)],
-        "in_force": in_force(subject, confidence),
         "calibration": _calibration(subject, confidence),
-        "slices": _slices(subject, threshold, confidence),
         "generalisation": _generalisation(subject, confidence),
         "trained_on": subject.known and learned(table, subject.known, confidence),
-        "golden": _golden(table, settings.golden, threshold),
-        "worst": _worst(table, threshold),
+        **on_the_line(subject, settings, proposed=threshold),
         "localisation": None,  # evidence.py plays the pointing game
     }
 
@@ -239,6 +236,23 @@ def _operating_point(subject: Subject, settings: Settings) -> dict:
         # More escapes than chance explains: other devices than the calibration's.
         "broken": found.guaranteed and here["escape_rate"]["low"] > settings.max_escape,
         **here,
+    }
+
+
+def on_the_line(subject: Subject, settings: Settings, *, proposed: float) -> dict:
+    """What the threshold in force does: rates, slices, golden and worst devices.
+
+    That is what the line uses, whatever is proposed; where only scores are known, the
+    proposed one stands for it.
+    """
+    known, confidence = subject.in_force, settings.confidence
+    threshold = proposed if known is None else known.threshold
+    return {
+        "in_force": in_force(subject, confidence),
+        "judged_at": {"threshold": threshold, "in_force": known is not None},
+        "slices": _slices(subject, threshold, confidence),
+        "golden": _golden(subject.scored, settings.golden, threshold),
+        "worst": _worst(subject.scored, threshold),
     }
 
 

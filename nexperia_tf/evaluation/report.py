@@ -230,5 +230,6 @@ def environment(*folders: pathlib.Path, escaped: bool = True) -> jinja2.Environm
     environment.filters["ends"] = _ends
     environment.filters["standing"] = answers.standing
     environment.filters["method"] = lambda name: METHODS.get(name, name)
+    environment.filters["judged_at"] = answers.judged_at
     environment.filters["percent"] = answers.operating_point.percent
     return environment

@@ -202,7 +202,8 @@ def test_a_saved_model_says_whose_devices_set_its_threshold(
     monkeypatch.setattr(export, "load", lambda folder: served)
     argv = (run_folder / "saved_model", "--data", "sample", "--no-heatmaps", "--out")
     assert run_command("evaluate", *argv, tmp_path / "test") == 0
-    said = f"Threshold set by 12 defects of {dataset.name} validation, each its own"
+    of = f"{dataset.name} validation, each its own"
+    said = f"Threshold in force: set by 12 defects of {of}"
     out = capsys.readouterr().out
     assert said in out and "own escapes prove nothing" not in out
     one = ("--split", "validation")

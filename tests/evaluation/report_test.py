@@ -136,7 +136,7 @@ def test_devices_whose_choices_nobody_knows_certify_nothing():
     found = figures.judge(taught, figures.Settings(max_escape=0.01))
     known = "3 of the calibration devices, or their twins, were trained on"
     point = found["operating_point"]
-    assert known in point["refusal"] and known in answers.threshold_by(point)
+    assert known in point["refusal"] and known in answers.threshold_by(found)
     assert point["certified_escape"] == 1
     assert all(
         case["dppm_certified"] == pytest.approx(case["dppm_uninspected"])
@@ -193,7 +193,8 @@ def test_golden_devices_are_named_when_they_escape(compared):
     )
     assert [device["image_id"] for device in low["golden"]["escaped"]] == ["d899"]
     first = answers.of_run(low)[0]
-    assert first.answer == "No: 1 of 1 golden devices escape."
+    at = f"proposed threshold ({low['operating_point']['threshold']:.4g})"
+    assert first.answer == f"No: 1 of 1 golden devices escape at the {at}."
     assert "d899" in first.details[0]
 
 

@@ -250,6 +250,35 @@ def test_records_that_lie_elsewhere_are_found_where_one_says(run, trained, evalu
     assert "brightness" in {part["by"] for part in found["slices"]}
 
 
+def test_golden_devices_and_slices_are_judged_at_the_threshold_in_force(
+    run, evaluate, tmp_path
+):
+    table = predictions.read(run / "predictions" / "test.csv")
+    lowest = int(np.argmin(table.score))
+    (tmp_path / "golden.txt").write_text(f"{table.image_id[lowest]}\n")
+    below, above = table.score[lowest] / 2, (table.score[lowest] + 1) / 2
+    golden = ("--golden", tmp_path / "golden.txt")
+    for threshold, code in ((above, 1), (below, 0)):
+        found = evaluate("--set-threshold", f"{threshold:.6g}", *golden)
+        assert found[0] == code
+        report = found[2]
+        assert report["judged_at"]["in_force"]
+        assert report["judged_at"]["threshold"] == pytest.approx(threshold, rel=1e-5)
+        assert len(report["golden"]["escaped"]) == code
+        at = f"threshold in force ({threshold:.4g})"
+        assert (f"lies below the {at}" in found[1].out) == bool(code)
+        sliced = [s for s in report["slices"] if s["by"] == "brightness"]
+        escaped = sum(
+            (table.label == 1) & (table.score < report["judged_at"]["threshold"])
+        )
+        assert sum(part["escapes"] for part in sliced) == escaped
+
+
+def test_an_only_epoch_is_no_best_of_several():
+    for monitor in ("auc", "partial_auc", "last"):
+        assert runs.chosen_epoch({"trained": 1, "monitor": monitor}) == "only epoch"
+
+
 def test_what_cannot_be_changed_says_so(run, evaluate, run_command, capsys, raw):
     code, shown, _ = evaluate("--set-threshold", ".3", "--max-escape", ".1")
     assert code == 2 and "--set-threshold and --max-escape" in one_line(shown)
