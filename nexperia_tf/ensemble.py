@@ -120,7 +120,7 @@ def _open(folder: pathlib.Path) -> Member:
     chose = {"validation": choices.noted(served.facts)}
     book, looks = seen.of_export(served.folder), None
     if (folder / runs.CONFIG).is_file():
-        book, looks = seen.of_run(folder), opening.looks_of(folder)
+        book, looks = seen.of_run(folder), seen.looks_of(folder)
         run = runs.load(folder)
         if differs := export.disagreement(run):
             raise errors.BadInput(differs)

@@ -223,6 +223,14 @@ def looks(rows: Sequence[manifest.Row]) -> Looks:
     )
 
 
+def looks_of(folder: str | os.PathLike) -> Looks | None:
+    """What the devices of a run or a forest show; None where it kept no list."""
+    try:
+        return looks(kept_splits.rows_of(folder))
+    except errors.BadInput:
+        return None
+
+
 def judged(image_ids: Sequence[str], shown: Looks | None, book: Book) -> Found:
     """Which of the judged pictures a model knows.
 

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from nexperia_tf import errors, predictions, runs, seen
-from nexperia_tf.data import kept_splits
 from nexperia_tf.evaluation import choices, figures, slices
 
 if typing.TYPE_CHECKING:
@@ -69,7 +68,7 @@ def open_scores(
             chose=choices.of_table(calibration or path),
         )
         made_by = path.resolve().parents[1]  # a run or a forest keeps predictions so
-        return Opened(subject, book=_book(made_by), looks=looks_of(made_by))
+        return Opened(subject, book=_book(made_by), looks=seen.looks_of(made_by))
     if (path / "config.json").is_file():
         opened = _run(path, split, data_dir, given)
         return _told(opened, calibration) if calibration else opened
@@ -121,7 +120,7 @@ def _run(
         keeps=True,
         chose=choices.of_run(run, there[0] if there else split),
     )
-    return Opened(subject, run=run, book=seen.of_run(path), looks=looks_of(path))
+    return Opened(subject, run=run, book=seen.of_run(path), looks=seen.looks_of(path))
 
 
 def _book(folder: pathlib.Path) -> seen.Book | None:
@@ -129,14 +128,6 @@ def _book(folder: pathlib.Path) -> seen.Book | None:
     kept = (seen.TRAINED_ON, "config.json", "forest.json")
     is_one = any((folder / name).is_file() for name in kept)
     return seen.of_run(folder) if is_one else None
-
-
-def looks_of(folder: pathlib.Path) -> seen.Looks | None:
-    """What the devices of a run or a forest show; None where it kept no list."""
-    try:
-        return seen.looks(kept_splits.rows_of(folder))
-    except errors.BadInput:
-        return None
 
 
 def _saved_model(
