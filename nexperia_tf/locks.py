@@ -22,6 +22,7 @@ from nexperia_tf import errors
 
 _PARTIAL = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.partial")
 _WITHOUT = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}  # file systems without locks
+MOMENT = 0.2  # seconds: who sweeps holds a lock for less
 _held = threading.local()  # .places: what this thread has locked
 
 
@@ -76,7 +77,7 @@ def refuse_busy(path: str | os.PathLike) -> None:
         with contextlib.suppress(OSError):
             lock = _lock(place)
             try:
-                lock.acquire(blocking=False)
+                lock.acquire(timeout=MOMENT, poll_interval=MOMENT / 10)
             except filelock.Timeout:
                 raise _busy(path) from None
             _release(lock)
@@ -96,7 +97,7 @@ def _acquired(
     lock = _lock(place)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(blocking=False)
+        lock.acquire(timeout=MOMENT, poll_interval=MOMENT / 10)
     except filelock.Timeout:
         if not busy:
             raise _busy(path) from None
@@ -144,6 +145,21 @@ def _sweep(place: pathlib.Path) -> None:
             elif path.is_dir() and (other := _try(place.with_name(found["name"]))):
                 _remove(path)
                 _release(other)
+        elif is_transient(path.name) and path.name != f".{place.name}.lock":
+            _sweep_lock(path)
+
+
+def _sweep_lock(file: pathlib.Path) -> None:
+    """Removes the lock of a killed process, but no file with something in it.
+
+    Who comes for the lock meanwhile gets one of a file without a name, which filelock
+    sees and does not take for held.
+    """
+    with contextlib.suppress(OSError):
+        if file.is_symlink() or not file.is_file() or file.stat().st_size:
+            return
+        if lock := _try(file.with_name(file.name[1:].removesuffix(".lock"))):
+            _release(lock)
 
 
 def _try(place: pathlib.Path) -> filelock.BaseFileLock | None:

@@ -111,6 +111,37 @@ def test_a_partial_folder_is_swept_when_its_writer_is_dead(tmp_path):
             assert not dead.exists()
 
 
+def test_locks_that_nobody_holds_are_swept_and_no_others(tmp_path):
+    _killed(tmp_path / "dead")
+    (tmp_path / ".somebodys.lock").write_text("not ours")
+    kept = tmp_path / ".own.lock", tmp_path / ".live.lock", tmp_path / ".other.lock"
+    with writer(tmp_path / "live"), locks.held(tmp_path / "own"):
+        assert not (tmp_path / ".dead.lock").exists()
+        with locks.held(tmp_path / "other"):
+            assert all(file.exists() for file in kept)
+            refusal = pytest.raises(errors.BadInput, match="another process is at work")
+            with refusal, files.new_folder(tmp_path / "live"):
+                pass
+    with locks.held(tmp_path / "live"):
+        pass
+    assert [p.name for p in tmp_path.iterdir()] == [".somebodys.lock"]
+
+
+def test_a_lock_that_is_being_swept_can_be_had(tmp_path):
+    # Sweepers and writers of one name, all at once: no writer is refused for a sweep.
+    code = (
+        "import pathlib, sys; from nexperia_tf import locks\n"
+        "place = pathlib.Path(sys.argv[1])\n"
+        "for i in range(300):\n"
+        "    (place.parent / '.b.lock').touch()\n"
+        "    with locks.held(place): pass\n"
+    )
+    others = [_start("-c", code, tmp_path / name) for name in ("b", "a", "c")]
+    for process in others:
+        _ended(process)
+    assert list(tmp_path.iterdir()) in ([], [tmp_path / ".b.lock"])
+
+
 def test_one_process_may_hold_a_folder_twice_and_below(tmp_path):
     with locks.held(tmp_path / "x"), locks.held(tmp_path / "x"):
         with files.new_folder(tmp_path / "x"):
