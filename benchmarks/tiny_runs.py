@@ -12,10 +12,10 @@ from nexperia_tf import command, configs
 
 def config(place: pathlib.Path, **knobs) -> configs.Config:
     """Two epochs of the tiny network on noise drawn at `place`; measures stay there."""
-    from nexperia_tf.models import resnet  # TensorFlow: whoever runs this has it
+    from nexperia_tf.models import backbones  # TensorFlow: whoever runs this has it
 
-    shape = resnet.Shape((1,), groups=2, width=32, planes=(4,), stem=4)
-    resnet.BACKBONES["tiny"] = shape
+    shape = backbones.Shape((1,), groups=2, width=32, planes=(4,), stem=4)
+    backbones.BACKBONES["tiny"] = shape
     os.environ["XDG_CACHE_HOME"] = str(place / "cache")
     draw(place / "raw")
     told = {

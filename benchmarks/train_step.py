@@ -26,7 +26,7 @@ from model_timing import (
 )
 
 from nexperia_tf import costs, optimizers
-from nexperia_tf.models import classifier, grouped_conv
+from nexperia_tf.models import classifier, convolution
 
 
 def training_step(model: keras.Model, batch: int, size: int, kind=optimizers.SGD):
@@ -55,7 +55,7 @@ def stock(model: keras.Model) -> keras.Model:
 
     def copy(layer):
         config = layer.get_config()
-        if isinstance(layer, grouped_conv.Convolution):
+        if isinstance(layer, convolution.Convolution):
             config["padding"] = "same"
             return keras.layers.Conv2D.from_config(config)
         if isinstance(layer, keras.layers.BatchNormalization):

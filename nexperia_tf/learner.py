@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from nexperia_tf import configs, errors, losses, optimizers, runs, schedules, strategy
-from nexperia_tf.models import classifier, finetuning, pretrained, resnet
+from nexperia_tf.models import backbones, classifier, finetuning, pretrained
 
 
 def build(
@@ -78,7 +78,7 @@ def _start(model: keras.Model, config: configs.Config, channels: int) -> None:
         )
     before = runs.load(config.init)
     name = before.config["backbone"]
-    if resnet.full_name(name) != resnet.full_name(config.backbone):
+    if backbones.full_name(name) != backbones.full_name(config.backbone):
         raise errors.BadInput(
             f"--init {config.init}: its backbone is {name}, not {config.backbone}; "
             f"pass --backbone {name}."

@@ -80,9 +80,9 @@ def publish_tiny():
     import keras
 
     from nexperia_tf import export, runs
-    from nexperia_tf.models import classifier, resnet
+    from nexperia_tf.models import backbones, classifier
 
-    shape = resnet.Shape((1, 1, 1, 1), planes=(8, 8, 8, 8), stem=8)
+    shape = backbones.Shape((1, 1, 1, 1), planes=(8, 8, 8, 8), stem=8)
 
     def publish(
         base: pathlib.Path,

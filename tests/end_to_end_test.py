@@ -16,7 +16,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from nexperia_tf import export, predictions, preprocess, runs
 from nexperia_tf.data import records, sample
 from nexperia_tf.evaluation import calibration
-from nexperia_tf.models import resnet
+from nexperia_tf.models import backbones
 
 pytestmark = pytest.mark.usefixtures("no_network")
 
@@ -206,8 +206,8 @@ def test_colour_decides_where_only_colour_differs(
     colour_folder, run_command, tmp_path, monkeypatch
 ):
     # Colour needs no depth: one narrow block a stage learns it in seconds.
-    shape = resnet.Shape((1, 1, 1, 1), planes=(16, 32, 64, 128), stem=16)
-    monkeypatch.setitem(resnet.BACKBONES, "resnext26_32x4d", shape)
+    shape = backbones.Shape((1, 1, 1, 1), planes=(16, 32, 64, 128), stem=16)
+    monkeypatch.setitem(backbones.BACKBONES, "resnext26_32x4d", shape)
     out = tmp_path / "run"
     argv = ["--data", colour_folder, "--good", "OK", "--data-dir", tmp_path / "data"]
     argv += ["--out", out, "--epochs", "6", "--augment", "none"]

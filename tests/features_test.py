@@ -6,7 +6,7 @@ from PIL import Image
 
 from nexperia_tf import errors, features, files, runs
 from nexperia_tf.data import records
-from nexperia_tf.models import classifier, resnet
+from nexperia_tf.models import backbones, classifier
 
 COMMAND = "nexperia_tf.features"
 BACKBONE, SIZE, DEVICES = "resnext26_32x4d", 64, 10  # devices of each split
@@ -16,8 +16,8 @@ BACKBONE, SIZE, DEVICES = "resnext26_32x4d", 64, 10  # devices of each split
 def small_backbone():
     """A known name with few layers: what is tested here needs no real network."""
     with pytest.MonkeyPatch.context() as patch:
-        shape = resnet.Shape((1, 1, 1, 1), planes=(8, 8, 8, 8), stem=8)
-        patch.setitem(resnet.BACKBONES, BACKBONE, shape)
+        shape = backbones.Shape((1, 1, 1, 1), planes=(8, 8, 8, 8), stem=8)
+        patch.setitem(backbones.BACKBONES, BACKBONE, shape)
         yield
 
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from nexperia_tf import configs, learner
-from nexperia_tf.models import resnet
+from nexperia_tf.models import backbones
 
-SHAPE = resnet.Shape((1, 1), groups=4, width=16, planes=(8, 16), stem=8)
+SHAPE = backbones.Shape((1, 1), groups=4, width=16, planes=(8, 16), stem=8)
 CONFIG = configs.Config(
     backbone="tiny", image_size=32, epochs=1, warmup_epochs=0, weight_decay=0.1
 )
@@ -15,7 +15,7 @@ CONFIG = configs.Config(
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
-    monkeypatch.setitem(resnet.BACKBONES, "tiny", SHAPE)
+    monkeypatch.setitem(backbones.BACKBONES, "tiny", SHAPE)
 
 
 def built(**flags):

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from nexperia_tf import errors, export, files, locks, runs
-from nexperia_tf.models import classifier, resnet
+from nexperia_tf.models import backbones, classifier
 
 ROOT = pathlib.Path(__file__).parents[1]
 WRITER = """
@@ -216,7 +216,7 @@ def test_records_are_built_by_one_and_used_by_both(raw, tmp_path):
 def _as_run(folder: pathlib.Path) -> pathlib.Path:
     """A run folder as far as an export reads it."""
     folder.mkdir()
-    shape = resnet.Shape((1,), planes=(4,), stem=4)
+    shape = backbones.Shape((1,), planes=(4,), stem=4)
     classifier.build(shape, image_size=32, channels=1).save(folder / runs.MODEL)
     config = {"backbone": "tiny", "image_size": 32, "run": {"channels": 1}}
     files.write_json(folder / runs.CONFIG, config)

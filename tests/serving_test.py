@@ -19,15 +19,15 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from nexperia_tf import errors, export, files, runs
-from nexperia_tf.models import classifier, folding, resnet
+from nexperia_tf.models import backbones, classifier, folding
 
 ROOT = pathlib.Path(__file__).parents[1]
 FOREIGN = pathlib.Path(__file__).parent / "foreign"
 LIBRARY = pathlib.Path(tf.sysconfig.get_lib()) / "libtensorflow_cc.so.2"
 TINY = {  # one family each, by the name of a real one
-    "resnet26_quarter": resnet.Shape((1, 1), planes=(4, 4), stem=4),
-    "resnext26_32x4d": resnet.Shape((1, 1), 2, 32, planes=(8, 8), stem=4),
-    "wide_resnet26_2": resnet.Shape((1, 1), 1, 128, planes=(4, 4), stem=4),
+    "resnet26_quarter": backbones.Shape((1, 1), planes=(4, 4), stem=4),
+    "resnext26_32x4d": backbones.Shape((1, 1), 2, 32, planes=(8, 8), stem=4),
+    "wide_resnet26_2": backbones.Shape((1, 1), 1, 128, planes=(4, 4), stem=4),
 }
 DRAWN = ("--drawn", ".5", "--drawn-only", "--drawn-look", "cracks", "--drawn-map", "1")
 RUNS = {  # name: backbone and flags; a family, a precision, a colour each
@@ -68,7 +68,7 @@ def place(tmp_path_factory, run_command):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
         for name, shape in TINY.items():
-            patch.setitem(resnet.BACKBONES, name, shape)
+            patch.setitem(backbones.BACKBONES, name, shape)
         for name, (backbone, *flags) in RUNS.items():
             argv = [
                 "--data",

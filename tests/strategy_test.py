@@ -14,13 +14,15 @@ PROGRAM = """
 import dataclasses, json, pathlib, sys
 import numpy as np, tensorflow as tf
 from nexperia_tf import configs, errors, files, runs, training
-from nexperia_tf.models import resnet
+from nexperia_tf.models import backbones
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 two = [tf.config.LogicalDeviceConfiguration()] * 2
 tf.config.set_logical_device_configuration(cpu, two)
 place = pathlib.Path(sys.argv[1])
-resnet.BACKBONES["tiny"] = resnet.Shape((1,), groups=2, width=32, planes=(4,), stem=4)
+backbones.BACKBONES["tiny"] = backbones.Shape(
+    (1,), groups=2, width=32, planes=(4,), stem=4
+)
 config = configs.Config(
     backbone="tiny", data=str(place / "raw"), data_dir=str(place / "data"),
     image_size=32, batch_size=8, epochs=2, learning_rate=0.01, ema=0.9,

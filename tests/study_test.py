@@ -21,7 +21,7 @@ from nexperia_tf import (
     training,
 )
 from nexperia_tf.data import manifest, records
-from nexperia_tf.models import resnet
+from nexperia_tf.models import backbones
 from nexperia_tf.study import COSTS, dealing, page, plan, trees
 
 COMMAND = "nexperia_tf.study"
@@ -38,9 +38,11 @@ def patch():
 @pytest.fixture(scope="module")
 def small(patch):
     """Two narrow networks, one setting of cross-entropy and two of focal loss."""
-    shape = resnet.Shape((1,), planes=(4,), stem=4)
-    patch.setitem(resnet.BACKBONES, "tiny", shape)
-    patch.setitem(resnet.BACKBONES, "tiny_wide", resnet.Shape((1,), 1, 128, (4,), 4))
+    shape = backbones.Shape((1,), planes=(4,), stem=4)
+    patch.setitem(backbones.BACKBONES, "tiny", shape)
+    patch.setitem(
+        backbones.BACKBONES, "tiny_wide", backbones.Shape((1,), 1, 128, (4,), 4)
+    )
     patch.setitem(plan.PARTNERS, "tiny", "tiny_wide")
     settings = {plan.BCE: ((0.0, None),), plan.FOCAL: ((2.0, None), (2.0, 0.25))}
     patch.setattr(plan, "SHORT", settings)
@@ -266,7 +268,7 @@ def test_the_paper_plan_is_the_original_and_ours(run_command, capsys):
     for step in planned.steps:
         known[step.name] = config = step.resolved(known, step.like and step.like[-1])
         configs.check(config)
-        assert resnet.full_name(config.backbone) in resnet.BACKBONES
+        assert backbones.full_name(config.backbone) in backbones.BACKBONES
         assert config.data == "second_stage:RAW"
     original = known["original-resnext-focal"]
     assert (original.alpha, original.gamma, original.monitor) == (0.25, 2, "accuracy")

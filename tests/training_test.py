@@ -26,17 +26,17 @@ from nexperia_tf import (
     training,
 )
 from nexperia_tf.data import manifest
-from nexperia_tf.models import resnet
+from nexperia_tf.models import backbones
 
 pytestmark = pytest.mark.usefixtures("tiny_backbone")
 
-SHAPE = resnet.Shape((1,), planes=(4,), stem=4)
+SHAPE = backbones.Shape((1,), planes=(4,), stem=4)
 
 
 @pytest.fixture(scope="module")
 def tiny_backbone():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(resnet.BACKBONES, "tiny", SHAPE)
+        patch.setitem(backbones.BACKBONES, "tiny", SHAPE)
         yield
 
 

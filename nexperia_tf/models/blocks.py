@@ -6,7 +6,7 @@ stage has the stage's own name.
 
 import keras
 
-from nexperia_tf.models import batch_norm, grouped_conv
+from nexperia_tf.models import batch_norm, convolution
 
 BATCH_NORM_EPSILON = 1e-5  # PyTorch's, which published weights were trained with
 BATCH_NORM_MOMENTUM = 0.9
@@ -14,7 +14,7 @@ BATCH_NORM_MOMENTUM = 0.9
 
 def convolve(images, filters, side, *, stride=1, groups=1, name):
     """Convolution without bias, started as He et al. do by its fan-out."""
-    return grouped_conv.Convolution(
+    return convolution.Convolution(
         filters,
         side,
         strides=stride,

@@ -5,13 +5,13 @@ import math
 import keras
 
 from nexperia_tf import preprocess
-from nexperia_tf.models import resnet
+from nexperia_tf.models import backbones
 
 LOGIT, MAP = "logit", "map"
 
 
 def build(
-    backbone: str | resnet.Shape,
+    backbone: str | backbones.Shape,
     *,
     image_size: int | None,
     channels: int,
@@ -22,7 +22,7 @@ def build(
     """Builds a classifier with fresh weights.
 
     Args:
-        backbone: a name of `resnet.BACKBONES` or an alias, or a shape of your own.
+        backbone: a name of `backbones.BACKBONES` or an alias, or a shape of your own.
         image_size: height and width; None leaves both open.
         channels: 1 for grey pictures, 3 for colour.
         prior: share of defects in training, in (0, 1); the untrained model answers it.
@@ -41,8 +41,8 @@ def build(
     name = "backbone"
     shape = backbone
     if isinstance(backbone, str):
-        name = resnet.full_name(backbone)
-        shape = resnet.BACKBONES[name]
+        name = backbones.full_name(backbone)
+        shape = backbones.BACKBONES[name]
     image = keras.Input((image_size, image_size, channels), name="image")
     scale, offset = preprocess.scale_and_offset(channels)
     # float32 whatever the policy: eight bits of pixel do not survive bfloat16's offset.
@@ -58,7 +58,7 @@ def build(
             dtype="float32",
             name="picture_scaling",
         )(scaled)
-    features = resnet.backbone(scaled, shape)  # (batch, features)
+    features = backbones.backbone(scaled, shape)  # (batch, features)
     logit = keras.layers.Dense(
         classes,
         kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),

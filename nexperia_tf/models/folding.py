@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from nexperia_tf.models import grouped_conv
+from nexperia_tf.models import convolution
 
 
 def fold_batch_norm(model: keras.Model) -> keras.Model:
@@ -23,7 +23,7 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             source = layer.input._keras_history.operation
-            if not isinstance(source, grouped_conv.Convolution):
+            if not isinstance(source, convolution.Convolution):
                 raise ValueError(
                     f"{layer.name} follows {source.name}, a {type(source).__name__}; "
                     "only normalisation that follows a Convolution can be folded."

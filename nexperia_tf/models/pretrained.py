@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from nexperia_tf import errors
-from nexperia_tf.models import resnet
+from nexperia_tf.models import backbones
 
 FILE_NAME = "model.safetensors"
 
@@ -231,4 +231,4 @@ def _some(names):
 
 def known(backbone: str) -> bool:
     """Whether ImageNet weights are published for a backbone or alias."""
-    return resnet.full_name(backbone) in IMAGENET
+    return backbones.full_name(backbone) in IMAGENET

@@ -12,7 +12,7 @@ import pytest
 from nexperia_tf import configs, errors, export, files, predictions, runs
 from nexperia_tf.data import manifest, records
 from nexperia_tf.evaluation import figures, opening, plots
-from nexperia_tf.models import classifier, resnet
+from nexperia_tf.models import backbones, classifier
 
 BACKBONE, SIZE = "resnext26_32x4d", 64
 
@@ -45,8 +45,8 @@ def draw(folder):
 def small_backbone():
     """A known name with few layers: what is tested here needs no real network."""
     with pytest.MonkeyPatch.context() as patch:
-        shape = resnet.Shape((1, 1, 1, 1), planes=(8, 8, 8, 8), stem=8)
-        patch.setitem(resnet.BACKBONES, BACKBONE, shape)
+        shape = backbones.Shape((1, 1, 1, 1), planes=(8, 8, 8, 8), stem=8)
+        patch.setitem(backbones.BACKBONES, BACKBONE, shape)
         yield
 
 

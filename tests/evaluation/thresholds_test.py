@@ -12,10 +12,10 @@ from PIL import Image
 from nexperia_tf import errors, export, files, predictions, runs
 from nexperia_tf.data import kept_splits
 from nexperia_tf.evaluation import plots, thresholds
-from nexperia_tf.models import resnet
+from nexperia_tf.models import backbones
 
 DEFAULT = "threshold 0.5 (default, not guaranteed)"
-SHAPE = resnet.Shape((1,), planes=(4,), stem=4)
+SHAPE = backbones.Shape((1,), planes=(4,), stem=4)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def trained(raw, run_command, tmp_path_factory):
     argv += ["--image-size", 32, "--batch-size", 8, "--epochs", 9, "--patience", 1]
     argv += ["--learning-rate", "1e-9", "--out", out]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(resnet.BACKBONES, "tiny", SHAPE)
+        patch.setitem(backbones.BACKBONES, "tiny", SHAPE)
         assert run_command("train", *argv) == 0
     return out
 

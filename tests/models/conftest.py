@@ -2,13 +2,13 @@ import keras
 import numpy as np
 import pytest
 
-from nexperia_tf.models import classifier, resnet
+from nexperia_tf.models import backbones, classifier
 
 
 @pytest.fixture(scope="session")
-def tiny() -> resnet.Shape:
+def tiny() -> backbones.Shape:
     """A grouped network that is built and run in an instant."""
-    return resnet.Shape((1, 1), groups=4, width=16, planes=(8, 16), stem=8)
+    return backbones.Shape((1, 1), groups=4, width=16, planes=(8, 16), stem=8)
 
 
 @pytest.fixture

@@ -19,9 +19,9 @@ GPU_BENCHMARK = [
 PARITY = """
 import sys, keras, numpy as np
 from nexperia_tf import losses, schedules
-from nexperia_tf.models import classifier, pretrained, resnet
+from nexperia_tf.models import backbones, classifier, pretrained
 assert keras.backend.backend() == "jax" and "tensorflow" not in sys.modules
-shape = resnet.Shape((1, 2, 1, 1), planes=(8, 8, 16, 16), groups=8, width=32)
+shape = backbones.Shape((1, 2, 1, 1), planes=(8, 8, 16, 16), groups=8, width=32)
 model = classifier.build(shape, image_size=None, channels=3, classes=10)
 pretrained.load(model, "tests/models/goldens/grouped.safetensors")
 golden = np.load("tests/models/goldens/grouped.npz")

@@ -8,11 +8,11 @@ import pytest
 import safetensors.numpy
 
 from nexperia_tf import errors
-from nexperia_tf.models import classifier, pretrained, resnet
+from nexperia_tf.models import backbones, classifier, pretrained
 
 GOLDENS = pathlib.Path(__file__).parent / "goldens"
 SMALL = {  # the networks of make_goldens.py
-    name: resnet.Shape((1, 2, 1, 1), planes=(8, 8, 16, 16), **knobs)
+    name: backbones.Shape((1, 2, 1, 1), planes=(8, 8, 16, 16), **knobs)
     for name, knobs in {
         "plain": {"width": 64},
         "grouped": {"groups": 8, "width": 32},

@@ -2,7 +2,7 @@ import keras
 import pytest
 
 from nexperia_tf import errors
-from nexperia_tf.models import classifier, resnet
+from nexperia_tf.models import backbones, classifier
 
 PUBLISHED = {  # torchvision's and timm's counts, 1000 classes
     "resnet50": 25_557_032,
@@ -15,7 +15,7 @@ PUBLISHED = {  # torchvision's and timm's counts, 1000 classes
 }
 
 
-def parameters(shape: resnet.Shape, classes: int) -> int:
+def parameters(shape: backbones.Shape, classes: int) -> int:
     """Counts by the formula, without allocating the weights."""
     count = 7 * 7 * 3 * shape.stem + 2 * shape.stem
     channels = shape.stem
@@ -31,14 +31,14 @@ def parameters(shape: resnet.Shape, classes: int) -> int:
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_parameter_count_is_the_published_one(name):
-    assert parameters(resnet.BACKBONES[name], classes=1000) == PUBLISHED[name]
+    assert parameters(backbones.BACKBONES[name], classes=1000) == PUBLISHED[name]
 
 
 @pytest.mark.parametrize("name", ["resnext50_32x4d", "wide_resnet26_2"])
 def test_built_model_has_as_many_parameters_as_the_formula(name):
     model = classifier.build(name, image_size=64, channels=3, classes=1000)
     found = sum(weight.value.shape.num_elements() for weight in model.trainable_weights)
-    assert found == parameters(resnet.BACKBONES[name], classes=1000)
+    assert found == parameters(backbones.BACKBONES[name], classes=1000)
 
 
 def test_stages_have_names_and_halve_the_side():
@@ -50,11 +50,11 @@ def test_stages_have_names_and_halve_the_side():
     assert not any(isinstance(layer, keras.Model) for layer in model.layers)
 
 
-@pytest.mark.parametrize("alias,name", resnet.ALIASES.items())
+@pytest.mark.parametrize("alias,name", backbones.ALIASES.items())
 def test_aliases_name_the_published_models(alias, name):
-    assert resnet.full_name(alias) == name
+    assert backbones.full_name(alias) == name
 
 
 def test_unknown_backbone_names_the_choices():
     with pytest.raises(errors.BadInput, match="resnext51: unknown; .*wide_resnet26_2"):
-        resnet.full_name("resnext51")
+        backbones.full_name("resnext51")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from nexperia_tf.models import grouped_conv, tensorflow_ops
+from nexperia_tf.models import convolution, tensorflow_ops
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -68,7 +68,7 @@ def choose_onednn(wanted, monkeypatch):
 
 
 def layer_for(images, filters, groups, stride, side=3, **knobs):
-    layer = grouped_conv.Convolution(
+    layer = convolution.Convolution(
         filters, side, strides=stride, groups=groups, use_bias=False, **knobs
     )
     layer.build(images.shape)
@@ -208,7 +208,7 @@ def test_inference_graph_runs_and_forces_no_xla():
     # Without oneDNN, TensorFlow fuses convolution, normalisation and rectifier, and
     # cannot run what it made when the convolution is grouped.
     inputs = keras.Input((8, 8, 8))
-    layer = grouped_conv.Convolution(8, 3, groups=4, use_bias=False)
+    layer = convolution.Convolution(8, 3, groups=4, use_bias=False)
     normalised = keras.layers.BatchNormalization()(layer(inputs))
     model = keras.Model(inputs, keras.layers.ReLU()(normalised))
     images = np.random.default_rng(0).normal(size=(2, 8, 8, 8)).astype("float32")
@@ -220,7 +220,7 @@ def test_inference_graph_runs_and_forces_no_xla():
 
 REPLICAS = """
 import keras, numpy as np, tensorflow as tf
-from nexperia_tf.models import batch_norm, grouped_conv
+from nexperia_tf.models import batch_norm, convolution
 cpu = tf.config.list_physical_devices("CPU")[0]
 two = [tf.config.LogicalDeviceConfiguration()] * 2
 tf.config.set_logical_device_configuration(cpu, two)
@@ -232,7 +232,7 @@ targets = rng.normal(size=(4, 3, 3, 8)).astype("float32")
 def trained():
     keras.utils.set_random_seed(0)
     inputs = keras.Input((6, 6, 8))
-    outputs = grouped_conv.Convolution(8, 3, strides=2, groups=4)(inputs)
+    outputs = convolution.Convolution(8, 3, strides=2, groups=4)(inputs)
     outputs = batch_norm.BatchNormalization(synchronized=True)(outputs)
     model = keras.Model(inputs, outputs)
     model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=False)
@@ -256,7 +256,7 @@ def test_two_replicas_with_synchronised_statistics_agree_with_one():
 
 
 def test_output_shape_follows_the_margin():
-    layer = grouped_conv.Convolution(8, 7, strides=2)
+    layer = convolution.Convolution(8, 7, strides=2)
     assert layer.compute_output_shape((None, 224, 33, 3)) == (None, 112, 17, 8)
     assert layer.compute_output_shape((None, None, None, 3)) == (None, None, None, 8)
 
@@ -266,7 +266,7 @@ def test_output_shape_follows_the_margin():
 )
 def test_shapes_it_was_not_made_for_are_refused(knobs):
     with pytest.raises(ValueError, match="Received"):
-        grouped_conv.Convolution(4, **knobs)
+        convolution.Convolution(4, **knobs)
 
 
 def test_a_graph_that_was_differentiated_goes_when_gradients_are_forgotten():
