@@ -60,7 +60,7 @@ def main(arguments: Arguments) -> None:
 
 def draw(place: pathlib.Path, devices: int) -> dict[str, pathlib.Path]:
     """The same pictures as BMP, PNG and JPEG, each a raw folder of its own."""
-    from nexperia_tf.data import sample
+    from nexperia_tf.sample import command as sample
 
     sample.draw(place / "drawn", devices=devices)
     files = sorted((place / "drawn").rglob("*.bmp"))

@@ -14,9 +14,10 @@ from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 
 from nexperia_tf import export, predictions, preprocess, runs
-from nexperia_tf.data import records, sample
+from nexperia_tf.data import records
 from nexperia_tf.evaluation import calibration
 from nexperia_tf.models import backbones
+from nexperia_tf.sample import command as sample
 
 pytestmark = pytest.mark.usefixtures("no_network")
 

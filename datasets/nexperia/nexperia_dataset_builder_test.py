@@ -13,7 +13,8 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from datasets.nexperia import nexperia_dataset_builder
-from nexperia_tf.data import records, sample
+from nexperia_tf.data import records
+from nexperia_tf.sample import command as sample
 
 
 def _pictures(folder: pathlib.Path, names: list[str], seed: int) -> None:

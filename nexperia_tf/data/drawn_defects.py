@@ -15,7 +15,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from nexperia_tf.data import sample_canvas as canvas
+from nexperia_tf.sample import canvas
 
 TWO = 0.2  # of the pictures show two kinds
 LEAST_LEVELS, LEAST_SHARE = 3, 0.07  # of the light, that a seen place has lost more of

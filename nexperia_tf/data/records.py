@@ -29,9 +29,9 @@ from nexperia_tf.data import (
     layouts,
     manifest,
     prepare,
-    sample,
     scan_cache,
 )
+from nexperia_tf.sample import command as sample
 
 SCHEMA = "1.0.0"  # raised with every change of what a record holds
 SAMPLE = "sample"

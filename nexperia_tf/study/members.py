@@ -101,14 +101,14 @@ def _train(step: plan.Step, config: configs.Config, folder: pathlib.Path) -> Non
 
 def backbone_data(data_dir: str) -> str:
     """Data of the network for column (a): devices that no other run sees."""
-    from nexperia_tf.data import sample
+    from nexperia_tf.sample import command as sample
 
     name = f"sample-v{sample.VERSION}-seed{BACKBONE_SEED}"
     return f"hand_over:{pathlib.Path(data_dir) / name / 'raw'}"
 
 
 def _draw(config: configs.Config) -> None:
-    from nexperia_tf.data import sample
+    from nexperia_tf.sample import command as sample
 
     raw = pathlib.Path(config.data.partition(":")[2])
     if not raw.exists():

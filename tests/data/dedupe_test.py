@@ -18,10 +18,10 @@ from nexperia_tf.data import (
     manifest,
     measuring,
     proof,
-    sample,
     splits,
     verify,
 )
+from nexperia_tf.sample import command as sample
 
 
 @pytest.fixture(scope="module")

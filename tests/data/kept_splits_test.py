@@ -19,9 +19,9 @@ from nexperia_tf.data import (
     manifest,
     prepare,
     records,
-    sample,
     splits,
 )
+from nexperia_tf.sample import command as sample
 
 HEADER = ["path", "label", "group"]
 

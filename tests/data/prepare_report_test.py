@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from nexperia_tf.data import manifest, prepare, prepare_report, sample
+from nexperia_tf.data import manifest, prepare, prepare_report
+from nexperia_tf.sample import command as sample
 
 VOID = {"img", "meta", "br"}
 

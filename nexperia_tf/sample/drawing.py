@@ -11,9 +11,8 @@ import math
 import cv2
 import numpy as np
 
-from nexperia_tf.data import sample_canvas as canvas
-from nexperia_tf.data import sample_marking, sample_pocket
-from nexperia_tf.data.sample_look import LEAD_NAMES, Lead, Look, Pose
+from nexperia_tf.sample import canvas, marking, pocket
+from nexperia_tf.sample.look import LEAD_NAMES, Lead, Look, Pose
 
 BODY = (102, 43)  # half width and half height of the moulded body, pixels
 
@@ -38,13 +37,13 @@ def render(look: Look) -> np.ndarray:
         uint8 of shape `(267, 275)`.
     """
     if look.guide:
-        return sample_pocket.guide(look)
-    frame = sample_pocket.pocket(look)
+        return pocket.guide(look)
+    frame = pocket.pocket(look)
     if look.device:
         values, mask = _device(look)
         _lay(frame, values, mask, look.pose)
     else:
-        sample_pocket.empty(frame, look)
+        pocket.empty(frame, look)
     _specks(frame, look)
     return frame
 
@@ -100,9 +99,7 @@ def _device(look) -> tuple[np.ndarray, np.ndarray]:
     ):
         values[rows, columns], mask[rows, columns] = shade, 255
     if look.marking is not None:
-        sample_marking.draw(
-            values, look.marking, centre=(cx - 0.5, cy - 0.5), body=level
-        )
+        marking.draw(values, look.marking, centre=(cx - 0.5, cy - 0.5), body=level)
     for name, lead, levels in zip(LEAD_NAMES, look.leads, _lead_levels(look, random)):
         if lead is not None:
             _lead(values, mask, name, lead, levels)

@@ -6,8 +6,8 @@ import dataclasses
 
 import numpy as np
 
-from nexperia_tf.data import sample_canvas as canvas
-from nexperia_tf.data.sample_canvas import curve
+from nexperia_tf.sample import canvas
+from nexperia_tf.sample.canvas import curve
 
 
 def _line(*points: tuple[float, float]) -> np.ndarray:

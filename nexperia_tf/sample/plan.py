@@ -13,8 +13,7 @@ import numpy as np
 
 from nexperia_tf import errors
 from nexperia_tf import labels as label_names
-from nexperia_tf.data import sample_marking
-from nexperia_tf.data import sample_visibility as visibility
+from nexperia_tf.sample import marking, visibility
 
 # Devices per defect type in the hand-over of the second batch; 20.3 % of all.
 PROPORTIONS = {
@@ -189,8 +188,8 @@ def _lots(random, devices: int) -> list[Lot]:
         lots[name] = Lot(
             name=name,
             machine=MACHINES[len(lots) % len(MACHINES)],
-            code=sample_marking.CODES[int(random.integers(len(sample_marking.CODES)))],
-            date=sample_marking.DATES[int(random.integers(len(sample_marking.DATES)))],
+            code=marking.CODES[int(random.integers(len(marking.CODES)))],
+            date=marking.DATES[int(random.integers(len(marking.DATES)))],
         )
     return list(lots.values())
 

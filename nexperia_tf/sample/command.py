@@ -20,12 +20,10 @@ import tyro
 
 from nexperia_tf import command, errors, files
 from nexperia_tf import labels as label_names
-from nexperia_tf.data import sample_canvas as canvas
-from nexperia_tf.data import sample_defects, sample_drawing, sample_look, sample_plan
-from nexperia_tf.data import sample_visibility as visibility
-from nexperia_tf.data.sample_canvas import HEIGHT, WIDTH
-from nexperia_tf.data.sample_look import Look
-from nexperia_tf.data.sample_plan import Device, File, Lot
+from nexperia_tf.sample import canvas, defects, drawing, look, plan, visibility
+from nexperia_tf.sample.canvas import HEIGHT, WIDTH
+from nexperia_tf.sample.look import Look
+from nexperia_tf.sample.plan import Device, File, Lot
 
 VERSION = visibility.VERSION
 SCHEMA = 1
@@ -65,7 +63,7 @@ def draw(
     """
     if form not in FORMS:
         raise errors.BadInput(f"--form {form}: choose one of {', '.join(FORMS)}.")
-    planned = sample_plan.plan(devices, seed)
+    planned = plan.plan(devices, seed)
     paths = _PATHS[form](planned.files, seed)
     with files.new_folder(out) as folder:
         for name in {str(pathlib.PurePosixPath(path).parent) for path in paths}:
@@ -107,7 +105,7 @@ def device(
     >>> pixels.shape, pixels.dtype.name, len(box)
     ((267, 275), 'uint8', 4)
     """
-    lots = sample_plan.plan(sample_plan.SMALLEST, seed).lots
+    lots = plan.plan(plan.SMALLEST, seed).lots
     lot = index % len(lots)
     shown = Device(index, lot, defect_type or "", level if defect_type else "")
     return _photograph(shown, lots[lot], seed)
@@ -117,23 +115,23 @@ def _photograph(
     shown: Device, lot: Lot, seed: int, *, shot: int = 0
 ) -> tuple[np.ndarray, Box | None]:
     """One photograph of a device, and the box around its defect."""
-    clean = sample_look.faultless(seed, shown.index, lot)
+    clean = look.faultless(seed, shown.index, lot)
     box = None
     if not shown.defect_type:
-        frame, seen = sample_drawing.render(clean), clean
+        frame, seen = drawing.render(clean), clean
     elif shown.defect_type == "no_device":
         seen = _no_device(clean)
-        frame = sample_drawing.render(seen)
+        frame = drawing.render(seen)
     else:
         _, strength = visibility.TABLE[shown.defect_type][shown.visibility]
-        frame, seen, box = sample_defects.draw(clean, shown.defect_type, strength)
-        if shown.defect_type in sample_plan.UNBOXED_TYPES:
+        frame, seen, box = defects.draw(clean, shown.defect_type, strength)
+        if shown.defect_type in plan.UNBOXED_TYPES:
             box = None
     if shot:  # the reel moved by a pixel between two photographs of a burst
         move = canvas.stream((seed, shown.index, shot), canvas.LOOK)
         dx, dy = (int(v) for v in move.integers(-1, 2, 2))
         frame, box = _shifted(frame, dx, dy), _shifted_box(box, dx, dy)
-    return sample_drawing.expose(frame, seen, shot=shot), box
+    return drawing.expose(frame, seen, shot=shot), box
 
 
 def _no_device(clean: Look) -> Look:
@@ -143,7 +141,7 @@ def _no_device(clean: Look) -> Look:
     return dataclasses.replace(clean, guide=True)
 
 
-def _file(plan: sample_plan.Plan, place: int, seed: int) -> tuple[bytes, Box | None]:
+def _file(plan: plan.Plan, place: int, seed: int) -> tuple[bytes, Box | None]:
     """Content of one file of the plan, and the true box of what it shows."""
     file = plan.files[place]
     pixels, box = _photograph(
@@ -234,7 +232,7 @@ def _hand_over_paths(plan_files: list[File], seed: int) -> list[str]:
 
 def _second_stage_paths(plan_files: list[File], seed: int) -> list[str]:
     random = np.random.default_rng([seed, 2])
-    count = max(2, round(sample_plan.TEST_RATE * len(plan_files)))
+    count = max(2, round(plan.TEST_RATE * len(plan_files)))
     test = {int(place) for place in random.permutation(len(plan_files))[:count]}
     return [
         f"test/test_contest/test/{file.name}{_ending(file)}"
@@ -258,7 +256,7 @@ def _hand_over_annotations(folder, plan_files, paths, boxes, seed) -> None:
     rows: dict[str, list[str]] = {
         file.filed_as: []
         for file in plan_files
-        if file.filed_as not in (label_names.GOOD, *sample_plan.UNBOXED_TYPES)
+        if file.filed_as not in (label_names.GOOD, *plan.UNBOXED_TYPES)
     }
     for file, box in zip(plan_files, boxes):
         drawn = _drawn_box(file, box)

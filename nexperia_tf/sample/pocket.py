@@ -8,8 +8,8 @@ import math
 import cv2
 import numpy as np
 
-from nexperia_tf.data import sample_canvas as canvas
-from nexperia_tf.data.sample_look import Look
+from nexperia_tf.sample import canvas
+from nexperia_tf.sample.look import Look
 
 # Points of the pocket's left half, in pixels of a frame whose pocket is centred.
 _FINE = (((31, 32), (28, 40), (29, 68)), ((83, 192), (91, 200), (92, 212)))

@@ -15,9 +15,8 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from nexperia_tf.data import sample_canvas as canvas
-from nexperia_tf.data import sample_drawing as drawing
-from nexperia_tf.data.sample_look import Lead, Look
+from nexperia_tf.sample import canvas, drawing
+from nexperia_tf.sample.look import Lead, Look
 
 Box = tuple[int, int, int, int]  # x1, y1, x2, y2 in pixels, both corners inside
 
@@ -84,7 +83,7 @@ def draw(look: Look, defect_type: str, strength: float) -> tuple[np.ndarray, Loo
 
     Args:
         look: the device as it would be without the defect.
-        defect_type: a key of `sample_visibility.TABLE`.
+        defect_type: a key of `visibility.TABLE`.
         strength: 0 to 1, from that table.
 
     Returns:

@@ -8,9 +8,9 @@ import math
 
 import numpy as np
 
-from nexperia_tf.data import sample_canvas as canvas
-from nexperia_tf.data.sample_marking import Marking
-from nexperia_tf.data.sample_plan import Lot
+from nexperia_tf.sample import canvas
+from nexperia_tf.sample.marking import Marking
+from nexperia_tf.sample.plan import Lot
 
 LEAD_NAMES = ("top_left", "top_right", "bottom")
 

@@ -14,8 +14,8 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import cross_val_predict
 
 from nexperia_tf import command, errors, metrics
-from nexperia_tf.data import sample, sample_plan
-from nexperia_tf.data import sample_visibility as visibility
+from nexperia_tf.sample import command as sample
+from nexperia_tf.sample import plan, visibility
 
 # The grammar of the real names, forms P, D, S and N.
 NAME = re.compile(
@@ -45,7 +45,7 @@ def drawn(tmp_path_factory):
 @pytest.fixture(scope="module")
 def benchmark():
     """The plan of the benchmark sample; nothing is drawn."""
-    return sample_plan.plan(3400, 0)
+    return plan.plan(3400, 0)
 
 
 def read_table(path):
@@ -143,7 +143,7 @@ def test_annotations_are_the_true_boxes_but_for_the_planted_faults(drawn):
 def test_classes_without_boxes_by_nature_have_no_annotation_file(drawn):
     raw, _ = drawn
     (labeled,) = raw.glob("*Labeled_Image")
-    for name in sample_plan.UNBOXED_TYPES:
+    for name in plan.UNBOXED_TYPES:
         assert not (labeled / name / "ImageLabel.csv").exists()
     assert (labeled / "chipping" / "ImageLabel.csv").exists()
 
@@ -174,7 +174,7 @@ def test_every_kind_of_copy_is_what_truth_says(drawn):
                 for x, y in shifts
             )
             assert nearest < 4
-    assert seen == set(sample_plan.COPIES)
+    assert seen == set(plan.COPIES)
 
 
 def test_broken_files_cannot_be_read_and_all_others_can(drawn):
@@ -188,8 +188,8 @@ def test_broken_files_cannot_be_read_and_all_others_can(drawn):
         except OSError:
             broken.add(row["kind"])
         else:
-            assert row["kind"] not in sample_plan.BROKEN
-    assert broken == set(sample_plan.BROKEN)
+            assert row["kind"] not in plan.BROKEN
+    assert broken == set(plan.BROKEN)
 
 
 def test_wrong_labels_are_escapees_and_frames_without_device(drawn):
@@ -280,7 +280,7 @@ def test_a_defect_changes_pixels_inside_its_box_only(defect_type):
         pixels, box = sample.device(2, index, defect_type, level=level)
         assert none is None
         assert (pixels != clean).any()
-        if defect_type in sample_plan.UNBOXED_TYPES:
+        if defect_type in plan.UNBOXED_TYPES:
             assert box is None
             continue
         x1, y1, x2, y2 = box
@@ -320,7 +320,7 @@ def test_shares_of_every_type_add_up_to_one():
 
 @pytest.mark.parametrize("devices", [20, 33, 100])
 def test_small_samples_hold_both_classes_and_several_lots(devices):
-    planned = sample_plan.plan(devices, 1)
+    planned = plan.plan(devices, 1)
     labels = collections.Counter(file.device.label for file in planned.files)
     assert labels["defect"] >= 4 and labels["good"] >= 0.6 * devices
     assert len({file.lot for file in planned.files}) >= 6
