@@ -31,7 +31,8 @@ import numpy as np
 import planting
 import psutil
 
-from nexperia_tf.data import dedupe, images, scan
+from nexperia_tf.data import dedupe, images
+from nexperia_tf.data.measure import scan
 
 COPIES = 0.08  # of the images of a folder
 

@@ -23,7 +23,8 @@ import numpy as np
 import planting
 
 from nexperia_tf import labels
-from nexperia_tf.data import copies, dedupe, images, layouts, manifest, scan, splits
+from nexperia_tf.data import copies, dedupe, images, layouts, manifest, splits
+from nexperia_tf.data.measure import scan
 
 
 def originals(raw: pathlib.Path) -> list[str]:

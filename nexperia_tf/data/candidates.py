@@ -17,7 +17,7 @@ import numpy as np
 import scipy.linalg
 import threadpoolctl
 
-from nexperia_tf.data import hashing, views
+from nexperia_tf.data.measure import signature, views
 
 CELLS = 8  # a side; where gradients are counted
 BEARINGS = 8  # of gradients
@@ -284,7 +284,7 @@ def simulated_copies(pictures: np.ndarray, each: int) -> np.ndarray:
     """Copies with all that TOLERANCE allows, uint8 `(n * each, side, side)`."""
     random = np.random.default_rng(0)
     side = pictures.shape[-1]
-    noisiest = TOLERANCE["noise"] * side / hashing.SIDE
+    noisiest = TOLERANCE["noise"] * side / signature.SIDE
     middle = ((side - 1) / 2, (side - 1) / 2)
     borders = [cv2.BORDER_REPLICATE, cv2.BORDER_REFLECT, cv2.BORDER_CONSTANT]
     copies = []

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 import threadpoolctl
 
-from nexperia_tf.data import candidates, hashing, measuring, verify
+from nexperia_tf.data import candidates, verify
+from nexperia_tf.data.measure import measurement, signature
 
 BYTE, PIXEL, PHOTOMETRIC, GEOMETRIC = "byte", "pixel", "photometric", "geometric"
 TWIN = "twin"
@@ -38,7 +39,7 @@ class Picture:
     signature: bytes
 
     @classmethod
-    def of(cls, path: str, measures: measuring.Measures) -> "Picture":
+    def of(cls, path: str, measures: measurement.Measures) -> "Picture":
         """A picture as the one pass over the files measured it."""
         names = [field.name for field in dataclasses.fields(cls)[1:]]
         return cls(path, **{name: getattr(measures, name) for name in names})
@@ -95,7 +96,7 @@ def find(
     pictures = sorted(pictures, key=lambda picture: picture.path)
     equals = _equal_pixels(pictures)
     kept = sorted((group[0] for group in equals), key=lambda picture: picture.path)
-    thumbnails = hashing.thumbnails([picture.signature for picture in kept])
+    thumbnails = signature.thumbnails([picture.signature for picture in kept])
     found, settings = candidates.search(
         thumbnails,
         workers=workers,

@@ -9,7 +9,8 @@ import itertools
 import cv2
 import numpy as np
 
-from nexperia_tf.data import hashing, images
+from nexperia_tf.data import images
+from nexperia_tf.data.measure import signature
 
 _QUALITIES = range(40, 101)  # of JPEG
 _SAME_LEVELS = 1.5  # of a blurred difference; encoders round differently
@@ -77,7 +78,7 @@ def was_there(picture: np.ndarray) -> bool:
         picture: float32 `(height, width)`.
     """
     zeros = np.zeros(picture.shape, np.float32)
-    waves = hashing.cosines(8, 8) / np.sqrt([[32.0], *[[16.0]] * 7])  # of length 1
+    waves = signature.cosines(8, 8) / np.sqrt([[32.0], *[[16.0]] * 7])  # of length 1
     fine = [(u, v) for u in range(8) for v in range(8) if u + v >= _FINE]
     for u, v in fine:
         wave = cv2.sepFilter2D(picture, cv2.CV_32F, waves[v], waves[u])

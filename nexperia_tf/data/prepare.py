@@ -25,20 +25,17 @@ from nexperia_tf.data import (
     decisions,
     dedupe,
     device_score,
-    hashing,
     images,
     kept_splits,
     layouts,
     manifest,
-    measuring,
     prepare_report,
     prepare_summary,
     prepared,
     probe,
-    scan,
-    scan_cache,
     splits,
 )
+from nexperia_tf.data.measure import measurement, scan, scan_cache, signature
 
 SUMMARY = "summary.json"
 Progress = Callable[[str, int, int], None]  # step, done, total
@@ -157,9 +154,9 @@ def _check_options(raw, out, unboxed, folds, leave_one_out) -> None:
         raise errors.BadInput("--folds and --leave-one-out: give one of the two.")
 
 
-def _fill(run: prepared.Prepared, measures: dict[str, measuring.Measures]) -> None:
+def _fill(run: prepared.Prepared, measures: dict[str, measurement.Measures]) -> None:
     for row in run.rows:
-        measuring.fill(row, measures[row.path])
+        measurement.fill(row, measures[row.path])
         if row.dropped_because:
             run.messages[row.path] = measures[row.path].message
     decisions.apply_labels(run.rows, run.decided)
@@ -169,14 +166,14 @@ def _fill(run: prepared.Prepared, measures: dict[str, measuring.Measures]) -> No
             f"{run.raw}: none of its {len(run.rows)} files is a readable image; "
             f"{run.rows[0].path}: {run.messages[run.rows[0].path]}."
         )
-    frames = hashing.thumbnails([measures[row.path].signature for row in readable])
+    frames = signature.thumbnails([measures[row.path].signature for row in readable])
     for row, score in zip(readable, device_score.scores(frames)):
         row.device_score = round(float(score), 4)
 
 
 def _find_copies(
     run: prepared.Prepared,
-    measures: dict[str, measuring.Measures],
+    measures: dict[str, measurement.Measures],
     workers: int | None,
     progress: Progress | None,
 ) -> None:

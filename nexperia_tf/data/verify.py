@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
-from nexperia_tf.data import candidates, hashing, images, jpeg_traces, proof, views
+from nexperia_tf.data import candidates, images, jpeg_traces, proof
+from nexperia_tf.data.measure import signature, views
 
 TWIN = 0.90  # correlation of what is left; parts as alike must not be split
 OWN = 0.17  # deviation of a band; who shows less of its own counts as if it showed this
@@ -141,7 +142,7 @@ class Verifier:
 
     def _second_look(self, first, second, motion) -> tuple[float, float, np.ndarray]:
         """The same of two views, how much they show of their own, a better motion."""
-        before, after = (hashing.SIDE,) * 2, (VIEW,) * 2
+        before, after = (signature.SIDE,) * 2, (VIEW,) * 2
         motion = rescaled(motion, (before, before), (after, after))
         refined = laid_on(first, second, motion)
         motion = motion if refined is None else refined
@@ -204,7 +205,7 @@ class Verifier:
         """
         first, looks = [], []
         for pair in zip(seen, candidates.simulated_copies(seen, 1)):
-            small = np.stack([_resized(one, hashing.SIDE) for one in pair])
+            small = np.stack([_resized(one, signature.SIDE) for one in pair])
             correlation, motion = self._first_look(*views.band(small))
             if motion is not None:
                 looks.append(self._second_look(*views.band(np.stack(pair)), motion)[0])

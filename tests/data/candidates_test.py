@@ -2,7 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from nexperia_tf.data import candidates, views
+from nexperia_tf.data import candidates
+from nexperia_tf.data.measure import views
 
 
 @pytest.fixture(scope="module")

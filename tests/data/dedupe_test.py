@@ -11,16 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import strategies
 
-from nexperia_tf.data import (
-    copies,
-    dedupe,
-    images,
-    manifest,
-    measuring,
-    proof,
-    splits,
-    verify,
-)
+from nexperia_tf.data import copies, dedupe, images, manifest, proof, splits, verify
+from nexperia_tf.data.measure import measurement
 from nexperia_tf.sample import command as sample
 
 
@@ -66,7 +58,7 @@ def originals(raw, truth) -> dict[str, bytes]:
 
 def _find(files: dict[str, bytes], **options) -> dedupe.Findings:
     pictures = [
-        dedupe.Picture.of(path, measuring.measure(content))
+        dedupe.Picture.of(path, measurement.measure(content))
         for path, content in files.items()
     ]
     load = {path: images.load(content).pixels for path, content in files.items()}.get

@@ -12,7 +12,8 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from nexperia_tf import errors, labels
-from nexperia_tf.data import manifest, records, scan_cache
+from nexperia_tf.data import manifest, records
+from nexperia_tf.data.measure import scan_cache
 
 ROOT = pathlib.Path(__file__).parents[2]
 FORMATS = ("bmp", "png", "jpg")

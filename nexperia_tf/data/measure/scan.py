@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import cv2
 
-from nexperia_tf.data import measuring, scan_cache
-from nexperia_tf.data.measuring import Measures
+from nexperia_tf.data.measure import measurement, scan_cache
+from nexperia_tf.data.measure.measurement import Measures
 
 MAX_BYTES = 512 * 1024 * 1024  # a larger file is no device image
 _CHUNK = 64  # files per task of a worker
@@ -115,4 +115,4 @@ def _measure_file(
     except OSError as error:
         return Measures("", "unreadable", f"cannot be opened: {error.strerror}")
     sha256 = hashlib.sha256(content).hexdigest()
-    return known(sha256) or measuring.measure(content, sha256=sha256)
+    return known(sha256) or measurement.measure(content, sha256=sha256)

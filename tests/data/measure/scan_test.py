@@ -3,7 +3,7 @@ import pathlib
 
 import pytest
 
-from nexperia_tf.data import measuring, scan
+from nexperia_tf.data.measure import measurement, scan
 
 
 @pytest.fixture
@@ -19,18 +19,18 @@ def _paths(raw):
 
 
 def _settle(monkeypatch):
-    monkeypatch.setattr("nexperia_tf.data.scan_cache._SETTLED_NS", -1)
+    monkeypatch.setattr("nexperia_tf.data.measure.scan_cache._SETTLED_NS", -1)
 
 
 def _count_decodes(monkeypatch) -> list:
     decoded = []
-    original = measuring.measure
+    original = measurement.measure
 
     def counted(content, **options):
         decoded.append(content)
         return original(content, **options)
 
-    monkeypatch.setattr(measuring, "measure", counted)
+    monkeypatch.setattr(measurement, "measure", counted)
     return decoded
 
 

@@ -6,10 +6,11 @@ import hashlib
 import cv2
 import PIL
 
-from nexperia_tf.data import hashing, images, manifest
+from nexperia_tf.data import images, manifest
+from nexperia_tf.data.measure import signature
 
 # Measures of other code or other decoders are not these measures.
-VERSION = f"2-{hashing.VERSION}-{PIL.__version__}-{cv2.__version__}"
+VERSION = f"2-{signature.VERSION}-{PIL.__version__}-{cv2.__version__}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def measure(content: bytes, *, sha256: str | None = None) -> Measures:
         brightness=float(mean[0, 0]),
         contrast=float(deviation[0, 0]),
         sharpness=float(edges[0, 0]) ** 2,
-        signature=hashing.signature(picture.pixels),
+        signature=signature.signature(picture.pixels),
     )
 
 
@@ -68,7 +69,7 @@ def fill(row: manifest.Row, measures: Measures) -> None:
         setattr(row, name, getattr(measures, name))
     row.dropped_because = measures.problem
     if measures.signature:
-        row.phash = hashing.phash(measures.signature)
+        row.phash = signature.phash(measures.signature)
 
 
 _COLUMNS = tuple(

@@ -13,8 +13,8 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 
-from nexperia_tf.data import measuring
-from nexperia_tf.data.measuring import Measures
+from nexperia_tf.data.measure import measurement
+from nexperia_tf.data.measure.measurement import Measures
 
 _SETTLED_NS = 2_000_000_000  # a younger file may change within its time stamp's tick
 
@@ -94,7 +94,7 @@ class Cache:
     @contextlib.contextmanager
     def opened(cls, folder: pathlib.Path | None) -> Iterator["Cache"]:
         cache = cls(
-            folder and pathlib.Path(folder) / f"measures-{measuring.VERSION}.sqlite"
+            folder and pathlib.Path(folder) / f"measures-{measurement.VERSION}.sqlite"
         )
         try:
             yield cache

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from nexperia_tf.data import views
+from nexperia_tf.data.measure import views
 
 VERSION = 4  # changes with the bytes of a signature: caches are keyed by it
 
