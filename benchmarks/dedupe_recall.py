@@ -23,8 +23,9 @@ import numpy as np
 import planting
 
 from nexperia_tf import labels
-from nexperia_tf.data import copies, dedupe, images, layouts, manifest, splits
+from nexperia_tf.data import copies, dedupe, images, manifest, splits
 from nexperia_tf.data.measure import scan
+from nexperia_tf.data.raw import layouts
 
 
 def originals(raw: pathlib.Path) -> list[str]:

@@ -5,7 +5,8 @@ import dataclasses
 from collections.abc import Callable, Collection, Sequence
 
 from nexperia_tf import labels
-from nexperia_tf.data import layouts, manifest
+from nexperia_tf.data import manifest
+from nexperia_tf.data.raw import layouts
 
 DROP, KEEP = "drop", "keep"
 

@@ -27,7 +27,6 @@ from nexperia_tf.data import (
     device_score,
     images,
     kept_splits,
-    layouts,
     manifest,
     prepare_report,
     prepare_summary,
@@ -36,6 +35,7 @@ from nexperia_tf.data import (
     splits,
 )
 from nexperia_tf.data.measure import measurement, scan, scan_cache, signature
+from nexperia_tf.data.raw import layouts
 
 SUMMARY = "summary.json"
 Progress = Callable[[str, int, int], None]  # step, done, total

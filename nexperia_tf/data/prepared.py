@@ -3,15 +3,8 @@
 import dataclasses
 import pathlib
 
-from nexperia_tf.data import (
-    clean,
-    decisions,
-    dedupe,
-    kept_splits,
-    layouts,
-    manifest,
-    probe,
-)
+from nexperia_tf.data import clean, decisions, dedupe, kept_splits, manifest, probe
+from nexperia_tf.data.raw import layouts
 
 
 @dataclasses.dataclass

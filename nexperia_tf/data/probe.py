@@ -15,7 +15,8 @@ import threadpoolctl
 from sklearn import ensemble, metrics, model_selection
 
 from nexperia_tf import labels
-from nexperia_tf.data import layouts, manifest
+from nexperia_tf.data import manifest
+from nexperia_tf.data.raw import layouts
 
 WARN_ABOVE = 0.6  # AUC
 FOLDS = 5

@@ -14,7 +14,8 @@ from types import MappingProxyType
 import numpy as np
 
 from nexperia_tf import errors, labels
-from nexperia_tf.data import dealing, layouts, manifest
+from nexperia_tf.data import dealing, manifest
+from nexperia_tf.data.raw import layouts
 
 ASKED = ("train", "validation", "test")  # those that are always asked for
 FRACTIONS = (0.70, 0.15, 0.15)  # of them

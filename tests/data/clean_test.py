@@ -1,6 +1,7 @@
 import pytest
 
-from nexperia_tf.data import clean, layouts, manifest
+from nexperia_tf.data import clean, manifest
+from nexperia_tf.data.raw import layouts
 
 RULES = clean.Rules(
     unboxed=clean.DROP, boxless_types=frozenset({"empty_pocket"}), device_threshold=0.5

@@ -15,7 +15,8 @@ from hypothesis import strategies
 from PIL import Image
 
 from nexperia_tf import errors
-from nexperia_tf.data import layouts, manifest, prepare
+from nexperia_tf.data import manifest, prepare
+from nexperia_tf.data.raw import layouts
 from nexperia_tf.sample import command as sample
 
 FILES = ["duplicates.csv", "manifest.csv", "report.html", "summary.json"]

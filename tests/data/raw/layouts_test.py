@@ -4,7 +4,7 @@ import pathlib
 import pytest
 
 from nexperia_tf import errors
-from nexperia_tf.data import layouts
+from nexperia_tf.data.raw import layouts
 
 GOOD = "WEP937068H1A_21-5CW-ITISA46-1_254_2"
 DEFECT = "WEE939001B0A_14-APG_ITIS_H20_1_374_4"
