@@ -31,7 +31,8 @@ import numpy as np
 import planting
 import psutil
 
-from nexperia_tf.data import dedupe, images
+from nexperia_tf.data import images
+from nexperia_tf.data.duplicates import search
 from nexperia_tf.data.measure import scan
 
 COPIES = 0.08  # of the images of a folder
@@ -43,7 +44,7 @@ def ours(folder: pathlib.Path, answer: pathlib.Path) -> None:
     start = now()
     paths = sorted(str(p.relative_to(folder)) for p in folder.rglob("*.*"))
     measures = scan.measure(folder, paths)
-    pictures = [dedupe.Picture.of(path, found) for path, found in measures.items()]
+    pictures = [search.Picture.of(path, found) for path, found in measures.items()]
     seconds = {"read": now() - start}
     step, began = "prepare", now()
 
@@ -52,7 +53,7 @@ def ours(folder: pathlib.Path, answer: pathlib.Path) -> None:
         if name != step:
             seconds[step], step, began = now() - began, name, now()
 
-    found = dedupe.find(
+    found = search.find(
         pictures,
         load=lambda path: images.load((folder / path).read_bytes()).pixels,
         workers=2,

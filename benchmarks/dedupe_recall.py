@@ -23,7 +23,8 @@ import numpy as np
 import planting
 
 from nexperia_tf import labels
-from nexperia_tf.data import copies, dedupe, images, manifest, splits
+from nexperia_tf.data import images, manifest, splits
+from nexperia_tf.data.duplicates import resolve, search
 from nexperia_tf.data.measure import scan
 from nexperia_tf.data.raw import layouts
 
@@ -58,18 +59,18 @@ def plant(
     return planted
 
 
-def found_in(folder: pathlib.Path, paths: list[str]) -> dedupe.Findings:
+def found_in(folder: pathlib.Path, paths: list[str]) -> search.Findings:
     """What preparation finds in a folder."""
     measures = scan.measure(folder, paths)
-    pictures = [dedupe.Picture.of(path, found) for path, found in measures.items()]
-    return dedupe.find(
+    pictures = [search.Picture.of(path, found) for path, found in measures.items()]
+    return search.find(
         pictures,
         load=lambda path: images.load((folder / path).read_bytes()).pixels,
         workers=2,
     )
 
 
-def across(found: dedupe.Findings, photograph: dict[str, str]) -> int:
+def across(found: search.Findings, photograph: dict[str, str]) -> int:
     """Copies that a split of the rest puts on the other side than their original.
 
     Args:
@@ -81,8 +82,8 @@ def across(found: dedupe.Findings, photograph: dict[str, str]) -> int:
         row.group = row.image_id
         number = zlib.crc32(photograph[row.path].encode())
         row.label = labels.GOOD if number % 5 else labels.DEFECT
-    copies.name_groups(rows, found)
-    copies.drop_duplicates(rows, found)
+    resolve.name_groups(rows, found)
+    resolve.drop_duplicates(rows, found)
     splits.assign(rows, seed=0)
     split_of = {row.path: row.split for row in rows if row.used}
     sides = ((split_of.get(path), split_of.get(of)) for path, of in photograph.items())
@@ -150,7 +151,7 @@ def report(found, photograph, part, truth, altered) -> None:
     others = [
         pair
         for pair in found.pairs
-        if pair.kind == dedupe.TWIN and part[pair.path_a] != part[pair.path_b]
+        if pair.kind == search.TWIN and part[pair.path_a] != part[pair.path_b]
     ]
     print(f"twin pairs of different parts: {len(others)}")
 

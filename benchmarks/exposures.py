@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 import dedupe_recall
 
-from nexperia_tf.data import dedupe
+from nexperia_tf.data.duplicates import search
 
 EXPOSURES = 6
 APART = 300  # of numbers; the data set's own gap between two tiles
@@ -59,7 +59,7 @@ def tied(groups: Sequence[Sequence[str]], sets: Sequence[Sequence[str]]) -> list
     ]
 
 
-def report(found: dedupe.Findings, given: dict[str, str]) -> None:
+def report(found: search.Findings, given: dict[str, str]) -> None:
     """Prints what was dropped and tied.
 
     Args:

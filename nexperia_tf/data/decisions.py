@@ -20,7 +20,8 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 from nexperia_tf import errors, labels
-from nexperia_tf.data import dedupe, manifest, tables
+from nexperia_tf.data import manifest, tables
+from nexperia_tf.data.duplicates import search
 
 NAME = "decisions.csv"
 LOOKED_UP = 20  # rows without an image for which the closest name is looked for
@@ -135,7 +136,7 @@ def apply_labels(rows: Sequence[manifest.Row], decisions: Decisions) -> None:
             row.boxes = row.boxes if row.label == labels.DEFECT else []
 
 
-def without_denied(findings: dedupe.Findings, decisions: Decisions) -> dedupe.Findings:
+def without_denied(findings: search.Findings, decisions: Decisions) -> search.Findings:
     """Findings without the pairs that a person denied.
 
     The denied image leaves the clusters it shares with the other one; where it was the
@@ -162,7 +163,7 @@ def without_denied(findings: dedupe.Findings, decisions: Decisions) -> dedupe.Fi
     )
 
 
-def _denies(denial: Decision, pair: dedupe.Pair) -> bool:
+def _denies(denial: Decision, pair: search.Pair) -> bool:
     ends = {pair.path_a, pair.path_b}
     return denial.path in ends and (not denial.other or denial.other in ends)
 
@@ -179,7 +180,7 @@ def _left(cluster: list[str], denials: list[Decision]) -> list[str]:
 
 
 def _tied(
-    group: list[str], pairs: list[dedupe.Pair], clusters: list[list[str]]
+    group: list[str], pairs: list[search.Pair], clusters: list[list[str]]
 ) -> list[list[str]]:
     """The parts of a group that pairs and clusters still hold together."""
     parts = [{path} for path in group]

@@ -17,7 +17,8 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from nexperia_tf import errors, files
-from nexperia_tf.data import dedupe, manifest, tables
+from nexperia_tf.data import manifest, tables
+from nexperia_tf.data.duplicates import search
 
 AUTO, NONE = "auto", "none"  # of --keep-splits, beside a folder
 RUN_COPY = "pictures.csv"  # runs.PICTURES: the manifest of a run's records
@@ -261,7 +262,7 @@ def _learned(rows: Iterable[manifest.Row]) -> tuple[manifest.Row, ...]:
 
 def settle(
     rows: Sequence[manifest.Row],
-    findings: dedupe.Findings,
+    findings: search.Findings,
     kept: Kept,
     old: Mapping[str, str],
     *,
@@ -305,7 +306,7 @@ def settle(
     return Outcome(kept, old, followed, sorted(bridging))
 
 
-def _chains(findings: dedupe.Findings) -> Iterable[tuple[str, str]]:
+def _chains(findings: search.Findings) -> Iterable[tuple[str, str]]:
     for cluster in findings.clusters:
         yield from itertools.pairwise(cluster)
 

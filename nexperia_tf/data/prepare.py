@@ -21,9 +21,7 @@ import tyro
 from nexperia_tf import command, errors, files, labels
 from nexperia_tf.data import (
     clean,
-    copies,
     decisions,
-    dedupe,
     device_score,
     images,
     kept_splits,
@@ -34,6 +32,7 @@ from nexperia_tf.data import (
     probe,
     splits,
 )
+from nexperia_tf.data.duplicates import resolve, search
 from nexperia_tf.data.measure import measurement, scan, scan_cache, signature
 from nexperia_tf.data.raw import layouts
 
@@ -178,18 +177,18 @@ def _find_copies(
     progress: Progress | None,
 ) -> None:
     pictures = [
-        dedupe.Picture.of(row.path, measures[row.path])
+        search.Picture.of(row.path, measures[row.path])
         for row in run.rows
         if row.path not in run.messages
     ]
-    found = dedupe.find(
+    found = search.find(
         pictures,
         load=functools.partial(_pixels, run.raw),
         workers=workers or os.cpu_count() or 1,
         progress=progress,
     )
     run.findings = decisions.without_denied(found, run.decided)
-    copies.name_groups(run.rows, run.findings)
+    resolve.name_groups(run.rows, run.findings)
 
 
 def _pixels(raw: pathlib.Path, path: str):
@@ -202,7 +201,7 @@ def _clean(run: prepared.Prepared, unboxed: str | None) -> None:
         run.folder, unboxed=unboxed, device_threshold=device_score.threshold(scores)
     )
     kept = run.decided.kept
-    run.conflicts = copies.drop_conflicts(run.rows, run.findings, kept=kept)
+    run.conflicts = resolve.drop_conflicts(run.rows, run.findings, kept=kept)
     clean.apply(run.rows, run.rules, spared=run.decided.looked_at)
     _check_classes(run)
 
@@ -223,7 +222,7 @@ def _split(
             row.path: row.split for row in readable if not row.label
         }
     old = _old(run, keep, calibration=calibration_share > 0)
-    copies.drop_duplicates(
+    resolve.drop_duplicates(
         rows, run.findings, kept=kept, across_splits=not given, settled=old
     )
     settled = _settle(run, keep, old)
@@ -237,7 +236,7 @@ def _split(
     run.lacking = splits.lacking(rows, dealt) or ""
     splits.cut_calibration(rows, calibration_share, seed=seed, settled=settled)
     if repair:
-        run.repaired = copies.repair(rows, run.findings, kept=kept)
+        run.repaired = resolve.repair(rows, run.findings, kept=kept)
     _check_classes(run)
 
 
@@ -289,7 +288,7 @@ def _check_classes(run: prepared.Prepared) -> None:
 def _write_pairs(path: pathlib.Path, run: prepared.Prepared) -> None:
     crossing = {
         (pair.path_a, pair.path_b)
-        for pair in copies.leaks(run.findings.pairs, run.split_before).pairs
+        for pair in resolve.leaks(run.findings.pairs, run.split_before).pairs
     }
     header = [
         "path_a",

@@ -12,19 +12,12 @@ import jinja2
 import numpy as np
 
 from nexperia_tf import files, labels
-from nexperia_tf.data import (
-    copies,
-    dedupe,
-    manifest,
-    prepare_summary,
-    prepared,
-    probe,
-    report_pictures,
-)
+from nexperia_tf.data import manifest, prepare_summary, prepared, probe, report_pictures
+from nexperia_tf.data.duplicates import resolve, search
 
 EXAMPLES = 7  # pictures of one kind
 # An exact copy has nothing to show but that it is one.
-PAIRS_OF = {dedupe.BYTE: 1, dedupe.PIXEL: 1, dedupe.PHOTOMETRIC: 4, dedupe.GEOMETRIC: 4}
+PAIRS_OF = {search.BYTE: 1, search.PIXEL: 1, search.PHOTOMETRIC: 4, search.GEOMETRIC: 4}
 TWIN_PAIRS = 6
 TWIN_GROUPS, TWINS = 12, 24  # the largest groups, and pictures of each
 LOTS = 12  # the largest ones
@@ -46,12 +39,12 @@ MEANING = {
     "that were in two splits before; kept, it would join them.",
 }
 KIND_MEANING = {
-    dedupe.BYTE: "equal files",
-    dedupe.PIXEL: "equal pixels in different files",
-    dedupe.PHOTOMETRIC: "the same photograph with other brightness, noise or "
+    search.BYTE: "equal files",
+    search.PIXEL: "equal pixels in different files",
+    search.PHOTOMETRIC: "the same photograph with other brightness, noise or "
     "compression",
-    dedupe.GEOMETRIC: "the same photograph moved, turned or cropped",
-    dedupe.TWIN: "too alike to stand on both sides of a split",
+    search.GEOMETRIC: "the same photograph moved, turned or cropped",
+    search.TWIN: "too alike to stand on both sides of a split",
 }
 
 _TEMPLATES = pathlib.Path(__file__).parent / "templates"
@@ -124,7 +117,7 @@ def _duplicate_pairs(run: prepared.Prepared) -> list[dict]:
 
 def _twin_pairs(run: prepared.Prepared) -> list[dict]:
     """The least and the most certain twins."""
-    pairs = [pair for pair in run.findings.pairs if pair.kind == dedupe.TWIN]
+    pairs = [pair for pair in run.findings.pairs if pair.kind == search.TWIN]
     pairs.sort(key=lambda pair: (pair.similarity, pair))
     half = TWIN_PAIRS // 2
     return [_pair(run, pair) for pair in dict.fromkeys([*pairs[:half], *pairs[-half:]])]
@@ -143,10 +136,10 @@ def _twin_groups(run: prepared.Prepared) -> list[dict]:
     ]
 
 
-def _pair(run: prepared.Prepared, pair: dedupe.Pair) -> dict:
+def _pair(run: prepared.Prepared, pair: search.Pair) -> dict:
     known = {row.path: row for row in run.rows}
     a, b = known[pair.path_a], known[pair.path_b]
-    crossing = copies.leaks([pair], run.split_before).pairs
+    crossing = resolve.leaks([pair], run.split_before).pairs
     return {
         "kind": pair.kind,
         "similarity": f"{pair.similarity:.3f}",

@@ -5,7 +5,8 @@ import datetime
 from collections.abc import Iterable, Mapping, Sequence
 
 from nexperia_tf import labels
-from nexperia_tf.data import copies, kept_splits, manifest, prepared
+from nexperia_tf.data import kept_splits, manifest, prepared
+from nexperia_tf.data.duplicates import resolve
 
 SCHEMA = 1
 NAMED = 5  # rows of decisions.csv that a line names
@@ -140,14 +141,14 @@ def leaks(run: prepared.Prepared) -> dict:
     before, after = run.split_before, run.split_after
     counts = {"split_before": "given" if run.folder.given_splits else "random"}
     for when, split_of in (("before", before), ("after", after)):
-        found = copies.leaks(run.findings.pairs, split_of)
+        found = resolve.leaks(run.findings.pairs, split_of)
         counts[when] = {
             "duplicate_pairs": len(found.duplicates),
             "twin_pairs": len(found.twins),
             "with_unlabelled": sum(
                 _touches_unlabelled(p, split_of) for p in found.pairs
             ),
-            "groups_in_several_splits": copies.split_groups(run.rows, split_of),
+            "groups_in_several_splits": resolve.split_groups(run.rows, split_of),
         }
     return counts
 

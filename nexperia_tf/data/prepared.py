@@ -3,7 +3,8 @@
 import dataclasses
 import pathlib
 
-from nexperia_tf.data import clean, decisions, dedupe, kept_splits, manifest, probe
+from nexperia_tf.data import clean, decisions, kept_splits, manifest, probe
+from nexperia_tf.data.duplicates import search
 from nexperia_tf.data.raw import layouts
 
 
@@ -32,7 +33,7 @@ class Prepared:
     folder: layouts.RawFolder
     options: dict[str, object] = dataclasses.field(default_factory=dict)
     messages: dict[str, str] = dataclasses.field(default_factory=dict)
-    findings: dedupe.Findings | None = None
+    findings: search.Findings | None = None
     decided: decisions.Decisions = dataclasses.field(
         default_factory=decisions.Decisions
     )

@@ -1,7 +1,8 @@
 import pytest
 
 from nexperia_tf import errors
-from nexperia_tf.data import decisions, dedupe, manifest
+from nexperia_tf.data import decisions, manifest
+from nexperia_tf.data.duplicates import search
 
 
 def _rows():
@@ -75,13 +76,13 @@ def test_relabelling_keeps_what_was_given(tmp_path):
     )
 
 
-def _findings() -> dedupe.Findings:
+def _findings() -> search.Findings:
     a, b, c, d = (f"g/{n}.bmp" for n in "abcd")
-    return dedupe.Findings(
+    return search.Findings(
         pairs=[
-            dedupe.Pair(a, b, dedupe.BYTE, 1.0, 0.0),
-            dedupe.Pair(a, c, dedupe.BYTE, 1.0, 0.0),
-            dedupe.Pair(c, d, dedupe.TWIN, 0.9, 5.0),
+            search.Pair(a, b, search.BYTE, 1.0, 0.0),
+            search.Pair(a, c, search.BYTE, 1.0, 0.0),
+            search.Pair(c, d, search.TWIN, 0.9, 5.0),
         ],
         clusters=[[b, a, c]],
         twin_groups=[[a, b, c, d]],

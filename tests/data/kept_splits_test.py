@@ -12,15 +12,8 @@ from hypothesis import strategies
 from PIL import Image
 
 from nexperia_tf import errors
-from nexperia_tf.data import (
-    copies,
-    dedupe,
-    kept_splits,
-    manifest,
-    prepare,
-    records,
-    splits,
-)
+from nexperia_tf.data import kept_splits, manifest, prepare, records, splits
+from nexperia_tf.data.duplicates import resolve, search
 from nexperia_tf.sample import command as sample
 
 HEADER = ["path", "label", "group"]
@@ -253,10 +246,10 @@ def _row(path: str, group: str = "", *, split="", label="good", **values):
     return row
 
 
-def _findings(*pairs: str) -> dedupe.Findings:
+def _findings(*pairs: str) -> search.Findings:
     """Twins: `_findings("ab", "bc")`."""
-    return dedupe.Findings(
-        pairs=[dedupe.Pair(a, b, dedupe.TWIN, 0.9, 1.0) for a, b in pairs],
+    return search.Findings(
+        pairs=[search.Pair(a, b, search.TWIN, 0.9, 1.0) for a, b in pairs],
         clusters=[],
         twin_groups=_tied(pairs),
         settings={},
@@ -338,7 +331,7 @@ def test_no_new_picture_ever_ties_two_splits(groups, old, pairs, dropped):
         row.label = row.label_given = "defect" if row.path in "aceg" else "good"
         row.dropped_because = "duplicate" if row.path in dropped else ""
     found = _findings(*sorted(pairs))
-    copies.name_groups(rows, found)
+    resolve.name_groups(rows, found)
     outcome = _settled(rows, found, **old)
     splits.assign(rows, settled=outcome.settled)
     by_path = {row.path: row for row in rows if row.used}

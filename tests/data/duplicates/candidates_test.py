@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from nexperia_tf.data import candidates
+from nexperia_tf.data.duplicates import candidates
 from nexperia_tf.data.measure import views
 
 

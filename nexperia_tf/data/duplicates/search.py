@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 import threadpoolctl
 
-from nexperia_tf.data import candidates, verify
+from nexperia_tf.data.duplicates import candidates, verify
 from nexperia_tf.data.measure import measurement, signature
 
 BYTE, PIXEL, PHOTOMETRIC, GEOMETRIC = "byte", "pixel", "photometric", "geometric"

@@ -9,7 +9,8 @@ import dataclasses
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
-from nexperia_tf.data import dedupe, manifest
+from nexperia_tf.data import manifest
+from nexperia_tf.data.duplicates import search
 
 # Where copies stand in several splits, the last one keeps its image: an image that
 # must be scored is never dropped, and train can spare one first.
@@ -21,15 +22,15 @@ _RANK[manifest.UNLABELLED] = 4
 class Leaks:
     """Pairs of images that stand in different splits."""
 
-    duplicates: list[dedupe.Pair]
-    twins: list[dedupe.Pair]
+    duplicates: list[search.Pair]
+    twins: list[search.Pair]
 
     @property
-    def pairs(self) -> list[dedupe.Pair]:
+    def pairs(self) -> list[search.Pair]:
         return [*self.duplicates, *self.twins]
 
 
-def name_groups(rows: Sequence[manifest.Row], findings: dedupe.Findings) -> None:
+def name_groups(rows: Sequence[manifest.Row], findings: search.Findings) -> None:
     """Fills `cluster` and `twin_group` with the image_id that comes first in them."""
     known = {row.path: row for row in rows}
     for column, groups in (
@@ -43,7 +44,7 @@ def name_groups(rows: Sequence[manifest.Row], findings: dedupe.Findings) -> None
 
 def drop_conflicts(
     rows: Sequence[manifest.Row],
-    findings: dedupe.Findings,
+    findings: search.Findings,
     *,
     kept: Collection[str] = (),
 ) -> list[list[manifest.Row]]:
@@ -73,7 +74,7 @@ def drop_conflicts(
 
 def drop_duplicates(
     rows: Sequence[manifest.Row],
-    findings: dedupe.Findings,
+    findings: search.Findings,
     *,
     kept: Collection[str] = (),
     across_splits: bool = True,
@@ -127,7 +128,7 @@ def _parts(
 
 def repair(
     rows: Sequence[manifest.Row],
-    findings: dedupe.Findings,
+    findings: search.Findings,
     *,
     kept: Collection[str] = (),
 ) -> int:
@@ -147,13 +148,13 @@ def repair(
         for row in used:
             if row.split != best.split and row.path not in kept:
                 kind = kinds.get((min(row.path, best.path), max(row.path, best.path)))
-                _drop(row, best, kind if kind in dedupe.SAME_PHOTOGRAPH else "")
+                _drop(row, best, kind if kind in search.SAME_PHOTOGRAPH else "")
                 row.split = ""
                 dropped += 1
     return dropped
 
 
-def leaks(pairs: Iterable[dedupe.Pair], split_of: Mapping[str, str]) -> Leaks:
+def leaks(pairs: Iterable[search.Pair], split_of: Mapping[str, str]) -> Leaks:
     """The pairs whose images stand in different splits.
 
     Args:
@@ -168,8 +169,8 @@ def leaks(pairs: Iterable[dedupe.Pair], split_of: Mapping[str, str]) -> Leaks:
         and split_of[pair.path_a] != split_of[pair.path_b]
     ]
     return Leaks(
-        duplicates=[p for p in crossing if p.kind in dedupe.SAME_PHOTOGRAPH],
-        twins=[p for p in crossing if p.kind not in dedupe.SAME_PHOTOGRAPH],
+        duplicates=[p for p in crossing if p.kind in search.SAME_PHOTOGRAPH],
+        twins=[p for p in crossing if p.kind not in search.SAME_PHOTOGRAPH],
     )
 
 
@@ -204,5 +205,5 @@ def _kind(
     if direct:
         return direct
     steps = [between(row.path, first), between(first, best.path)]
-    found = [dedupe.SAME_PHOTOGRAPH.index(step) for step in steps if step]
-    return dedupe.SAME_PHOTOGRAPH[max(found, default=0)]
+    found = [search.SAME_PHOTOGRAPH.index(step) for step in steps if step]
+    return search.SAME_PHOTOGRAPH[max(found, default=0)]

@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
-from nexperia_tf.data import candidates, images, jpeg_traces, proof
+from nexperia_tf.data import images
+from nexperia_tf.data.duplicates import candidates, jpeg_traces, same_photo
 from nexperia_tf.data.measure import signature, views
 
 TWIN = 0.90  # correlation of what is left; parts as alike must not be split
@@ -30,7 +31,7 @@ _FARTHEST = 0.12  # of the side; no corner of a copy has gone farther
 _KEPT_PIXELS = 40_000_000  # of decoded images in memory
 _KEPT_VIEWS = 256  # candidates are sorted: one of the two was looked at just before
 _KEPT_GRAINS = 64
-_ALTERED = 2 * proof.LARGEST_RESIDUAL  # resampling leaves half as much, and more
+_ALTERED = 2 * same_photo.LARGEST_RESIDUAL  # resampling leaves half as much, and more
 # A camera's pattern is in all its pictures: who shares no more must be similar, too.
 _SIMILAR, _ALL_GRAIN = 0.15, 0.9
 _SNAP = 0.75  # pixels; a motion as near to whole pixels is tried as such first
@@ -46,7 +47,7 @@ class Verdict:
         alike: they share their finest texture; one may have been altered since.
         moved: whether a copy, altered or not, is turned, shifted, rotated or cropped.
         similarity: correlation of what the product does not explain, -1 to 1.
-        max_local_residual: see `proof.Proof`; infinite where no proof was possible.
+        max_local_residual: see `same_photo.Proof`; infinite where none was possible.
     """
 
     same_photograph: bool = False
@@ -104,8 +105,8 @@ class Verifier:
             "thumbnails_correlate_at_least": round(thumbnail, 4),
             "views_correlate_at_least": round(view, 4),
             "twin_similarity_at_least": TWIN,
-            "largest_local_residual": proof.LARGEST_RESIDUAL,
-            "largest_line_residual": proof.LARGEST_LINE,
+            "largest_local_residual": same_photo.LARGEST_RESIDUAL,
+            "largest_line_residual": same_photo.LARGEST_LINE,
         }
 
     def verdict(self, pair: candidates.Candidate) -> Verdict:
@@ -122,11 +123,11 @@ class Verifier:
         return self._at_full_size(pair, motion, correlation, strength)
 
     def leaning(self, copy: int, one: int, other: int) -> float:
-        """Where an unmoved copy lies between two images, see `proof.leaning`."""
+        """Where an unmoved copy lies between two images, see `same_photo.leaning`."""
         levels = [self._grey(image) for image in (copy, one, other)]
         if len({grey.shape for grey in levels}) > 1:
             return float("nan")
-        return proof.leaning(*levels)
+        return same_photo.leaning(*levels)
 
     def _first_look(self, first, second) -> tuple[float, np.ndarray | None]:
         """How alike two thumbnails are, and the motion of the second onto the first."""
@@ -155,7 +156,7 @@ class Verifier:
         _, likeliest, _ = next(_ways_to_lay(first, second, motion))
         grain = views.turned(self._grain_of(pair.b), pair.turn)
         grain, _ = _laid(grain, likeliest, first.shape, cv2.INTER_LINEAR)
-        if not proof.hints_at_shared_grain(self._grain_of(pair.a), grain):
+        if not same_photo.hints_at_shared_grain(self._grain_of(pair.a), grain):
             return Verdict(similarity=_similarity(correlation, strength, OWN_ALONE))
         best, shifted = _best_lie(first, second, motion)
         if not best.same_photograph and (rimless := self._without_rims(pair)):
@@ -223,7 +224,7 @@ class Verifier:
         return views.band(_resized(self._rimless(image), VIEW)[None])[0]
 
     def _grain(self, image: int) -> np.ndarray:
-        return proof.grain(self._rimless(image))
+        return same_photo.grain(self._rimless(image))
 
     def _rimless(self, image: int) -> np.ndarray:
         return views.without_rim(self._grey(image))
@@ -274,7 +275,7 @@ class _Product:
         return np.ascontiguousarray(band[m:-m, m:-m]).ravel()
 
 
-def alike(evidence: proof.Proof, similarity: float) -> bool:
+def alike(evidence: same_photo.Proof, similarity: float) -> bool:
     """Whether shared grain makes two images twins.
 
     >>> plain = proof.Proof(shared_grain=0.6)  # the camera's pattern, it may be
@@ -362,13 +363,13 @@ def rescaled(motion: np.ndarray, before: tuple, after: tuple) -> np.ndarray:
     return np.column_stack([linear, moving * offset - 0.5])
 
 
-def _best_lie(first, second, motion) -> tuple[proof.Proof, bool]:
+def _best_lie(first, second, motion) -> tuple[same_photo.Proof, bool]:
     """The evidence where two pictures lie best, and whether one is moved for it."""
-    best, shifted = proof.Proof(), False
+    best, shifted = same_photo.Proof(), False
     for way, lie, interpolation in _ways_to_lay(first, second, motion):
         laid, inside = _laid(second, lie, first.shape, interpolation)
         resampled = interpolation != cv2.INTER_NEAREST
-        evidence = proof.examine(first, laid, inside, resampled=resampled)
+        evidence = same_photo.examine(first, laid, inside, resampled=resampled)
         if explains_more(evidence, best):
             best, shifted = evidence, way
         if best.same_photograph or not evidence.suspicious:
@@ -379,14 +380,14 @@ def _best_lie(first, second, motion) -> tuple[proof.Proof, bool]:
     return best, shifted
 
 
-def _resampled_again(first, second, motion) -> proof.Proof | None:
+def _resampled_again(first, second, motion) -> same_photo.Proof | None:
     """The proof that one picture, moved as image tools do it, is the other."""
     back = cv2.invertAffineTransform(motion)
     for fixed, moving, lie in ((first, second, motion), (second, first, back)):
         for interpolation in (cv2.INTER_LINEAR, cv2.INTER_CUBIC):
             laid, inside = _laid(moving, lie, fixed.shape, interpolation)
-            if proof.differs_by_rounding(fixed, laid, inside):
-                evidence = proof.examine(fixed, laid, inside, resampled=True)
+            if same_photo.differs_by_rounding(fixed, laid, inside):
+                evidence = same_photo.examine(fixed, laid, inside, resampled=True)
                 if evidence.same_photograph:
                     return evidence
     return None
@@ -414,7 +415,7 @@ def _ways_to_lay(first: np.ndarray, second: np.ndarray, affine: np.ndarray):
         yield True, refined, cv2.INTER_CUBIC
 
 
-def explains_more(evidence: proof.Proof, before: proof.Proof) -> bool:
+def explains_more(evidence: same_photo.Proof, before: same_photo.Proof) -> bool:
     """Whether two pictures lie better than in the way tried before."""
     if before.same_photograph:
         return False

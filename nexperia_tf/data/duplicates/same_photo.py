@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 import scipy.ndimage
 
-from nexperia_tf.data import jpeg_traces
+from nexperia_tf.data.duplicates import jpeg_traces
 
 LARGEST_RESIDUAL = 8.0  # copies reach 5.7; most scratches of 15 levels begin at 10
 LARGEST_LINE = 3.7  # copies reach 3.2; most scratches that pass the other more

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import strategies
 
-from nexperia_tf.data import copies, dedupe, images, manifest, proof, splits, verify
+from nexperia_tf.data import images, manifest, splits
+from nexperia_tf.data.duplicates import resolve, same_photo, search, verify
 from nexperia_tf.data.measure import measurement
 from nexperia_tf.sample import command as sample
 
@@ -24,7 +25,7 @@ def planting(script) -> types.ModuleType:
 @pytest.fixture(scope="module")
 def retakes(script) -> types.ModuleType:
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(pathlib.Path(__file__).parents[2] / "benchmarks")
+        patch.syspath_prepend(pathlib.Path(__file__).parents[3] / "benchmarks")
         yield script("benchmarks/retakes")
 
 
@@ -56,13 +57,13 @@ def originals(raw, truth) -> dict[str, bytes]:
     return {path: (raw / path).read_bytes() for path in sorted(single)}
 
 
-def _find(files: dict[str, bytes], **options) -> dedupe.Findings:
+def _find(files: dict[str, bytes], **options) -> search.Findings:
     pictures = [
-        dedupe.Picture.of(path, measurement.measure(content))
+        search.Picture.of(path, measurement.measure(content))
         for path, content in files.items()
     ]
     load = {path: images.load(content).pixels for path, content in files.items()}.get
-    return dedupe.find(pictures, load=load, **options)
+    return search.find(pictures, load=load, **options)
 
 
 def _planted(
@@ -91,7 +92,7 @@ def test_copies_of_one_photograph_are_found_and_nothing_else(originals, planting
     for copy, path in of.items():
         expected[path].add(copy)
     assert sorted(map(sorted, found.clusters)) == sorted(map(sorted, expected.values()))
-    assert {pair.kind for pair in found.pairs} <= set(dedupe.SAME_PHOTOGRAPH)
+    assert {pair.kind for pair in found.pairs} <= set(search.SAME_PHOTOGRAPH)
 
 
 def test_a_noisy_copy_joins_its_original_and_no_faintly_scratched_one(originals):
@@ -116,7 +117,7 @@ def test_moved_copies_stay_with_their_original(originals, planting):
     lost = [copy for copy, path in of.items() if not _in_one_group(groups, copy, path)]
     assert lost == []
     turned = [pair for pair in found.pairs if "turn" in pair.path_b + pair.path_a]
-    assert turned and {pair.kind for pair in turned} >= {dedupe.GEOMETRIC}
+    assert turned and {pair.kind for pair in turned} >= {search.GEOMETRIC}
 
 
 def test_copies_with_a_rim_stay_with_their_original(originals, planting):
@@ -146,28 +147,28 @@ def test_a_part_with_a_new_defect_is_kept_beside_its_twin(originals, planting):
 def test_what_may_be_a_copy_of_either_of_two_altered_parts_takes_none(moved):
     paths = ("part.bmp", "scratched.bmp", "copy.png")
     kept = [
-        dedupe.Picture(path, path, path, 275, 267, path[-3:].upper(), 9.0, b"")
+        search.Picture(path, path, path, 275, 267, path[-3:].upper(), 9.0, b"")
         for path in paths
     ]
     same = verify.Verdict(same_photograph=True, moved=moved, max_local_residual=5.7)
     verdicts = {(0, 1): verify.Verdict(altered=True), (0, 2): same, (1, 2): same}
     halfway = lambda copy, one, other: 0.5  # noqa: E731
-    assert dedupe._stars(kept, verdicts, halfway) == [[0], [1], [2]]
+    assert search._stars(kept, verdicts, halfway) == [[0], [1], [2]]
     if not moved:
         own = lambda copy, one, other: float(one == 1)  # noqa: E731
-        assert dedupe._stars(kept, verdicts, own) == [[0, 2], [1]]
+        assert search._stars(kept, verdicts, own) == [[0, 2], [1]]
 
 
 def test_the_drawn_sample_gives_back_what_was_planted(raw, truth):
     found = _find({path: (raw / path).read_bytes() for path in truth})
     kinds = {frozenset((p.path_a, p.path_b)): p.kind for p in found.pairs}
     expected = {
-        "byte_copy": dedupe.BYTE,
-        "png_copy": dedupe.PIXEL,
-        "jpeg_copy": dedupe.PHOTOMETRIC,
-        "brightness_copy": dedupe.PHOTOMETRIC,
-        "shifted_copy": dedupe.GEOMETRIC,
-        "burst": dedupe.TWIN,
+        "byte_copy": search.BYTE,
+        "png_copy": search.PIXEL,
+        "jpeg_copy": search.PHOTOMETRIC,
+        "brightness_copy": search.PHOTOMETRIC,
+        "shifted_copy": search.GEOMETRIC,
+        "burst": search.TWIN,
     }
     by_id = {row["image_id"]: path for path, row in truth.items()}
     planted = {
@@ -223,24 +224,24 @@ def test_no_verified_pair_stands_on_both_sides_of_a_split(originals, planting, s
     ]
     for row in rows:
         row.group = f"lot{random.integers(12)}"
-    copies.name_groups(rows, found)
-    copies.drop_conflicts(rows, found)
-    copies.drop_duplicates(rows, found)
+    resolve.name_groups(rows, found)
+    resolve.drop_conflicts(rows, found)
+    resolve.drop_duplicates(rows, found)
     splits.assign(rows, seed=int(random.integers(100)))
     split_of = {row.path: row.split for row in rows if row.split}
-    assert found.pairs and copies.leaks(found.pairs, split_of).pairs == []
+    assert found.pairs and resolve.leaks(found.pairs, split_of).pairs == []
 
 
 def test_a_scratch_is_not_wiped_away_by_resampling():
     whole = {"shared_noise": 1.0, "shared_grain": 1.0, "shared_texture": 1.0}
-    scratched = proof.Proof(
+    scratched = same_photo.Proof(
         **whole,
         max_local_residual=7,
         max_line_residual=5,
         deviation=0.3,
         own_noise=0.0,
     )
-    resampled = proof.Proof(
+    resampled = same_photo.Proof(
         **whole, max_local_residual=7, deviation=0.29, resampled=True, departure=0.3
     )
     assert resampled.same_photograph and not scratched.same_photograph

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nexperia_tf.data import images, jpeg_traces
+from nexperia_tf.data import images
+from nexperia_tf.data.duplicates import jpeg_traces
 
 
 def levels(seed: int, shape=(160, 200)) -> np.ndarray:

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from nexperia_tf.data import proof
+from nexperia_tf.data.duplicates import same_photo
 
 
 @pytest.fixture(scope="module")
@@ -18,14 +18,14 @@ def pair() -> tuple[np.ndarray, np.ndarray]:
 def test_a_noisy_copy_leans_to_the_picture_it_was_made_of(pair, gain):
     noise = np.random.default_rng(1).normal(0, 5, pair[0].shape)
     copies = [np.clip(gain * p + noise, 0, 255).astype(np.float32) for p in pair]
-    assert abs(proof.leaning(copies[0], *pair)) < 0.3
-    assert abs(proof.leaning(copies[1], *pair) - 1) < 0.3
+    assert abs(same_photo.leaning(copies[0], *pair)) < 0.3
+    assert abs(same_photo.leaning(copies[1], *pair) - 1) < 0.3
 
 
 def test_a_copy_that_shows_no_difference_leans_nowhere(pair):
     white = np.full_like(pair[0], 255)
-    assert np.isnan(proof.leaning(white, *pair))
-    assert np.isnan(proof.leaning(pair[0], pair[0], pair[0]))
+    assert np.isnan(same_photo.leaning(white, *pair))
+    assert np.isnan(same_photo.leaning(pair[0], pair[0], pair[0]))
 
 
 def test_the_first_look_at_grain_refuses_no_copy_and_most_others(pair):
@@ -35,8 +35,12 @@ def test_the_first_look_at_grain_refuses_no_copy_and_most_others(pair):
     one, other = plain + noise
     for copy in (one, 0.8 * one, one + random.normal(0, 5, one.shape)):
         copy = copy.astype(np.float32)
-        assert proof.hints_at_shared_grain(proof.grain(one), proof.grain(copy))
-    assert not proof.hints_at_shared_grain(proof.grain(one), proof.grain(other))
+        assert same_photo.hints_at_shared_grain(
+            same_photo.grain(one), same_photo.grain(copy)
+        )
+    assert not same_photo.hints_at_shared_grain(
+        same_photo.grain(one), same_photo.grain(other)
+    )
 
 
 def photograph(levels: np.ndarray) -> np.ndarray:
@@ -51,9 +55,9 @@ def test_a_scratch_too_faint_for_any_place_is_seen_along_its_line(pair):
     noisy = part + np.random.default_rng(4).normal(0, 2, part.shape)
     copy = np.rint(noisy).astype(np.float32)
     scratched = np.rint(noisy - 8 * line).astype(np.float32)
-    assert proof.examine(part, copy, inside).same_photograph
-    found = proof.examine(part, scratched, inside)
-    assert found.max_local_residual <= proof.LARGEST_RESIDUAL
+    assert same_photo.examine(part, copy, inside).same_photograph
+    found = same_photo.examine(part, scratched, inside)
+    assert found.max_local_residual <= same_photo.LARGEST_RESIDUAL
     assert found.same_exposure and not found.same_photograph
 
 
@@ -62,7 +66,7 @@ def test_rare_levels_do_not_make_a_copy_of_other_exposure_another_part(pair, gam
     dark = photograph(pair[0] / 4)
     dark[100:109, 120:160] += 150 * np.hanning(40).astype(np.float32)  # a bright edge
     copy = np.rint(255 * (dark / 255) ** gamma).astype(np.float32)
-    found = proof.examine(dark, copy, np.ones(dark.shape, bool))
+    found = same_photo.examine(dark, copy, np.ones(dark.shape, bool))
     assert found.same_photograph and found.max_line_residual < 2
 
 
@@ -72,7 +76,7 @@ def test_what_noise_was_cut_off_at_white_does_not_make_another_part(pair):
     darker = np.rint(0.8 * part).astype(np.float32)
     noise = np.random.default_rng(5).normal(0, 4, part.shape)
     noisy = np.clip(np.rint(part + noise), 0, 255).astype(np.float32)
-    found = proof.examine(darker, noisy, np.ones(part.shape, bool))
+    found = same_photo.examine(darker, noisy, np.ones(part.shape, bool))
     assert found.same_photograph and found.max_local_residual < 6
 
 
@@ -85,10 +89,10 @@ def test_equal_grain_is_no_proof_and_equal_noise_is():
     )
     noisy = (one + random.normal(0, 1.5, one.shape)).round().astype(np.float32)
     inside = np.ones(one.shape, bool)
-    again, copy = (proof.examine(one, two, inside) for two in (other, noisy))
+    again, copy = (same_photo.examine(one, two, inside) for two in (other, noisy))
     assert again.same_exposure and again.own_noise > 0.3 and not again.same_photograph
     assert abs(copy.own_noise) < 0.1 and copy.same_photograph
-    backwards = proof.examine(noisy, one, inside)
+    backwards = same_photo.examine(noisy, one, inside)
     assert abs(backwards.own_noise) < 0.1 and backwards.same_photograph
 
 
@@ -96,7 +100,7 @@ def test_where_all_levels_are_as_fine_as_noise_nothing_is_proven():
     random = np.random.default_rng(7)
     part = 120 + random.normal(0, 12, (256, 256))  # the tone curve rests on grain alone
     one, other = (part + random.normal(0, 1, (2, 256, 256))).round().astype(np.float32)
-    found = proof.examine(one, other, np.ones(one.shape, bool))
+    found = same_photo.examine(one, other, np.ones(one.shape, bool))
     assert found.same_exposure and not found.derived
 
 
@@ -110,10 +114,12 @@ def test_noise_that_jpeg_took_away_proves_nothing(pair):
     inside = np.ones(part.shape, bool)
     noisy = np.clip(np.rint(one + random.normal(0, 2, part.shape)), 0, 255)
     for two in (other, noisy):
-        found = proof.examine(one.astype(np.float32), two.astype(np.float32), inside)
+        found = same_photo.examine(
+            one.astype(np.float32), two.astype(np.float32), inside
+        )
         assert found.same_exposure and not found.same_photograph
     brighter = np.rint(1.1 * one.astype(np.float32))  # but a tone curve does
-    assert proof.examine(one.astype(np.float32), brighter, inside).same_photograph
+    assert same_photo.examine(one.astype(np.float32), brighter, inside).same_photograph
 
 
 @pytest.mark.parametrize("interpolation", [cv2.INTER_LINEAR, cv2.INTER_CUBIC])
@@ -127,7 +133,7 @@ def test_a_resampled_copy_differs_by_rounding_and_another_photograph_by_more(
     inside = cv2.warpAffine(np.ones_like(part), motion, size) > 0.999
     again = laid + np.random.default_rng(9).normal(0, 0.5, part.shape)
     found, other = (
-        proof.examine(np.rint(p).astype(np.float32), laid, inside, resampled=True)
+        same_photo.examine(np.rint(p).astype(np.float32), laid, inside, resampled=True)
         for p in (laid, again)
     )
     assert found.departure < 0.32 and found.same_photograph
@@ -138,5 +144,7 @@ def test_a_negative_is_another_picture_and_no_number_beyond_all_bounds(pair):
     part = photograph(pair[0])
     part[:40] = 0
     for steep in (255 - part, np.clip((part - 90) * 40, 0, 255)):
-        found = proof.examine(part, steep.astype(np.float32), np.ones(part.shape, bool))
+        found = same_photo.examine(
+            part, steep.astype(np.float32), np.ones(part.shape, bool)
+        )
         assert not found.same_photograph
