@@ -3,9 +3,9 @@
     python benchmarks/dealing.py
 
 deals simulated folders twice: greedily, as the package did before, and with the integer
-program behind it (`nexperia_tf.data.dealing`). Lots hold a Poisson number of devices;
-a lot's share of defects is Beta distributed around the folder's, with intraclass
-correlation 1/3, and its kinds of defect are Dirichlet distributed.
+program behind it (`nexperia_tf.data.prepare.assignment`). Lots hold a Poisson number of
+devices; a lot's share of defects is Beta distributed around the folder's, with
+intraclass correlation 1/3, and its kinds of defect are Dirichlet distributed.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nexperia_tf.data import dealing, splits
+from nexperia_tf.data.prepare import assignment, splits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,21 +54,21 @@ FOLDERS = (
 )
 
 
-def asked(counts: np.ndarray) -> dealing.Deal:
+def asked(counts: np.ndarray) -> assignment.Deal:
     """The usual three splits of these units."""
     held = np.zeros((3, counts.shape[1]))
-    return dealing.Deal(
+    return assignment.Deal(
         counts, np.array(splits.FRACTIONS), held, [0, 1], 4.0 ** np.arange(3)[::-1]
     )
 
 
-def worst(deal: dealing.Deal, places: np.ndarray) -> float:
+def worst(deal: assignment.Deal, places: np.ndarray) -> float:
     """Largest relative error of a label's share."""
     off = np.abs(deal.holdings(places) - deal.wanted) / deal.wanted
     return float(off[:, deal.labels].max())
 
 
-def counts_of(deal: dealing.Deal) -> np.ndarray:
+def counts_of(deal: assignment.Deal) -> np.ndarray:
     """How many units hold each label; fewer than splits cannot reach them all."""
     return (deal.counts[:, deal.labels] > 0).sum(axis=0)
 
@@ -78,9 +78,9 @@ def line(folder: Folder, seeds: Sequence[int]) -> str:
     cells = []
     for seed in seeds:
         deal = asked(folder.counts(seed))
-        first = dealing.greedy(deal)
+        first = assignment.greedy(deal)
         start = time.perf_counter()
-        second = dealing.deal(deal)
+        second = assignment.deal(deal)
         seconds = time.perf_counter() - start
         assert deal.key(second) <= deal.key(first)
         lacks = [deal.key(places)[0] > 0 for places in (first, second)]

@@ -23,9 +23,10 @@ import numpy as np
 import planting
 
 from nexperia_tf import labels
-from nexperia_tf.data import images, manifest, splits
+from nexperia_tf.data import images, manifest
 from nexperia_tf.data.duplicates import resolve, search
 from nexperia_tf.data.measure import scan
+from nexperia_tf.data.prepare import splits
 from nexperia_tf.data.raw import layouts
 
 

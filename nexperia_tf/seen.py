@@ -15,7 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from nexperia_tf import errors, files, labels
-from nexperia_tf.data import kept_splits, manifest, tables
+from nexperia_tf.data import manifest, tables
+from nexperia_tf.data.prepare import kept_splits
 
 SCHEMA = 1  # of TRAINED_ON; a run names it in environment.json
 TRAINED_ON = "trained_on.csv"

@@ -31,14 +31,9 @@ from nexperia_tf import (
     seen,
     strategy,
 )
-from nexperia_tf.data import (
-    augment,
-    manifest,
-    pipeline,
-    prepare,
-    prepare_summary,
-    records,
-)
+from nexperia_tf.data import augment, manifest, pipeline, records
+from nexperia_tf.data.prepare import command as prepare
+from nexperia_tf.data.prepare import summary
 from nexperia_tf.models import classifier
 
 SCHEMA = 1  # of config.json and history.csv
@@ -201,9 +196,9 @@ def _check_seen(
 
 
 def _say_what_preparing_found(dataset: records.Dataset) -> None:
-    for line in prepare_summary.facts(_summary_of(dataset)):
+    for line in summary.facts(_summary_of(dataset)):
         print(line)
-    for line in prepare_summary.warnings(_summary_of(dataset)):
+    for line in summary.warnings(_summary_of(dataset)):
         print(f"warning: {line}")
 
 

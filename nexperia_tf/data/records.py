@@ -23,8 +23,10 @@ from tensorflow_datasets.core.utils import gcs_utils
 
 import nexperia_tf
 from nexperia_tf import errors, files, labels, locks
-from nexperia_tf.data import decisions, kept_splits, manifest, prepare
+from nexperia_tf.data import manifest
 from nexperia_tf.data.measure import scan_cache
+from nexperia_tf.data.prepare import command as prepare
+from nexperia_tf.data.prepare import decisions, kept_splits
 from nexperia_tf.data.raw import layouts
 from nexperia_tf.sample import command as sample
 

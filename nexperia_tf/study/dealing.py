@@ -11,7 +11,8 @@ import shutil
 import numpy as np
 
 from nexperia_tf import files
-from nexperia_tf.data import images, manifest, records, splits
+from nexperia_tf.data import images, manifest, records
+from nexperia_tf.data.prepare import splits
 
 TABLE = "labels.csv"
 PICTURES = "pictures"

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from nexperia_tf import errors, export, files, predictions, runs
-from nexperia_tf.data import kept_splits
+from nexperia_tf.data.prepare import kept_splits
 from nexperia_tf.evaluation import plots, thresholds
 from nexperia_tf.models import backbones
 

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import strategies
 
-from nexperia_tf.data import images, manifest, splits
+from nexperia_tf.data import images, manifest
 from nexperia_tf.data.duplicates import resolve, same_photo, search, verify
 from nexperia_tf.data.measure import measurement
+from nexperia_tf.data.prepare import splits
 from nexperia_tf.sample import command as sample
 
 

@@ -14,7 +14,8 @@ from types import MappingProxyType
 import numpy as np
 
 from nexperia_tf import errors, labels
-from nexperia_tf.data import dealing, manifest
+from nexperia_tf.data import manifest
+from nexperia_tf.data.prepare import assignment
 from nexperia_tf.data.raw import layouts
 
 ASKED = ("train", "validation", "test")  # those that are always asked for
@@ -302,7 +303,7 @@ def _deal(
     before = np.zeros((len(fractions), len(strata)))
     for row, place in held:
         before[place, [strata.index(stratum) for stratum in _strata(row)]] += 1
-    given = dealing.Deal(
+    given = assignment.Deal(
         np.array([counts[unit] for unit in order]),
         np.array(fractions),
         before,
@@ -311,7 +312,7 @@ def _deal(
         ranks=np.power(1.0 if alike else 4.0, np.arange(len(fractions))[::-1]),
         kinds_first=not alike,
     )
-    place_of = dict(zip(order, dealing.deal(given).tolist()))
+    place_of = dict(zip(order, assignment.deal(given).tolist()))
     return [place_of[unit] for unit in names]
 
 

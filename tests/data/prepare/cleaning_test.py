@@ -1,10 +1,13 @@
 import pytest
 
-from nexperia_tf.data import clean, manifest
+from nexperia_tf.data import manifest
+from nexperia_tf.data.prepare import cleaning
 from nexperia_tf.data.raw import layouts
 
-RULES = clean.Rules(
-    unboxed=clean.DROP, boxless_types=frozenset({"empty_pocket"}), device_threshold=0.5
+RULES = cleaning.Rules(
+    unboxed=cleaning.DROP,
+    boxless_types=frozenset({"empty_pocket"}),
+    device_threshold=0.5,
 )
 
 
@@ -34,26 +37,26 @@ def _row(**values) -> manifest.Row:
 )
 def test_each_rule_gives_its_reason(values, reason):
     row = _row(**values)
-    clean.apply([row], RULES)
+    cleaning.apply([row], RULES)
     assert row.dropped_because == reason
 
 
 def test_kept_unboxed_defects_must_still_show_a_device():
-    rules = clean.Rules(unboxed=clean.KEEP, device_threshold=0.5)
+    rules = cleaning.Rules(unboxed=cleaning.KEEP, device_threshold=0.5)
     rows = [_row(), _row(device_score=0.1), _row(device_score=0.1, defect_type="flip")]
-    clean.apply(rows, rules)
+    cleaning.apply(rows, rules)
     assert [row.dropped_because for row in rows] == ["", "not_a_device", ""]
 
 
 def test_an_image_that_a_person_judged_is_left_alone():
     row = _row()
-    clean.apply([row], RULES, spared={"a.bmp"})
+    cleaning.apply([row], RULES, spared={"a.bmp"})
     assert row.used
 
 
 def test_the_first_reason_stays():
     row = _row(dropped_because="unreadable")
-    clean.apply([row], RULES)
+    cleaning.apply([row], RULES)
     assert row.dropped_because == "unreadable"
 
 
@@ -61,9 +64,9 @@ def test_unboxed_defects_are_dropped_where_the_form_has_boxes():
     rows = [_row()]
     boxed = layouts.RawFolder("second_stage", rows, has_boxes=True)
     bare = layouts.RawFolder("first_stage", rows)
-    assert clean.rules_for(boxed).unboxed == clean.DROP
-    assert clean.rules_for(bare).unboxed == clean.KEEP
-    assert clean.rules_for(boxed, unboxed=clean.KEEP).unboxed == clean.KEEP
+    assert cleaning.rules_for(boxed).unboxed == cleaning.DROP
+    assert cleaning.rules_for(bare).unboxed == cleaning.KEEP
+    assert cleaning.rules_for(boxed, unboxed=cleaning.KEEP).unboxed == cleaning.KEEP
 
 
 def test_types_without_any_box_have_none_by_nature():
@@ -75,6 +78,6 @@ def test_types_without_any_box_have_none_by_nature():
         _row(defect_type="device_flip", boxes=box),
     ]
     named = layouts.RawFolder("hand_over", rows, has_boxes=True, names_types=True)
-    assert clean.boxless_types(named) == {"blank", "device_flip"}
+    assert cleaning.boxless_types(named) == {"blank", "device_flip"}
     unnamed = layouts.RawFolder("second_stage", rows, has_boxes=True)
-    assert clean.boxless_types(unnamed) == set()
+    assert cleaning.boxless_types(unnamed) == set()

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from nexperia_tf.data import device_score
+from nexperia_tf.data.prepare import device_score
 
 SIDE = device_score.SIDE
 

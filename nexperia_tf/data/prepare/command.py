@@ -19,21 +19,20 @@ import rich.progress
 import tyro
 
 from nexperia_tf import command, errors, files, labels
-from nexperia_tf.data import (
-    clean,
-    decisions,
-    device_score,
-    images,
-    kept_splits,
-    manifest,
-    prepare_report,
-    prepare_summary,
-    prepared,
-    probe,
-    splits,
-)
+from nexperia_tf.data import images, manifest
 from nexperia_tf.data.duplicates import resolve, search
 from nexperia_tf.data.measure import measurement, scan, scan_cache, signature
+from nexperia_tf.data.prepare import (
+    cleaning,
+    decisions,
+    device_score,
+    kept_splits,
+    label_leak,
+    prepared,
+    report,
+    splits,
+    summary,
+)
 from nexperia_tf.data.raw import layouts
 
 SUMMARY = "summary.json"
@@ -126,16 +125,16 @@ def prepare(
         with _timed(run, "split"):
             _split(run, seed, repair, calibration_share, keep)
         with _timed(run, "leak probe"):
-            run.leak_probe = probe.probe(
+            run.leak_probe = label_leak.probe(
                 [row for row in run.rows if row.used], seed=seed
             )
         manifest.write(beside / "manifest.csv", run.rows)
         _write_pairs(beside / "duplicates.csv", run)
         if folds or leave_one_out:
             _write_folds(beside / "folds.csv", run.rows, folds, leave_one_out, seed)
-        counted = prepare_summary.summary(run)
+        counted = summary.summary(run)
         with _timed(run, "report"):
-            prepare_report.write(beside / "report.html", run, counted)
+            report.write(beside / "report.html", run, counted)
         # Its times are those of `run`, so the report's is in it by now.
         files.write_json(beside / SUMMARY, counted)
     return run.rows
@@ -147,7 +146,7 @@ def _check_options(raw, out, unboxed, folds, leave_one_out) -> None:
         raise errors.BadInput(
             f"{out}: lies inside the raw folder, which is only read; name another one."
         )
-    if unboxed not in (None, clean.DROP, clean.KEEP):
+    if unboxed not in (None, cleaning.DROP, cleaning.KEEP):
         raise errors.BadInput(f"--unboxed {unboxed}: unknown; write drop or keep.")
     if folds and leave_one_out:
         raise errors.BadInput("--folds and --leave-one-out: give one of the two.")
@@ -197,12 +196,12 @@ def _pixels(raw: pathlib.Path, path: str):
 
 def _clean(run: prepared.Prepared, unboxed: str | None) -> None:
     scores = [row.device_score for row in run.rows if row.device_score is not None]
-    run.rules = clean.rules_for(
+    run.rules = cleaning.rules_for(
         run.folder, unboxed=unboxed, device_threshold=device_score.threshold(scores)
     )
     kept = run.decided.kept
     run.conflicts = resolve.drop_conflicts(run.rows, run.findings, kept=kept)
-    clean.apply(run.rows, run.rules, spared=run.decided.looked_at)
+    cleaning.apply(run.rows, run.rules, spared=run.decided.looked_at)
     _check_classes(run)
 
 
@@ -397,10 +396,10 @@ def main(arguments: Arguments) -> None:
     options.pop("debug")
     with progress_bar() as progress:
         rows = prepare(raw, out, progress=progress, **options)
-    print(prepare_summary.in_words(rows))
-    for line in prepare_summary.facts(files.read_json(arguments.out / SUMMARY)):
+    print(summary.in_words(rows))
+    for line in summary.facts(files.read_json(arguments.out / SUMMARY)):
         print(line)
-    for line in prepare_summary.warnings(files.read_json(arguments.out / SUMMARY)):
+    for line in summary.warnings(files.read_json(arguments.out / SUMMARY)):
         print(f"warning: {line}")
     print(f"report: {arguments.out / 'report.html'}")
 

@@ -12,8 +12,9 @@ import jinja2
 import numpy as np
 
 from nexperia_tf import files, labels
-from nexperia_tf.data import manifest, prepare_summary, prepared, probe, report_pictures
+from nexperia_tf.data import manifest
 from nexperia_tf.data.duplicates import resolve, search
+from nexperia_tf.data.prepare import label_leak, pictures, prepared, summary
 
 EXAMPLES = 7  # pictures of one kind
 # An exact copy has nothing to show but that it is one.
@@ -74,7 +75,7 @@ def context(run: prepared.Prepared, summary: Mapping[str, object]) -> dict:
         "summary": summary,
         "meaning": MEANING,
         "kind_meaning": KIND_MEANING,
-        "probe_limit": probe.WARN_ABOVE,
+        "probe_limit": label_leak.WARN_ABOVE,
         "examples": _examples(run),
         "duplicate_pairs": _duplicate_pairs(run),
         "twin_pairs": _twin_pairs(run),
@@ -98,7 +99,7 @@ def context(run: prepared.Prepared, summary: Mapping[str, object]) -> dict:
 def _examples(run: prepared.Prepared) -> list[dict]:
     """Some pictures of each reason, spread over the folder."""
     found = []
-    for reason in prepare_summary.dropped(run.rows):
+    for reason in summary.dropped(run.rows):
         rows = [row for row in run.rows if row.dropped_because == reason]
         shown = [_shown(run, row) for row in _spread(rows, EXAMPLES)]
         found.append({"reason": reason, "count": len(rows), "images": shown})
@@ -146,7 +147,7 @@ def _pair(run: prepared.Prepared, pair: search.Pair) -> dict:
         "residual": f"{pair.max_local_residual:.1f}",
         "a": _shown(run, a),
         "b": _shown(run, b),
-        "difference": report_pictures.difference(run.raw, a, b),
+        "difference": pictures.difference(run.raw, a, b),
         "crossing": bool(crossing),
     }
 
@@ -154,8 +155,8 @@ def _pair(run: prepared.Prepared, pair: search.Pair) -> dict:
 def _unboxed(run: prepared.Prepared) -> list[dict]:
     """Defects without a box by kind: what --unboxed drop loses, or would lose."""
     kinds = collections.defaultdict(list)
-    for row in prepare_summary.unboxed(run.rows):
-        below = prepare_summary.is_below(row, run.rules.device_threshold)
+    for row in summary.unboxed(run.rows):
+        below = summary.is_below(row, run.rules.device_threshold)
         kinds[row.defect_type or ("no type, no device" if below else "no type")].append(
             row
         )
@@ -259,7 +260,7 @@ def _shown(run: prepared.Prepared, row: manifest.Row) -> dict:
         "path": row.path,
         "name": pathlib.PurePosixPath(row.path).name,
         "what": what,
-        "picture": report_pictures.thumbnail(run.raw, row),
+        "picture": pictures.thumbnail(run.raw, row),
         "message": run.messages.get(row.path, ""),
         "score": "" if row.device_score is None else f"{row.device_score:.2f}",
         "split": row.split,

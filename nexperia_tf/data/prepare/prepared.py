@@ -3,8 +3,9 @@
 import dataclasses
 import pathlib
 
-from nexperia_tf.data import clean, decisions, kept_splits, manifest, probe
+from nexperia_tf.data import manifest
 from nexperia_tf.data.duplicates import search
+from nexperia_tf.data.prepare import cleaning, decisions, kept_splits, label_leak
 from nexperia_tf.data.raw import layouts
 
 
@@ -37,13 +38,13 @@ class Prepared:
     decided: decisions.Decisions = dataclasses.field(
         default_factory=decisions.Decisions
     )
-    rules: clean.Rules = dataclasses.field(default_factory=clean.Rules)
+    rules: cleaning.Rules = dataclasses.field(default_factory=cleaning.Rules)
     conflicts: list[list[manifest.Row]] = dataclasses.field(default_factory=list)
     kept: kept_splits.Outcome | None = None
     split_before: dict[str, str] = dataclasses.field(default_factory=dict)
     lacking: str = ""
     repaired: int = 0
-    leak_probe: probe.Probe | None = None
+    leak_probe: label_leak.Probe | None = None
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
 
     @property

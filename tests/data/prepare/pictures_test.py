@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nexperia_tf.data import manifest, report_pictures
+from nexperia_tf.data import manifest
+from nexperia_tf.data.prepare import pictures
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def test_what_only_moved_or_got_brighter_does_not_differ(tmp_path, device, chang
         "flipped": device[:, ::-1],
     }[change]
     rows = [_row(tmp_path, "a.png", device), _row(tmp_path, "b.png", changed)]
-    inside = _pixels(report_pictures.difference(tmp_path, *rows))[8:-8, 8:-8]
+    inside = _pixels(pictures.difference(tmp_path, *rows))[8:-8, 8:-8]
     assert inside.mean() < 12
 
 
@@ -44,13 +45,13 @@ def test_a_scratch_shows_where_it_is(tmp_path, device):
     scratched = device.copy()
     scratched[60:64, 40:110] = 255
     rows = [_row(tmp_path, "a.png", device), _row(tmp_path, "b.png", scratched)]
-    shown = _pixels(report_pictures.difference(tmp_path, *rows))
+    shown = _pixels(pictures.difference(tmp_path, *rows))
     assert shown[60:64, 45:105].mean() > 100 > 30 > shown[100:].mean()
 
 
 def test_boxes_are_drawn_and_zero_ones_do_no_harm(tmp_path, device):
     row = _row(tmp_path, "a.png", device, boxes=[[10, 10, 90, 90], [9, 9, 9, 9]])
-    shown = _pixels(report_pictures.thumbnail(tmp_path, row)).astype(int)
+    shown = _pixels(pictures.thumbnail(tmp_path, row)).astype(int)
     assert (shown[10, 20:80, 0] - shown[10, 20:80, 2]).mean() > 80
 
 
@@ -58,5 +59,5 @@ def test_a_file_that_cannot_be_read_has_no_picture(tmp_path, device):
     row = _row(tmp_path, "a.png", device)
     (tmp_path / "b.png").write_bytes(b"BM")
     broken = manifest.Row("b", "b.png")
-    assert report_pictures.thumbnail(tmp_path, broken) == ""
-    assert report_pictures.difference(tmp_path, row, broken) == ""
+    assert pictures.thumbnail(tmp_path, broken) == ""
+    assert pictures.difference(tmp_path, row, broken) == ""

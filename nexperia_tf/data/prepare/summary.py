@@ -5,8 +5,9 @@ import datetime
 from collections.abc import Iterable, Mapping, Sequence
 
 from nexperia_tf import labels
-from nexperia_tf.data import kept_splits, manifest, prepared
+from nexperia_tf.data import manifest
 from nexperia_tf.data.duplicates import resolve
+from nexperia_tf.data.prepare import kept_splits, prepared
 
 SCHEMA = 1
 NAMED = 5  # rows of decisions.csv that a line names

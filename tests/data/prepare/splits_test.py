@@ -8,7 +8,8 @@ import pytest
 from hypothesis import strategies
 
 from nexperia_tf import errors
-from nexperia_tf.data import dealing, manifest, splits
+from nexperia_tf.data import manifest
+from nexperia_tf.data.prepare import assignment, splits
 
 MAYBE = strategies.sampled_from(["", "", "p", "q", "r", "s"])
 
@@ -299,11 +300,11 @@ def test_calibration_devices_from_before_stay_and_new_ones_come_from_new_lots():
 @pytest.mark.parametrize("ranks", [(16.0, 4.0, 1.0), (1.0, 0.25, 0.0625)])
 def test_no_share_is_worth_a_label_that_a_split_lacks(ranks):
     table = [(25, 0), (25, 0), (19, 3), (21, 0), (18, 0), (18, 0), (16, 1), (14, 3)]
-    asked = dealing.Deal(
+    asked = assignment.Deal(
         np.array(table, float),
         np.array(splits.FRACTIONS),
         np.zeros((3, 2)),
         labels=[0, 1],
         ranks=np.array(ranks),
     )
-    assert (asked.holdings(dealing.deal(asked)) > 0).all()
+    assert (asked.holdings(assignment.deal(asked)) > 0).all()

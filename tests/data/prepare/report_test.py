@@ -6,7 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from nexperia_tf.data import manifest, prepare, prepare_report
+from nexperia_tf.data import manifest
+from nexperia_tf.data.prepare import command as prepare
+from nexperia_tf.data.prepare import report
 from nexperia_tf.sample import command as sample
 
 VOID = {"img", "meta", "br"}
@@ -58,11 +60,11 @@ def test_the_page_is_whole_and_needs_nothing_from_outside(page):
 
 
 def test_the_page_explains_every_reason_it_counts(page):
-    assert set(prepare_report.MEANING) == set(manifest.REASONS)
+    assert set(report.MEANING) == set(manifest.REASONS)
     dropped = re.findall(r"dropped: (\w+)", page)
     assert {"duplicate", "unreadable"} <= set(dropped)
     for reason in dropped:
-        assert prepare_report.MEANING[reason] in page
+        assert report.MEANING[reason] in page
 
 
 @pytest.fixture(scope="module")

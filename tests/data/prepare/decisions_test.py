@@ -1,8 +1,9 @@
 import pytest
 
 from nexperia_tf import errors
-from nexperia_tf.data import decisions, manifest
+from nexperia_tf.data import manifest
 from nexperia_tf.data.duplicates import search
+from nexperia_tf.data.prepare import decisions
 
 
 def _rows():

@@ -1,6 +1,7 @@
 import random
 
-from nexperia_tf.data import manifest, probe
+from nexperia_tf.data import manifest
+from nexperia_tf.data.prepare import label_leak
 
 
 def _rows(name_of, count: int = 600) -> list[manifest.Row]:
@@ -26,14 +27,14 @@ def _named_by_label(draw, label, i):
 
 
 def test_names_that_give_the_label_away_raise_the_warning():
-    found = probe.probe(_rows(_named_by_label))
+    found = label_leak.probe(_rows(_named_by_label))
     assert found.auc > 0.99 and found.warns
     assert found.by_field["name form"] > 0.99
     assert next(iter(found.by_field.values())) == max(found.by_field.values())
 
 
 def test_names_without_a_leak_raise_none():
-    found = probe.probe(_rows(_same_form))
+    found = label_leak.probe(_rows(_same_form))
     assert 0.4 < found.auc < 0.6 and not found.warns
 
 
@@ -42,7 +43,7 @@ def test_lots_of_one_and_the_same_rate_are_no_leak():
     for i, row in enumerate(rows):
         row.label = "defect" if i % 5 == 0 else "good"
         row.lot = f"lot{i // 30}"
-    found = probe.probe(rows)
+    found = label_leak.probe(rows)
     assert found.by_field["lot"] < 0.5 and not found.warns
 
 
@@ -50,23 +51,23 @@ def test_lots_of_one_label_are_found():
     rows = _rows(_same_form)
     for i, row in enumerate(rows):
         row.lot = f"{row.label}{i % 25}"
-    assert probe.probe(rows).by_field["lot"] > 0.9
+    assert label_leak.probe(rows).by_field["lot"] > 0.9
 
 
 def test_foreign_names_are_told_apart_by_their_shape():
     rows = _rows(lambda draw, label, i: f"{'a' if label == 'good' else 'a-'}{i}")
-    assert probe.probe(rows).by_field["name form"] > 0.99
+    assert label_leak.probe(rows).by_field["name form"] > 0.99
 
 
 def test_the_folder_is_not_looked_at():
     def by_class(draw, label, i):
         return f"{label}/{_same_form(draw, label, i)}"
 
-    assert not probe.probe(_rows(by_class)).warns
+    assert not label_leak.probe(_rows(by_class)).warns
 
 
 def test_too_few_images_of_a_class_are_not_judged():
-    found = probe.probe(_rows(_same_form, count=20))
+    found = label_leak.probe(_rows(_same_form, count=20))
     assert found.auc is None and not found.warns
 
 
@@ -74,5 +75,5 @@ def test_groups_that_are_no_lots_are_called_groups():
     rows = _rows(_same_form)
     for i, row in enumerate(rows):
         row.group = f"{row.label} module {i % 25}"
-    found = probe.probe(rows)
+    found = label_leak.probe(rows)
     assert found.by_field["group"] > 0.9 and "lot" not in found.by_field
