@@ -27,7 +27,7 @@ import tensorflow as tf  # noqa: E402
 from model_timing import interleaved, machine, timed  # noqa: E402
 
 from nexperia_tf import ensemble, export, runs  # noqa: E402
-from nexperia_tf.data import records  # noqa: E402
+from nexperia_tf.data.records import store  # noqa: E402
 from nexperia_tf.evaluation import opening  # noqa: E402
 
 COMPARED, FILES = 200, 500
@@ -60,8 +60,8 @@ def main() -> None:
         version = ensemble.publish(
             members, mean, place / "mean", decides=runs.Calibration()
         )
-        dataset = records.build(arguments.data)
-        found = records.load(dataset, arguments.split).take(FILES)
+        dataset = store.build(arguments.data)
+        found = store.load(dataset, arguments.split).take(FILES)
         pictures = [record["image"] for record in found.as_numpy_iterator()]
         served = export.load(version)
         same_scores(served, [member.served for member in members], pictures)

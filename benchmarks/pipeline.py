@@ -81,9 +81,10 @@ def draw(place: pathlib.Path, devices: int) -> dict[str, pathlib.Path]:
 
 def built(raw: pathlib.Path):
     """Records of a raw folder; what preparation drops leaves the folder, too."""
-    from nexperia_tf.data import manifest, records
+    from nexperia_tf.data import manifest
+    from nexperia_tf.data.records import store
 
-    dataset = records.build(raw, data_dir=raw.parent / "data")
+    dataset = store.build(raw, data_dir=raw.parent / "data")
     for row in manifest.read(dataset.prepared / "manifest.csv"):
         if not row.used:
             (raw / row.path).unlink()

@@ -9,17 +9,17 @@ and training devices behind them, for each stage. A minute or two on two cores:
 import sys
 
 from nexperia_tf import command, runs
-from nexperia_tf.data import records
+from nexperia_tf.data.records import store
 from nexperia_tf.evaluation import evidence, heatmaps
 
 SPLITS = ("test", "validation", "train")
 
 
-def boxed(dataset: records.Dataset, devices: int) -> list[records.Example]:
+def boxed(dataset: store.Dataset, devices: int) -> list[store.Example]:
     """Boxed defects, those the model was not trained on first."""
-    found: list[records.Example] = []
+    found: list[store.Example] = []
     for split in SPLITS:
-        if split in records.split_sizes(dataset) and len(found) < devices:
+        if split in store.split_sizes(dataset) and len(found) < devices:
             missing = devices - len(found)
             found += evidence.boxed_defects(dataset, split, devices=missing)
     return found

@@ -17,7 +17,7 @@ from nexperia_tf import command, errors, files, predictions, runs, seen
 if typing.TYPE_CHECKING:
     import keras
 
-    from nexperia_tf.data import records
+    from nexperia_tf.data.records import store
 
 SCHEMA = 1  # of FACTS and of the arrays
 FACTS = "features.json"
@@ -51,7 +51,7 @@ class Features:
 
 def extract(
     model: "keras.Model",
-    dataset: "records.Dataset",
+    dataset: "store.Dataset",
     split: str,
     *,
     stage: str = "features",
@@ -73,14 +73,15 @@ def extract(
     """
     import keras
 
-    from nexperia_tf.data import pipeline, records
+    from nexperia_tf.data import pipeline
+    from nexperia_tf.data.records import store
 
     if stage not in STAGES:
         raise errors.BadInput(f"--stage {stage}: one of {', '.join(STAGES)}.")
     _, size, _, channels = model.input.shape
     part = keras.Model(model.input, model.get_layer(stage).output)
     numbers = math.prod(part.output.shape[1:])
-    columns = records.metadata(dataset, split)
+    columns = store.metadata(dataset, split)
     devices = len(columns["image_id"])
     _check_size(devices, numbers, max_gigabytes, f"{split}, {stage}")
     values = np.empty((devices, numbers), np.float32)
@@ -88,7 +89,7 @@ def extract(
         dataset, split, image_size=size, channels=channels, batch_size=batch_size
     )
     shown = progress.track(
-        batches, f"{split}, {stage}", len(batches), console=records.SCREEN
+        batches, f"{split}, {stage}", len(batches), console=store.SCREEN
     )
     at = 0
     for images, _ in shown:
@@ -201,10 +202,10 @@ def main(arguments: Arguments) -> None:
         raise errors.BadInput("RUN or --weights: name one of them.")
     files.refuse_existing(arguments.out)
     command.import_tensorflow()
-    from nexperia_tf.data import records
+    from nexperia_tf.data.records import store
 
     model, dataset, facts = _opened(arguments)
-    sizes = records.split_sizes(dataset)
+    sizes = store.split_sizes(dataset)
     splits = [split for split in arguments.split if split in sizes]
     with files.new_folder(arguments.out) as beside:
         for split in splits:
@@ -229,7 +230,7 @@ def main(arguments: Arguments) -> None:
 
 def _opened(
     arguments: Arguments,
-) -> tuple["keras.Model", "records.Dataset", dict]:
+) -> tuple["keras.Model", "store.Dataset", dict]:
     """Model, records, and what features.json says of them."""
     if arguments.run:
         run = runs.load(arguments.run)
@@ -238,15 +239,15 @@ def _opened(
         return run.model(), run.dataset, {"run": run.name} | facts
     import keras
 
-    from nexperia_tf.data import records
+    from nexperia_tf.data.records import store
     from nexperia_tf.models import classifier, pretrained
 
-    dataset = records.build(arguments.data, data_dir=arguments.data_dir)
+    dataset = store.build(arguments.data, data_dir=arguments.data_dir)
     keras.utils.set_random_seed(0)  # of random weights
     model = classifier.build(
         arguments.backbone,
         image_size=arguments.image_size,
-        channels=records.channels(dataset),
+        channels=store.channels(dataset),
     )
     pretrained.load(model, arguments.weights, fixed=True)
     kept = ("backbone", "weights", "image_size")

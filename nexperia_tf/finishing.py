@@ -21,7 +21,8 @@ from nexperia_tf import (
     runs,
     seen,
 )
-from nexperia_tf.data import manifest, records
+from nexperia_tf.data import manifest
+from nexperia_tf.data.records import store
 from nexperia_tf.evaluation import (
     answers,
     calibration,
@@ -36,7 +37,7 @@ SCHEMA = 1  # of metrics.json
 def finish(
     folder: pathlib.Path,
     config: configs.Config,
-    dataset: records.Dataset,
+    dataset: store.Dataset,
     *,
     channels: int,
     book: seen.Book,
@@ -55,7 +56,7 @@ def finish(
         epochs: how many were judged and which was kept, for metrics.json.
     """
     model = runs.load_model(folder / runs.MODEL)
-    sizes = records.split_sizes(dataset)
+    sizes = store.split_sizes(dataset)
     logits = {
         split: runs.logits_of(
             model,

@@ -13,7 +13,7 @@ from nexperia_tf import configs, errors, files, labels, predictions
 if typing.TYPE_CHECKING:
     import keras
 
-    from nexperia_tf.data import records
+    from nexperia_tf.data.records import store
 
 # Later stages take these names from here.
 CONFIG = "config.json"
@@ -124,7 +124,7 @@ class Run:
         return chosen_epoch(facts["epochs"]) if "epochs" in facts else ""
 
     @functools.cached_property
-    def dataset(self) -> "records.Dataset":
+    def dataset(self) -> "store.Dataset":
         """The records the run was trained on, built again where they are gone."""
         return dataset_of(
             configs.from_json(self.config, where=str(self.folder / CONFIG)),
@@ -170,7 +170,7 @@ def known_as(path: pathlib.Path) -> str:
     return path.parent.name if path.name == "saved_model" else path.name
 
 
-def dataset_of(config: configs.Config, pictures: pathlib.Path) -> "records.Dataset":
+def dataset_of(config: configs.Config, pictures: pathlib.Path) -> "store.Dataset":
     """The records of a config.
 
     Args:
@@ -179,14 +179,14 @@ def dataset_of(config: configs.Config, pictures: pathlib.Path) -> "records.Datas
             records are taken, whatever has been added to the raw folder since; where
             they are gone, the new ones keep its splits.
     """
-    from nexperia_tf.data import records
+    from nexperia_tf.data.records import store
 
     keep_splits = config.keep_splits
     if pictures.is_file():
-        if found := records.of_manifest(pictures, config.data_dir):
+        if found := store.of_manifest(pictures, config.data_dir):
             return found
         keep_splits = str(pictures.parent)
-    return records.build(
+    return store.build(
         config.data,
         data_dir=config.data_dir,
         unboxed=None if config.unboxed == "auto" else config.unboxed,
@@ -304,7 +304,7 @@ def chosen_epoch(epochs: Mapping) -> str:
 
 def logits_of(
     model: "keras.Model",
-    dataset: "records.Dataset",
+    dataset: "store.Dataset",
     split: str,
     *,
     image_size: int,
@@ -325,7 +325,7 @@ def logits_of(
 
 
 def table(
-    dataset: "records.Dataset",
+    dataset: "store.Dataset",
     split: str,
     logits: np.ndarray,
     calibration: Calibration,
@@ -341,17 +341,17 @@ def table(
     )
 
 
-def metadata(dataset: "records.Dataset", split: str) -> dict[str, np.ndarray]:
+def metadata(dataset: "store.Dataset", split: str) -> dict[str, np.ndarray]:
     """What a predictions table says of the devices, in record order.
 
     Returns:
         arrays of shape `(devices,)` by column: image_id and label (-1 for unlabelled),
         and group, lot, machine, defect_type as text.
     """
-    from nexperia_tf.data import records
+    from nexperia_tf.data.records import store
 
     names = ("image_id", "label", *predictions.OPTIONAL)
-    rows = records.load(dataset, split).map(lambda record: [record[n] for n in names])
+    rows = store.load(dataset, split).map(lambda record: [record[n] for n in names])
     columns = zip(*rows.as_numpy_iterator())
     return {
         name: np.array([v.decode() if isinstance(v, bytes) else v for v in values])

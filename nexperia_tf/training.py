@@ -31,9 +31,10 @@ from nexperia_tf import (
     seen,
     strategy,
 )
-from nexperia_tf.data import augment, manifest, pipeline, records
+from nexperia_tf.data import augment, manifest, pipeline
 from nexperia_tf.data.prepare import command as prepare
 from nexperia_tf.data.prepare import summary
+from nexperia_tf.data.records import store
 from nexperia_tf.models import classifier
 
 SCHEMA = 1  # of config.json and history.csv
@@ -104,7 +105,7 @@ class Data:
         prior: share of defects among them, drawn ones too.
     """
 
-    dataset: records.Dataset
+    dataset: store.Dataset
     sizes: dict[str, int]
     channels: int
     shown: int
@@ -146,7 +147,7 @@ def _data(config: configs.Config, folder: pathlib.Path, team: strategy.Team) -> 
     with team.chief_first():  # where they share a disk, the others find it all made
         dataset = runs.dataset_of(config, folder / runs.PICTURES)
     rows = manifest.read(dataset.prepared / MANIFEST)
-    sizes = records.split_sizes(dataset)
+    sizes = store.split_sizes(dataset)
     _check_classes(dataset, rows, "train", drawn=config.drawn > 0)
     _check_classes(dataset, rows, "validation")
     if manifest.CALIBRATION in sizes:
@@ -166,7 +167,7 @@ def _data(config: configs.Config, folder: pathlib.Path, team: strategy.Team) -> 
     prior = (config.drawn * good + shown - good) / shown
     book = _book(config, folder, rows)
     _check_seen(config, rows, book, say=team.chief)
-    return Data(dataset, sizes, records.channels(dataset), shown, prior, book)
+    return Data(dataset, sizes, store.channels(dataset), shown, prior, book)
 
 
 def _book(config: configs.Config, folder: pathlib.Path, rows: list) -> seen.Book:
@@ -195,19 +196,19 @@ def _check_seen(
             print(f"warning: {said}")
 
 
-def _say_what_preparing_found(dataset: records.Dataset) -> None:
+def _say_what_preparing_found(dataset: store.Dataset) -> None:
     for line in summary.facts(_summary_of(dataset)):
         print(line)
     for line in summary.warnings(_summary_of(dataset)):
         print(f"warning: {line}")
 
 
-def _summary_of(dataset: records.Dataset) -> dict:
+def _summary_of(dataset: store.Dataset) -> dict:
     return files.read_json(dataset.prepared / prepare.SUMMARY)
 
 
 def _check_classes(
-    dataset: records.Dataset, rows: list, split: str, *, drawn: bool = False
+    dataset: store.Dataset, rows: list, split: str, *, drawn: bool = False
 ) -> None:
     found = [row.label for row in rows if row.split == split]
     n_defect = found.count(labels.DEFECT)

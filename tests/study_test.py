@@ -20,7 +20,8 @@ from nexperia_tf import (
     runs,
     training,
 )
-from nexperia_tf.data import manifest, records
+from nexperia_tf.data import manifest
+from nexperia_tf.data.records import store
 from nexperia_tf.models import backbones
 from nexperia_tf.study import COSTS, dealing, page, plan, trees
 
@@ -304,7 +305,7 @@ def test_seeds_and_folds_repeat_every_member():
 
 
 def test_folds_part_the_training_lots_and_bags_draw_them(raw, whole, tmp_path):
-    dataset = records.build(raw, data_dir=raw.parent / "data")
+    dataset = store.build(raw, data_dir=raw.parent / "data")
     given = {r.image_id: r for r in manifest.read(dataset.prepared / "manifest.csv")}
     held_out = []
     for name in ("fold1", "fold2", "bag1"):
@@ -322,8 +323,8 @@ def test_folds_part_the_training_lots_and_bags_draw_them(raw, whole, tmp_path):
         else:
             assert 1 < len(train) < LOTS["train"]  # about 63 % of them
     assert len(set(held_out)) == len(held_out) == 9 * LOTS["train"]
-    again = records.build(tmp_path / "fold1", data_dir=tmp_path / "data")
-    tables = [records.metadata(one, "validation") for one in (dataset, again)]
+    again = store.build(tmp_path / "fold1", data_dir=tmp_path / "data")
+    tables = [store.metadata(one, "validation") for one in (dataset, again)]
     assert set(tables[0]["image_id"]) == set(tables[1]["image_id"])
 
 

@@ -1,7 +1,7 @@
-"""What `tfds build datasets/nexperia` builds; the work is in data/records.py."""
+"""What `tfds build datasets/nexperia` builds; the work is in data/records/store.py."""
 
-from nexperia_tf.data import records
+from nexperia_tf.data.records import store
 
 
-class Builder(records.Nexperia):
+class Builder(store.Nexperia):
     """Device photographs, cleaned, deduplicated and split by lot."""

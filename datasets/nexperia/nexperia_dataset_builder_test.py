@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from datasets.nexperia import nexperia_dataset_builder
-from nexperia_tf.data import records
+from nexperia_tf.data.records import store
 from nexperia_tf.sample import command as sample
 
 
@@ -77,8 +77,8 @@ class _Sample(_Form):
         super().setUpClass()
         # What a split holds is the preparation's word: ask it once.
         cls.BUILDER_CONFIG_NAMES_TO_TEST = [cls.CONFIG]
-        dataset = records.build(cls.EXAMPLE_DIR, data_dir=cls.place / "data")
-        cls.SPLITS = records.split_sizes(dataset)
+        dataset = store.build(cls.EXAMPLE_DIR, data_dir=cls.place / "data")
+        cls.SPLITS = store.split_sizes(dataset)
 
 
 class HandOverTest(_Sample, tfds.testing.DatasetBuilderTestCase):
@@ -102,7 +102,7 @@ class SampleTest(_Sample, tfds.testing.DatasetBuilderTestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.enterClassContext(mock.patch.object(records, "SAMPLE_DEVICES", 60))
+        cls.enterClassContext(mock.patch.object(store, "SAMPLE_DEVICES", 60))
         super().setUpClass()
 
     @staticmethod

@@ -14,7 +14,8 @@ from rich import progress
 
 from nexperia_tf import errors, preprocess
 from nexperia_tf.data import augment as augmentation
-from nexperia_tf.data import drawn_defects, records, strong_augment
+from nexperia_tf.data import drawn_defects, strong_augment
+from nexperia_tf.data.records import store
 
 TRAIN = "train"
 AUGMENTS = ("none", "default", "crop", *strong_augment.NAMES)
@@ -27,7 +28,7 @@ _PASSES = 1 << 20  # over the rarer class in an epoch: more than there are ever
 
 
 def training_batches(
-    dataset: records.Dataset,
+    dataset: store.Dataset,
     *,
     image_size: int,
     channels: int,
@@ -121,7 +122,7 @@ def training_batches(
 
 
 def batch_indices(
-    dataset: records.Dataset,
+    dataset: store.Dataset,
     *,
     image_size: int,
     channels: int,
@@ -138,10 +139,10 @@ def batch_indices(
 
     Arguments are those of `training_batches`; epoch and step are counted from 0.
     """
-    count = records.split_sizes(dataset)[TRAIN]
+    count = store.split_sizes(dataset)[TRAIN]
     kept = _keeps(dataset, TRAIN, image_size, channels, cache)
     window = count if kept else SHUFFLE_WINDOW
-    labels = records.metadata(dataset, TRAIN)["label"]
+    labels = store.metadata(dataset, TRAIN)["label"]
     parts = _parts(
         dataset,
         tf.data.Dataset.range(count),
@@ -160,7 +161,7 @@ def batch_indices(
 
 
 def evaluation_batches(
-    dataset: records.Dataset,
+    dataset: store.Dataset,
     split: str,
     *,
     image_size: int,
@@ -179,7 +180,7 @@ def evaluation_batches(
         image = preprocess.letterbox(image, image_size)
         return image, tf.cast(record["label"], tf.float32)
 
-    pictures = records.load(dataset, split, only=_FIELDS)
+    pictures = store.load(dataset, split, only=_FIELDS)
     batches = pictures.map(picture, tf.data.AUTOTUNE).batch(batch_size)
     if _keeps(dataset, split, image_size, channels, cache):
         batches = batches.cache()
@@ -187,16 +188,16 @@ def evaluation_batches(
 
 
 def steps_per_epoch(
-    dataset: records.Dataset, batch_size: int, *, good_only: bool = False
+    dataset: store.Dataset, batch_size: int, *, good_only: bool = False
 ) -> int:
     """Whole batches in split train, or in its good devices.
 
     Raises:
         errors.BadInput: not even one.
     """
-    count = records.split_sizes(dataset).get(TRAIN, 0)
+    count = store.split_sizes(dataset).get(TRAIN, 0)
     if good_only:
-        count = int(np.sum(records.metadata(dataset, TRAIN)["label"] == 0))
+        count = int(np.sum(store.metadata(dataset, TRAIN)["label"] == 0))
     if count < batch_size:
         raise errors.BadInput(
             f"{dataset.folder}: {count} {'good ' * good_only}images to train on are "
@@ -223,7 +224,7 @@ class _Part:
 
 
 def _parts(
-    dataset: records.Dataset,
+    dataset: store.Dataset,
     devices: tf.data.Dataset,
     is_defect: Callable,
     balanced: bool,
@@ -239,7 +240,7 @@ def _parts(
     given = devices.filter(is_defect)
     if not drawn:
         return [[_Part(good)], [_Part(given)]]
-    is_given = records.metadata(dataset, TRAIN)["label"] == 1
+    is_given = store.metadata(dataset, TRAIN)["label"] == 1
     n_given = 0 if good_only else int(np.sum(is_given))
     n_drawn = drawn * np.sum(~is_given)
     share = float(n_drawn / (n_given + n_drawn))
@@ -311,13 +312,13 @@ def _decoder(image_size: int, channels: int) -> Callable:
     return pictures
 
 
-def _kept(dataset: records.Dataset, image_size: int, channels: int) -> tuple:
+def _kept(dataset: store.Dataset, image_size: int, channels: int) -> tuple:
     """Devices as indices into pictures that are decoded once, here and now."""
-    count = records.split_sizes(dataset)[TRAIN]
+    count = store.split_sizes(dataset)[TRAIN]
     images = np.empty((count, image_size, image_size, channels), np.uint8)
     labels = np.empty(count, np.float32)
     batches = (
-        records.load(dataset, TRAIN, only=_FIELDS)
+        store.load(dataset, TRAIN, only=_FIELDS)
         .batch(_DECODE_BATCH)
         .map(_decoder(image_size, channels), tf.data.AUTOTUNE)
         .prefetch(2)
@@ -327,7 +328,7 @@ def _kept(dataset: records.Dataset, image_size: int, channels: int) -> tuple:
         batches,
         "Decoding pictures",
         len(batches),
-        console=records.SCREEN,
+        console=store.SCREEN,
         transient=True,
     )
     for some, their_labels in shown:
@@ -352,7 +353,7 @@ def _kept(dataset: records.Dataset, image_size: int, channels: int) -> tuple:
     return tf.data.Dataset.range(count), is_defect, count, pictures
 
 
-def _streamed(dataset: records.Dataset, image_size: int, channels: int) -> tuple:
+def _streamed(dataset: store.Dataset, image_size: int, channels: int) -> tuple:
     """Devices as records that are decoded in every epoch anew."""
     decode = _decoder(image_size, channels)
 
@@ -363,7 +364,7 @@ def _streamed(dataset: records.Dataset, image_size: int, channels: int) -> tuple
     def is_defect(index, record):
         return record["label"] == 1
 
-    devices = records.load(dataset, TRAIN, only=_FIELDS).enumerate()
+    devices = store.load(dataset, TRAIN, only=_FIELDS).enumerate()
     return devices, is_defect, SHUFFLE_WINDOW, pictures
 
 
@@ -399,10 +400,10 @@ def _drawing(look: str, seed: int, *, places: bool) -> Callable:
 
 
 def _default(
-    dataset: records.Dataset, policy: augmentation.Policy, seed: int
+    dataset: store.Dataset, policy: augmentation.Policy, seed: int
 ) -> Callable:
     """Changes pictures, and moves what masks there are with them."""
-    count = records.split_sizes(dataset)[TRAIN]
+    count = store.split_sizes(dataset)[TRAIN]
     moved_only = dataclasses.replace(policy, brightness=0.0, contrast=0.0, tone=0.0)
 
     def apply(policy, images, epoch, indices):
@@ -457,13 +458,13 @@ def _share(batch_size: int, worker: tuple[int, int]) -> int:
 
 
 def _keeps(
-    dataset: records.Dataset, split: str, image_size: int, channels: int, cache: str
+    dataset: store.Dataset, split: str, image_size: int, channels: int, cache: str
 ) -> bool:
     if cache not in CACHES:
         raise errors.BadInput(
             f"cache {cache!r} is unknown; choose one of {', '.join(CACHES)}."
         )
-    size = records.split_sizes(dataset).get(split, 0) * image_size**2 * channels
+    size = store.split_sizes(dataset).get(split, 0) * image_size**2 * channels
     return cache == "memory" or (cache == "auto" and size <= CACHE_BYTES)
 
 

@@ -14,7 +14,7 @@ if typing.TYPE_CHECKING:
     import keras
 
     from nexperia_tf import runs
-    from nexperia_tf.data import records
+    from nexperia_tf.data.records import store
 
 POINTED = 300  # boxed defects the pointing game is played on; seconds on two cores
 GROUPS = ("group", "lot")
@@ -60,15 +60,15 @@ def gather(
 
 
 def _examples(
-    dataset: "records.Dataset", split: str, names: list[str]
-) -> dict[str, "records.Example"]:
-    from nexperia_tf.data import records
+    dataset: "store.Dataset", split: str, names: list[str]
+) -> dict[str, "store.Example"]:
+    from nexperia_tf.data.records import store
 
-    return records.examples(dataset, split, names) if names else {}
+    return store.examples(dataset, split, names) if names else {}
 
 
 def _picture(
-    example: "records.Example", heat: np.ndarray | None = None
+    example: "store.Example", heat: np.ndarray | None = None
 ) -> gallery.Picture:
     return gallery.picture(example.image, boxes=example.boxes, heat=heat)
 
@@ -85,7 +85,7 @@ class Looked:
         return self.run.model()
 
     def pictures(
-        self, examples: Sequence["records.Example"]
+        self, examples: Sequence["store.Example"]
     ) -> dict[str, gallery.Picture]:
         """The devices with their heat maps, by image id."""
         if not examples:
@@ -93,7 +93,7 @@ class Looked:
         maps = self._maps(self.model, self.canvases(examples))
         return {e.image_id: _picture(e, heat) for e, heat in zip(examples, maps)}
 
-    def localisation(self, examples: Sequence["records.Example"]) -> dict | None:
+    def localisation(self, examples: Sequence["store.Example"]) -> dict | None:
         """The pointing game of this model and of random weights; None without boxes."""
         if not examples:
             return None
@@ -109,7 +109,7 @@ class Looked:
             name: dataclasses.asdict(found) for name, found in played.items()
         }
 
-    def canvases(self, examples: Sequence["records.Example"]) -> np.ndarray:
+    def canvases(self, examples: Sequence["store.Example"]) -> np.ndarray:
         """What the model is shown, uint8 of shape `(devices, size, size, channels)`."""
         size, channels = self.run.image_size, self.run.channels
         return np.stack(
@@ -123,14 +123,14 @@ class Looked:
         maps = heatmaps.evidence(model, canvases, stage=self.stage)
         return heatmaps.on_canvas(maps, self.run.image_size)
 
-    def _boxes(self, example: "records.Example") -> np.ndarray:
+    def _boxes(self, example: "store.Example") -> np.ndarray:
         height, width = preprocess.decode(example.image, 1).shape[:2]
         return heatmaps.boxes_on_canvas(
             example.boxes, height=height, width=width, size=self.run.image_size
         )
 
 
-def groups_of(examples: Sequence["records.Example"]) -> dict:
+def groups_of(examples: Sequence["store.Example"]) -> dict:
     """Groups of the devices and what they are called, for `heatmaps.localisation`."""
     columns = {name: np.array([getattr(e, name) for e in examples]) for name in GROUPS}
     names = [example.image_id for example in examples]
@@ -142,8 +142,8 @@ def groups_of(examples: Sequence["records.Example"]) -> dict:
 
 
 def boxed_defects(
-    dataset: "records.Dataset", split: str, *, devices: int = POINTED, seed: int = 0
-) -> list["records.Example"]:
+    dataset: "store.Dataset", split: str, *, devices: int = POINTED, seed: int = 0
+) -> list["store.Example"]:
     """Up to `devices` defects of the split that have a box, drawn once for all runs."""
     from nexperia_tf import labels
     from nexperia_tf.data import manifest

@@ -12,7 +12,8 @@ from nexperia_tf import errors, predictions, runs, seen
 from nexperia_tf.evaluation import choices, figures, slices
 
 if typing.TYPE_CHECKING:
-    from nexperia_tf.data import manifest, records
+    from nexperia_tf.data import manifest
+    from nexperia_tf.data.records import store
 
 BATCH = 64
 DATA_DIR = "data"  # of records, as train.py has it
@@ -34,7 +35,7 @@ class Opened:
     run: runs.Run | None = None
     book: seen.Book | None = None
     looks: seen.Looks | None = None
-    dataset: "records.Dataset | None" = None
+    dataset: "store.Dataset | None" = None
 
 
 def open_scores(
@@ -147,12 +148,12 @@ def _saved_model(
             f"{path}: a SavedModel holds no scores; name the dataset with --data."
         )
     from nexperia_tf import export
-    from nexperia_tf.data import records
+    from nexperia_tf.data.records import store
 
     served = export.load(path)
-    dataset = records.build(data, data_dir=data_dir or DATA_DIR)
+    dataset = store.build(data, data_dir=data_dir or DATA_DIR)
     scored = _served(served, dataset, split)
-    sizes = records.split_sizes(dataset)
+    sizes = store.split_sizes(dataset)
     there = [name for name in runs.CALIBRATED_ON if name != split and name in sizes]
     if given is None and there:
         given = _served(served, dataset, there[0])
@@ -166,19 +167,19 @@ def _saved_model(
     return Opened(subject, dataset=dataset, book=seen.of_export(served.folder))
 
 
-def _served(served, dataset: "records.Dataset", split: str) -> predictions.Predictions:
-    from nexperia_tf.data import records
+def _served(served, dataset: "store.Dataset", split: str) -> predictions.Predictions:
+    from nexperia_tf.data.records import store
 
     scores: list[float] = []
     batch: list[bytes] = []
-    for record in records.load(dataset, split).as_numpy_iterator():
+    for record in store.load(dataset, split).as_numpy_iterator():
         batch.append(record["image"])
         if len(batch) == BATCH:
             scores += served.score_bytes(batch)[0]
             batch = []
     if batch:
         scores += served.score_bytes(batch)[0]
-    columns = records.metadata(dataset, split)
+    columns = store.metadata(dataset, split)
     return predictions.Predictions(
         image_id=columns.pop("image_id"),
         label=columns.pop("label"),
@@ -199,9 +200,9 @@ def with_records(
     dataset = opened.dataset
     try:
         if dataset is None and data:
-            from nexperia_tf.data import records
+            from nexperia_tf.data.records import store
 
-            dataset = records.build(data, data_dir=data_dir or DATA_DIR)
+            dataset = store.build(data, data_dir=data_dir or DATA_DIR)
         elif dataset is None and opened.run is not None:
             dataset = opened.run.dataset
     except errors.BadInput as error:

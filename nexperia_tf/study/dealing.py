@@ -11,15 +11,16 @@ import shutil
 import numpy as np
 
 from nexperia_tf import files
-from nexperia_tf.data import images, manifest, records
+from nexperia_tf.data import images, manifest
 from nexperia_tf.data.prepare import splits
+from nexperia_tf.data.records import store
 
 TABLE = "labels.csv"
 PICTURES = "pictures"
 HEADER = ("path", "label", "group", "lot", "machine", "defect_type", "split")
 
 
-def deal(dataset: records.Dataset, out: pathlib.Path, name: str, *, count: int) -> None:
+def deal(dataset: store.Dataset, out: pathlib.Path, name: str, *, count: int) -> None:
     """Makes the fold or bag `name` below `out`, unless it is there.
 
     Args:
@@ -65,14 +66,14 @@ def _bag(rows: list[manifest.Row], seed: int) -> dict[str, str]:
     }
 
 
-def _pictures(dataset: records.Dataset, folder: pathlib.Path) -> dict[str, str]:
+def _pictures(dataset: store.Dataset, folder: pathlib.Path) -> dict[str, str]:
     """Writes each labelled picture once; its path below `folder` by image_id."""
     kept = folder / "pictures.json"
     if kept.is_file():
         return files.read_json(kept)
     paths = {}
-    for split in (s for s in manifest.SPLITS if s in records.split_sizes(dataset)):
-        for record in records.load(dataset, split).as_numpy_iterator():
+    for split in (s for s in manifest.SPLITS if s in store.split_sizes(dataset)):
+        for record in store.load(dataset, split).as_numpy_iterator():
             name = record["image_id"].decode()
             content = record["image"]
             paths[name] = f"{name}.{images.load(content).format.lower()}"

@@ -7,7 +7,8 @@ import tensorflow as tf
 from PIL import Image
 
 from nexperia_tf import errors, preprocess
-from nexperia_tf.data import augment, pipeline, records
+from nexperia_tf.data import augment, pipeline
+from nexperia_tf.data.records import store
 
 SIZE = 32
 BATCH = 8
@@ -32,7 +33,7 @@ def dataset(tmp_path_factory):
         csv.writer(file).writerows(lines)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(place / "cache"))
-        return records.build(place / "raw", data_dir=place / "data")
+        return store.build(place / "raw", data_dir=place / "data")
 
 
 def training(dataset, **options) -> tf.data.Dataset:
@@ -64,7 +65,7 @@ def order(dataset, **options) -> np.ndarray:
 
 
 def pictures(dataset, split) -> list[np.ndarray]:
-    bytes_ = [r["image"] for r in records.load(dataset, split).as_numpy_iterator()]
+    bytes_ = [r["image"] for r in store.load(dataset, split).as_numpy_iterator()]
     decoded = [preprocess.decode(b, 1) for b in bytes_]
     return [preprocess.letterbox(image, SIZE).numpy() for image in decoded]
 
@@ -105,7 +106,7 @@ def test_balanced_batches_hold_as_many_of_both_classes(dataset, cache):
     assert len(batches) == EPOCHS * STEPS
     assert {labels.sum() for _, labels in batches} == {BATCH / 2}
     places = order(dataset, balanced=True, cache=cache)
-    truth = records.metadata(dataset, "train")["label"]
+    truth = store.metadata(dataset, "train")["label"]
     for epoch in places:  # 20 of 34 good devices, and 12 defects again and again
         good, defects = epoch[truth[epoch] == 0], epoch[truth[epoch] == 1]
         assert len(set(good)) == len(good) == 20
@@ -122,7 +123,7 @@ def test_balanced_batches_follow_from_seed_and_position(dataset):
 
 
 def test_labels_stay_with_their_pictures(dataset):
-    labels = records.metadata(dataset, "train")["label"]
+    labels = store.metadata(dataset, "train")["label"]
     batches = training(dataset, augment="none").as_numpy_iterator()
     given = np.concatenate([batch for _, batch in batches])
     np.testing.assert_array_equal(given, labels[order(dataset)].ravel())
@@ -138,7 +139,7 @@ def test_augmentation_changes_pictures_from_epoch_to_epoch(dataset):
 
 
 def test_kept_pictures_are_decoded_once(dataset, tmp_path, straight):
-    copy = records.Dataset(dataset.name, tmp_path / "copy", dataset.prepared)
+    copy = store.Dataset(dataset.name, tmp_path / "copy", dataset.prepared)
     shutil.copytree(dataset.data_dir, copy.data_dir)
     batches = training(copy, cache="memory")
     shutil.rmtree(copy.data_dir)
@@ -173,7 +174,7 @@ def test_evaluation_shows_all_devices_in_record_order(dataset, cache):
     for _ in range(2):
         images, labels = (np.concatenate(x) for x in zip(*batches.as_numpy_iterator()))
         np.testing.assert_array_equal(images, pictures(dataset, "validation"))
-        expected = records.metadata(dataset, "validation")["label"]
+        expected = store.metadata(dataset, "validation")["label"]
         np.testing.assert_array_equal(labels, expected)
 
 
@@ -241,7 +242,7 @@ def test_balanced_batches_count_drawn_defects(dataset, cache, look):
     batches = list(training(dataset, **few).as_numpy_iterator())
     # Half, where 34 good and 12 defects with .5 drawn used to show three in four.
     assert {labels.sum() for _, labels in batches} == {BATCH / 2}
-    truth = records.metadata(dataset, "train")["label"]
+    truth = store.metadata(dataset, "train")["label"]
     common = {"image_size": SIZE, "channels": 1, "batch_size": BATCH, "seed": 7}
     how = {"drawn": 0.5, "balanced": True, "cache": cache}
     for step in range(STEPS):
@@ -283,7 +284,7 @@ def test_no_defect_is_drawn_where_nobody_sees_it(look, tmp_path_factory):
         lines.append([name, path.parent.name, "train"])
     with open(place / "raw/labels.csv", "w", newline="") as file:
         csv.writer(file).writerows(lines)
-    wide = records.build(place / "raw", data_dir=place / "data")
+    wide = store.build(place / "raw", data_dir=place / "data")
     few = {"image_size": 64, "batch_size": 16, "augment": "none", "map_stride": 1}
     few |= {"drawn": 0.99, "drawn_only": True, "drawn_look": look}
     batches = list(training(wide, **few).as_numpy_iterator())
@@ -297,7 +298,7 @@ def test_no_defect_is_drawn_where_nobody_sees_it(look, tmp_path_factory):
 
 
 def test_drawn_only_shows_no_given_defect(dataset):
-    truth = records.metadata(dataset, "train")["label"]
+    truth = store.metadata(dataset, "train")["label"]
     good = int((truth == 0).sum())
     few = {"drawn": 0.5, "drawn_only": True, "augment": "none"}
     batches = list(training(dataset, **few, epochs=2).as_numpy_iterator())

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from nexperia_tf import configs, errors, export, files, predictions, runs
-from nexperia_tf.data import manifest, records
+from nexperia_tf.data import manifest
+from nexperia_tf.data.records import store
 from nexperia_tf.evaluation import figures, opening, plots
 from nexperia_tf.models import backbones, classifier
 
@@ -61,7 +62,7 @@ def run_folder(tmp_path_factory, small_backbone):
         data_dir=str(base / "data"),
         image_size=SIZE,
     )
-    dataset = records.build(config.data, data_dir=config.data_dir)
+    dataset = store.build(config.data, data_dir=config.data_dir)
     folder = base / "untrained"
     folder.mkdir()
     facts = {"schema": 1, "run": {"channels": 1}}
@@ -148,7 +149,7 @@ def test_a_guaranteed_threshold_is_stored_and_exported(run_folder, reported, ser
     table = predictions.read(run_folder / "predictions" / "validation.csv")
     name = table.image_id[np.flatnonzero(table.score == threshold)[0]]
     dataset = runs.load(run_folder).dataset
-    example = records.examples(dataset, "validation", [name])[name]
+    example = store.examples(dataset, "validation", [name])[name]
     assert served.score_bytes([example.image])[1] == ["defect"]
 
 
@@ -182,7 +183,7 @@ def test_a_saved_model_scores_the_data_it_is_given(run_folder, served, monkeypat
     with pytest.raises(errors.BadInput, match="name the dataset with --data"):
         opening.open_scores(saved)
     dataset = run.dataset
-    monkeypatch.setattr(records, "build", lambda data, **_: dataset)
+    monkeypatch.setattr(store, "build", lambda data, **_: dataset)
     monkeypatch.setattr(export, "load", lambda folder: served)
     opened = opening.open_scores(saved, data="sample")
     expected = run.predictions("test")
@@ -198,7 +199,7 @@ def test_a_saved_model_says_whose_devices_set_its_threshold(
     run_folder, served, run_command, monkeypatch, tmp_path, capsys
 ):
     dataset = runs.load(run_folder).dataset
-    monkeypatch.setattr(records, "build", lambda data, **_: dataset)
+    monkeypatch.setattr(store, "build", lambda data, **_: dataset)
     monkeypatch.setattr(export, "load", lambda folder: served)
     argv = (run_folder / "saved_model", "--data", "sample", "--no-heatmaps", "--out")
     assert run_command("evaluate", *argv, tmp_path / "test") == 0
@@ -219,7 +220,7 @@ def test_lost_raw_data_costs_the_pictures_not_the_report(
     def gone(*_, **__):
         raise errors.BadInput("raw: no such folder")
 
-    monkeypatch.setattr(records, "build", gone)
+    monkeypatch.setattr(store, "build", gone)
     assert run_command("evaluate", run_folder, "--out", tmp_path / "r") == 0
     found = figures_in(tmp_path / "r")
     assert found["notes"] == [

@@ -12,10 +12,11 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from nexperia_tf import errors, labels
-from nexperia_tf.data import manifest, records
+from nexperia_tf.data import manifest
 from nexperia_tf.data.measure import scan_cache
+from nexperia_tf.data.records import store
 
-ROOT = pathlib.Path(__file__).parents[2]
+ROOT = pathlib.Path(__file__).parents[3]
 FORMATS = ("bmp", "png", "jpg")
 BOX = [3.0, 4.0, 20.0, 12.0]
 SIZES = {"train": 24, "validation": 12, "test": 8, "unlabelled": 4}
@@ -63,7 +64,7 @@ def write_labels(folder: pathlib.Path, lines: list) -> None:
 
 @pytest.fixture(scope="module")
 def dataset(raw, tmp_path_factory):
-    return records.build(raw, data_dir=tmp_path_factory.mktemp("data"))
+    return store.build(raw, data_dir=tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture
@@ -71,12 +72,12 @@ def no_prepare(monkeypatch):
     def refuse(*arguments, **options):
         raise AssertionError("the folder was prepared again")
 
-    monkeypatch.setattr(records.prepare, "prepare", refuse)
+    monkeypatch.setattr(store.prepare, "prepare", refuse)
 
 
-def every_record(dataset: records.Dataset) -> list[dict]:
-    splits = records.split_sizes(dataset)
-    return [r for s in splits for r in records.load(dataset, s).as_numpy_iterator()]
+def every_record(dataset: store.Dataset) -> list[dict]:
+    splits = store.split_sizes(dataset)
+    return [r for s in splits for r in store.load(dataset, s).as_numpy_iterator()]
 
 
 def test_a_record_keeps_the_bytes_of_its_file(dataset, raw):
@@ -102,19 +103,19 @@ def test_the_records_are_what_the_manifest_keeps(dataset):
 
 
 def test_each_device_is_in_the_split_it_was_given(dataset):
-    sizes = records.split_sizes(dataset)
+    sizes = store.split_sizes(dataset)
     assert sizes == SIZES
-    lots = set(records.metadata(dataset, "validation")["group"])
+    lots = set(store.metadata(dataset, "validation")["group"])
     assert lots == {"lot2", "lot6", "lot10"}
 
 
 def test_unlabelled_devices_carry_minus_one(dataset):
-    assert set(records.metadata(dataset, "unlabelled")["label"]) == {-1}
+    assert set(store.metadata(dataset, "unlabelled")["label"]) == {-1}
 
 
 def test_metadata_stands_in_record_order(dataset):
-    columns = records.metadata(dataset, "train")
-    loaded = list(records.load(dataset, "train").as_numpy_iterator())
+    columns = store.metadata(dataset, "train")
+    loaded = list(store.load(dataset, "train").as_numpy_iterator())
     assert [r["image_id"].decode() for r in loaded] == columns["image_id"].tolist()
     assert [r["label"] for r in loaded] == columns["label"].tolist()
 
@@ -127,7 +128,7 @@ def test_the_deprecations_that_tfds_calls_itself_are_kept_off(dataset):
     try:
         with pytest.MonkeyPatch.context() as patch:  # whatever was logged before
             patch.setattr("absl.logging._log_counter_per_token", {})
-            records.load(dataset, "test", only=("label",))
+            store.load(dataset, "test", only=("label",))
         absl.warning("`Other.dtype` is deprecated")
     finally:
         absl.removeHandler(handler)
@@ -135,14 +136,14 @@ def test_the_deprecations_that_tfds_calls_itself_are_kept_off(dataset):
 
 
 def test_a_split_is_always_read_in_the_same_order(dataset):
-    first, second = (records.metadata(dataset, "train")["image_id"] for _ in range(2))
+    first, second = (store.metadata(dataset, "train")["image_id"] for _ in range(2))
     assert first.tolist() == second.tolist()
     assert first.tolist() != sorted(first)  # good and defect stand mixed
 
 
 def test_examples_give_pictures_and_boxes(dataset, raw):
     defect = "12"
-    found = records.examples(dataset, "test", [defect])
+    found = store.examples(dataset, "test", [defect])
     assert found[defect].image == (raw / "12.bmp").read_bytes()
     assert found[defect].boxes == [BOX]
     assert found[defect].label == labels.POSITIVE
@@ -161,26 +162,26 @@ def test_nothing_asks_the_network(raw, tmp_path, no_network, monkeypatch):
         raise AssertionError(f"{path} was asked for")
 
     # TFDS's cloud probe does not go through Python's sockets.
-    monkeypatch.setattr(records.gcs_utils, "exists", refuse)
-    dataset = records.build(raw, data_dir=tmp_path)
+    monkeypatch.setattr(store.gcs_utils, "exists", refuse)
+    dataset = store.build(raw, data_dir=tmp_path)
     assert len(tfds.load(dataset.name, data_dir=tmp_path / dataset.data_dir)) == 4
 
 
 def test_a_second_call_builds_nothing(dataset, raw, no_prepare):
-    assert records.build(raw, data_dir=dataset.data_dir.parent) == dataset
-    assert records.build(f"folder:{raw}", data_dir=dataset.data_dir.parent) == dataset
+    assert store.build(raw, data_dir=dataset.data_dir.parent) == dataset
+    assert store.build(f"folder:{raw}", data_dir=dataset.data_dir.parent) == dataset
 
 
 def test_the_same_content_elsewhere_builds_nothing(dataset, raw, tmp_path, no_prepare):
     copy = shutil.copytree(raw, tmp_path / raw.name, copy_function=shutil.copyfile)
-    assert records.build(copy, data_dir=dataset.data_dir.parent) == dataset
+    assert store.build(copy, data_dir=dataset.data_dir.parent) == dataset
 
 
 def test_other_content_or_options_are_built_apart(dataset, raw, tmp_path):
-    kept = records.build(raw, data_dir=dataset.data_dir.parent, unboxed="keep")
+    kept = store.build(raw, data_dir=dataset.data_dir.parent, unboxed="keep")
     copy = shutil.copytree(raw, tmp_path / raw.name)
     (copy / "01.png").write_bytes((copy / "04.png").read_bytes())
-    changed = records.build(copy, data_dir=dataset.data_dir.parent)
+    changed = store.build(copy, data_dir=dataset.data_dir.parent)
     assert len({dataset.data_dir, kept.data_dir, changed.data_dir}) == 3
 
 
@@ -190,7 +191,7 @@ def settled(monkeypatch):
     monkeypatch.setattr(scan_cache, "_SETTLED_NS", 0)
 
 
-def _content(dataset: records.Dataset) -> dict[str, str]:
+def _content(dataset: store.Dataset) -> dict[str, str]:
     """What stands in the records by the name of each picture."""
     rows = manifest.read(dataset.prepared / "manifest.csv")
     return {row.path: row.sha256 for row in rows}
@@ -221,9 +222,9 @@ def test_other_content_of_equal_size_and_time_is_seen(change, raw, tmp_path):
     shutil.copytree(raw, tmp_path / "raw")
     one, other = tmp_path / "raw" / "00.bmp", tmp_path / "raw" / "06.bmp"
     os.utime(one, ns=(0, other.stat().st_mtime_ns))
-    before = records.build(tmp_path / "raw", data_dir=tmp_path / "data")
+    before = store.build(tmp_path / "raw", data_dir=tmp_path / "data")
     change(one, other)
-    after = records.build(tmp_path / "raw", data_dir=tmp_path / "data")
+    after = store.build(tmp_path / "raw", data_dir=tmp_path / "data")
     assert after.folder != before.folder
     assert _content(after)["00.bmp"] == _content(before)["06.bmp"]
 
@@ -250,24 +251,24 @@ def test_a_link_that_leads_elsewhere_is_seen(kind, tmp_path):
             link.symlink_to(tmp_path / name.replace("scratch", place))
 
     lead("old")
-    before = records.build(raw, data_dir=tmp_path / "data")
+    before = store.build(raw, data_dir=tmp_path / "data")
     lead("new")
-    after = records.build(raw, data_dir=tmp_path / "data")
+    after = store.build(raw, data_dir=tmp_path / "data")
     assert after.folder != before.folder
     assert _content(after)["scratch/0.bmp"] != _content(before)["scratch/0.bmp"]
     # A link around in a circle is not followed for ever.
     (raw / "good" / "around").symlink_to(raw)
-    assert records.content(raw, records.Config("folder"))
+    assert store.content(raw, store.Config("folder"))
 
 
 def test_a_decision_beside_the_raw_folder_counts_as_content(raw, tmp_path):
     copy = shutil.copytree(raw, tmp_path / "place" / raw.name)
-    before = records.build(copy, data_dir=tmp_path / "data")
+    before = store.build(copy, data_dir=tmp_path / "data")
     (tmp_path / "place" / "decisions.csv").write_text(
         "path,decision,value\n01.png,drop,\n"
     )
-    after = records.build(copy, data_dir=tmp_path / "data")
-    sizes = [sum(records.split_sizes(d).values()) for d in (before, after)]
+    after = store.build(copy, data_dir=tmp_path / "data")
+    sizes = [sum(store.split_sizes(d).values()) for d in (before, after)]
     assert sizes == [48, 47]
 
 
@@ -275,25 +276,25 @@ def test_an_interrupted_build_leaves_nothing(raw, tmp_path, monkeypatch):
     def stop(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(records.Nexperia, "_generate_examples", stop)
+    monkeypatch.setattr(store.Nexperia, "_generate_examples", stop)
     with pytest.raises(KeyboardInterrupt):
-        records.build(raw, data_dir=tmp_path)
+        store.build(raw, data_dir=tmp_path)
     assert not any(tmp_path.iterdir())
 
 
 def test_a_build_that_another_process_finished_first_is_taken(
     raw, tmp_path, monkeypatch
 ):
-    publish = records.files.publish
+    publish = store.files.publish
 
     def late(beside, path):
         if path.parent == tmp_path:
             shutil.copytree(beside, path)
         publish(beside, path)
 
-    monkeypatch.setattr(records.files, "publish", late)
-    dataset = records.build(raw, data_dir=tmp_path)
-    assert records.split_sizes(dataset)["train"] == 24
+    monkeypatch.setattr(store.files, "publish", late)
+    dataset = store.build(raw, data_dir=tmp_path)
+    assert store.split_sizes(dataset)["train"] == 24
     assert [path.name for path in tmp_path.iterdir()] == [dataset.data_dir.name]
 
 
@@ -303,35 +304,35 @@ def test_a_file_changed_under_way_is_refused(dataset, raw, tmp_path):
     with open(copy / row.path, "ab") as file:
         file.write(b"!")
     with pytest.raises(errors.BadInput, match=f"{row.path}: changed since"):
-        records.example(copy, row)
+        store.example(copy, row)
 
 
 def test_one_channel_for_grey_three_when_one_picture_is_colour(dataset, raw, tmp_path):
-    assert records.channels(dataset) == 1
+    assert store.channels(dataset) == 1
     copy = shutil.copytree(raw, tmp_path / raw.name)
     line(copy, 1, channels=3)
-    assert records.channels(records.build(copy, data_dir=tmp_path / "data")) == 3
+    assert store.channels(store.build(copy, data_dir=tmp_path / "data")) == 3
 
 
 def test_the_sample_is_drawn_once(tmp_path, monkeypatch, no_network):
-    monkeypatch.setattr(records, "SAMPLE_DEVICES", 60)
-    dataset = records.build("sample", data_dir=tmp_path)
+    monkeypatch.setattr(store, "SAMPLE_DEVICES", 60)
+    dataset = store.build("sample", data_dir=tmp_path)
     assert dataset.name == "nexperia/sample"
-    assert {"train", "test"} <= set(records.split_sizes(dataset))
-    monkeypatch.setattr(records.sample, "draw", None)
-    assert records.build("sample", data_dir=tmp_path) == dataset
+    assert {"train", "test"} <= set(store.split_sizes(dataset))
+    monkeypatch.setattr(store.sample, "draw", None)
+    assert store.build("sample", data_dir=tmp_path) == dataset
 
 
 def test_bad_input_is_named_in_one_line(dataset, raw, tmp_path):
     nowhere = tmp_path / "nowhere"
     with pytest.raises(errors.BadInput, match="nowhere: no such folder; give a raw"):
-        records.build(nowhere, data_dir=tmp_path)
+        store.build(nowhere, data_dir=tmp_path)
     with pytest.raises(errors.BadInput, match="lies in the raw folder"):
-        records.build(raw, data_dir=raw / "data")
+        store.build(raw, data_dir=raw / "data")
     with pytest.raises(errors.BadInput, match=r"no images in split 'gold'; .*test \(8"):
-        records.load(dataset, "gold")
+        store.load(dataset, "gold")
     with pytest.raises(errors.BadInput, match="no image '99' in split 'test'"):
-        records.examples(dataset, "test", ["99"])
+        store.examples(dataset, "test", ["99"])
     assert not nowhere.exists() and not (raw / "data").exists()
 
 
