@@ -1,7 +1,7 @@
 """Claim: batches come at least 1.5 times as fast as from a PyTorch DataLoader.
 
 The same BMP, PNG and JPEG files of drawn devices (275 x 267, grey) become augmented
-batches of 64 pictures of 224 x 224: here by nexperia_tf.data.pipeline, there by a
+batches of 64 pictures of 224 x 224: here by nexperia_tf.data.input.batching, there by a
 DataLoader with Pillow and two workers (pipeline_peer.py). The sides take turns, the
 best of three rounds counts. Beside it stand images per second of CPU time, which other
 work on the machine hardly changes. Then the share of a training step spent waiting for
@@ -107,9 +107,9 @@ def compare(arguments: Arguments, name: str, raw, dataset, cache: str) -> None:
 
 def rate(dataset, cache: str, seconds: float) -> tuple[float, float]:
     """Images per second of time and of CPU time, after one epoch to warm up."""
-    from nexperia_tf.data import pipeline
+    from nexperia_tf.data.input import batching
 
-    batches = pipeline.training_batches(
+    batches = batching.training_batches(
         dataset,
         image_size=SIZE,
         channels=1,
@@ -119,7 +119,7 @@ def rate(dataset, cache: str, seconds: float) -> tuple[float, float]:
         cache=cache,
     )
     batches = iter(batches)
-    for _ in range(pipeline.steps_per_epoch(dataset, BATCH)):
+    for _ in range(batching.steps_per_epoch(dataset, BATCH)):
         next(batches)
     count, start, cpu = 0, time.perf_counter(), time.process_time()
     while time.perf_counter() - start < seconds:
@@ -140,13 +140,13 @@ def waiting(dataset) -> None:
     """Share of the time of 20 training steps that goes by before the batch is there."""
     import keras
 
-    from nexperia_tf.data import pipeline
+    from nexperia_tf.data.input import batching
     from nexperia_tf.models import classifier
 
     model = classifier.build("resnext26_32x4d", image_size=128, channels=1)
     model.compile("adamw", keras.losses.BinaryCrossentropy(from_logits=True))
     for cache in ("none", "memory"):
-        batches = pipeline.training_batches(
+        batches = batching.training_batches(
             dataset,
             image_size=128,
             channels=1,

@@ -73,7 +73,7 @@ def extract(
     """
     import keras
 
-    from nexperia_tf.data import pipeline
+    from nexperia_tf.data.input import batching
     from nexperia_tf.data.records import store
 
     if stage not in STAGES:
@@ -85,7 +85,7 @@ def extract(
     devices = len(columns["image_id"])
     _check_size(devices, numbers, max_gigabytes, f"{split}, {stage}")
     values = np.empty((devices, numbers), np.float32)
-    batches = pipeline.evaluation_batches(
+    batches = batching.evaluation_batches(
         dataset, split, image_size=size, channels=channels, batch_size=batch_size
     )
     shown = progress.track(

@@ -312,9 +312,9 @@ def logits_of(
     batch_size: int = 64,
 ) -> np.ndarray:
     """Raw logits of every device of a split, float32 of shape `(devices,)`."""
-    from nexperia_tf.data import pipeline
+    from nexperia_tf.data.input import batching
 
-    batches = pipeline.evaluation_batches(
+    batches = batching.evaluation_batches(
         dataset,
         split,
         image_size=image_size,

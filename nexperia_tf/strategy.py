@@ -44,7 +44,7 @@ class Team:
 
     @property
     def worker(self) -> tuple[int, int]:
-        """Number and count, as `pipeline.training_batches` takes them."""
+        """Number and count, as `batching.training_batches` takes them."""
         return self.rank, self.count
 
     def alone(self) -> contextlib.AbstractContextManager:

@@ -31,7 +31,8 @@ from nexperia_tf import (
     seen,
     strategy,
 )
-from nexperia_tf.data import augment, manifest, pipeline
+from nexperia_tf.data import manifest
+from nexperia_tf.data.input import augment, batching
 from nexperia_tf.data.prepare import command as prepare
 from nexperia_tf.data.prepare import summary
 from nexperia_tf.data.records import store
@@ -367,7 +368,7 @@ def _batches(
     first_step: int,
     map_stride: int,
 ) -> tf.data.Dataset:
-    batches = pipeline.training_batches(
+    batches = batching.training_batches(
         data.dataset,
         image_size=config.image_size,
         channels=data.channels,
@@ -437,7 +438,7 @@ def _steps(config: configs.Config, data: Data) -> int:
 
 
 def _image_ids(config: configs.Config, data: Data, epoch: int, step: int) -> list[str]:
-    indices = pipeline.batch_indices(
+    indices = batching.batch_indices(
         data.dataset,
         image_size=config.image_size,
         channels=data.channels,
@@ -471,7 +472,7 @@ def _finish(
 def _validation(
     config: configs.Config, data: Data
 ) -> tuple[tf.data.Dataset, np.ndarray]:
-    batches = pipeline.evaluation_batches(
+    batches = batching.evaluation_batches(
         data.dataset,
         "validation",
         image_size=config.image_size,

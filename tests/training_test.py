@@ -189,7 +189,7 @@ def test_flags_decide_how_far_pictures_are_changed(config, tmp_path, monkeypatch
         seen.update(dataclasses.asdict(policy))
         raise EnoughSeen
 
-    monkeypatch.setattr(training.pipeline, "training_batches", batches)
+    monkeypatch.setattr(training.batching, "training_batches", batches)
     with pytest.raises(EnoughSeen):
         trained(config, tmp_path / "x", flip="both", **asked)
     assert seen == {"flip": "both", "crop": False, **asked}

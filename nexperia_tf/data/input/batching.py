@@ -13,8 +13,8 @@ import tensorflow as tf
 from rich import progress
 
 from nexperia_tf import errors, preprocess
-from nexperia_tf.data import augment as augmentation
-from nexperia_tf.data import drawn_defects, strong_augment
+from nexperia_tf.data.input import augment as augmentation
+from nexperia_tf.data.input import strong_augment, synthetic_defects
 from nexperia_tf.data.records import store
 
 TRAIN = "train"
@@ -41,7 +41,7 @@ def training_batches(
     policy: augmentation.Policy | None = None,
     balanced: bool = False,
     drawn: float = 0.0,
-    drawn_look: str = drawn_defects.DARK,
+    drawn_look: str = synthetic_defects.DARK,
     drawn_only: bool = False,
     map_stride: int = 0,
     deterministic: bool = False,
@@ -68,7 +68,7 @@ def training_batches(
             drawn, in the proportion there is of them.
         drawn: share of good pictures that get a drawn defect, another one in each
             epoch, and the label of one. A few on which none can be seen stay good.
-        drawn_look: one of `drawn_defects.LOOKS`.
+        drawn_look: one of `synthetic_defects.LOOKS`.
         drawn_only: leave the given defects out.
         map_stride: pixels that a place of a map is wide, which says where the drawn
             defects are; 0 makes none. Needs `drawn`.
@@ -376,10 +376,12 @@ def _drawing(look: str, seed: int, *, places: bool) -> Callable:
         masks = np.zeros((*images.shape[:3], 1), np.uint8)
         for i, index in enumerate(indices):
             random = np.random.default_rng([seed, epoch, index])
-            if look == drawn_defects.CRACKS:
-                images[i] = drawn_defects.add_harmless(images[i], random)
+            if look == synthetic_defects.CRACKS:
+                images[i] = synthetic_defects.add_harmless(images[i], random)
             if labels[i] == 0 and random.random() < chances[i]:
-                images[i], masks[i] = drawn_defects.draw_seen(images[i], random, look)
+                images[i], masks[i] = synthetic_defects.draw_seen(
+                    images[i], random, look
+                )
                 labels[i] = masks[i].any()
         return images, labels, masks
 

@@ -2,20 +2,20 @@ import cv2
 import numpy as np
 import pytest
 
-from nexperia_tf.data import drawn_defects
+from nexperia_tf.data.input import synthetic_defects
 
 SIZE = 128  # at 96, 4 to 7 in 100 are as faint as a real crack shrunk that far
 GREY = np.full((SIZE, SIZE, 1), 200, np.uint8)
 
 
-def darkened(image, seed, look=drawn_defects.DARK) -> np.ndarray:
+def darkened(image, seed, look=synthetic_defects.DARK) -> np.ndarray:
     """Share of its light that each pixel has lost, float of shape `(SIZE, SIZE)`."""
-    after = drawn_defects.draw(image, np.random.default_rng(seed), look)
+    after = synthetic_defects.draw(image, np.random.default_rng(seed), look)
     assert (after.shape, after.dtype) == (image.shape, np.uint8)
     return 1 - after.astype(float).mean(axis=-1) / image.mean(axis=-1)
 
 
-@pytest.mark.parametrize("look", drawn_defects.LOOKS)
+@pytest.mark.parametrize("look", synthetic_defects.LOOKS)
 def test_a_defect_is_dark_and_nearly_always_to_be_seen(look):
     lost = [darkened(GREY, seed, look) for seed in range(400)]
     assert min(share.min() for share in lost) >= 0  # nothing gets brighter
@@ -24,7 +24,7 @@ def test_a_defect_is_dark_and_nearly_always_to_be_seen(look):
     assert np.median([(share > 0.02).mean() for share in lost]) < 0.1  # most is kept
 
 
-@pytest.mark.parametrize("look", drawn_defects.LOOKS)
+@pytest.mark.parametrize("look", synthetic_defects.LOOKS)
 def test_all_sizes_and_places_come_up(look):
     lost = np.array([darkened(GREY, seed, look) > 0.08 for seed in range(400)])
     assert lost.any(axis=0).all()
@@ -33,10 +33,10 @@ def test_all_sizes_and_places_come_up(look):
 
 
 def test_every_kind_has_a_look_and_cracks_are_no_marks():
-    shares = drawn_defects.SHARES
-    assert set(shares) == set(drawn_defects.LOOKS)
-    assert set(shares[drawn_defects.DARK]) == set(drawn_defects.KINDS)
-    assert not {"streaks", "spots"} & set(shares[drawn_defects.CRACKS])
+    shares = synthetic_defects.SHARES
+    assert set(shares) == set(synthetic_defects.LOOKS)
+    assert set(shares[synthetic_defects.DARK]) == set(synthetic_defects.KINDS)
+    assert not {"streaks", "spots"} & set(shares[synthetic_defects.CRACKS])
 
 
 def test_harmless_marks_come_on_most_pictures_and_spare_the_rest():
@@ -44,20 +44,20 @@ def test_harmless_marks_come_on_most_pictures_and_spare_the_rest():
     spotted[20:30, 40:50] = 120  # texture to be mirrored
     changed = []
     for seed in range(400):
-        after = drawn_defects.add_harmless(spotted, np.random.default_rng(seed))
+        after = synthetic_defects.add_harmless(spotted, np.random.default_rng(seed))
         assert (after.shape, after.dtype) == (spotted.shape, np.uint8)
         changed.append((after != spotted).any())
     none = 0.5 * 0.7 * 0.65 * 0.85  # of the four comes up
     assert 1 - np.mean(changed) == pytest.approx(none, abs=0.06)
 
 
-@pytest.mark.parametrize("kind", drawn_defects.KINDS)
+@pytest.mark.parametrize("kind", synthetic_defects.KINDS)
 def test_each_kind_scales_with_the_picture(kind):
     def covered(size: int) -> float:
         total = 0.0
         for seed in range(60):
             shade = np.zeros((size, size), np.uint8)
-            drawn_defects.KINDS[kind](shade, np.random.default_rng(seed))
+            synthetic_defects.KINDS[kind](shade, np.random.default_rng(seed))
             total += shade.mean() / 255
         return total / 60
 
@@ -67,7 +67,7 @@ def test_each_kind_scales_with_the_picture(kind):
 def test_the_random_numbers_decide():
     image = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3)).astype(np.uint8)
     first, again, other = (
-        drawn_defects.draw(image, np.random.default_rng(seed)) for seed in (1, 1, 2)
+        synthetic_defects.draw(image, np.random.default_rng(seed)) for seed in (1, 1, 2)
     )
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
@@ -76,11 +76,11 @@ def test_the_random_numbers_decide():
 def test_colours_keep_their_hue():
     image = np.full((SIZE, SIZE, 3), (240, 160, 80), np.uint8)
     for seed in range(20):
-        after = drawn_defects.draw(image, np.random.default_rng(seed)).astype(float)
+        after = synthetic_defects.draw(image, np.random.default_rng(seed)).astype(float)
         np.testing.assert_allclose(after[..., 0] / 3, after[..., 2], atol=0.7)
 
 
-@pytest.mark.parametrize("look", drawn_defects.LOOKS)
+@pytest.mark.parametrize("look", synthetic_defects.LOOKS)
 @pytest.mark.parametrize("height", [8, 32, 128])
 def test_one_that_is_drawn_to_be_seen_is_seen_in_the_picture(look, height):
     wide = np.zeros_like(GREY)
@@ -88,21 +88,21 @@ def test_one_that_is_drawn_to_be_seen_is_seen_in_the_picture(look, height):
     wide[top : top + height] = GREY[:height]
     unseen = 0
     for seed in range(100):
-        first = drawn_defects.draw(wide, np.random.default_rng(seed), look)
-        hidden = np.count_nonzero(drawn_defects.place(wide, first)) < 3
+        first = synthetic_defects.draw(wide, np.random.default_rng(seed), look)
+        hidden = np.count_nonzero(synthetic_defects.place(wide, first)) < 3
         unseen += hidden
         random = np.random.default_rng(seed)
-        drawn, where = drawn_defects.draw_seen(wide, random, look)
+        drawn, where = synthetic_defects.draw_seen(wide, random, look)
         assert np.count_nonzero(where) >= 3 and not where[wide == 0].any()
-        np.testing.assert_array_equal(where, drawn_defects.place(wide, drawn))
+        np.testing.assert_array_equal(where, synthetic_defects.place(wide, drawn))
         assert hidden or np.array_equal(drawn, first)  # what was seen stays as it was
     assert unseen < 5 if height == SIZE else unseen > 25
 
 
-@pytest.mark.parametrize("look", drawn_defects.LOOKS)
+@pytest.mark.parametrize("look", synthetic_defects.LOOKS)
 def test_where_no_defect_can_be_seen_the_picture_stays_as_it_is(look):
     black = np.random.default_rng(0).integers(0, 3, (64, 64, 1)).astype(np.uint8)
-    drawn, where = drawn_defects.draw_seen(black, np.random.default_rng(0), look)
+    drawn, where = synthetic_defects.draw_seen(black, np.random.default_rng(0), look)
     assert not where.any()
     np.testing.assert_array_equal(drawn, black)
 
@@ -112,5 +112,5 @@ def test_a_letterboxed_picture_keeps_its_black_bars():
     image = cv2.resize(image, (SIZE, SIZE))[..., None]
     image[image < 200] = 0
     for seed in range(20):
-        after = drawn_defects.draw(image, np.random.default_rng(seed))
+        after = synthetic_defects.draw(image, np.random.default_rng(seed))
         assert not after[image == 0].any()

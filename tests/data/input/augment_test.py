@@ -5,7 +5,7 @@ import pytest
 from hypothesis import strategies
 
 from nexperia_tf import errors
-from nexperia_tf.data import augment
+from nexperia_tf.data.input import augment
 
 SIZE = 64
 STILL = augment.Policy(flip="none", rotation=0, zoom=0, brightness=0, contrast=0)

@@ -7,7 +7,7 @@ import tensorflow as tf
 from PIL import Image
 
 from nexperia_tf import errors, preprocess
-from nexperia_tf.data import augment, pipeline
+from nexperia_tf.data.input import augment, batching
 from nexperia_tf.data.records import store
 
 SIZE = 32
@@ -38,7 +38,7 @@ def dataset(tmp_path_factory):
 
 def training(dataset, **options) -> tf.data.Dataset:
     fixed = {"image_size": SIZE, "channels": 1, "batch_size": BATCH}
-    return pipeline.training_batches(
+    return batching.training_batches(
         dataset, **{**fixed, "seed": 7, "epochs": EPOCHS, **options}
     )
 
@@ -147,8 +147,8 @@ def test_kept_pictures_are_decoded_once(dataset, tmp_path, straight):
 
 
 def test_auto_keeps_pictures_up_to_a_limit(dataset, monkeypatch, straight):
-    monkeypatch.setattr(pipeline, "CACHE_BYTES", 46 * SIZE**2 - 1)
-    monkeypatch.setattr(pipeline, "_kept", None)
+    monkeypatch.setattr(batching, "CACHE_BYTES", 46 * SIZE**2 - 1)
+    monkeypatch.setattr(batching, "_kept", None)
     assert_same(training(dataset), straight)
 
 
@@ -163,12 +163,12 @@ def test_workers_share_each_batch(dataset, straight):
 def test_the_number_of_batches_is_known_beforehand(dataset):
     assert len(training(dataset)) == EPOCHS * STEPS
     assert len(training(dataset, first_epoch=1, first_step=2)) == 2 * STEPS - 2
-    assert pipeline.steps_per_epoch(dataset, BATCH) == STEPS
+    assert batching.steps_per_epoch(dataset, BATCH) == STEPS
 
 
-@pytest.mark.parametrize("cache", pipeline.CACHES)
+@pytest.mark.parametrize("cache", batching.CACHES)
 def test_evaluation_shows_all_devices_in_record_order(dataset, cache):
-    batches = pipeline.evaluation_batches(
+    batches = batching.evaluation_batches(
         dataset, "validation", image_size=SIZE, channels=1, batch_size=4, cache=cache
     )
     for _ in range(2):
@@ -184,12 +184,12 @@ def test_the_devices_of_a_batch_can_be_named(dataset, cache, balanced):
     how = {"cache": cache, "balanced": balanced}
     places = order(dataset, **how).reshape(EPOCHS, STEPS, BATCH)
     common = {"image_size": SIZE, "channels": 1, "batch_size": BATCH, "seed": 7}
-    named = pipeline.batch_indices(dataset, **common, epoch=2, step=3, **how)
+    named = batching.batch_indices(dataset, **common, epoch=2, step=3, **how)
     np.testing.assert_array_equal(named, places[2, 3])
 
 
 def test_unlabelled_devices_are_evaluated_as_minus_one(dataset):
-    batches = pipeline.evaluation_batches(
+    batches = batching.evaluation_batches(
         dataset, "unlabelled", image_size=SIZE, channels=3, batch_size=4
     )
     ((images, labels),) = batches.as_numpy_iterator()
@@ -246,7 +246,7 @@ def test_balanced_batches_count_drawn_defects(dataset, cache, look):
     common = {"image_size": SIZE, "channels": 1, "batch_size": BATCH, "seed": 7}
     how = {"drawn": 0.5, "balanced": True, "cache": cache}
     for step in range(STEPS):
-        named = pipeline.batch_indices(dataset, **common, **how, epoch=0, step=step)
+        named = batching.batch_indices(dataset, **common, **how, epoch=0, step=step)
         given = truth[named] == 1
         assert batches[step][1][given].all()
         # 12 given ones and 17 of 34 that are drawn on: in that proportion.
@@ -306,7 +306,7 @@ def test_drawn_only_shows_no_given_defect(dataset):
     plain = np.concatenate([x[y == 0] for x, y in batches])
     given = [image.tobytes() for image in pictures(dataset, "train")]
     assert {truth[given.index(image.tobytes())] for image in plain} == {0}
-    ids = pipeline.batch_indices(
+    ids = batching.batch_indices(
         dataset,
         image_size=SIZE,
         channels=1,

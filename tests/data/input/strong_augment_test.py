@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from nexperia_tf.data import strong_augment
+from nexperia_tf.data.input import strong_augment
 
 BATCH = 8
 
