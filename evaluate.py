@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import tyro
 
-from nexperia_tf import command, errors, files, predictions, seen
+from nexperia_tf import command, errors, files, predictions
 from nexperia_tf.evaluation import (
     answers,
     choices,
@@ -19,6 +19,7 @@ from nexperia_tf.evaluation import (
     report,
     thresholds,
 )
+from nexperia_tf.runs import training_pictures
 
 GOLDEN_ESCAPED = 1  # exit code
 
@@ -233,7 +234,7 @@ def _submit(arguments: Arguments, opened: list[opening.Opened]) -> None:
 def _refuse_seen(arguments: Arguments, opened: list[opening.Opened]) -> None:
     for one in opened:
         known = one.subject.known
-        said = known and seen.in_words(known.numbers(), arguments.split)
+        said = known and training_pictures.in_words(known.numbers(), arguments.split)
         if known is None or said:
             because = said or "whether its devices were trained on is not known"
             raise errors.BadInput(f"refused: {one.subject.name}: {because}.")
@@ -397,13 +398,13 @@ def _store(
     if len(opened) > 1 or opened[0].run is None:
         print("Threshold not stored: that takes one RUN, a run folder.")
         return
-    from nexperia_tf import runs
+    from nexperia_tf.runs import run_folders
 
     run, point = opened[0].run, payload["operating_point"]
     decides = dataclasses.replace(
         run.calibration,
         threshold=operating_point.serving_threshold(point["threshold"]),
-        origin=runs.GUARANTEED,
+        origin=run_folders.GUARANTEED,
         basis=operating_point.promise(point),
     )
     thresholds.store(run, decides)

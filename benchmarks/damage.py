@@ -32,7 +32,8 @@ from nexperia_tf import command, configs
 
 command.import_tensorflow()
 
-from nexperia_tf import checkpoints, errors, export, files, runs, training  # noqa: E402
+from nexperia_tf import checkpoints, errors, export, files, training  # noqa: E402
+from nexperia_tf.runs import run_folders  # noqa: E402
 
 
 def main() -> None:
@@ -72,12 +73,12 @@ def flip(run: pathlib.Path, flips: int, seed: int) -> None:
     """Every loader must refuse every flipped bit."""
     dice = random.Random(seed)
     refused = collections.Counter()
-    names = ("checkpoint", runs.MODEL, runs.SAVED_MODEL)
+    names = ("checkpoint", run_folders.MODEL, run_folders.SAVED_MODEL)
     for i in range(flips):
         name = names[i % len(names)]
         place = run / name
         if name == "checkpoint":
-            place = dice.choice(checkpoints.saved(run / runs.CHECKPOINTS))
+            place = dice.choice(checkpoints.saved(run / run_folders.CHECKPOINTS))
         with flipped(place, dice) as path, alone(place):
             try:
                 load(run, name)
@@ -93,12 +94,12 @@ def flip(run: pathlib.Path, flips: int, seed: int) -> None:
 
 
 def load(run: pathlib.Path, name: str) -> None:
-    if name == runs.MODEL:
-        runs.load(run).model()
-    elif name == runs.SAVED_MODEL:
+    if name == run_folders.MODEL:
+        run_folders.load(run).model()
+    elif name == run_folders.SAVED_MODEL:
         export.load(run)
     else:
-        checkpoints.restore(run / runs.CHECKPOINTS, model=None, optimizer=None)
+        checkpoints.restore(run / run_folders.CHECKPOINTS, model=None, optimizer=None)
 
 
 @contextlib.contextmanager
@@ -118,7 +119,7 @@ def flipped(place: pathlib.Path, dice: random.Random):
 def alone(checkpoint: pathlib.Path):
     """Other checkpoints are out of sight, or resume would take one of them."""
     others = []
-    if checkpoint.parent.name == runs.CHECKPOINTS:
+    if checkpoint.parent.name == run_folders.CHECKPOINTS:
         others = [p for p in checkpoints.saved(checkpoint.parent) if p != checkpoint]
     for other in others:
         other.rename(other.with_name(f"aside {other.name}"))
@@ -147,13 +148,13 @@ def fill(config: configs.Config, place: pathlib.Path, sizes: int, first: int) ->
             print(f"disk {k}: code {code}, {line[:150]}", flush=True)
             files.verify_manifest(disk / "older")
             assert not (disk / "new" / files.MANIFEST).exists()
-            for saved in checkpoints.saved(disk / "new" / runs.CHECKPOINTS):
+            for saved in checkpoints.saved(disk / "new" / run_folders.CHECKPOINTS):
                 files.verify_manifest(saved)
-            if (disk / "new" / runs.MODEL).exists():
+            if (disk / "new" / run_folders.MODEL).exists():
                 # By its checksums: TensorFlow, once used, does not survive a fork.
-                assert not zipfile.ZipFile(disk / "new" / runs.MODEL).testzip()
+                assert not zipfile.ZipFile(disk / "new" / run_folders.MODEL).testzip()
             subprocess.run(["mount", "-o", "remount,size=1g", disk], check=True)
-            begun = (disk / "new" / runs.CONFIG).exists()
+            begun = (disk / "new" / run_folders.CONFIG).exists()
             code, line = forked(out, place / "log", resume=begun)
             assert not code, line
             for split in ("validation", "test"):

@@ -26,9 +26,10 @@ command.import_tensorflow()
 import tensorflow as tf  # noqa: E402
 from model_timing import interleaved, machine, timed  # noqa: E402
 
-from nexperia_tf import ensemble, export, runs  # noqa: E402
+from nexperia_tf import ensemble, export  # noqa: E402
 from nexperia_tf.data.records import store  # noqa: E402
 from nexperia_tf.evaluation import opening  # noqa: E402
+from nexperia_tf.runs import run_folders  # noqa: E402
 
 COMPARED, FILES = 200, 500
 FOREIGN = """
@@ -58,7 +59,7 @@ def main() -> None:
         members = ensemble.open_members(arguments.runs)
         mean = ensemble.combination(("mean",), members)
         version = ensemble.publish(
-            members, mean, place / "mean", decides=runs.Calibration()
+            members, mean, place / "mean", decides=run_folders.Calibration()
         )
         dataset = store.build(arguments.data)
         found = store.load(dataset, arguments.split).take(FILES)
@@ -98,7 +99,7 @@ def same_verdicts(served, judged, pictures: list[bytes], place: pathlib.Path) ->
     )
     scores, words = json.loads(shown.stdout.splitlines()[-1])
     scored = judged.score[: len(names)]
-    verdicts = runs.verdicts(scored, served.facts["threshold"])
+    verdicts = run_folders.verdicts(scored, served.facts["threshold"])
     print(
         f"{len(names)} files in a process without us: "
         f"{sum(a == b for a, b in zip(words, verdicts))} verdicts as evaluate.py's "

@@ -24,8 +24,9 @@ from model_timing import (
     timed,
 )
 
-from nexperia_tf import costs, export, runs
+from nexperia_tf import costs, export
 from nexperia_tf.models import classifier
+from nexperia_tf.runs import run_folders
 
 
 def main() -> None:
@@ -48,7 +49,7 @@ def main() -> None:
             backbone=model.name,
             image_size=size,
             channels=3,
-            calibration=runs.Calibration(),
+            calibration=run_folders.Calibration(),
         )
         answer = export.load(published).signature(export.PIXELS)
 

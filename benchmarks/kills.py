@@ -33,7 +33,8 @@ command.import_tensorflow()
 
 import tensorflow as tf  # noqa: E402
 
-from nexperia_tf import checkpoints, files, following, runs, training  # noqa: E402
+from nexperia_tf import checkpoints, files, following, training  # noqa: E402
+from nexperia_tf.runs import run_folders  # noqa: E402
 
 DRAWN = {"drawn": 0.5, "drawn_only": True, "drawn_look": "cracks", "drawn_map": 1.0}
 
@@ -61,7 +62,7 @@ def main() -> None:
         finish(start(config, copies=True))  # builds the records, too
         first = time.monotonic() - started
         started = time.monotonic()
-        told = configs.load(str(place / "whole" / runs.CONFIG))
+        told = configs.load(str(place / "whole" / run_folders.CONFIG))
         finish(start(dataclasses.replace(told, out=str(place / "again"))))
         length = time.monotonic() - started
         print(f"undisturbed: {length:.1f} s, {first:.1f} s with preparation")
@@ -78,7 +79,7 @@ def start(config: configs.Config, *, copies: bool = False) -> int:
     def work() -> None:
         if copies:
             keep_copies(out.with_name("bests"))
-        training.train(config, resume=(out / runs.CONFIG).is_file())
+        training.train(config, resume=(out / run_folders.CONFIG).is_file())
 
     return tiny_runs.fork(out.with_suffix(".log"), work)
 
@@ -143,16 +144,16 @@ def killed(child: int, delay: float, log: pathlib.Path) -> bool:
 
 def check(run: pathlib.Path, known: list[list[np.ndarray]], best: int) -> int:
     """Checks what a kill has left; returns which of the `known` best models it is."""
-    if (run / runs.HISTORY).is_file():
+    if (run / run_folders.HISTORY).is_file():
         epochs = [row["epoch"] for row in history(run)]
         expected = [str(epoch + 1) for epoch in range(len(epochs))]
         assert epochs == expected, f"history has epochs {epochs}"
-    for path in checkpoints.saved(run / runs.CHECKPOINTS):
+    for path in checkpoints.saved(run / run_folders.CHECKPOINTS):
         files.verify_manifest(path)
-    if not (run / runs.MODEL).is_file():
+    if not (run / run_folders.MODEL).is_file():
         assert best < 0, "the best model is gone"
         return best
-    found = weights(run / runs.MODEL)
+    found = weights(run / run_folders.MODEL)
     (now,) = [i for i, one in enumerate(known) if equal(one, found)]
     assert now >= best, f"best model {best} was replaced by {now}"
     return now
@@ -164,7 +165,9 @@ def compare(whole: pathlib.Path, other: pathlib.Path) -> None:
         table = pathlib.Path("predictions") / f"{name}.csv"
         assert (whole / table).read_bytes() == (other / table).read_bytes(), table
     assert history(whole) == history(other), "histories differ"
-    assert equal(weights(whole / runs.MODEL), weights(other / runs.MODEL)), "best model"
+    assert equal(
+        weights(whole / run_folders.MODEL), weights(other / run_folders.MODEL)
+    ), "best model"
     one, two = (newest(run) for run in (whole, other))
     assert one.keys() == two.keys(), "checkpoints hold different variables"
     for name in one:
@@ -174,13 +177,13 @@ def compare(whole: pathlib.Path, other: pathlib.Path) -> None:
 
 
 def history(run: pathlib.Path) -> list[dict]:
-    with open(run / runs.HISTORY) as file:
+    with open(run / run_folders.HISTORY) as file:
         return [row | {"seconds": ""} for row in csv.DictReader(file)]
 
 
 def newest(run: pathlib.Path) -> dict[str, np.ndarray]:
     """All variables of the newest checkpoint: weights, optimizer, averages."""
-    path = checkpoints.saved(run / runs.CHECKPOINTS)[-1] / "weights"
+    path = checkpoints.saved(run / run_folders.CHECKPOINTS)[-1] / "weights"
     reader = tf.train.load_checkpoint(str(path))
     names = [n for n in reader.get_variable_to_shape_map() if n[0] != "_"]
     return {name: reader.get_tensor(name) for name in names}

@@ -8,9 +8,10 @@ and training devices behind them, for each stage. A minute or two on two cores:
 
 import sys
 
-from nexperia_tf import command, runs
+from nexperia_tf import command
 from nexperia_tf.data.records import store
 from nexperia_tf.evaluation import evidence, heatmaps
+from nexperia_tf.runs import run_folders
 
 SPLITS = ("test", "validation", "train")
 
@@ -35,7 +36,7 @@ def line(name: str, rate: dict) -> str:
 
 def main(folder: str, devices: int) -> None:
     command.import_tensorflow()
-    run = runs.load(folder)
+    run = run_folders.load(folder)
     examples = boxed(run.dataset, devices)
     for stage in heatmaps.STAGES:
         played = evidence.Looked(run, stage).localisation(examples)

@@ -30,8 +30,9 @@ command.import_tensorflow()
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from nexperia_tf import checkpoints, files, following, runs, training  # noqa: E402
+from nexperia_tf import checkpoints, files, following, training  # noqa: E402
 from nexperia_tf import predictions as tables  # noqa: E402
+from nexperia_tf.runs import run_folders  # noqa: E402
 
 KILLED = (1, 4)  # epoch and step, counted from 0
 
@@ -149,7 +150,7 @@ def compare(one: pathlib.Path, other: pathlib.Path) -> None:
 
 
 def history(run: pathlib.Path) -> np.ndarray:
-    return np.genfromtxt(run / runs.HISTORY, delimiter=",", names=True)
+    return np.genfromtxt(run / run_folders.HISTORY, delimiter=",", names=True)
 
 
 if __name__ == "__main__":

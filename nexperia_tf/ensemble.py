@@ -8,22 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import tyro
 
-from nexperia_tf import (
-    command,
-    errors,
-    files,
-    labels,
-    metrics,
-    predictions,
-    runs,
-    seen,
-)
+from nexperia_tf import command, errors, files, labels, metrics, predictions
 from nexperia_tf.evaluation import (
     calibration,
     choices,
     clustered,
     operating_point,
 )
+from nexperia_tf.runs import run_folders, training_pictures
 
 if typing.TYPE_CHECKING:
     import tensorflow as tf
@@ -92,8 +84,10 @@ class Member:
     validation: predictions.Predictions | None
     calibration: predictions.Predictions | None = None
     chose: Mapping[str, choices.Choices] = dataclasses.field(default_factory=dict)
-    book: seen.Book = dataclasses.field(default_factory=seen.Book)
-    looks: seen.Looks | None = None
+    book: training_pictures.Book = dataclasses.field(
+        default_factory=training_pictures.Book
+    )
+    looks: training_pictures.Looks | None = None
 
 
 def open_members(folders: Sequence[str | pathlib.Path]) -> list[Member]:
@@ -118,19 +112,22 @@ def _open(folder: pathlib.Path) -> Member:
     tables: dict[str, predictions.Predictions] = {}
     served = export.load(folder)
     chose = {"validation": choices.noted(served.facts)}
-    book, looks = seen.of_export(served.folder), None
-    if (folder / runs.CONFIG).is_file():
-        book, looks = seen.of_run(folder), seen.looks_of(folder)
-        run = runs.load(folder)
+    book, looks = training_pictures.of_export(served.folder), None
+    if (folder / run_folders.CONFIG).is_file():
+        book, looks = (
+            training_pictures.of_run(folder),
+            training_pictures.looks_of(folder),
+        )
+        run = run_folders.load(folder)
         if differs := export.disagreement(run):
             raise errors.BadInput(differs)
-        for split in runs.CALIBRATED_ON:
+        for split in run_folders.CALIBRATED_ON:
             path = folder / "predictions" / f"{split}.csv"
             if path.is_file():
                 tables[split] = predictions.read(path)
                 chose[split] = choices.of_run(run, split)
     return Member(
-        runs.known_as(folder),
+        run_folders.known_as(folder),
         served,
         served.logit,
         tables.get("validation"),
@@ -231,7 +228,7 @@ class Deciding:
 
     scored: predictions.Predictions
     chose: choices.Choices
-    taught: seen.Found | None = None
+    taught: training_pictures.Found | None = None
 
 
 def deciding(
@@ -247,13 +244,15 @@ def deciding(
     Returns:
         None where members bring none or they are different devices.
     """
-    for split in runs.CALIBRATED_ON:
+    for split in run_folders.CALIBRATED_ON:
         tables = [getattr(member, split) for member in members]
         if None in tables or len({frozenset(t.image_id) for t in tables}) > 1:
             continue
         tables = predictions.aligned(tables)
         logits = np.stack([calibration.logits(t.score) for t in tables])
-        score = runs.probability(combined.logit(logits.astype(np.float32)).numpy())
+        score = run_folders.probability(
+            combined.logit(logits.astype(np.float32)).numpy()
+        )
         source = f"the members' common {split}"
         scored = dataclasses.replace(tables[0], score=score, source=source)
         chose = chosen(members, split, fitted=fitted)
@@ -261,13 +260,17 @@ def deciding(
     return None
 
 
-def _taught(members: Sequence[Member], names: Sequence[str]) -> seen.Found | None:
+def _taught(
+    members: Sequence[Member], names: Sequence[str]
+) -> training_pictures.Found | None:
     """Which devices any member was trained on, by the list that names most of them."""
     shown = [member.looks for member in members if member.looks is not None]
     if not shown:
         return None
     fullest = max(shown, key=lambda one: sum(name in one.own for name in names))
-    return seen.judged(names, fullest, seen.merged(one.book for one in members))
+    return training_pictures.judged(
+        names, fullest, training_pictures.merged(one.book for one in members)
+    )
 
 
 def chosen(
@@ -290,11 +293,11 @@ def calibrate(
     validation: predictions.Predictions | None,
     *,
     chose: choices.Choices = choices.ASSUMED,
-    taught: seen.Found | None = None,
+    taught: training_pictures.Found | None = None,
     max_escape: float | None = None,
     confidence: float = operating_point.CONFIDENCE,
     recalibrate: bool = False,
-) -> runs.Calibration:
+) -> run_folders.Calibration:
     """Temperature, offset and threshold of the ensemble.
 
     Logits are calibrated again on the validation split, where there is one. A mean of
@@ -314,7 +317,7 @@ def calibrate(
         errors.BadInput: `max_escape` cannot be guaranteed, or there are no devices to
             calibrate on.
     """
-    fitted = runs.Calibration()
+    fitted = run_folders.Calibration()
     if recalibrate and validation is None:
         raise errors.BadInput(
             "--recalibrate: needs run folders that share their validation devices; "
@@ -348,7 +351,7 @@ def calibrate(
     return dataclasses.replace(
         fitted,
         threshold=operating_point.serving_threshold(found.threshold),
-        origin=runs.GUARANTEED,
+        origin=run_folders.GUARANTEED,
         basis=operating_point.promise(facts),
     )
 
@@ -358,7 +361,7 @@ def publish(
     combined: Combination,
     base: pathlib.Path,
     *,
-    decides: runs.Calibration,
+    decides: run_folders.Calibration,
     chose: choices.Choices = choices.UNKNOWN,
 ) -> pathlib.Path:
     """Writes the ensemble's next version below `base`, whole or not at all.
@@ -383,14 +386,14 @@ def publish(
         return decides.logits(combined.logit(logits))
 
     facts = members[0].served.facts
-    books = [seen.of_export(member.served.folder) for member in members]
+    books = [training_pictures.of_export(member.served.folder) for member in members]
     return export.publish_logit(
         logit,
         base,
         image_size=facts["image_size"],
         channels=facts["channels"],
         calibration=decides,
-        trained_on=seen.merged(books),
+        trained_on=training_pictures.merged(books),
         facts={"combines": combined.of, "bias": combined.bias}
         | {choices.CHOSE_AMONG: chose.count}
         | {
@@ -411,7 +414,7 @@ def _described(member: Member, weight: float) -> dict:
 
 def _left_to_fit(
     combined: Combination,
-    decides: runs.Calibration,
+    decides: run_folders.Calibration,
     validation: predictions.Predictions,
 ) -> str:
     """How far the scores are from probabilities, as the validation devices say."""

@@ -8,19 +8,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from nexperia_tf import (
-    command,
-    errors,
-    files,
-    labels,
-    locks,
-    preprocess,
-    runs,
-    seen,
-    servable,
-)
+from nexperia_tf import command, errors, files, labels, locks, preprocess, servable
 from nexperia_tf.evaluation import choices
 from nexperia_tf.models import folding
+from nexperia_tf.runs import run_folders, training_pictures
 
 SCHEMA = 1  # of FACTS
 FACTS = pathlib.PurePosixPath("assets.extra/nexperia.json")  # what the graph hides
@@ -34,9 +25,9 @@ def publish(
     backbone: str,
     image_size: int,
     channels: int,
-    calibration: runs.Calibration,
+    calibration: run_folders.Calibration,
     chose_among: int | None = None,
-    trained_on: seen.Book | None = None,
+    trained_on: training_pictures.Book | None = None,
 ) -> pathlib.Path:
     """Writes the next version of a classifier below `base`, whole or not at all.
 
@@ -71,7 +62,10 @@ def publish(
 
 
 def publish_run(
-    run: runs.Run, decides: runs.Calibration, *, out: str | pathlib.Path = ""
+    run: run_folders.Run,
+    decides: run_folders.Calibration,
+    *,
+    out: str | pathlib.Path = "",
 ) -> pathlib.Path:
     """Writes the next version of a run's best model; returns its folder.
 
@@ -80,36 +74,36 @@ def publish_run(
     """
     folder = publish(
         run.model(),
-        pathlib.Path(out or run.folder / runs.SAVED_MODEL),
+        pathlib.Path(out or run.folder / run_folders.SAVED_MODEL),
         backbone=run.config["backbone"],
         image_size=run.image_size,
         channels=run.channels,
         calibration=decides,
         chose_among=choices.of_run(run, "validation").count,
-        trained_on=seen.of_run(run.folder),
+        trained_on=training_pictures.of_run(run.folder),
     )
     if not out:
-        runs.write_calibration(run.folder / runs.CALIBRATION, decides)
+        run_folders.write_calibration(run.folder / run_folders.CALIBRATION, decides)
         files.write_manifest(run.folder)
     return folder
 
 
-def disagreement(run: runs.Run) -> str:
+def disagreement(run: run_folders.Run) -> str:
     """How the newest SavedModel of a run differs from its calibration.json, or ""."""
-    found = versions(run.folder / runs.SAVED_MODEL)
+    found = versions(run.folder / run_folders.SAVED_MODEL)
     if not found:
         return ""
     version = found[-1]
-    baked = runs.calibration_from(
+    baked = run_folders.calibration_from(
         files.read_json(version / FACTS), where=str(version / FACTS)
     )
     for name in ("temperature", "offset", "threshold"):
         stored, served = getattr(run.calibration, name), getattr(baked, name)
         if stored != served:
             return (
-                f"{run.folder / runs.CALIBRATION}: its {name} is {stored:.6g}, but "
-                f"{version} has {served:.6g} baked in; export the run again: python -m "
-                f"nexperia_tf.export --run {run.folder}"
+                f"{run.folder / run_folders.CALIBRATION}: its {name} is {stored:.6g}, "
+                f"but {version} has {served:.6g} baked in; export the run again: "
+                f"python -m nexperia_tf.export --run {run.folder}"
             )
     return ""
 
@@ -120,9 +114,9 @@ def publish_logit(
     *,
     image_size: int,
     channels: int,
-    calibration: runs.Calibration,
+    calibration: run_folders.Calibration,
     facts: Mapping,
-    trained_on: seen.Book | None = None,
+    trained_on: training_pictures.Book | None = None,
 ) -> pathlib.Path:
     """Writes the next version of anything that gives a calibrated logit.
 
@@ -162,7 +156,9 @@ def publish_logit(
             (beside / FACTS).parent.mkdir(exist_ok=True)
             files.write_json(beside / FACTS, facts | dataclasses.asdict(calibration))
             if trained_on:  # its pictures by hash alone: no lot leaves the house
-                seen.write(beside / seen.EXPORTED, trained_on, groups=False)
+                training_pictures.write(
+                    beside / training_pictures.EXPORTED, trained_on, groups=False
+                )
             servable.write_warmup(beside / servable.WARMUP, shown[0])
             scores = _scores(graph.logit, shown, image_size)
             try:
@@ -233,9 +229,9 @@ class Served:
         return self._loaded.signatures[name]
 
     @property
-    def calibration(self) -> runs.Calibration:
+    def calibration(self) -> run_folders.Calibration:
         """What is baked in, and where its threshold comes from."""
-        return runs.calibration_from(self.facts, where=str(self.folder / FACTS))
+        return run_folders.calibration_from(self.facts, where=str(self.folder / FACTS))
 
     @property
     def logit(self) -> Callable:
@@ -265,7 +261,7 @@ def find(folder: str | pathlib.Path) -> pathlib.Path:
         errors.BadInput: there is no SavedModel.
     """
     folder = pathlib.Path(folder)
-    for base in (folder, folder / runs.SAVED_MODEL):
+    for base in (folder, folder / run_folders.SAVED_MODEL):
         if (base / "saved_model.pb").is_file():
             return base
         if found := versions(base):
@@ -349,13 +345,13 @@ class Arguments(command.Options):
 
 def main(arguments: Arguments) -> None:
     """Publishes one more version with the run's calibration.json as it stands now."""
-    runs.load(arguments.run)  # a folder that is no run is not to be locked
-    with locks.held(arguments.run, busy=runs.BUSY):
+    run_folders.load(arguments.run)  # a folder that is no run is not to be locked
+    with locks.held(arguments.run, busy=run_folders.BUSY):
         _export(arguments)
 
 
 def _export(arguments: Arguments) -> None:
-    run = runs.load(arguments.run)
+    run = run_folders.load(arguments.run)
     folder = publish_run(run, run.calibration, out=arguments.out)
     print(f"In force: {run.calibration.words}")
     print(f"SavedModel: {folder}")

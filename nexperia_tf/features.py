@@ -12,7 +12,8 @@ import numpy as np
 import tyro
 from rich import progress
 
-from nexperia_tf import command, errors, files, predictions, runs, seen
+from nexperia_tf import command, errors, files, predictions
+from nexperia_tf.runs import run_folders, training_pictures
 
 if typing.TYPE_CHECKING:
     import keras
@@ -221,9 +222,15 @@ def main(arguments: Arguments) -> None:
             print(f"{split}: {len(found.values)} devices, {found.values.shape[1]}")
         facts |= {"schema": SCHEMA, "stage": arguments.stage, "splits": splits}
         files.write_json(beside / FACTS, facts)
-        shutil.copyfile(dataset.prepared / "manifest.csv", beside / runs.PICTURES)
-        book = seen.of_run(arguments.run) if arguments.run else seen.Book()
-        seen.write(beside / seen.TRAINED_ON, book)
+        shutil.copyfile(
+            dataset.prepared / "manifest.csv", beside / run_folders.PICTURES
+        )
+        book = (
+            training_pictures.of_run(arguments.run)
+            if arguments.run
+            else training_pictures.Book()
+        )
+        training_pictures.write(beside / training_pictures.TRAINED_ON, book)
         files.write_manifest(beside)
     print(f"Features: {arguments.out}")
 
@@ -233,7 +240,7 @@ def _opened(
 ) -> tuple["keras.Model", "store.Dataset", dict]:
     """Model, records, and what features.json says of them."""
     if arguments.run:
-        run = runs.load(arguments.run)
+        run = run_folders.load(arguments.run)
         kept = ("backbone", "weights", "loss", "image_size", "seed")
         facts = {name: run.config[name] for name in kept}
         return run.model(), run.dataset, {"run": run.name} | facts

@@ -11,15 +11,12 @@ import rich.table
 from nexperia_tf import (
     checkpoints,
     configs,
-    curves,
     export,
     files,
     following,
     labels,
     metrics,
     predictions,
-    runs,
-    seen,
 )
 from nexperia_tf.data import manifest
 from nexperia_tf.data.records import store
@@ -30,6 +27,7 @@ from nexperia_tf.evaluation import (
     clustered,
     figures,
 )
+from nexperia_tf.runs import curves, run_folders, training_pictures
 
 SCHEMA = 1  # of metrics.json
 
@@ -40,7 +38,7 @@ def finish(
     dataset: store.Dataset,
     *,
     channels: int,
-    book: seen.Book,
+    book: training_pictures.Book,
     epochs: dict,
 ) -> None:
     """Calibration, scores, metrics and SavedModel of the best model.
@@ -55,49 +53,51 @@ def finish(
         book: the pictures that it has learned from.
         epochs: how many were judged and which was kept, for metrics.json.
     """
-    model = runs.load_model(folder / runs.MODEL)
+    model = run_folders.load_model(folder / run_folders.MODEL)
     sizes = store.split_sizes(dataset)
     logits = {
-        split: runs.logits_of(
+        split: run_folders.logits_of(
             model,
             dataset,
             split,
             image_size=config.image_size,
             channels=channels,
         )
-        for split in runs.SCORED_SPLITS
+        for split in run_folders.SCORED_SPLITS
         if split in sizes
     }
     # Devices that chose no epoch say best what a logit is worth.
-    fitted_on = next(split for split in runs.CALIBRATED_ON if split in logits)
-    truth = runs.metadata(dataset, fitted_on)["label"]
+    fitted_on = next(split for split in run_folders.CALIBRATED_ON if split in logits)
+    truth = run_folders.metadata(dataset, fitted_on)["label"]
     decides = calibration.fit(logits[fitted_on], truth, where=fitted_on)
-    runs.write_calibration(folder / runs.CALIBRATION, decides)
+    run_folders.write_calibration(folder / run_folders.CALIBRATION, decides)
     scored = {
-        split: runs.table(dataset, split, values, decides)
+        split: run_folders.table(dataset, split, values, decides)
         for split, values in logits.items()
     }
     (folder / "predictions").mkdir(exist_ok=True)
     for split, table in scored.items():
         predictions.write(folder / "predictions" / f"{split}.csv", table)
-    shown = seen.looks(manifest.read(folder / runs.PICTURES))
-    known = {s: seen.judged(t.image_id, shown, book) for s, t in scored.items()}
+    shown = training_pictures.looks(manifest.read(folder / run_folders.PICTURES))
+    known = {
+        s: training_pictures.judged(t.image_id, shown, book) for s, t in scored.items()
+    }
     reached = _metrics(scored, known, epochs)
-    described = files.read_json(folder / runs.CONFIG)
+    described = files.read_json(folder / run_folders.CONFIG)
     for split in set(reached) & set(scored):
         ids = scored[split].image_id
         counted = choices.count(folder, described, split, ids)
         reached[split][choices.CHOSE_AMONG] = counted
-    files.write_json(folder / runs.METRICS, reached)
+    files.write_json(folder / run_folders.METRICS, reached)
     curves.draw(
-        folder / runs.HISTORY,
-        folder / runs.CURVES,
-        kept=(epochs["best"], runs.chosen_epoch(epochs)),
+        folder / run_folders.HISTORY,
+        folder / run_folders.CURVES,
+        kept=(epochs["best"], run_folders.chosen_epoch(epochs)),
     )
-    with checkpoints.writing(folder / runs.SAVED_MODEL):
+    with checkpoints.writing(folder / run_folders.SAVED_MODEL):
         export.publish(
             model,
-            folder / runs.SAVED_MODEL,
+            folder / run_folders.SAVED_MODEL,
             image_size=config.image_size,
             channels=channels,
             calibration=decides,
@@ -110,34 +110,35 @@ def finish(
 
 def print_summary(folder: pathlib.Path) -> None:
     """Prints what a run reached and where its results lie."""
-    reached = files.read_json(folder / runs.METRICS)
+    reached = files.read_json(folder / run_folders.METRICS)
     shown = rich.table.Table(box=rich.box.SIMPLE, pad_edge=False)
     for title in ("split", "devices", "defects", "AUC", "95 % interval"):
         side = "left" if title == "split" else "right"
         shown.add_column(title, justify=side, no_wrap=True)
     for target in following.HISTORY_TARGETS:
         shown.add_column(f"overkill\nat {target:.1%}", justify="right", min_width=8)
-    for split in runs.SCORED_SPLITS:
+    for split in run_folders.SCORED_SPLITS:
         if split in reached:
             shown.add_row(split, *_summary(reached[split]))
     rich.print(shown)
     if epochs := reached.get("epochs"):  # older runs do not say
-        print(f"validation: AUC of the {runs.chosen_epoch(epochs)}")
+        print(f"validation: AUC of the {run_folders.chosen_epoch(epochs)}")
         if epochs["stopped"]:
             print(
                 f"Stopped after epoch {epochs['trained']} of {epochs['planned']}: "
                 f"{epochs['stopped']}"
             )
-    for split in (split for split in runs.SCORED_SPLITS if split in reached):
+    for split in (split for split in run_folders.SCORED_SPLITS if split in reached):
         auc = reached[split]["auc"]
         if auc["low"] is None:
             print(f"{split}: AUC {answers.auc(auc)}")
         elif against := answers.standing(auc):
             print(f"{split}: {against}")
-    for split in runs.SCORED_SPLITS:
+    for split in run_folders.SCORED_SPLITS:
         if said := answers.acquaintance(reached.get(split, {}), split):
             print(f"warning: {said}")
-    print(f"In force: {runs.read_calibration(folder / runs.CALIBRATION).words}")
+    in_force = run_folders.read_calibration(folder / run_folders.CALIBRATION)
+    print(f"In force: {in_force.words}")
     print(f"Run: {folder}")
     print(f"SavedModel: {export.find(folder)}")
 
@@ -156,7 +157,7 @@ def _summary(found: dict) -> list[str]:
 
 def _metrics(
     scored: dict[str, predictions.Predictions],
-    known: dict[str, seen.Found],
+    known: dict[str, training_pictures.Found],
     epochs: dict,
 ) -> dict:
     """Headline figures; evaluate.py gives the full report."""
@@ -182,5 +183,5 @@ def _metrics(
             "trained_on": figures.learned(table, known[split]),
         }
     if "validation" in payload:  # its AUC is that of the kept epoch, chosen by it
-        payload["validation"]["epoch"] = runs.chosen_epoch(epochs)
+        payload["validation"]["epoch"] = run_folders.chosen_epoch(epochs)
     return payload

@@ -10,16 +10,9 @@ import numpy as np
 import rich
 import tensorflow as tf
 
-from nexperia_tf import (
-    averaging,
-    checkpoints,
-    errors,
-    files,
-    metrics,
-    runs,
-    strategy,
-)
+from nexperia_tf import averaging, checkpoints, errors, files, metrics, strategy
 from nexperia_tf.models import classifier
+from nexperia_tf.runs import run_folders
 
 HISTORY_TARGETS = (0.991, 0.995)  # FPR at these TPR is followed during training
 # The area at TPR >= .99 hangs on one defect in a hundred: under ten of them, on luck.
@@ -95,7 +88,7 @@ class Follow(keras.callbacks.Callback):
     def restore(self) -> tuple[int, int]:
         """Takes up the newest checkpoint; returns epochs finished and steps since."""
         state, warnings = checkpoints.restore(
-            self._folder / runs.CHECKPOINTS, **self._tracked()
+            self._folder / run_folders.CHECKPOINTS, **self._tracked()
         )
         for warning in warnings:
             rich.print(f"[yellow]warning:[/] {warning}")
@@ -187,7 +180,7 @@ class Follow(keras.callbacks.Callback):
             self._history[self._best_epoch - 1]
         ):
             self._best_epoch = epoch + 1
-            save_model(judged, self._folder / runs.MODEL)
+            save_model(judged, self._folder / run_folders.MODEL)
         self._spent += self._seconds + time.monotonic() - self._started
         self._write_history()
         self._save(0)
@@ -206,7 +199,7 @@ class Follow(keras.callbacks.Callback):
         if not self._team.chief:
             return
         checkpoints.save(
-            self._folder / runs.CHECKPOINTS,
+            self._folder / run_folders.CHECKPOINTS,
             epoch=len(self._history),
             step=step,
             state={
@@ -260,7 +253,7 @@ class Follow(keras.callbacks.Callback):
                 "the training diverged (validation logits are not finite); pass a "
                 "smaller --learning-rate, --clip-norm 1 or --precision float32."
             )
-        scores = runs.probability(logits)
+        scores = run_folders.probability(logits)
         judged = {
             "val_auc": metrics.auc(self._labels, scores),
             "val_partial_auc": metrics.partial_auc(self._labels, scores),
@@ -280,7 +273,7 @@ class Follow(keras.callbacks.Callback):
     def _write_history(self) -> None:
         header = list(self._history[0])
         rows = ([row[name] for name in header] for row in self._history)
-        files.write_csv(self._folder / runs.HISTORY, header, rows)
+        files.write_csv(self._folder / run_folders.HISTORY, header, rows)
 
 
 def _decisive(monitor: str, n_defect: int) -> str:

@@ -10,19 +10,10 @@ import numpy as np
 import tyro
 from rich import progress
 
-from nexperia_tf import (
-    command,
-    errors,
-    features,
-    files,
-    labels,
-    metrics,
-    predictions,
-    runs,
-    seen,
-)
+from nexperia_tf import command, errors, features, files, labels, metrics, predictions
 from nexperia_tf.data import manifest
 from nexperia_tf.evaluation import calibration
+from nexperia_tf.runs import run_folders, training_pictures
 
 if typing.TYPE_CHECKING:
     from sklearn.ensemble import RandomForestClassifier
@@ -165,7 +156,7 @@ def scored(
     forest: "RandomForestClassifier",
     found: features.Features,
     *,
-    decides: runs.Calibration,
+    decides: run_folders.Calibration,
     source: str,
 ) -> predictions.Predictions:
     """The predictions table of these devices, calibrated as networks are.
@@ -196,7 +187,7 @@ def publish(
         facts: what else forest.json shall say.
         learned: the folder of its features, which says what they were trained on.
     """
-    fitted_on = next(split for split in runs.CALIBRATED_ON if split in splits)
+    fitted_on = next(split for split in run_folders.CALIBRATED_ON if split in splits)
     found = splits[fitted_on]
     logits = calibration.logits(probability(chosen.forest, found))
     decides = calibration.fit(logits, found.label, where=fitted_on)
@@ -209,12 +200,18 @@ def publish(
             path = beside / "predictions" / f"{split}.csv"
             table = scored(forest, found, decides=decides, source=split)
             predictions.write(path, table)
-        if learned and (learned / seen.TRAINED_ON).is_file():
-            shutil.copyfile(learned / runs.PICTURES, beside / runs.PICTURES)
+        if learned and (learned / training_pictures.TRAINED_ON).is_file():
+            shutil.copyfile(
+                learned / run_folders.PICTURES, beside / run_folders.PICTURES
+            )
             name = pathlib.Path(out).resolve().name
-            own = seen.of_rows(manifest.read(learned / runs.PICTURES), name)
-            book = seen.merged([own, seen.read(learned / seen.TRAINED_ON)])
-            seen.write(beside / seen.TRAINED_ON, book)
+            own = training_pictures.of_rows(
+                manifest.read(learned / run_folders.PICTURES), name
+            )
+            book = training_pictures.merged(
+                [own, training_pictures.read(learned / training_pictures.TRAINED_ON)]
+            )
+            training_pictures.write(beside / training_pictures.TRAINED_ON, book)
         files.write_manifest(beside)
 
 
@@ -262,7 +259,7 @@ def main(arguments: Arguments) -> None:
     best = chosen.tried[chosen.best]
     of = f", best of {len(chosen.tried)} forests" * (len(chosen.tried) > 1)
     print(f"Validation AUC {best['validation_auc']:.4f}{of}: {_setting(best)}")
-    print(f"In force: {runs.Calibration().words}")
+    print(f"In force: {run_folders.Calibration().words}")
     print(f"Forest: {arguments.out}")
 
 

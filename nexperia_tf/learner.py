@@ -3,8 +3,9 @@
 import keras
 import tensorflow as tf
 
-from nexperia_tf import configs, errors, losses, optimizers, runs, schedules, strategy
+from nexperia_tf import configs, errors, losses, optimizers, schedules, strategy
 from nexperia_tf.models import backbones, classifier, finetuning, pretrained
+from nexperia_tf.runs import run_folders
 
 
 def build(
@@ -76,7 +77,7 @@ def _start(model: keras.Model, config: configs.Config, channels: int) -> None:
             f"--init {config.init} and --weights {config.weights}: a run starts from "
             "one of them; leave the other out."
         )
-    before = runs.load(config.init)
+    before = run_folders.load(config.init)
     name = before.config["backbone"]
     if backbones.full_name(name) != backbones.full_name(config.backbone):
         raise errors.BadInput(

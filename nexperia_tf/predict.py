@@ -11,9 +11,10 @@ import numpy as np
 import tyro
 from rich import progress
 
-from nexperia_tf import command, errors, files, runs
+from nexperia_tf import command, errors, files
 from nexperia_tf.data import images
 from nexperia_tf.evaluation import thresholds
+from nexperia_tf.runs import run_folders
 
 if typing.TYPE_CHECKING:
     from nexperia_tf import export
@@ -47,8 +48,8 @@ def open_model(model: str | pathlib.Path) -> "export.Served":
     """
     from nexperia_tf import export
 
-    is_run = (pathlib.Path(model) / runs.CONFIG).is_file()
-    if is_run and (differs := export.disagreement(runs.load(model))):
+    is_run = (pathlib.Path(model) / run_folders.CONFIG).is_file()
+    if is_run and (differs := export.disagreement(run_folders.load(model))):
         raise errors.BadInput(differs)
     return export.load(model)
 
@@ -98,7 +99,7 @@ def _rows(
     if contents:
         scores, words = served.score_bytes(contents)
         if threshold is not None:  # compared in float32, as a SavedModel would
-            words = runs.verdicts(np.float32(scores), np.float32(threshold))
+            words = run_folders.verdicts(np.float32(scores), np.float32(threshold))
         answers = iter(zip(scores, words))
         for row in rows:
             if not row["problem"]:
@@ -176,7 +177,7 @@ def main(arguments: Arguments) -> None:
         print(f"In force: {own.words}")
     else:
         here = dataclasses.replace(
-            own, threshold=threshold, origin=runs.SET, basis="for this table"
+            own, threshold=threshold, origin=run_folders.SET, basis="for this table"
         )
         print(f"In this table: {here.words}; the model's own: {own.words}")
 

@@ -18,7 +18,6 @@ import tensorflow as tf
 from nexperia_tf import (
     averaging,
     configs,
-    environment,
     errors,
     files,
     finishing,
@@ -27,8 +26,6 @@ from nexperia_tf import (
     learner,
     locks,
     preprocess,
-    runs,
-    seen,
     strategy,
 )
 from nexperia_tf.data import manifest
@@ -37,6 +34,7 @@ from nexperia_tf.data.prepare import command as prepare
 from nexperia_tf.data.prepare import summary
 from nexperia_tf.data.records import store
 from nexperia_tf.models import classifier
+from nexperia_tf.runs import environment, run_folders, training_pictures
 
 SCHEMA = 1  # of config.json and history.csv
 MANIFEST = "manifest.csv"  # of the records
@@ -111,7 +109,7 @@ class Data:
     channels: int
     shown: int
     prior: float
-    book: seen.Book
+    book: training_pictures.Book
 
 
 def _folder(
@@ -124,7 +122,7 @@ def _folder(
     if resume:
         if not config.out:
             raise errors.BadInput("--resume: name the run to continue with --out.")
-        if not (pathlib.Path(config.out) / runs.CONFIG).is_file():
+        if not (pathlib.Path(config.out) / run_folders.CONFIG).is_file():
             raise errors.BadInput(
                 f"{config.out}: there is no run to resume; leave --resume out."
             )
@@ -146,7 +144,7 @@ def _alone(
 
 def _data(config: configs.Config, folder: pathlib.Path, team: strategy.Team) -> Data:
     with team.chief_first():  # where they share a disk, the others find it all made
-        dataset = runs.dataset_of(config, folder / runs.PICTURES)
+        dataset = run_folders.dataset_of(config, folder / run_folders.PICTURES)
     rows = manifest.read(dataset.prepared / MANIFEST)
     sizes = store.split_sizes(dataset)
     _check_classes(dataset, rows, "train", drawn=config.drawn > 0)
@@ -171,23 +169,29 @@ def _data(config: configs.Config, folder: pathlib.Path, team: strategy.Team) -> 
     return Data(dataset, sizes, store.channels(dataset), shown, prior, book)
 
 
-def _book(config: configs.Config, folder: pathlib.Path, rows: list) -> seen.Book:
+def _book(
+    config: configs.Config, folder: pathlib.Path, rows: list
+) -> training_pictures.Book:
     """What the run learns from, with what the run it starts from has learned from."""
-    if (folder / seen.TRAINED_ON).is_file():  # a run that is resumed
-        return seen.read(folder / seen.TRAINED_ON)
+    if (folder / training_pictures.TRAINED_ON).is_file():  # a run that is resumed
+        return training_pictures.read(folder / training_pictures.TRAINED_ON)
     name = folder.resolve().name
-    own = seen.of_rows(rows, name, without_defects=config.drawn_only)
-    return seen.merged([own, *([seen.of_run(config.init)] if config.init else [])])
+    own = training_pictures.of_rows(rows, name, without_defects=config.drawn_only)
+    return training_pictures.merged(
+        [own, *([training_pictures.of_run(config.init)] if config.init else [])]
+    )
 
 
 def _check_seen(
-    config: configs.Config, rows: list, book: seen.Book, *, say: bool
+    config: configs.Config, rows: list, book: training_pictures.Book, *, say: bool
 ) -> None:
     """Says which pictures of other splits are learned from, or refuses them."""
-    shown = seen.looks(rows)
-    for split in runs.SCORED_SPLITS:
+    shown = training_pictures.looks(rows)
+    for split in run_folders.SCORED_SPLITS:
         names = [row.image_id for row in rows if row.used and row.split == split]
-        said = seen.in_words(seen.judged(names, shown, book).numbers(), split)
+        said = training_pictures.in_words(
+            training_pictures.judged(names, shown, book).numbers(), split
+        )
         if said and names and config.refuse_seen:
             raise errors.BadInput(
                 f"--refuse-seen: {said}; leave --init out, or keep the splits it had "
@@ -263,27 +267,27 @@ def _open(folder: pathlib.Path, config: configs.Config, data: Data) -> None:
     if folder.exists():
         # A run of an older version lacks keys that had today's defaults.
         before = dataclasses.asdict(configs.Config())
-        before |= files.read_json(folder / runs.CONFIG)
+        before |= files.read_json(folder / run_folders.CONFIG)
         for key, value in described.items():
             if before.get(key) != value and key not in ("out", "data_dir"):
                 raise errors.BadInput(
-                    f"{folder / runs.CONFIG}: the run was started with {key} "
+                    f"{folder / run_folders.CONFIG}: the run was started with {key} "
                     f"{before.get(key)!r}, not {value!r}; resume with the same config."
                 )
         return
     with files.new_folder(folder) as beside:
-        files.write_json(beside / runs.CONFIG, described)
+        files.write_json(beside / run_folders.CONFIG, described)
         _list_pictures(beside, data)
         facts = environment.described(
             seed=config.seed, deterministic=config.deterministic
         )
-        files.write_json(beside / runs.ENVIRONMENT, facts)
+        files.write_json(beside / run_folders.ENVIRONMENT, facts)
 
 
 def _list_pictures(folder: pathlib.Path, data: Data) -> None:
     """Keeps the splits of all pictures, and what is learned from."""
-    shutil.copyfile(data.dataset.prepared / MANIFEST, folder / runs.PICTURES)
-    seen.write(folder / seen.TRAINED_ON, data.book)
+    shutil.copyfile(data.dataset.prepared / MANIFEST, folder / run_folders.PICTURES)
+    training_pictures.write(folder / training_pictures.TRAINED_ON, data.book)
 
 
 def _describe(config: configs.Config, data: Data) -> dict:
@@ -451,13 +455,15 @@ def _image_ids(config: configs.Config, data: Data, epoch: int, step: int) -> lis
         drawn_only=config.drawn_only,
         cache=config.cache,
     )
-    return list(runs.metadata(data.dataset, "train")["image_id"][indices])
+    return list(run_folders.metadata(data.dataset, "train")["image_id"][indices])
 
 
 def _finish(
     folder: pathlib.Path, config: configs.Config, data: Data, epochs: dict
 ) -> None:
-    if not (folder / seen.TRAINED_ON).is_file():  # begun by an older version
+    if not (
+        folder / training_pictures.TRAINED_ON
+    ).is_file():  # begun by an older version
         _list_pictures(folder, data)
     finishing.finish(
         folder,
@@ -480,4 +486,4 @@ def _validation(
         batch_size=2 * config.batch_size,  # no gradients are kept
         cache=config.cache,
     )
-    return batches, runs.metadata(data.dataset, "validation")["label"]
+    return batches, run_folders.metadata(data.dataset, "validation")["label"]

@@ -79,8 +79,9 @@ def publish_tiny():
     """
     import keras
 
-    from nexperia_tf import export, runs
+    from nexperia_tf import export
     from nexperia_tf.models import backbones, classifier
+    from nexperia_tf.runs import run_folders
 
     shape = backbones.Shape((1, 1, 1, 1), planes=(8, 8, 8, 8), stem=8)
 
@@ -105,7 +106,7 @@ def publish_tiny():
             backbone="tiny",
             image_size=image_size,
             channels=channels,
-            calibration=runs.Calibration(
+            calibration=run_folders.Calibration(
                 temperature=temperature, offset=offset, threshold=threshold
             ),
         )

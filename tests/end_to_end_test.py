@@ -13,10 +13,11 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 
-from nexperia_tf import export, predictions, preprocess, runs
+from nexperia_tf import export, predictions, preprocess
 from nexperia_tf.data.records import store
 from nexperia_tf.evaluation import calibration
 from nexperia_tf.models import backbones
+from nexperia_tf.runs import run_folders
 from nexperia_tf.sample import command as sample
 
 pytestmark = pytest.mark.usefixtures("no_network")
@@ -64,7 +65,7 @@ def test_a_run_folder_holds_everything_of_the_contract(run_folder):
 
 
 def test_counts_reconcile_from_raw_to_records(raw, run_folder):
-    dataset = runs.load(run_folder).dataset
+    dataset = run_folders.load(run_folder).dataset
     with open(dataset.prepared / "manifest.csv") as file:
         rows = list(csv.DictReader(file))
     pictures = [p for p in raw.rglob("*") if p.suffix in (".bmp", ".jpg", ".png")]
@@ -75,14 +76,14 @@ def test_counts_reconcile_from_raw_to_records(raw, run_folder):
 
 
 def test_pipeline_model_and_saved_model_agree(raw, run_folder):
-    run = runs.load(run_folder)
+    run = run_folders.load(run_folder)
     scored = predictions.read(run_folder / "predictions" / "test.csv")
     served = export.load(run_folder)
     rows = store.examples(run.dataset, "test", list(scored.image_id))
     contents = [rows[name].image for name in scored.image_id][:100]
     by_bytes, words = served.score_bytes(contents)
     np.testing.assert_allclose(by_bytes, scored.score[:100], atol=1e-5)
-    assert words == runs.verdicts(by_bytes, run.calibration.threshold)
+    assert words == run_folders.verdicts(by_bytes, run.calibration.threshold)
     images = [preprocess.decode(tf.constant(content), 1) for content in contents]
     boxed = np.stack([preprocess.letterbox(image, 32) for image in images])
     logits = run.model().predict(boxed, verbose=0).ravel()
@@ -93,8 +94,8 @@ def test_pipeline_model_and_saved_model_agree(raw, run_folder):
 
 
 def test_the_calibration_is_fitted_on_validation_and_baked_in(run_folder):
-    run = runs.load(run_folder)
-    logits = runs.logits_of(
+    run = run_folders.load(run_folder)
+    logits = run_folders.logits_of(
         run.model(),
         run.dataset,
         "validation",

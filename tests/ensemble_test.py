@@ -9,18 +9,10 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from nexperia_tf import (
-    ensemble,
-    errors,
-    export,
-    files,
-    metrics,
-    predictions,
-    runs,
-    seen,
-)
+from nexperia_tf import ensemble, errors, export, files, metrics, predictions
 from nexperia_tf.data import manifest
 from nexperia_tf.evaluation import calibration, choices, opening
+from nexperia_tf.runs import run_folders, training_pictures
 
 COMMAND = "nexperia_tf.ensemble"
 PICTURES = 200
@@ -63,7 +55,7 @@ def test_mean_is_the_mean_of_the_members_saved_models(mean, singles, contents):
     scores, words = export.load(mean).score_bytes(contents)
     np.testing.assert_allclose(scores, singles.mean(axis=0), atol=1e-6)
     assert np.ptp(singles, axis=0).max() > 0.05  # the members do differ
-    assert words == runs.verdicts(scores, 0.5)
+    assert words == run_folders.verdicts(scores, 0.5)
 
 
 def test_bytes_and_pixels_agree(mean, contents):
@@ -95,7 +87,7 @@ def test_the_ensemble_is_whole_and_says_what_it_is_made_of(mean):
 def test_an_ensemble_can_be_a_member(mean, members, contents, singles, tmp_path):
     both = ensemble.open_members([mean, members[0]])
     combined = ensemble.combination(("mean",), both)
-    ensemble.publish(both, combined, tmp_path, decides=runs.Calibration())
+    ensemble.publish(both, combined, tmp_path, decides=run_folders.Calibration())
     scores, _ = export.load(tmp_path).score_bytes(contents)
     expected = (singles.mean(axis=0) + singles[0]) / 2
     np.testing.assert_allclose(scores, expected, atol=1e-6)
@@ -104,10 +96,15 @@ def test_an_ensemble_can_be_a_member(mean, members, contents, singles, tmp_path)
 @pytest.mark.parametrize(
     ("method", "expected"),
     [
-        ("logit-mean", lambda s: runs.probability(calibration.logits(s).mean(axis=0))),
+        (
+            "logit-mean",
+            lambda s: run_folders.probability(calibration.logits(s).mean(axis=0)),
+        ),
         (
             {"of": "logits", "weights": {"c": 0, "a": 2, "b": 0.5}, "bias": -1},
-            lambda s: runs.probability(np.dot([2, 0.5, 0], calibration.logits(s)) - 1),
+            lambda s: run_folders.probability(
+                np.dot([2, 0.5, 0], calibration.logits(s)) - 1
+            ),
         ),
         (
             {"of": "scores", "weights": {"c": 0, "a": 3, "b": 1}},
@@ -216,12 +213,14 @@ def _as_run(folder, publish_tiny, *, scores, labels):
     """A run folder as far as an ensemble reads it."""
     publish_tiny(folder / "saved_model")
     files.write_json(folder / "config.json", {"schema": 1})
-    runs.write_calibration(folder / "calibration.json", runs.Calibration())
+    run_folders.write_calibration(
+        folder / "calibration.json", run_folders.Calibration()
+    )
     (folder / "predictions").mkdir()
     names = [f"d{i}" for i in range(len(scores))]
     table = predictions.Predictions(image_id=names, label=labels, score=scores)
     predictions.write(folder / "predictions" / "validation.csv", table)
-    files.write_csv(folder / runs.HISTORY, ["epoch"], [[1]])
+    files.write_csv(folder / run_folders.HISTORY, ["epoch"], [[1]])
     files.write_manifest(folder)
     return folder
 
@@ -231,12 +230,12 @@ def test_the_runs_validation_split_decides_temperature_and_threshold(
 ):
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(2, 800))  # their sum is calibrated, but not their mean
-    labels = (rng.random(800) < runs.probability(logits.sum(axis=0))).astype(int)
+    labels = (rng.random(800) < run_folders.probability(logits.sum(axis=0))).astype(int)
     folders = [
         _as_run(
             tmp_path / name,
             publish_tiny,
-            scores=runs.probability(values),
+            scores=run_folders.probability(values),
             labels=labels,
         )
         for name, values in zip("ab", logits)
@@ -263,10 +262,12 @@ def test_the_members_epochs_multiply_and_fitted_weights_are_refused(
     labels = np.repeat([1, 0], 700)
     folders = []
     for name, epochs in (("a", 5), ("b", 4)):
-        scores = runs.probability(rng.normal(size=1400) + 4 * labels - 2)
+        scores = run_folders.probability(rng.normal(size=1400) + 4 * labels - 2)
         folder = tmp_path / name
         _as_run(folder, publish_tiny, scores=scores, labels=labels)
-        files.write_csv(folder / runs.HISTORY, ["epoch"], [[i] for i in range(epochs)])
+        files.write_csv(
+            folder / run_folders.HISTORY, ["epoch"], [[i] for i in range(epochs)]
+        )
         files.write_manifest(folder)
         folders.append(folder)
     ask = ["--max-escape", ".01"]
@@ -318,9 +319,14 @@ def _lists(folder, trained, pictures):
         manifest.Row(name, f"{name}.png", pixel_sha256=f"content {name}")
         for name in pictures
     ]
-    manifest.write(folder / runs.PICTURES, rows)
-    lines = (seen.Line(f"content {n}", seen.PICTURE, folder.name) for n in trained)
-    seen.write(folder / seen.TRAINED_ON, seen.Book(tuple(lines)))
+    manifest.write(folder / run_folders.PICTURES, rows)
+    lines = (
+        training_pictures.Line(f"content {n}", training_pictures.PICTURE, folder.name)
+        for n in trained
+    )
+    training_pictures.write(
+        folder / training_pictures.TRAINED_ON, training_pictures.Book(tuple(lines))
+    )
     files.write_manifest(folder)
 
 
@@ -332,7 +338,7 @@ def test_devices_that_a_member_was_trained_on_guarantee_nothing(
     names = [f"d{i}" for i in range(800)]
     folders = []
     for name, trained in (("a", ["x"]), ("b", ["d3", "d7"])):
-        scores = runs.probability(rng.normal(size=800) + 4 * labels - 2)
+        scores = run_folders.probability(rng.normal(size=800) + 4 * labels - 2)
         folder = _as_run(tmp_path / name, publish_tiny, scores=scores, labels=labels)
         _lists(folder, trained, names[:-1])  # one device is not on its list
         folders.append(folder)
@@ -356,7 +362,7 @@ def test_a_mean_stays_a_mean_and_says_what_it_lacks_as_probability(
 ):
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(2, 800)) - 1
-    labels = (rng.random(800) < runs.probability(logits.sum(axis=0))).astype(int)
+    labels = (rng.random(800) < run_folders.probability(logits.sum(axis=0))).astype(int)
     scores = [calibration.fit(one, labels).scores(one) for one in logits]
     folders = [
         _as_run(tmp_path / name, publish_tiny, scores=score, labels=labels)
@@ -373,7 +379,7 @@ def test_a_mean_stays_a_mean_and_says_what_it_lacks_as_probability(
     )
     before, after, temperature, offset = map(float, shown.groups())
     assert before == pytest.approx(now, abs=1e-4)
-    assert export.load(tmp_path / "plain").calibration == runs.Calibration()
+    assert export.load(tmp_path / "plain").calibration == run_folders.Calibration()
     again = ["--recalibrate", "--out", tmp_path / "again"]
     assert run_command(COMMAND, *folders, *again) == 0
     found = export.load(tmp_path / "again").calibration
@@ -434,5 +440,5 @@ def test_a_process_without_us_gives_500_files_evaluates_verdicts(
         check=True,
     )
     words = json.loads(shown.stdout.splitlines()[-1])
-    assert len(words) == 500 and words == runs.verdicts(scored.score, 0.5)
+    assert len(words) == 500 and words == run_folders.verdicts(scored.score, 0.5)
     assert 0 < words.count("defect") < 500

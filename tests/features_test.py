@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nexperia_tf import errors, features, files, runs
+from nexperia_tf import errors, features, files
 from nexperia_tf.data.records import store
 from nexperia_tf.models import backbones, classifier
+from nexperia_tf.runs import run_folders
 
 COMMAND = "nexperia_tf.features"
 BACKBONE, SIZE, DEVICES = "resnext26_32x4d", 64, 10  # devices of each split
@@ -47,7 +48,7 @@ def run_folder(raw):
     config |= {"loss": "focal", "seed": 0}
     files.write_json(folder / "config.json", config | {"run": {"channels": 1}})
     model = classifier.build(BACKBONE, image_size=SIZE, channels=1)
-    model.save(folder / runs.MODEL)
+    model.save(folder / run_folders.MODEL)
     files.write_manifest(folder)
     return folder
 
@@ -57,12 +58,12 @@ def test_features_under_the_head_give_the_runs_logits(run_folder, run_command):
     assert run_command(COMMAND, run_folder, "--out", out) == 0
     files.verify_manifest(out)
     assert json.loads((out / "features.json").read_text())["run"] == "run"
-    run = runs.load(run_folder)
+    run = run_folders.load(run_folder)
     kernel, bias = run.model().get_layer("logit").get_weights()
     for split in ("train", "validation", "test"):
         found = features.read(out / f"{split}.npz")
         assert found.values.shape == (DEVICES, 32) and found.values.dtype == np.float32
-        logits = runs.logits_of(
+        logits = run_folders.logits_of(
             run.model(), run.dataset, split, image_size=SIZE, channels=1
         )
         np.testing.assert_allclose((found.values @ kernel + bias)[:, 0], logits, 1e-4)
@@ -73,7 +74,7 @@ def test_features_under_the_head_give_the_runs_logits(run_folder, run_command):
 
 
 def test_any_stage_is_flattened_row_by_row(run_folder):
-    run = runs.load(run_folder)
+    run = run_folders.load(run_folder)
     wide = features.extract(run.model(), run.dataset, "test", stage="stage3")
     assert wide.values.shape == (DEVICES, 4 * 4 * 32)  # 64 / 16 px a side
     last = features.extract(run.model(), run.dataset, "test", stage="stage4")

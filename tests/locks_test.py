@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nexperia_tf import errors, export, files, locks, runs
+from nexperia_tf import errors, export, files, locks
 from nexperia_tf.models import backbones, classifier
+from nexperia_tf.runs import run_folders
 
 ROOT = pathlib.Path(__file__).parents[1]
 WRITER = """
@@ -217,10 +218,12 @@ def _as_run(folder: pathlib.Path) -> pathlib.Path:
     """A run folder as far as an export reads it."""
     folder.mkdir()
     shape = backbones.Shape((1,), planes=(4,), stem=4)
-    classifier.build(shape, image_size=32, channels=1).save(folder / runs.MODEL)
+    classifier.build(shape, image_size=32, channels=1).save(folder / run_folders.MODEL)
     config = {"backbone": "tiny", "image_size": 32, "run": {"channels": 1}}
-    files.write_json(folder / runs.CONFIG, config)
-    runs.write_calibration(folder / runs.CALIBRATION, runs.Calibration())
+    files.write_json(folder / run_folders.CONFIG, config)
+    run_folders.write_calibration(
+        folder / run_folders.CALIBRATION, run_folders.Calibration()
+    )
     files.write_manifest(folder)
     return folder
 

@@ -18,8 +18,9 @@ from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
-from nexperia_tf import errors, export, files, runs
+from nexperia_tf import errors, export, files
 from nexperia_tf.models import backbones, classifier, folding
+from nexperia_tf.runs import run_folders
 
 ROOT = pathlib.Path(__file__).parents[1]
 FOREIGN = pathlib.Path(__file__).parent / "foreign"
@@ -103,7 +104,7 @@ def _publish_mixed_float16(base: pathlib.Path) -> None:
         backbone="tiny",
         image_size=32,
         channels=1,
-        calibration=runs.Calibration(temperature=1.5, threshold=0.3),
+        calibration=run_folders.Calibration(temperature=1.5, threshold=0.3),
     )
 
 
@@ -463,7 +464,7 @@ def test_a_graph_that_needs_more_than_a_server_has_is_refused(logit, words, tmp_
             tmp_path / "base",
             image_size=32,
             channels=1,
-            calibration=runs.Calibration(),
+            calibration=run_folders.Calibration(),
             facts={},
         )
     assert not (tmp_path / "base").exists()

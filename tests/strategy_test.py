@@ -13,8 +13,9 @@ ROOT = pathlib.Path(__file__).parents[1]
 PROGRAM = """
 import dataclasses, json, pathlib, sys
 import numpy as np, tensorflow as tf
-from nexperia_tf import configs, errors, files, runs, training
+from nexperia_tf import configs, errors, files, training
 from nexperia_tf.models import backbones
+from nexperia_tf.runs import run_folders
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 two = [tf.config.LogicalDeviceConfiguration()] * 2
@@ -35,7 +36,7 @@ def trained(strategy, **flags):
     return training.train(config_)
 
 def losses(run):
-    lines = (run / runs.HISTORY).read_text().splitlines()
+    lines = (run / run_folders.HISTORY).read_text().splitlines()
     column = lines[0].split(",").index("loss")
     return [float(line.split(",")[column]) for line in lines[1:]]
 
@@ -44,7 +45,8 @@ for optimizer, atol in (("sgd", 1e-5), ("adamw", 1e-3)):
     alone = trained("none", optimizer=optimizer, **flags)
     shared = trained("mirrored", optimizer=optimizer, **flags)
     np.testing.assert_allclose(losses(alone), losses(shared), atol=atol)
-    one, other = (runs.load(run).model().get_weights() for run in (alone, shared))
+    models = (run_folders.load(run).model() for run in (alone, shared))
+    one, other = (model.get_weights() for model in models)
     for ours, theirs in zip(one, other):
         np.testing.assert_allclose(ours, theirs, atol=10 * atol)
 for knob, value in (("batch_size", 7), ("clip_norm", 1.0), ("accumulate", 2)):

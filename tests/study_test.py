@@ -10,19 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nexperia_tf import (
-    configs,
-    files,
-    following,
-    forest,
-    learner,
-    metrics,
-    runs,
-    training,
-)
+from nexperia_tf import configs, files, following, forest, learner, metrics, training
 from nexperia_tf.data import manifest
 from nexperia_tf.data.records import store
 from nexperia_tf.models import backbones
+from nexperia_tf.runs import run_folders
 from nexperia_tf.study import COSTS, dealing, page, plan, trees
 
 COMMAND = "nexperia_tf.study"
@@ -191,7 +183,7 @@ def test_validation_chooses_the_loss_and_the_wide_network_takes_it(whole):
     tried = [found["resnext-focal"], found["resnext-focal-alpha25"]]
     best = max(tried, key=lambda run: run["validation_auc"])
     assert "ResNeXt + focal" in best["taken_for"]
-    config = runs.load(whole / "runs" / "wide-focal").config
+    config = run_folders.load(whole / "runs" / "wide-focal").config
     assert (config["alpha"], config["gamma"]) == (best["alpha"], best["gamma"])
     assert config["backbone"] == "tiny_wide"
 
@@ -219,7 +211,7 @@ def test_page_and_markdown_say_the_same_figures(whole):
 def test_other_labels_judge_the_test_devices(whole, words, run_command, tmp_path):
     out = tmp_path / "judged"
     shutil.copytree(whole, out)
-    scored = runs.load(whole / "runs" / "resnext-bce").predictions("test")
+    scored = run_folders.load(whole / "runs" / "resnext-bce").predictions("test")
     turned = set(scored.image_id[:3])
     with open(tmp_path / "looked_at.csv", "w", newline="") as file:
         rows = zip(scored.image_id, scored.label)

@@ -21,12 +21,11 @@ from nexperia_tf import (
     finishing,
     metrics,
     predictions,
-    runs,
-    seen,
     training,
 )
 from nexperia_tf.data import manifest
 from nexperia_tf.models import backbones
+from nexperia_tf.runs import run_folders, training_pictures
 
 pytestmark = pytest.mark.usefixtures("tiny_backbone")
 
@@ -83,16 +82,16 @@ def first(config, tmp_path_factory):
 
 
 def test_its_config_json_tells_the_same_run(first, config):
-    again = configs.load(str(first / runs.CONFIG))
+    again = configs.load(str(first / run_folders.CONFIG))
     assert again == dataclasses.replace(config, **EVERYTHING)
 
 
 def test_every_option_goes_with_every_other(first):
-    with open(first / runs.HISTORY) as file:
+    with open(first / run_folders.HISTORY) as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert all(0 <= float(row["val_partial_auc"]) <= 1 for row in rows)
-    assert (first / runs.CURVES).read_bytes().startswith(b"\x89PNG")
+    assert (first / run_folders.CURVES).read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_table_says_what_was_reached(first, capsys):
@@ -118,13 +117,13 @@ def test_a_run_starts_from_another_and_keeps_to_its_minutes(first, config, tmp_p
     # Far less than an epoch takes: one is trained, none begun after it.
     flags = {"init": str(first), "learning_rate": 1e-12, "time_budget": 1e-6}
     second = trained(config, tmp_path / "second", **flags)
-    assert len((second / runs.HISTORY).read_text().splitlines()) == 1 + 1
+    assert len((second / run_folders.HISTORY).read_text().splitlines()) == 1 + 1
     # Its epochs, 1, times the 2 that the run it started from could have kept.
-    reached = files.read_json(second / runs.METRICS)
+    reached = files.read_json(second / run_folders.METRICS)
     assert reached["validation"]["chose_among"] == 2
     assert export.load(second).facts["chose_among"] == 2
-    before = runs.load(first).model()
-    for one, other in zip(before.weights, runs.load(second).model().weights):
+    before = run_folders.load(first).model()
+    for one, other in zip(before.weights, run_folders.load(second).model().weights):
         if "moving" not in one.path:
             np.testing.assert_allclose(one, other, atol=1e-6)
 
@@ -138,14 +137,14 @@ def test_a_calibration_split_is_scored_and_chooses_nothing(
     scored = predictions.read(run / "predictions" / "calibration.csv")
     assert (
         len(scored)
-        == files.read_json(run / runs.CONFIG)["run"]["splits"]["calibration"]
+        == files.read_json(run / run_folders.CONFIG)["run"]["splits"]["calibration"]
     )
     others = [
         predictions.read(run / "predictions" / f"{s}.csv")
         for s in ("validation", "test")
     ]
     assert not set(scored.image_id) & set().union(*(o.image_id for o in others))
-    assert len(runs.load(run).predictions("train")) + len(scored) == 56
+    assert len(run_folders.load(run).predictions("train")) + len(scored) == 56
     out = tmp_path / "r"
     assert run_command("evaluate", run, "--no-heatmaps", "--out", out) == 0
     point = files.read_json(out / "report.json")["operating_point"]
@@ -205,7 +204,7 @@ def test_the_recipe_of_the_study_can_be_told(config, tmp_path):
         balance="sampling",
         monitor="accuracy",
     )
-    with open(run / runs.HISTORY) as file:
+    with open(run / run_folders.HISTORY) as file:
         rows = list(csv.DictReader(file))
     assert all(0 <= float(row["val_accuracy"]) <= 1 for row in rows)
 
@@ -221,14 +220,14 @@ def test_a_run_of_another_backbone_is_no_start(first, config, tmp_path):
 def test_every_flipped_bit_is_refused(first, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(first, run)
-    *others, newest = checkpoints.saved(run / runs.CHECKPOINTS)
+    *others, newest = checkpoints.saved(run / run_folders.CHECKPOINTS)
     for other in others:
         shutil.rmtree(other)
     loaders = {
-        run / runs.MODEL: lambda: runs.load(run).model(),
-        run / runs.SAVED_MODEL: lambda: export.load(run),
+        run / run_folders.MODEL: lambda: run_folders.load(run).model(),
+        run / run_folders.SAVED_MODEL: lambda: export.load(run),
         newest: lambda: checkpoints.restore(
-            run / runs.CHECKPOINTS, model=None, optimizer=None
+            run / run_folders.CHECKPOINTS, model=None, optimizer=None
         ),
     }
     dice = random.Random(0)
@@ -270,14 +269,14 @@ def test_a_full_disk_is_one_line_and_costs_nothing_old(
     run = tmp_path / "run"
     shutil.copytree(first, run)
     (run / files.MANIFEST).unlink()  # as before the last epoch ended
-    *_, older, newest = checkpoints.saved(run / runs.CHECKPOINTS)
+    *_, older, newest = checkpoints.saved(run / run_folders.CHECKPOINTS)
     shutil.rmtree(newest)
     with full_disk(limit):
         assert run_command("train", "--resume", "--out", run) in (1, 2)
     shown = capsys.readouterr().err.strip().splitlines()
     assert shown[-1].startswith("error: ") and "File too large" in shown[-1]
     assert not (run / files.MANIFEST).exists()
-    runs.load_model(run / runs.MODEL)
+    run_folders.load_model(run / run_folders.MODEL)
     files.verify_manifest(older)
     assert run_command("train", "--resume", "--out", run) == 0
     files.verify_manifest(run)
@@ -305,10 +304,12 @@ def test_numbers_out_of_range_are_refused(config, tmp_path, flags, words):
 
 def test_a_run_can_learn_from_drawn_defects_alone(config, tmp_path):
     flags = {"drawn": 0.5, "drawn_only": True, "standardise": "picture", "epochs": 1}
-    facts = files.read_json(trained(config, tmp_path / "run", **flags) / runs.CONFIG)
+    facts = files.read_json(
+        trained(config, tmp_path / "run", **flags) / run_folders.CONFIG
+    )
     assert facts["run"]["prior"] == 0.5
     kept = trained(config, tmp_path / "kept", drawn=0.5, epochs=1)
-    facts = files.read_json(kept / runs.CONFIG)["run"]
+    facts = files.read_json(kept / run_folders.CONFIG)["run"]
     assert facts["prior"] == pytest.approx(0.75, abs=0.03)  # half, and half of the rest
 
 
@@ -316,9 +317,9 @@ def test_a_map_is_learned_beside_and_left_out_of_what_is_kept(config, tmp_path):
     flags = {"drawn": 0.5, "drawn_only": True, "drawn_look": "cracks", "ema": 0.9}
     flags |= {"drawn_map": 1.0, "deterministic": True, "epochs": 2}
     run = trained(config, tmp_path / "run", **flags)
-    model = runs.load_model(run / runs.MODEL)
+    model = run_folders.load_model(run / run_folders.MODEL)
     assert model.output.shape == (None, 1)
-    with open(run / runs.HISTORY) as file:
+    with open(run / run_folders.HISTORY) as file:
         first, second = csv.DictReader(file)
     assert float(second["map_loss"]) < float(first["map_loss"])
     total = float(first["logit_loss"]) + float(first["map_loss"])
@@ -350,16 +351,16 @@ def rare(tmp_path_factory, config):
 def test_scores_of_balanced_training_are_probabilities_all_the_same(
     rare, balance, tmp_path
 ):
-    run = runs.load(trained(rare, tmp_path / "run", balance=balance, epochs=3))
+    run = run_folders.load(trained(rare, tmp_path / "run", balance=balance, epochs=3))
     table = run.predictions("test")
-    raw = runs.logits_of(
+    raw = run_folders.logits_of(
         run.model(), run.dataset, "test", image_size=32, channels=run.channels
     )
     assert metrics.auc(table.label, raw) > 0.8  # learned, as half of all were defects
-    uncalibrated = metrics.log_loss(table.label, runs.probability(raw))
+    uncalibrated = metrics.log_loss(table.label, run_folders.probability(raw))
     prevalence = table.label.mean()
     assert metrics.log_loss(table.label, table.score) < 0.6 * uncalibrated
-    assert runs.probability(raw).mean() > 3 * prevalence
+    assert run_folders.probability(raw).mean() > 3 * prevalence
     assert table.score.mean() == pytest.approx(prevalence, abs=0.03)
     assert export.load(run.folder).calibration == run.calibration
 
@@ -405,10 +406,10 @@ def grown(config, tmp_path_factory):
 
 def test_test_pictures_that_an_earlier_run_was_trained_on_are_told(grown, capsys):
     place, _ = grown
-    known = files.read_json(place / "anew" / runs.METRICS)["test"]["trained_on"]
-    before = manifest.read(place / "base" / runs.PICTURES)
+    known = files.read_json(place / "anew" / run_folders.METRICS)["test"]["trained_on"]
+    before = manifest.read(place / "base" / run_folders.PICTURES)
     was = {row.pixel_sha256 for row in before if row.split == "train"}
-    now = manifest.read(place / "anew" / runs.PICTURES)
+    now = manifest.read(place / "anew" / run_folders.PICTURES)
     count = sum(row.split == "test" and row.pixel_sha256 in was for row in now)
     assert known["pictures"] == count > 0 and known["by"] == ["base"]
     finishing.print_summary(place / "anew")
@@ -441,8 +442,11 @@ def test_evaluation_says_or_refuses_it_when_run_and_records_before_are_gone(
     for path in (run, table):
         assert run_command("evaluate", path, *options) == 2
         assert "trained on by base" in capsys.readouterr().err
-    exported = seen.read(export.find(run) / seen.EXPORTED)
-    assert exported.by_content().keys() == seen.of_run(run).by_content().keys()
+    exported = training_pictures.read(export.find(run) / training_pictures.EXPORTED)
+    assert (
+        exported.by_content().keys()
+        == training_pictures.of_run(run).by_content().keys()
+    )
     assert {line.run for line in exported.lines} == {"anew", "base"}
     files.verify_manifest(run)
     shutil.move(tmp_path / "elsewhere", place / "base")
@@ -451,5 +455,5 @@ def test_evaluation_says_or_refuses_it_when_run_and_records_before_are_gone(
 def test_kept_splits_show_no_run_its_test_pictures(grown):
     place, config = grown
     trained(config, place / "kept", keep_splits=str(place / "base"), refuse_seen=True)
-    reached = files.read_json(place / "kept" / runs.METRICS)
+    reached = files.read_json(place / "kept" / run_folders.METRICS)
     assert reached["test"]["trained_on"]["pictures"] == 0

@@ -4,9 +4,9 @@ import dataclasses
 import math
 from collections.abc import Callable
 
-from nexperia_tf import seen
 from nexperia_tf.evaluation import comparison as comparisons
 from nexperia_tf.evaluation import guarantee, operating_point
+from nexperia_tf.runs import training_pictures
 
 YES, CARE, NO = "yes", "care", "no"
 
@@ -187,7 +187,7 @@ def _ship(found: dict) -> Answer:
         return Answer(question, f"No: {said}.", (f"They are {names}.", overkill), NO)
     known = found.get("trained_on")
     if known and known["pictures"] + known["twins"]:
-        said = (_sentence(seen.in_words(known)), overkill)
+        said = (_sentence(training_pictures.in_words(known)), overkill)
         return Answer(
             question, "Not by these figures: it was trained on some of them.", said, NO
         )
@@ -429,7 +429,7 @@ def _left_to_fit(found: dict) -> str:
 def acquaintance(found: dict, split: str | None = None) -> str:
     """Which judged pictures were trained on, "" where none is."""
     known = found.get("trained_on")
-    return seen.in_words(known, split or "judged") if known else ""
+    return training_pictures.in_words(known, split or "judged") if known else ""
 
 
 def comparison(found: list[dict]) -> list[str]:

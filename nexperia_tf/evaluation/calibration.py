@@ -11,8 +11,9 @@ import dataclasses
 import numpy as np
 from scipy import optimize, special
 
-from nexperia_tf import metrics, runs
+from nexperia_tf import metrics
 from nexperia_tf.evaluation import clustered, intervals
+from nexperia_tf.runs import run_folders
 
 COLDEST, HOTTEST = 0.05, 20.0  # temperatures
 # Scores that all read 0 or 1 have lost their ranks: a float64 probability holds
@@ -23,7 +24,7 @@ BINS = 12
 
 def fit(
     logits: np.ndarray, labels: np.ndarray, *, where: str = "validation"
-) -> runs.Calibration:
+) -> run_folders.Calibration:
     """The temperature and offset with the smallest log loss.
 
     As Platt does, n defects are taken for n + 1 of n + 2, and so are good devices: the
@@ -74,7 +75,7 @@ def fit(
         loss, bounds=bounds, method="bounded", options={"xatol": 1e-8}
     )
     slope = float(np.exp(found.x))
-    return runs.Calibration(temperature=1 / slope, offset=offset(slope))
+    return run_folders.Calibration(temperature=1 / slope, offset=offset(slope))
 
 
 def logits(scores: np.ndarray) -> np.ndarray:
@@ -83,7 +84,7 @@ def logits(scores: np.ndarray) -> np.ndarray:
     return special.logit(np.clip(scores, nearest, 1 - nearest))
 
 
-def rescaled(scores: np.ndarray, decides: runs.Calibration) -> np.ndarray:
+def rescaled(scores: np.ndarray, decides: run_folders.Calibration) -> np.ndarray:
     """Probabilities as they would be after one more calibration."""
     return decides.scores(logits(scores))
 

@@ -14,8 +14,9 @@ import math
 import pathlib
 from collections.abc import Iterable, Mapping
 
-from nexperia_tf import errors, files, predictions, runs
+from nexperia_tf import errors, files, predictions
 from nexperia_tf.data import manifest
+from nexperia_tf.runs import run_folders
 
 CHOSE_AMONG = "chose_among"  # in metrics.json, by split, and in nexperia.json
 
@@ -58,12 +59,12 @@ def of_combinations(count: int | None) -> Choices:
     return Choices(count, f"chose among {count} combinations of epochs")
 
 
-def of_run(run: runs.Run, split: str) -> Choices:
+def of_run(run: run_folders.Run, split: str) -> Choices:
     """How many models the devices of a split of a run chose among.
 
     As training noted it; counted now for a run that is older than the note.
     """
-    metrics = run.folder / runs.METRICS
+    metrics = run.folder / run_folders.METRICS
     noted = files.read_json(metrics).get(split, {}) if metrics.is_file() else {}
     if CHOSE_AMONG in noted:
         return of_epochs(noted[CHOSE_AMONG])
@@ -106,8 +107,8 @@ def of_table(path: str | pathlib.Path) -> Choices:
     folder = path.resolve().parent.parent
     if path.parent.name != "predictions":
         return ASSUMED
-    if (folder / runs.CONFIG).is_file() and (folder / files.MANIFEST).is_file():
-        return of_run(runs.load(folder), path.stem)
+    if (folder / run_folders.CONFIG).is_file() and (folder / files.MANIFEST).is_file():
+        return of_run(run_folders.load(folder), path.stem)
     if (folder / "forest.json").is_file() and path.stem == "validation":
         tried = len(files.read_json(folder / "forest.json").get("tried", ()))
         return Choices(tried, f"chose among {tried} forests") if tried > 1 else NOTHING
@@ -132,7 +133,7 @@ def count(
     judged: int | None = 1
     # With --monitor last nothing is chosen, nor does it ever stop early.
     if split == "validation" and config.get("monitor") != "last":
-        judged = _epochs(folder / runs.HISTORY)
+        judged = _epochs(folder / run_folders.HISTORY)
     before = _before(config, frozenset(image_ids))
     return None if None in (judged, before) else judged * before
 
@@ -159,7 +160,7 @@ def _before(config: Mapping, image_ids: frozenset[str]) -> int | None:
     if not config.get("init"):
         return 1
     try:
-        before = runs.load(config["init"])
+        before = run_folders.load(config["init"])
     except errors.BadInput:
         return None
     table = before.folder / "predictions" / "validation.csv"

@@ -13,8 +13,8 @@ from nexperia_tf.evaluation import clustered, gallery, heatmaps, opening
 if typing.TYPE_CHECKING:
     import keras
 
-    from nexperia_tf import runs
     from nexperia_tf.data.records import store
+    from nexperia_tf.runs import run_folders
 
 POINTED = 300  # boxed defects the pointing game is played on; seconds on two cores
 GROUPS = ("group", "lot")
@@ -77,7 +77,7 @@ def _picture(
 class Looked:
     """A run's model, asked where it looks."""
 
-    run: "runs.Run"
+    run: "run_folders.Run"
     stage: str
 
     @functools.cached_property

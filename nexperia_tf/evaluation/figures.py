@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from nexperia_tf import errors, metrics, predictions, runs, seen
+from nexperia_tf import errors, metrics, predictions
 from nexperia_tf.evaluation import (
     calibration,
     catch_rate,
@@ -17,6 +17,7 @@ from nexperia_tf.evaluation import (
     operating_point,
     slices,
 )
+from nexperia_tf.runs import run_folders, training_pictures
 
 SCHEMA = 1  # of report.json
 # Shown when the line's own prevalence is not given; the share in the data is not it.
@@ -68,11 +69,11 @@ class Subject:
     calibration: predictions.Predictions | None = None
     columns: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     trained_on: frozenset[str] | None = None
-    in_force: runs.Calibration | None = None
+    in_force: run_folders.Calibration | None = None
     keeps: bool = False
     chose: choices.Choices = choices.ASSUMED
-    known: seen.Found | None = None
-    taught: seen.Found | None = None
+    known: training_pictures.Found | None = None
+    taught: training_pictures.Found | None = None
 
 
 def judge(subject: Subject, settings: Settings) -> dict:
@@ -123,7 +124,7 @@ def judge(subject: Subject, settings: Settings) -> dict:
 
 def learned(
     table: predictions.Predictions,
-    known: seen.Found,
+    known: training_pictures.Found,
     confidence: float = operating_point.CONFIDENCE,
 ) -> dict:
     """How many judged pictures were trained on, and the AUC of the others.
@@ -132,7 +133,7 @@ def learned(
     """
     numbers = known.numbers()
     if known.names:
-        new = seen.unseen(table.image_id, known)
+        new = training_pictures.unseen(table.image_id, known)
         numbers["auc_without"] = None
         if len(set(table.label[new])) == 2:
             groups = clustered.groups_of(table)
@@ -266,7 +267,7 @@ def in_force(subject: Subject, confidence: float) -> dict | None:
         return None
     return {
         **dataclasses.asdict(decides),
-        "guaranteed": decides.origin == runs.GUARANTEED,
+        "guaranteed": decides.origin == run_folders.GUARANTEED,
         "words": decides.words,
         "keeps": subject.keeps,
         **rates(subject.scored, decides.threshold, confidence),

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from nexperia_tf import errors, predictions, runs, seen
+from nexperia_tf import errors, predictions
 from nexperia_tf.evaluation import choices, figures, slices
+from nexperia_tf.runs import run_folders, training_pictures
 
 if typing.TYPE_CHECKING:
     from nexperia_tf.data import manifest
@@ -32,9 +33,9 @@ class Opened:
     """
 
     subject: figures.Subject
-    run: runs.Run | None = None
-    book: seen.Book | None = None
-    looks: seen.Looks | None = None
+    run: run_folders.Run | None = None
+    book: training_pictures.Book | None = None
+    looks: training_pictures.Looks | None = None
     dataset: "store.Dataset | None" = None
 
 
@@ -63,13 +64,15 @@ def open_scores(
     given = predictions.read(calibration) if calibration else None
     if path.is_file():
         subject = figures.Subject(
-            name=runs.known_as(path),
+            name=run_folders.known_as(path),
             scored=predictions.read(path),
             calibration=given,
             chose=choices.of_table(calibration or path),
         )
         made_by = path.resolve().parents[1]  # a run or a forest keeps predictions so
-        return Opened(subject, book=_book(made_by), looks=seen.looks_of(made_by))
+        return Opened(
+            subject, book=_book(made_by), looks=training_pictures.looks_of(made_by)
+        )
     if (path / "config.json").is_file():
         opened = _run(path, split, data_dir, given)
         return _told(opened, calibration) if calibration else opened
@@ -100,12 +103,12 @@ def _run(
     data_dir: str,
     given: predictions.Predictions | None,
 ) -> Opened:
-    run = runs.load(path)
+    run = run_folders.load(path)
     if data_dir:  # its records lie elsewhere by now
         run = dataclasses.replace(run, config=run.config | {"data_dir": data_dir})
     there = [
         name
-        for name in runs.CALIBRATED_ON
+        for name in run_folders.CALIBRATED_ON
         if name != split and (path / "predictions" / f"{name}.csv").is_file()
     ]
     if given is None and there:
@@ -121,14 +124,19 @@ def _run(
         keeps=True,
         chose=choices.of_run(run, there[0] if there else split),
     )
-    return Opened(subject, run=run, book=seen.of_run(path), looks=seen.looks_of(path))
+    return Opened(
+        subject,
+        run=run,
+        book=training_pictures.of_run(path),
+        looks=training_pictures.looks_of(path),
+    )
 
 
-def _book(folder: pathlib.Path) -> seen.Book | None:
+def _book(folder: pathlib.Path) -> training_pictures.Book | None:
     """What a run or a forest was trained on; None where the folder is neither."""
-    kept = (seen.TRAINED_ON, "config.json", "forest.json")
+    kept = (training_pictures.TRAINED_ON, "config.json", "forest.json")
     is_one = any((folder / name).is_file() for name in kept)
-    return seen.of_run(folder) if is_one else None
+    return training_pictures.of_run(folder) if is_one else None
 
 
 def _saved_model(
@@ -154,17 +162,21 @@ def _saved_model(
     dataset = store.build(data, data_dir=data_dir or DATA_DIR)
     scored = _served(served, dataset, split)
     sizes = store.split_sizes(dataset)
-    there = [name for name in runs.CALIBRATED_ON if name != split and name in sizes]
+    there = [
+        name for name in run_folders.CALIBRATED_ON if name != split and name in sizes
+    ]
     if given is None and there:
         given = _served(served, dataset, there[0])
     subject = figures.Subject(
-        name=runs.known_as(path),
+        name=run_folders.known_as(path),
         scored=scored,
         calibration=given,
         in_force=served.calibration,
         chose=choices.of_export(served.facts, there[0] if there else split),
     )
-    return Opened(subject, dataset=dataset, book=seen.of_export(served.folder))
+    return Opened(
+        subject, dataset=dataset, book=training_pictures.of_export(served.folder)
+    )
 
 
 def _served(served, dataset: "store.Dataset", split: str) -> predictions.Predictions:
@@ -225,7 +237,7 @@ def with_records(
         columns=image_columns(found),
         trained_on=_groups(opened, rows.values()),
     )
-    looks = opened.looks or seen.looks(list(rows.values()))
+    looks = opened.looks or training_pictures.looks(list(rows.values()))
     opened = dataclasses.replace(opened, looks=looks)
     return dataclasses.replace(opened, subject=subject, dataset=dataset), ""
 
@@ -248,18 +260,20 @@ def acquainted(opened: Sequence[Opened]) -> list[Opened]:
         own = [one.looks] if one.looks is not None else []
         fits = [s for s in own + shown if all(name in s.own for name in names)]
         fits += own  # what it says of some, where no list has all
-        known = one.book and seen.judged(names, fits[0] if fits else None, one.book)
+        known = one.book and training_pictures.judged(
+            names, fits[0] if fits else None, one.book
+        )
         subject = dataclasses.replace(one.subject, known=known, taught=taught(one))
         found.append(dataclasses.replace(one, subject=subject))
     return found
 
 
-def taught(opened: Opened) -> seen.Found | None:
+def taught(opened: Opened) -> training_pictures.Found | None:
     """Which devices that set the threshold were trained on; None: nobody can tell."""
     deciding = opened.subject.calibration or opened.subject.scored
     if opened.book is None or opened.looks is None:
         return None
-    return seen.judged(deciding.image_id, opened.looks, opened.book)
+    return training_pictures.judged(deciding.image_id, opened.looks, opened.book)
 
 
 def cautions(opened: Opened, *, split: str) -> list[str]:
@@ -341,13 +355,15 @@ def average(subjects: Sequence[figures.Subject]) -> figures.Subject:
     )
 
 
-def _known(found: Sequence[seen.Found | None]) -> seen.Found | None:
+def _known(
+    found: Sequence[training_pictures.Found | None],
+) -> training_pictures.Found | None:
     """What any of several models was trained on; None where one cannot be told."""
     if not found or None in found:
         return None
     pictures = {name for one in found for name in one.pictures}
     twins = {name for one in found for name in one.twins} - pictures
-    return seen.Found(
+    return training_pictures.Found(
         found[0].of,
         tuple(sorted(pictures)),
         tuple(sorted(twins)),

@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from nexperia_tf import errors, metrics, seen
+from nexperia_tf import errors, metrics
 from nexperia_tf.evaluation import clustered, guarantee, intervals
+from nexperia_tf.runs import training_pictures
 
 MAX_ESCAPE = 0.005  # escape rate that may not be exceeded, unless told otherwise
 MAX_OVERKILL = 0.005  # rate of good devices that may be rejected without a look
@@ -415,7 +416,7 @@ def rests_on(point: Mapping) -> str:
     return f"{words}; they {point['choices_why']}" + (f"; {said}" if said else "")
 
 
-def told(found: seen.Found | None) -> dict[str, int]:
+def told(found: training_pictures.Found | None) -> dict[str, int]:
     """Counts of the calibration devices that a model knows, for `choose`."""
     if found is None:
         return {"taught": 0, "unlisted": 0}

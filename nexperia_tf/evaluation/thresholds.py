@@ -4,8 +4,9 @@ import dataclasses
 import math
 import typing
 
-from nexperia_tf import errors, labels, locks, metrics, predictions, runs, seen
+from nexperia_tf import errors, labels, locks, metrics, predictions
 from nexperia_tf.evaluation import operating_point
+from nexperia_tf.runs import run_folders, training_pictures
 
 if typing.TYPE_CHECKING:
     import pathlib
@@ -49,12 +50,12 @@ def asked(text: str, *, flag: str) -> Asked:
 
 
 def decided(
-    before: runs.Calibration,
+    before: run_folders.Calibration,
     wanted: Asked,
     chosen_on: predictions.Predictions,
     *,
-    taught: seen.Found | None = None,
-) -> runs.Calibration:
+    taught: training_pictures.Found | None = None,
+) -> run_folders.Calibration:
     """The calibration with the threshold that was asked for, marked as no guarantee.
 
     A catch rate gives the highest threshold that catches that share of the defects of
@@ -62,7 +63,7 @@ def decided(
     """
     if wanted.threshold is not None:
         return dataclasses.replace(
-            before, threshold=wanted.threshold, origin=runs.SET, basis=""
+            before, threshold=wanted.threshold, origin=run_folders.SET, basis=""
         )
     (point,) = metrics.fpr_at_tpr(chosen_on.label, chosen_on.score, (wanted.tpr,))
     n_defect = int((chosen_on.label == labels.POSITIVE).sum())
@@ -75,12 +76,12 @@ def decided(
     return dataclasses.replace(
         before,
         threshold=operating_point.serving_threshold(point.threshold),
-        origin=runs.TARGET,
+        origin=run_folders.TARGET,
         basis=basis,
     )
 
 
-def store(run: runs.Run, decides: runs.Calibration) -> "pathlib.Path":
+def store(run: run_folders.Run, decides: run_folders.Calibration) -> "pathlib.Path":
     """Puts a threshold into force: exports it and writes calibration.json.
 
     The export comes first: when it fails, nothing has changed.
@@ -90,8 +91,8 @@ def store(run: runs.Run, decides: runs.Calibration) -> "pathlib.Path":
     """
     from nexperia_tf import export
 
-    with locks.held(run.folder, busy=runs.BUSY):
+    with locks.held(run.folder, busy=run_folders.BUSY):
         version = export.publish_run(run, decides)
-    print(f"Stored in {run.folder / runs.CALIBRATION}: {decides.words}")
+    print(f"Stored in {run.folder / run_folders.CALIBRATION}: {decides.words}")
     print(f"SavedModel: {version}")
     return version

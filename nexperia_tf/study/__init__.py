@@ -268,9 +268,9 @@ def _tables(
 
 
 def _network(run) -> Callable:
-    from nexperia_tf import runs
+    from nexperia_tf.runs import run_folders
 
-    return lambda: runs.load(run.folder).model()
+    return lambda: run_folders.load(run.folder).model()
 
 
 def _backbone(
@@ -302,7 +302,8 @@ def _backbone(
 
 def _costs(out: pathlib.Path, trained: Mapping) -> dict[str, dict]:
     """Parameters, multiplications and time of each run's network; measured once."""
-    from nexperia_tf import costs, runs
+    from nexperia_tf import costs
+    from nexperia_tf.runs import run_folders
 
     path = out / COSTS
     known = files.read_json(path) if path.is_file() else {}
@@ -310,7 +311,7 @@ def _costs(out: pathlib.Path, trained: Mapping) -> dict[str, dict]:
     for name, run in trained.items():
         key = f"{run.config.backbone} at {run.config.image_size}"
         if key not in known:
-            model = runs.load(run.folder).model()
+            model = run_folders.load(run.folder).model()
             known[key] = dataclasses.asdict(costs.of(model))
             files.write_json(path, known)
         found[name] = known[key]
@@ -319,7 +320,8 @@ def _costs(out: pathlib.Path, trained: Mapping) -> dict[str, dict]:
 
 def _runs(planned: plan.Plan, scores, chosen: Mapping[str, str]) -> list[dict]:
     """Each run with what differs and what it reached."""
-    from nexperia_tf import metrics, runs
+    from nexperia_tf import metrics
+    from nexperia_tf.runs import run_folders
 
     rows = []
     for step in planned.steps:
@@ -338,7 +340,7 @@ def _runs(planned: plan.Plan, scores, chosen: Mapping[str, str]) -> list[dict]:
                 "alpha": run.config.alpha,
                 "validation_auc": run.auc,
                 "validation_epoch": run.chosen,
-                "threshold": runs.load(run.folder).calibration.words,
+                "threshold": run_folders.load(run.folder).calibration.words,
                 "test_auc": test,
                 "taken_for": ", ".join(taken),
                 "seconds": run.seconds,

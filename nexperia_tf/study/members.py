@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import rich
 import rich.table
 
-from nexperia_tf import configs, errors, files, runs
+from nexperia_tf import configs, errors, files
+from nexperia_tf.runs import run_folders
 from nexperia_tf.study import plan
 
 RUNS, DEALT = "runs", "dealt"
@@ -93,7 +94,7 @@ def _train(step: plan.Step, config: configs.Config, folder: pathlib.Path) -> Non
         _draw(config)
     config = dataclasses.replace(config, out=str(folder))
     started = time.monotonic()
-    training.train(config, resume=(folder / runs.CONFIG).is_file())
+    training.train(config, resume=(folder / run_folders.CONFIG).is_file())
     keras.utils.clear_session()
     tensorflow_ops.forget_gradients()
     rich.print(f"{step.name}: {time.monotonic() - started:.0f} s")
@@ -118,7 +119,8 @@ def _draw(config: configs.Config) -> None:
 def _check_same(folder: pathlib.Path, config: configs.Config) -> None:
     """Refuses to take a finished run of another config for this one."""
     found = configs.from_json(
-        files.read_json(folder / runs.CONFIG), where=str(folder / runs.CONFIG)
+        files.read_json(folder / run_folders.CONFIG),
+        where=str(folder / run_folders.CONFIG),
     )
     for field in dataclasses.fields(config):
         had, wanted = getattr(found, field.name), getattr(config, field.name)
@@ -130,19 +132,19 @@ def _check_same(folder: pathlib.Path, config: configs.Config) -> None:
 
 
 def _opened(step: plan.Step, config: configs.Config, folder: pathlib.Path) -> Trained:
-    metrics = files.read_json(folder / runs.METRICS)
+    metrics = files.read_json(folder / run_folders.METRICS)
     return Trained(
         step,
         config,
         folder,
         auc=metrics["validation"]["auc"]["value"],
-        chosen=runs.load(folder).chosen_epoch,
+        chosen=run_folders.load(folder).chosen_epoch,
         seconds=sum(_seconds(folder)),
     )
 
 
 def _seconds(folder: pathlib.Path) -> Iterator[float]:
-    with open(folder / runs.HISTORY, newline="") as file:
+    with open(folder / run_folders.HISTORY, newline="") as file:
         for row in csv.DictReader(file):
             yield float(row["seconds"])
 

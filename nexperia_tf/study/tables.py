@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from nexperia_tf import ensemble, files, metrics, predictions, runs, stacking
+from nexperia_tf import ensemble, files, metrics, predictions, stacking
 from nexperia_tf.evaluation import answers, calibration, figures, intervals
+from nexperia_tf.runs import run_folders
 from nexperia_tf.study import members, plan, trees
 
 SCHEMA = 1  # of study.json
@@ -102,7 +103,7 @@ class Scores:
     def of_run(self, run: str, title: str) -> Entry:
         """A single network."""
         folder, step = self.trained[run].folder, self.trained[run].step
-        opened = runs.load(folder)
+        opened = run_folders.load(folder)
         tables = {split: opened.predictions(split) for split in SCORED}
         counts = {split: len(table) for split, table in self._first.items()}
         if step.dealt and counts != {s: len(table) for s, table in tables.items()}:
@@ -117,12 +118,12 @@ class Scores:
         return Entry(self.subject(title, tables), (run,) if run else ())
 
 
-def _scored(run: runs.Run, dataset, split: str) -> predictions.Predictions:
+def _scored(run: run_folders.Run, dataset, split: str) -> predictions.Predictions:
     size, channels = run.image_size, run.channels
-    logits = runs.logits_of(
+    logits = run_folders.logits_of(
         run.model(), dataset, split, image_size=size, channels=channels
     )
-    return runs.table(dataset, split, logits, run.calibration)
+    return run_folders.table(dataset, split, logits, run.calibration)
 
 
 def combined(name: str, how: ensemble.Combination, entries: Sequence[Entry]) -> Entry:
@@ -141,7 +142,7 @@ def _combine(
     how: ensemble.Combination, tables: Sequence[predictions.Predictions]
 ) -> predictions.Predictions:
     logits = np.stack([calibration.logits(table.score) for table in tables])
-    score = runs.probability(how.logit(logits.astype(np.float32)).numpy())
+    score = run_folders.probability(how.logit(logits.astype(np.float32)).numpy())
     return _rescored(tables[0], score)
 
 
@@ -402,7 +403,9 @@ def _weighted(name, how: ensemble.Combination, entries, scores: Scores) -> Entry
 
 def _out_of_fold(scores: Scores, names: Sequence[str]) -> predictions.Predictions:
     """Scores of training devices by networks that were trained without them."""
-    tables = [runs.load(scores.trained[n].folder).predictions("test") for n in names]
+    tables = [
+        run_folders.load(scores.trained[n].folder).predictions("test") for n in names
+    ]
     return predictions.Predictions(
         image_id=np.concatenate([table.image_id for table in tables]),
         label=np.concatenate([table.label for table in tables]),

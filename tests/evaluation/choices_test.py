@@ -1,14 +1,19 @@
 import pytest
 
-from nexperia_tf import files, predictions, runs
+from nexperia_tf import files, predictions
 from nexperia_tf.evaluation import choices
+from nexperia_tf.runs import run_folders
 
 
 def run(folder, *, epochs=3, validation="abc", calibration="", noted=None, **config):
     """A run folder as far as choices are read from it."""
     (folder / "predictions").mkdir(parents=True)
-    files.write_json(folder / runs.CONFIG, {"data": "x", "monitor": "auto"} | config)
-    files.write_csv(folder / runs.HISTORY, ["epoch"], [[i] for i in range(epochs)])
+    files.write_json(
+        folder / run_folders.CONFIG, {"data": "x", "monitor": "auto"} | config
+    )
+    files.write_csv(
+        folder / run_folders.HISTORY, ["epoch"], [[i] for i in range(epochs)]
+    )
     tables = {"validation": validation, "calibration": calibration}
     for split, ids in tables.items():
         table = folder / "predictions" / f"{split}.csv"
@@ -17,13 +22,13 @@ def run(folder, *, epochs=3, validation="abc", calibration="", noted=None, **con
             label = [i % 2 for i in range(len(ids))]
             predictions.write(table, predictions.Predictions(list(ids), label, score))
     if noted is not None:
-        files.write_json(folder / runs.METRICS, noted)
+        files.write_json(folder / run_folders.METRICS, noted)
     files.write_manifest(folder)
     return folder
 
 
 def of(folder, split="validation"):
-    return choices.of_run(runs.load(folder), split)
+    return choices.of_run(run_folders.load(folder), split)
 
 
 def test_validation_chose_among_the_epochs_that_were_judged(tmp_path):

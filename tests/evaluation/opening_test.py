@@ -9,11 +9,12 @@ import cv2
 import numpy as np
 import pytest
 
-from nexperia_tf import configs, errors, export, files, predictions, runs
+from nexperia_tf import configs, errors, export, files, predictions
 from nexperia_tf.data import manifest
 from nexperia_tf.data.records import store
 from nexperia_tf.evaluation import figures, opening, plots
 from nexperia_tf.models import backbones, classifier
+from nexperia_tf.runs import run_folders
 
 BACKBONE, SIZE = "resnext26_32x4d", 64
 
@@ -66,17 +67,21 @@ def run_folder(tmp_path_factory, small_backbone):
     folder = base / "untrained"
     folder.mkdir()
     facts = {"schema": 1, "run": {"channels": 1}}
-    files.write_json(folder / runs.CONFIG, dataclasses.asdict(config) | facts)
-    calibration = runs.Calibration(temperature=1.3, threshold=0.4)
-    runs.write_calibration(folder / runs.CALIBRATION, calibration)
+    files.write_json(folder / run_folders.CONFIG, dataclasses.asdict(config) | facts)
+    calibration = run_folders.Calibration(temperature=1.3, threshold=0.4)
+    run_folders.write_calibration(folder / run_folders.CALIBRATION, calibration)
     model = classifier.build(BACKBONE, image_size=SIZE, channels=1)
-    model.save(folder / runs.MODEL)
+    model.save(folder / run_folders.MODEL)
     (folder / "predictions").mkdir()
     for split in ("validation", "test"):
-        logits = runs.logits_of(model, dataset, split, image_size=SIZE, channels=1)
-        scored = runs.table(dataset, split, logits, calibration)
+        logits = run_folders.logits_of(
+            model, dataset, split, image_size=SIZE, channels=1
+        )
+        scored = run_folders.table(dataset, split, logits, calibration)
         predictions.write(folder / "predictions" / f"{split}.csv", scored)
-    files.write_csv(folder / runs.HISTORY, ["epoch"], [[1]])  # no epoch was chosen
+    files.write_csv(
+        folder / run_folders.HISTORY, ["epoch"], [[1]]
+    )  # no epoch was chosen
     files.write_manifest(folder)
     return folder
 
@@ -138,7 +143,7 @@ def test_a_run_is_reported_with_pictures_maps_and_slices(run_folder, reported):
 
 def test_a_guaranteed_threshold_is_stored_and_exported(run_folder, reported, served):
     threshold = figures_in(reported)["operating_point"]["threshold"]
-    stored = runs.load(run_folder).calibration
+    stored = run_folders.load(run_folder).calibration
     assert stored.temperature == 1.3
     assert stored.origin == "guaranteed" and "at most 30 % escapes" in stored.words
     assert export.load(run_folder).calibration == stored
@@ -148,13 +153,13 @@ def test_a_guaranteed_threshold_is_stored_and_exported(run_folder, reported, ser
     # The calibration defect that set the threshold is rejected by the served label.
     table = predictions.read(run_folder / "predictions" / "validation.csv")
     name = table.image_id[np.flatnonzero(table.score == threshold)[0]]
-    dataset = runs.load(run_folder).dataset
+    dataset = run_folders.load(run_folder).dataset
     example = store.examples(dataset, "validation", [name])[name]
     assert served.score_bytes([example.image])[1] == ["defect"]
 
 
 def test_a_table_with_data_knows_its_pictures(run_folder):
-    run = runs.load(run_folder)
+    run = run_folders.load(run_folder)
     table = run_folder / "predictions" / "test.csv"
     opened = opening.open_scores(table)
     assert opened.subject.name == "untrained"
@@ -179,7 +184,7 @@ def table_rows(path):
 
 def test_a_saved_model_scores_the_data_it_is_given(run_folder, served, monkeypatch):
     saved = run_folder / "saved_model"
-    run = runs.load(run_folder)
+    run = run_folders.load(run_folder)
     with pytest.raises(errors.BadInput, match="name the dataset with --data"):
         opening.open_scores(saved)
     dataset = run.dataset
@@ -198,7 +203,7 @@ def test_a_saved_model_scores_the_data_it_is_given(run_folder, served, monkeypat
 def test_a_saved_model_says_whose_devices_set_its_threshold(
     run_folder, served, run_command, monkeypatch, tmp_path, capsys
 ):
-    dataset = runs.load(run_folder).dataset
+    dataset = run_folders.load(run_folder).dataset
     monkeypatch.setattr(store, "build", lambda data, **_: dataset)
     monkeypatch.setattr(export, "load", lambda folder: served)
     argv = (run_folder / "saved_model", "--data", "sample", "--no-heatmaps", "--out")

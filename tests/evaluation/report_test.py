@@ -6,8 +6,9 @@ import re
 import numpy as np
 import pytest
 
-from nexperia_tf import errors, metrics, predictions, runs, seen
+from nexperia_tf import errors, metrics, predictions
 from nexperia_tf.evaluation import answers, choices, figures, gallery, plots, report
+from nexperia_tf.runs import run_folders, training_pictures
 
 PIXEL = gallery.Picture("data:image/jpeg;base64,AA", None, 10, 10, ((1, 2, 3, 4),))
 CONTRACT = {"value", "low", "high"}
@@ -131,7 +132,7 @@ def test_devices_whose_choices_nobody_knows_certify_nothing():
     assert "--choices N" in ship.details[0]
     said = " ".join(threshold.details)
     assert "No review band either" in said and "hold together" not in said
-    some = seen.Found(9, ("a", "b"), ("c",), ("base",))
+    some = training_pictures.Found(9, ("a", "b"), ("c",), ("base",))
     taught = dataclasses.replace(subject(), taught=some)
     found = figures.judge(taught, figures.Settings(max_escape=0.01))
     known = "3 of the calibration devices, or their twins, were trained on"
@@ -443,7 +444,9 @@ def test_a_certificate_beside_more_escapes_says_why():
 
 def test_a_promise_in_force_is_not_to_be_replaced_by_a_threshold_without_one():
     one = subject()
-    kept = runs.Calibration(threshold=0.2, origin=runs.GUARANTEED, basis="15 %")
+    kept = run_folders.Calibration(
+        threshold=0.2, origin=run_folders.GUARANTEED, basis="15 %"
+    )
     found = figures.judge(
         dataclasses.replace(one, in_force=kept), figures.Settings(max_escape=0.001)
     )

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nexperia_tf import errors, export, files, predictions, runs
+from nexperia_tf import errors, export, files, predictions
 from nexperia_tf.data.prepare import kept_splits
 from nexperia_tf.evaluation import plots, thresholds
 from nexperia_tf.models import backbones
+from nexperia_tf.runs import run_folders
 
 DEFAULT = "threshold 0.5 (default, not guaranteed)"
 SHAPE = backbones.Shape((1,), planes=(4,), stem=4)
@@ -94,7 +95,7 @@ def test_train_says_why_it_stopped_and_what_is_in_force(trained, run_command, ca
     # Also where --resume finds the run complete.
     assert run_command("train", "--resume", "--out", trained) == 0
     shown = capsys.readouterr().out
-    epochs = json.loads((trained / runs.METRICS).read_text())["epochs"]
+    epochs = json.loads((trained / run_folders.METRICS).read_text())["epochs"]
     assert epochs["trained"] == epochs["best"] + 1 < 9 == epochs["planned"]
     stopped = f"Stopped after epoch {epochs['trained']} of 9: nothing improved for 1 "
     assert f"{stopped}epoch (--patience 1)" in shown
@@ -103,7 +104,7 @@ def test_train_says_why_it_stopped_and_what_is_in_force(trained, run_command, ca
 
 
 def test_the_best_validation_auc_is_called_the_best_of_its_epochs(trained, evaluate):
-    metrics = json.loads((trained / runs.METRICS).read_text())
+    metrics = json.loads((trained / run_folders.METRICS).read_text())
     words = metrics["validation"]["epoch"]
     assert words == f"best of {metrics['epochs']['trained']} epochs"
     assert "epoch" not in metrics["test"]
@@ -149,7 +150,7 @@ def test_a_threshold_that_was_set_is_in_force_everywhere(run, evaluate, table):
     words = "threshold 0.3 (set by hand, not guaranteed)"
     assert code == 0 and words in shown.out
     assert found["in_force"]["words"] == words and not found["in_force"]["guaranteed"]
-    decides = runs.load(run).calibration
+    decides = run_folders.load(run).calibration
     assert (decides.threshold, decides.origin) == (0.3, "set")
     assert export.find(run).name == "2" and export.load(run).calibration == decides
     files.verify_manifest(run)
@@ -166,7 +167,7 @@ def test_a_threshold_that_was_set_is_in_force_everywhere(run, evaluate, table):
 def test_a_catch_rate_gives_the_highest_threshold_that_has_it(run, evaluate, tpr):
     code, shown, _ = evaluate("--set-threshold", f"tpr={tpr}")
     assert code == 0
-    decides = runs.load(run).calibration
+    decides = run_folders.load(run).calibration
     validation = predictions.read(run / "predictions" / "validation.csv")
     defects = validation.score[validation.label == 1]
     caught = int(np.sum(defects >= decides.threshold))
@@ -190,7 +191,7 @@ def test_a_catch_rate_on_devices_that_were_trained_on_says_so(run, evaluate, tmp
     assert code == 0
     assert f"{said}, not guaranteed" in shown.out
     assert f"{said}, so they can certify nothing" in shown.out
-    assert runs.load(run).calibration.basis.endswith(said)
+    assert run_folders.load(run).calibration.basis.endswith(said)
 
 
 def test_one_device_that_nobody_knows_does_not_hide_those_trained_on(
@@ -219,7 +220,7 @@ def test_a_table_can_have_a_threshold_of_its_own(run, table):
     verdicts = ["defect" if float(row["score"]) >= 0.6 else "good" for row in rows]
     assert [row["label"] for row in rows] == verdicts
     assert {row["threshold"] for row in rows} == {"0.6"}
-    assert runs.load(run).calibration.threshold == 0.5
+    assert run_folders.load(run).calibration.threshold == 0.5
     scores = sorted(float(row["score"]) for row in rows)
     # At a score that comes up, as the SavedModel itself would decide.
     _, rows = table(run, "--threshold", repr(scores[50]))
@@ -228,19 +229,19 @@ def test_a_table_can_have_a_threshold_of_its_own(run, table):
 
 @pytest.mark.parametrize("asked", ["0", "1", "-.2", "nan", "tpr=1.1", "tpr=", "high"])
 def test_nonsense_is_refused_in_one_line(run, evaluate, run_command, capsys, asked):
-    before = (run / runs.CALIBRATION).read_bytes()
+    before = (run / run_folders.CALIBRATION).read_bytes()
     code, shown, _ = evaluate("--set-threshold", asked)
     assert code == 2 and f"--set-threshold {asked}: a score between" in one_line(shown)
-    assert (run / runs.CALIBRATION).read_bytes() == before
+    assert (run / run_folders.CALIBRATION).read_bytes() == before
     argv = ("--threshold", asked, "--out", run.parent / "x.csv")
     assert run_command("nexperia_tf.predict", run, run, *argv) == 2
     assert "error: " in capsys.readouterr().err
 
 
 def test_records_that_lie_elsewhere_are_found_where_one_says(run, trained, evaluate):
-    config = json.loads((run / runs.CONFIG).read_text())
+    config = json.loads((run / run_folders.CONFIG).read_text())
     moved = {"data": str(run / "gone"), "data_dir": str(run.parent / "nowhere")}
-    files.write_json(run / runs.CONFIG, config | moved)
+    files.write_json(run / run_folders.CONFIG, config | moved)
     files.write_manifest(run)
     _, _, found = evaluate()
     (note,) = found["notes"]
@@ -276,7 +277,9 @@ def test_golden_devices_and_slices_are_judged_at_the_threshold_in_force(
 
 def test_an_only_epoch_is_no_best_of_several():
     for monitor in ("auc", "partial_auc", "last"):
-        assert runs.chosen_epoch({"trained": 1, "monitor": monitor}) == "only epoch"
+        assert (
+            run_folders.chosen_epoch({"trained": 1, "monitor": monitor}) == "only epoch"
+        )
 
 
 def test_what_cannot_be_changed_says_so(run, evaluate, run_command, capsys, raw):
@@ -293,14 +296,14 @@ def test_what_cannot_be_changed_says_so(run, evaluate, run_command, capsys, raw)
     argv = (run, raw, "--threshold", "tpr=.9", "--out", run.parent / "x.csv")
     assert run_command("nexperia_tf.predict", *argv) == 2
     assert "evaluate.py RUN --set-threshold tpr=.9" in one_line(capsys.readouterr())
-    assert runs.load(run).calibration.threshold == 0.5
+    assert run_folders.load(run).calibration.threshold == 0.5
     assert export.find(run).name == "1"
 
 
 def test_a_run_and_its_savedmodel_that_differ_do_not_decide(
     run, evaluate, run_command, capsys, raw
 ):
-    path = run / runs.CALIBRATION
+    path = run / run_folders.CALIBRATION
     files.write_json(path, files.read_json(path) | {"threshold": 0.2})
     out = run.parent / "scores.csv"
     assert run_command("nexperia_tf.predict", run, raw, "--out", out) == 2
@@ -325,8 +328,8 @@ def test_a_failed_export_leaves_the_threshold_as_it_was(run, evaluate, monkeypat
     monkeypatch.setattr(export, "publish", fails)
     code, shown, _ = evaluate("--set-threshold", ".3")
     assert code == 2 and "the disk is full" in one_line(shown)
-    assert runs.load(run).calibration.threshold == 0.5
-    assert export.disagreement(runs.load(run)) == ""
+    assert run_folders.load(run).calibration.threshold == 0.5
+    assert export.disagreement(run_folders.load(run)) == ""
 
 
 def test_rates_and_scores_are_told_apart():

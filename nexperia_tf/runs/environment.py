@@ -9,7 +9,8 @@ import sys
 
 import tensorflow as tf
 
-from nexperia_tf import predictions, seen
+from nexperia_tf import predictions
+from nexperia_tf.runs import training_pictures
 
 SCHEMA = 1  # of environment.json
 
@@ -22,7 +23,7 @@ def described(*, seed: int, deterministic: bool) -> dict:
     return {
         "schema": SCHEMA,
         "predictions_schema": predictions.SCHEMA,
-        "trained_on_schema": seen.SCHEMA,
+        "trained_on_schema": training_pictures.SCHEMA,
         "versions": {name: _version(name) for name in packages},
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -45,7 +46,7 @@ def _version(package: str) -> str | None:
 def _git_commit() -> str | None:
     """The commit of this code, when it runs from a checkout."""
     try:
-        root = pathlib.Path(__file__).parents[1]
+        root = pathlib.Path(__file__).parents[2]
         command = ["git", "-C", str(root), "rev-parse", "HEAD"]
         quiet = subprocess.DEVNULL
         return subprocess.check_output(command, text=True, stderr=quiet).strip()

@@ -4,9 +4,10 @@ import shutil
 import numpy as np
 import pytest
 
-from nexperia_tf import errors, files, predictions, seen
+from nexperia_tf import errors, files, predictions
 from nexperia_tf.data import manifest
 from nexperia_tf.evaluation import figures
+from nexperia_tf.runs import training_pictures
 
 
 def _row(name: str, split: str, **values) -> manifest.Row:
@@ -16,9 +17,9 @@ def _row(name: str, split: str, **values) -> manifest.Row:
     )
 
 
-def _judged(rows, book) -> seen.Found:
+def _judged(rows, book) -> training_pictures.Found:
     names = [row.image_id for row in rows if row.split == "test"]
-    return seen.judged(names, seen.looks(rows), book)
+    return training_pictures.judged(names, training_pictures.looks(rows), book)
 
 
 FIRST = [
@@ -30,7 +31,7 @@ FIRST = [
 
 
 def test_a_picture_is_known_by_what_it_shows_and_not_by_its_name():
-    book = seen.of_rows(FIRST, "base")
+    book = training_pictures.of_rows(FIRST, "base")
     moved = _row("z", "test")
     moved.pixel_sha256 = "content a"
     found = _judged([moved, _row("new", "test")], book)
@@ -40,7 +41,7 @@ def test_a_picture_is_known_by_what_it_shows_and_not_by_its_name():
 
 
 def test_a_copy_that_was_dropped_then_and_a_twin_found_now_are_twins():
-    book = seen.of_rows(FIRST, "base")
+    book = training_pictures.of_rows(FIRST, "base")
     copy = _row("c", "test")  # dropped as a copy of b when b was trained on
     twin = _row("n", "test", twin_group="a")  # of a, which lies in train now, too
     found = _judged([copy, twin, _row("a", "train", twin_group="a")], book)
@@ -48,23 +49,28 @@ def test_a_copy_that_was_dropped_then_and_a_twin_found_now_are_twins():
 
 
 def test_defects_that_only_drawn_ones_replaced_were_not_trained_on():
-    book = seen.of_rows(FIRST, "base", without_defects=True)
+    book = training_pictures.of_rows(FIRST, "base", without_defects=True)
     assert {line.pixel_sha256 for line in book.lines} == {"content a"}
 
 
 def test_a_book_survives_its_file_and_without_groups_names_no_lot(tmp_path):
-    book = seen.merged([seen.of_rows(FIRST, "base"), seen.nobody_knows("old")])
-    seen.write(tmp_path / "book.csv", book)
-    assert seen.read(tmp_path / "book.csv") == book
+    book = training_pictures.merged(
+        [
+            training_pictures.of_rows(FIRST, "base"),
+            training_pictures.nobody_knows("old"),
+        ]
+    )
+    training_pictures.write(tmp_path / "book.csv", book)
+    assert training_pictures.read(tmp_path / "book.csv") == book
     assert book.groups == {"lot of a", "lot of b"} and book.unknown == ["old"]
-    seen.write(tmp_path / "out.csv", book, groups=False)
+    training_pictures.write(tmp_path / "out.csv", book, groups=False)
     assert "lot" not in (tmp_path / "out.csv").read_text()
-    assert seen.read(tmp_path / "out.csv").by_content().keys() == (
+    assert training_pictures.read(tmp_path / "out.csv").by_content().keys() == (
         book.by_content().keys()
     )
     (tmp_path / "book.csv").write_text("pixel_sha256,what,run,group\nx,pear,base,\n")
     with pytest.raises(errors.BadInput, match=r"book.csv:2: 'pear' is no kind"):
-        seen.read(tmp_path / "book.csv")
+        training_pictures.read(tmp_path / "book.csv")
 
 
 def _older_run(folder, rows, data_dir, **config) -> None:
@@ -88,26 +94,28 @@ def test_of_older_runs_the_records_tell_through_any_number_of_steps(tmp_path):
     )
     third = [_row("g", "train"), _row("a", "test"), _row("e", "test")]
     _older_run(tmp_path / "last", third, tmp_path / "data", init=str(tmp_path / "next"))
-    found = _judged(third, seen.of_run(tmp_path / "last"))
+    found = _judged(third, training_pictures.of_run(tmp_path / "last"))
     assert found.pictures == ("a", "e") and found.by == ("base", "next")
     shutil.rmtree(tmp_path / "data" / "base-0123")
-    found = _judged(third, seen.of_run(tmp_path / "last"))
+    found = _judged(third, training_pictures.of_run(tmp_path / "last"))
     assert found.pictures == ("e",) and found.unknown == ("base",)
-    assert seen.in_words(found.numbers(), "test").endswith(
+    assert training_pictures.in_words(found.numbers(), "test").endswith(
         "; whether test pictures were trained on is not known of base"
     )
 
 
 def test_pictures_that_only_have_names_are_not_called_new():
-    book = seen.of_rows(FIRST, "base")
-    assert seen.judged(["a"], None, book).unknown == ("base",)
+    book = training_pictures.of_rows(FIRST, "base")
+    assert training_pictures.judged(["a"], None, book).unknown == ("base",)
 
 
 def test_one_that_the_list_lacks_does_not_hide_the_others():
-    book = seen.of_rows(FIRST, "base")
-    found = seen.judged(["a", "d", "elsewhere"], seen.looks(FIRST), book)
+    book = training_pictures.of_rows(FIRST, "base")
+    found = training_pictures.judged(
+        ["a", "d", "elsewhere"], training_pictures.looks(FIRST), book
+    )
     assert (found.pictures, found.unknown, found.unlisted) == (("a",), (), 1)
-    assert seen.in_words(found.numbers(), "test") == (
+    assert training_pictures.in_words(found.numbers(), "test") == (
         "1 of 3 test pictures were trained on by base, a first; of 1 of 3 test "
         "pictures nobody can tell, the list of pictures lacks it"
     )
@@ -117,8 +125,8 @@ def test_where_all_were_trained_on_no_others_are_spoken_of():
     table = predictions.Predictions(
         np.array(["a", "b"], object), np.array([1, 0]), np.array([0.9, 0.1])
     )
-    known = seen.Found(2, ("a",), ("b",), ("base",))
-    said = seen.in_words(figures.learned(table, known), "test")
+    known = training_pictures.Found(2, ("a",), ("b",), ("base",))
+    said = training_pictures.in_words(figures.learned(table, known), "test")
     assert said.endswith("a first; none is left to judge without them")
 
 
@@ -128,9 +136,9 @@ def test_the_auc_of_the_others_is_given_where_both_classes_are_left(left, there)
     table = predictions.Predictions(
         np.array(list("abcdef"), object), label, np.linspace(0.1, 0.9, 6)
     )
-    known = seen.Found(6, ("a",), ("b",), ("base",))
+    known = training_pictures.Found(6, ("a",), ("b",), ("base",))
     numbers = json.loads(json.dumps(figures.learned(table, known)))
     assert (numbers["auc_without"] is not None) == there
-    said = seen.in_words(numbers)
+    said = training_pictures.in_words(numbers)
     assert said.startswith("2 of 6 pictures were trained on by base (1 of them as a t")
     assert ("AUC without them" in said) and ("no AUC" in said) != there

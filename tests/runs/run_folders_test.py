@@ -4,28 +4,31 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from nexperia_tf import errors, runs
+from nexperia_tf import errors
+from nexperia_tf.runs import run_folders
 
 
 def test_old_files_have_no_offset_and_no_guarantee(tmp_path):
     path = tmp_path / "calibration.json"
     path.write_text('{"schema": 1, "temperature": 1.5, "threshold": 0.5}')
-    assert runs.read_calibration(path) == runs.Calibration(temperature=1.5)
+    assert run_folders.read_calibration(path) == run_folders.Calibration(
+        temperature=1.5
+    )
     path.write_text('{"schema": 1, "temperature": 1.5, "threshold": 0.12}')
     words = "threshold 0.12 (stored by an older version, not guaranteed)"
-    assert runs.read_calibration(path).words == words
+    assert run_folders.read_calibration(path).words == words
 
 
 def test_what_is_written_is_read_again(tmp_path):
-    before = runs.Calibration(
+    before = run_folders.Calibration(
         temperature=0.7,
         offset=-2.5,
         threshold=0.31,
-        origin=runs.TARGET,
+        origin=run_folders.TARGET,
         basis="tpr=.99 on a validation",
     )
-    runs.write_calibration(tmp_path / "calibration.json", before)
-    assert runs.read_calibration(tmp_path / "calibration.json") == before
+    run_folders.write_calibration(tmp_path / "calibration.json", before)
+    assert run_folders.read_calibration(tmp_path / "calibration.json") == before
     assert before.words == "threshold 0.31 (tpr=.99 on a validation, not guaranteed)"
 
 
@@ -47,11 +50,11 @@ def test_a_calibration_without_sense_is_refused_by_name(tmp_path, key, value):
     path = tmp_path / "calibration.json"
     path.write_text(json.dumps({"temperature": 1, "threshold": 0.5} | {key: value}))
     with pytest.raises(errors.BadInput, match=f"calibration.json: {key} is "):
-        runs.read_calibration(path)
+        run_folders.read_calibration(path)
 
 
 def test_arrays_and_tensors_get_the_same_logit():
-    decides = runs.Calibration(temperature=2.0, offset=-1.0)
+    decides = run_folders.Calibration(temperature=2.0, offset=-1.0)
     raw = np.array([-40, 0, 3, 800], np.float32)
     np.testing.assert_array_equal(decides.logits(raw), [-21, -1, 0.5, 399])
     np.testing.assert_array_equal(decides.logits(tf.constant(raw)), decides.logits(raw))
