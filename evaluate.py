@@ -10,16 +10,14 @@ import tyro
 from nexperia_tf import command, errors, files, predictions
 from nexperia_tf.evaluation import (
     answers,
-    choices,
-    clustered,
     evidence,
     figures,
     opening,
-    operating_point,
     report,
     thresholds,
 )
 from nexperia_tf.runs import training_pictures
+from nexperia_tf.statistics import choices, clustered, operating_point
 
 GOLDEN_ESCAPED = 1  # exit code
 

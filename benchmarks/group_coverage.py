@@ -15,7 +15,7 @@ import sys
 import numpy as np
 from scipy import special, stats
 
-from nexperia_tf.evaluation import clustered, intervals
+from nexperia_tf.statistics import clustered, intervals
 
 LOTS, SIZES, AUCS = (3, 7, 15, 30, 100), (20, 100), (0.8, 0.9, 0.98, 0.998)
 HOLDS = 0.92

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import stats
 
-from nexperia_tf.evaluation import intervals, operating_point
+from nexperia_tf.statistics import intervals, operating_point
 
 N_DEFECT, N_GOOD, AUC = 827, 3003, 0.998
 LABELS = np.repeat([1, 0], [N_DEFECT, N_GOOD])

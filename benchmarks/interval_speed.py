@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-from nexperia_tf.evaluation import intervals
+from nexperia_tf.statistics import intervals
 
 
 def seconds(devices: int) -> dict[str, float]:

@@ -13,7 +13,7 @@ import sys
 
 import numpy as np
 
-from nexperia_tf.evaluation import comparison
+from nexperia_tf.statistics import comparison
 
 LOTS = (2, 3, 5, 8, 15, 30)
 LEVEL = comparison.SIGNIFICANCE

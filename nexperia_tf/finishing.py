@@ -20,14 +20,9 @@ from nexperia_tf import (
 )
 from nexperia_tf.data import manifest
 from nexperia_tf.data.records import store
-from nexperia_tf.evaluation import (
-    answers,
-    calibration,
-    choices,
-    clustered,
-    figures,
-)
+from nexperia_tf.evaluation import answers, figures
 from nexperia_tf.runs import curves, run_folders, training_pictures
+from nexperia_tf.statistics import calibration, choices, clustered
 
 SCHEMA = 1  # of metrics.json
 

@@ -12,8 +12,8 @@ from rich import progress
 
 from nexperia_tf import command, errors, features, files, labels, metrics, predictions
 from nexperia_tf.data import manifest
-from nexperia_tf.evaluation import calibration
 from nexperia_tf.runs import run_folders, training_pictures
+from nexperia_tf.statistics import calibration
 
 if typing.TYPE_CHECKING:
     from sklearn.ensemble import RandomForestClassifier

@@ -15,10 +15,10 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from nexperia_tf import export, predictions, preprocess
 from nexperia_tf.data.records import store
-from nexperia_tf.evaluation import calibration
 from nexperia_tf.models import backbones
 from nexperia_tf.runs import run_folders
 from nexperia_tf.sample import command as sample
+from nexperia_tf.statistics import calibration
 
 pytestmark = pytest.mark.usefixtures("no_network")
 

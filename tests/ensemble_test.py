@@ -11,8 +11,9 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from nexperia_tf import ensemble, errors, export, files, metrics, predictions
 from nexperia_tf.data import manifest
-from nexperia_tf.evaluation import calibration, choices, opening
+from nexperia_tf.evaluation import opening
 from nexperia_tf.runs import run_folders, training_pictures
+from nexperia_tf.statistics import calibration, choices
 
 COMMAND = "nexperia_tf.ensemble"
 PICTURES = 200

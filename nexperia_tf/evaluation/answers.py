@@ -4,9 +4,9 @@ import dataclasses
 import math
 from collections.abc import Callable
 
-from nexperia_tf.evaluation import comparison as comparisons
-from nexperia_tf.evaluation import guarantee, operating_point
 from nexperia_tf.runs import training_pictures
+from nexperia_tf.statistics import comparison as comparisons
+from nexperia_tf.statistics import guarantee, operating_point
 
 YES, CARE, NO = "yes", "care", "no"
 

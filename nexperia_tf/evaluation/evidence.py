@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from nexperia_tf import predictions, preprocess
-from nexperia_tf.evaluation import clustered, gallery, heatmaps, opening
+from nexperia_tf.evaluation import gallery, heatmaps, opening
+from nexperia_tf.statistics import clustered
 
 if typing.TYPE_CHECKING:
     import keras

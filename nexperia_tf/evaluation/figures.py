@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from nexperia_tf import errors, metrics, predictions
-from nexperia_tf.evaluation import (
+from nexperia_tf.evaluation import slices
+from nexperia_tf.runs import run_folders, training_pictures
+from nexperia_tf.statistics import (
     calibration,
     catch_rate,
     choices,
@@ -15,9 +17,7 @@ from nexperia_tf.evaluation import (
     comparison,
     intervals,
     operating_point,
-    slices,
 )
-from nexperia_tf.runs import run_folders, training_pictures
 
 SCHEMA = 1  # of report.json
 # Shown when the line's own prevalence is not given; the share in the data is not it.

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import stats
 
 from nexperia_tf import errors, preprocess
-from nexperia_tf.evaluation import clustered, intervals
+from nexperia_tf.statistics import clustered, intervals
 
 if typing.TYPE_CHECKING:
     import keras

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from nexperia_tf import errors, predictions
-from nexperia_tf.evaluation import choices, figures, slices
+from nexperia_tf.evaluation import figures, slices
 from nexperia_tf.runs import run_folders, training_pictures
+from nexperia_tf.statistics import choices
 
 if typing.TYPE_CHECKING:
     from nexperia_tf.data import manifest

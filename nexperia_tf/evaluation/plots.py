@@ -11,7 +11,7 @@ from matplotlib import ticker
 from scipy import special
 
 from nexperia_tf import metrics, predictions
-from nexperia_tf.evaluation import calibration
+from nexperia_tf.statistics import calibration
 
 # Safe for the colour-blind, and apart in grey print (Okabe & Ito).
 GOOD, DEFECT = "#0072b2", "#d55e00"

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from nexperia_tf.evaluation import clustered, intervals
+from nexperia_tf.statistics import clustered, intervals
 
 SMALL = 20  # devices under which a rate is an anecdote
 QUARTERS = ("smallest", "small", "large", "largest")

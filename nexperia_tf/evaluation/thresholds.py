@@ -5,8 +5,8 @@ import math
 import typing
 
 from nexperia_tf import errors, labels, locks, metrics, predictions
-from nexperia_tf.evaluation import operating_point
 from nexperia_tf.runs import run_folders, training_pictures
+from nexperia_tf.statistics import operating_point
 
 if typing.TYPE_CHECKING:
     import pathlib

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 import jinja2
 
 from nexperia_tf import files
-from nexperia_tf.evaluation import answers, comparison, plots, report
+from nexperia_tf.evaluation import answers, plots, report
+from nexperia_tf.statistics import comparison
 from nexperia_tf.study import tables
 
 JSON, HTML, MARKDOWN = "study.json", "study.html", "study.md"

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from nexperia_tf import ensemble, files, metrics, predictions, stacking
-from nexperia_tf.evaluation import answers, calibration, figures, intervals
+from nexperia_tf.evaluation import answers, figures
 from nexperia_tf.runs import run_folders
+from nexperia_tf.statistics import calibration, intervals
 from nexperia_tf.study import members, plan, trees
 
 SCHEMA = 1  # of study.json

@@ -12,7 +12,7 @@ from nexperia_tf import (
     predictions,
     stacking,
 )
-from nexperia_tf.evaluation import calibration
+from nexperia_tf.statistics import calibration
 
 FORESTS = "forests"
 BOOSTED = "adaboost"

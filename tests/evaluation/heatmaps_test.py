@@ -4,7 +4,8 @@ import pytest
 from scipy import stats
 
 from nexperia_tf import errors
-from nexperia_tf.evaluation import heatmaps, intervals
+from nexperia_tf.evaluation import heatmaps
+from nexperia_tf.statistics import intervals
 
 SIZE = 32
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from nexperia_tf import errors, metrics, predictions
-from nexperia_tf.evaluation import answers, choices, figures, gallery, plots, report
+from nexperia_tf.evaluation import answers, figures, gallery, plots, report
 from nexperia_tf.runs import run_folders, training_pictures
+from nexperia_tf.statistics import choices
 
 PIXEL = gallery.Picture("data:image/jpeg;base64,AA", None, 10, 10, ((1, 2, 3, 4),))
 CONTRACT = {"value", "low", "high"}

@@ -3,7 +3,7 @@ import pytest
 from scipy import special, stats
 
 from nexperia_tf import metrics
-from nexperia_tf.evaluation import catch_rate, clustered
+from nexperia_tf.statistics import catch_rate, clustered
 
 
 def drawn(random, n_defect, n_good):

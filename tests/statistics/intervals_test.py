@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from nexperia_tf import errors, metrics
-from nexperia_tf.evaluation import comparison, intervals
+from nexperia_tf.statistics import comparison, intervals
 
 SIMULATION = pathlib.Path(__file__).parents[2] / "benchmarks" / "interval_coverage.py"
 GOLDENS = json.loads((pathlib.Path(__file__).parent / "proc_goldens.json").read_text())

@@ -6,7 +6,7 @@ import sklearn.linear_model
 from scipy import special
 
 from nexperia_tf import errors, metrics
-from nexperia_tf.evaluation import calibration
+from nexperia_tf.statistics import calibration
 
 
 def devices(n=4000, seed=0):

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import special, stats
 
 from nexperia_tf import metrics, predictions
-from nexperia_tf.evaluation import intervals
+from nexperia_tf.statistics import intervals
 
 FEWEST = 3  # groups: of two nobody can tell how groups differ
 

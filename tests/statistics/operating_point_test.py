@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from nexperia_tf import errors
-from nexperia_tf.evaluation import intervals, operating_point
+from nexperia_tf.statistics import intervals, operating_point
 
 
 def violations(*, n, max_escape, confidence, runs, seed):

@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from nexperia_tf import metrics, predictions
-from nexperia_tf.evaluation import clustered, intervals
+from nexperia_tf.statistics import clustered, intervals
 
 
 def lots_of(count, size):

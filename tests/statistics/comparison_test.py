@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from nexperia_tf.evaluation import clustered, comparison
+from nexperia_tf.statistics import clustered, comparison
 
 
 def lots_of(count, size=30):

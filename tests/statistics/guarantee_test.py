@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nexperia_tf.evaluation import choices, guarantee, operating_point
+from nexperia_tf.statistics import choices, guarantee, operating_point
 
 
 @pytest.mark.parametrize("rho", [0.01, 0.1, 0.3, 0.8])

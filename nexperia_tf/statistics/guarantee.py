@@ -24,7 +24,7 @@ import math
 import numpy as np
 from scipy import optimize, special, stats
 
-from nexperia_tf.evaluation import clustered
+from nexperia_tf.statistics import clustered
 
 FEWEST = 50  # groups, of equal size, that tell how alike the devices of one are
 LEVEL = 2.0  # times the rate to certify: where likeness is looked for

@@ -1,8 +1,8 @@
 import pytest
 
 from nexperia_tf import files, predictions
-from nexperia_tf.evaluation import choices
 from nexperia_tf.runs import run_folders
+from nexperia_tf.statistics import choices
 
 
 def run(folder, *, epochs=3, validation="abc", calibration="", noted=None, **config):
