@@ -8,15 +8,9 @@ import numpy as np
 import tyro
 
 from nexperia_tf import command, errors, files, predictions
-from nexperia_tf.evaluation import (
-    answers,
-    evidence,
-    figures,
-    opening,
-    report,
-    thresholds,
-)
+from nexperia_tf.evaluation import answers, evidence, figures, opening, report
 from nexperia_tf.runs import training_pictures
+from nexperia_tf.serving import thresholds
 from nexperia_tf.statistics import choices, clustered, operating_point
 
 GOLDEN_ESCAPED = 1  # exit code

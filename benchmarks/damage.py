@@ -32,8 +32,9 @@ from nexperia_tf import command, configs
 
 command.import_tensorflow()
 
-from nexperia_tf import checkpoints, errors, export, files, training  # noqa: E402
+from nexperia_tf import checkpoints, errors, files, training  # noqa: E402
 from nexperia_tf.runs import run_folders  # noqa: E402
+from nexperia_tf.serving import export  # noqa: E402
 
 
 def main() -> None:

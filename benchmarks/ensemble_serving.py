@@ -26,10 +26,10 @@ command.import_tensorflow()
 import tensorflow as tf  # noqa: E402
 from model_timing import interleaved, machine, timed  # noqa: E402
 
-from nexperia_tf import ensemble, export  # noqa: E402
 from nexperia_tf.data.records import store  # noqa: E402
 from nexperia_tf.evaluation import opening  # noqa: E402
 from nexperia_tf.runs import run_folders  # noqa: E402
+from nexperia_tf.serving import ensemble, export  # noqa: E402
 
 COMPARED, FILES = 200, 500
 FOREIGN = """

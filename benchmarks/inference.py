@@ -2,10 +2,10 @@
 
     python benchmarks/inference.py --torch-python VENV/bin/python
 
-The SavedModel is what `nexperia_tf.export` publishes, asked by its signature of uint8
-pixels: scaling, score and label are inside. timm gets standardised float32 images and
-runs eagerly, under torch.compile and, where it is installed, through OpenVINO. Run in
-turn; medians. Latency of a single picture is shown beside.
+The SavedModel is what `nexperia_tf.serving.export` publishes, asked by its signature of
+uint8 pixels: scaling, score and label are inside. timm gets standardised float32 images
+and runs eagerly, under torch.compile and, where it is installed, through OpenVINO. Run
+in turn; medians. Latency of a single picture is shown beside.
 """
 
 import argparse
@@ -24,9 +24,10 @@ from model_timing import (
     timed,
 )
 
-from nexperia_tf import costs, export
+from nexperia_tf import costs
 from nexperia_tf.models import classifier
 from nexperia_tf.runs import run_folders
+from nexperia_tf.serving import export
 
 
 def main() -> None:

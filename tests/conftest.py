@@ -79,9 +79,9 @@ def publish_tiny():
     """
     import keras
 
-    from nexperia_tf import export
     from nexperia_tf.models import backbones, classifier
     from nexperia_tf.runs import run_folders
+    from nexperia_tf.serving import export
 
     shape = backbones.Shape((1, 1, 1, 1), planes=(8, 8, 8, 8), stem=8)
 

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nexperia_tf import errors, export, files, locks
+from nexperia_tf import errors, files, locks
 from nexperia_tf.models import backbones, classifier
 from nexperia_tf.runs import run_folders
+from nexperia_tf.serving import export
 
 ROOT = pathlib.Path(__file__).parents[1]
 WRITER = """
@@ -231,7 +232,7 @@ def _as_run(folder: pathlib.Path) -> pathlib.Path:
 def test_two_exports_into_one_base_are_two_versions(tmp_path):
     run, base = _as_run(tmp_path / "run"), tmp_path / "models" / "line"
     left = _killed(base / "1")
-    words = ("-m", "nexperia_tf.export", "--run", run, "--out", base)
+    words = ("-m", "nexperia_tf.serving.export", "--run", run, "--out", base)
     for process in [_start(*words) for _ in range(2)]:
         _ended(process)
     assert [path.name for path in export.versions(base)] == ["1", "2"]

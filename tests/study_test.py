@@ -195,7 +195,7 @@ def test_the_ensemble_command_takes_the_weights(whole, run_command, tmp_path):
         pytest.skip("stacking chose a single network")
     folders = [whole / "runs" / name for name in chosen]
     argv = [*folders, "--method", "weights", file, "--out", tmp_path / "served"]
-    assert run_command("nexperia_tf.ensemble", *argv) == 0
+    assert run_command("nexperia_tf.serving.ensemble", *argv) == 0
 
 
 def test_page_and_markdown_say_the_same_figures(whole):

@@ -16,7 +16,6 @@ from nexperia_tf import (
     checkpoints,
     configs,
     errors,
-    export,
     files,
     finishing,
     metrics,
@@ -26,6 +25,7 @@ from nexperia_tf import (
 from nexperia_tf.data import manifest
 from nexperia_tf.models import backbones
 from nexperia_tf.runs import run_folders, training_pictures
+from nexperia_tf.serving import export
 
 pytestmark = pytest.mark.usefixtures("tiny_backbone")
 

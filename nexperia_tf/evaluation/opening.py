@@ -156,8 +156,8 @@ def _saved_model(
         raise errors.BadInput(
             f"{path}: a SavedModel holds no scores; name the dataset with --data."
         )
-    from nexperia_tf import export
     from nexperia_tf.data.records import store
+    from nexperia_tf.serving import export
 
     served = export.load(path)
     dataset = store.build(data, data_dir=data_dir or DATA_DIR)
@@ -282,7 +282,7 @@ def cautions(opened: Opened, *, split: str) -> list[str]:
     run = opened.run
     if run is None:
         return []
-    from nexperia_tf import export
+    from nexperia_tf.serving import export
 
     said = []
     if differs := export.disagreement(run):

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from nexperia_tf import ensemble, files, metrics, predictions, stacking
+from nexperia_tf import files, metrics, predictions, stacking
 from nexperia_tf.evaluation import answers, figures
 from nexperia_tf.runs import run_folders
+from nexperia_tf.serving import ensemble
 from nexperia_tf.statistics import calibration, intervals
 from nexperia_tf.study import members, plan, trees
 
@@ -387,7 +388,7 @@ def _stacked(name: str, entries, fitted, scores: Scores) -> Entry:
 
 
 def _weighted(name, how: ensemble.Combination, entries, scores: Scores) -> Entry:
-    """Combines, and keeps the weights as `nexperia_tf.ensemble` takes them."""
+    """Combines, and keeps the weights as `nexperia_tf.serving.ensemble` takes them."""
     chosen = [(e, w) for e, w in zip(entries, how.weights) if w > 0]
     payload = {
         "of": how.of,

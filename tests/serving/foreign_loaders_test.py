@@ -18,11 +18,12 @@ from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
-from nexperia_tf import errors, export, files
+from nexperia_tf import errors, files
 from nexperia_tf.models import backbones, classifier, folding
 from nexperia_tf.runs import run_folders
+from nexperia_tf.serving import export
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 FOREIGN = pathlib.Path(__file__).parent / "foreign"
 LIBRARY = pathlib.Path(tf.sysconfig.get_lib()) / "libtensorflow_cc.so.2"
 TINY = {  # one family each, by the name of a real one
@@ -83,7 +84,7 @@ def place(tmp_path_factory, run_command):
             assert run_command("train", *argv, "--learning-rate", ".01", *flags) == 0
         for name, (members, method) in ENSEMBLES.items():
             argv = [*members, "--method", *method, "--out", f"models/{name}"]
-            assert run_command("nexperia_tf.ensemble", *argv) == 0
+            assert run_command("nexperia_tf.serving.ensemble", *argv) == 0
     _publish_mixed_float16(place / "models" / "mixed_float16")
     return place
 
@@ -115,7 +116,7 @@ def expected(place, run_command):
     for kind, folder in KINDS.items():
         out = place / f"{kind}.csv"
         argv = [place / folder, place / _data(kind), "--out", out]
-        assert run_command("nexperia_tf.predict", *argv) == 0
+        assert run_command("nexperia_tf.serving.predict", *argv) == 0
         with open(out) as file:
             rows = list(csv.DictReader(file))
         found[kind] = {r["path"]: (float(r["score"]), r["label"]) for r in rows}
@@ -401,7 +402,7 @@ def _unknown_op(folder):
 def _refused(run, *out, run_command, capsys) -> str:
     """What is said of an export that nothing may be left of."""
     before = sorted(run.rglob("*"))
-    assert run_command("nexperia_tf.export", "--run", run, *out) == 2
+    assert run_command("nexperia_tf.serving.export", "--run", run, *out) == 2
     assert sorted(run.rglob("*")) == before
     shown = capsys.readouterr().err.strip()
     assert shown.startswith("error: ") and "\n" not in shown

@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from nexperia_tf import errors, export, files
+from nexperia_tf import errors, files
+from nexperia_tf.serving import export
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from nexperia_tf import command, errors, files, labels, locks, preprocess, servable
+from nexperia_tf import command, errors, files, labels, locks, preprocess
 from nexperia_tf.models import folding
 from nexperia_tf.runs import run_folders, training_pictures
+from nexperia_tf.serving import servable
 from nexperia_tf.statistics import choices
 
 SCHEMA = 1  # of FACTS

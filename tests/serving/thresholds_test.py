@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nexperia_tf import errors, export, files, predictions
+from nexperia_tf import errors, files, predictions
 from nexperia_tf.data.prepare import kept_splits
-from nexperia_tf.evaluation import plots, thresholds
+from nexperia_tf.evaluation import plots
 from nexperia_tf.models import backbones
 from nexperia_tf.runs import run_folders
+from nexperia_tf.serving import export, thresholds
 
 DEFAULT = "threshold 0.5 (default, not guaranteed)"
 SHAPE = backbones.Shape((1,), planes=(4,), stem=4)
@@ -78,7 +79,7 @@ def table(run_command, tmp_path, raw, capsys):
         out = tmp_path / "scores.csv"
         capsys.readouterr()
         argv = (model, raw, "--out", out, *argv)
-        assert run_command("nexperia_tf.predict", *argv) == 0
+        assert run_command("nexperia_tf.serving.predict", *argv) == 0
         with open(out) as file:
             return capsys.readouterr().out, list(csv.DictReader(file))
 
@@ -141,7 +142,7 @@ def test_predict_and_export_say_what_evaluate_says(run, table, run_command, caps
     shown, rows = table(run)
     assert f"In force: {DEFAULT}" in shown
     assert {row["threshold"] for row in rows} == {"0.5"}
-    assert run_command("nexperia_tf.export", "--run", run) == 0
+    assert run_command("nexperia_tf.serving.export", "--run", run) == 0
     assert f"In force: {DEFAULT}" in capsys.readouterr().out
 
 
@@ -234,7 +235,7 @@ def test_nonsense_is_refused_in_one_line(run, evaluate, run_command, capsys, ask
     assert code == 2 and f"--set-threshold {asked}: a score between" in one_line(shown)
     assert (run / run_folders.CALIBRATION).read_bytes() == before
     argv = ("--threshold", asked, "--out", run.parent / "x.csv")
-    assert run_command("nexperia_tf.predict", run, run, *argv) == 2
+    assert run_command("nexperia_tf.serving.predict", run, run, *argv) == 2
     assert "error: " in capsys.readouterr().err
 
 
@@ -294,7 +295,7 @@ def test_what_cannot_be_changed_says_so(run, evaluate, run_command, capsys, raw)
     assert run_command("evaluate", *argv) == 2
     assert "takes one RUN. Received 2" in one_line(capsys.readouterr())
     argv = (run, raw, "--threshold", "tpr=.9", "--out", run.parent / "x.csv")
-    assert run_command("nexperia_tf.predict", *argv) == 2
+    assert run_command("nexperia_tf.serving.predict", *argv) == 2
     assert "evaluate.py RUN --set-threshold tpr=.9" in one_line(capsys.readouterr())
     assert run_folders.load(run).calibration.threshold == 0.5
     assert export.find(run).name == "1"
@@ -306,7 +307,7 @@ def test_a_run_and_its_savedmodel_that_differ_do_not_decide(
     path = run / run_folders.CALIBRATION
     files.write_json(path, files.read_json(path) | {"threshold": 0.2})
     out = run.parent / "scores.csv"
-    assert run_command("nexperia_tf.predict", run, raw, "--out", out) == 2
+    assert run_command("nexperia_tf.serving.predict", run, raw, "--out", out) == 2
     line = one_line(capsys.readouterr())
     assert "its threshold is 0.2, but" in line and "has 0.5 baked in" in line
     assert not out.exists()
@@ -314,11 +315,11 @@ def test_a_run_and_its_savedmodel_that_differ_do_not_decide(
     assert "Warning: " in shown.out and "has 0.5 baked in" in shown.out
     assert any("baked in" in note for note in found["notes"])
     argv = (run, run, "--out", run.parent / "ensemble")
-    assert run_command("nexperia_tf.ensemble", *argv) == 2
+    assert run_command("nexperia_tf.serving.ensemble", *argv) == 2
     assert "has 0.5 baked in" in one_line(capsys.readouterr())
     remedy = line.partition("python -m ")[2].split()
     assert run_command(*remedy) == 0
-    assert run_command("nexperia_tf.predict", run, raw, "--out", out) == 0
+    assert run_command("nexperia_tf.serving.predict", run, raw, "--out", out) == 0
 
 
 def test_a_failed_export_leaves_the_threshold_as_it_was(run, evaluate, monkeypatch):

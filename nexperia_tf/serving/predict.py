@@ -13,11 +13,11 @@ from rich import progress
 
 from nexperia_tf import command, errors, files
 from nexperia_tf.data import images
-from nexperia_tf.evaluation import thresholds
 from nexperia_tf.runs import run_folders
+from nexperia_tf.serving import thresholds
 
 if typing.TYPE_CHECKING:
-    from nexperia_tf import export
+    from nexperia_tf.serving import export
 
 ENDINGS = {".bmp", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".gif", ".webp"}
 COLUMNS = ("path", "score", "label", "threshold", "problem")
@@ -46,7 +46,7 @@ def open_model(model: str | pathlib.Path) -> "export.Served":
     Raises:
         errors.BadInput: there is none, or it does not say what calibration.json says.
     """
-    from nexperia_tf import export
+    from nexperia_tf.serving import export
 
     is_run = (pathlib.Path(model) / run_folders.CONFIG).is_file()
     if is_run and (differs := export.disagreement(run_folders.load(model))):

@@ -15,7 +15,7 @@ from nexperia_tf.statistics import calibration, choices, clustered, operating_po
 if typing.TYPE_CHECKING:
     import tensorflow as tf
 
-    from nexperia_tf import export
+    from nexperia_tf.serving import export
 
 METHODS = ("mean", "logit-mean", "weights")
 ALIKE = ("image_size", "channels", "labels")  # what one decode for all needs
@@ -102,7 +102,7 @@ def open_members(folders: Sequence[str | pathlib.Path]) -> list[Member]:
 
 
 def _open(folder: pathlib.Path) -> Member:
-    from nexperia_tf import export
+    from nexperia_tf.serving import export
 
     tables: dict[str, predictions.Predictions] = {}
     served = export.load(folder)
@@ -373,7 +373,7 @@ def publish(
     """
     import tensorflow as tf
 
-    from nexperia_tf import export
+    from nexperia_tf.serving import export
 
     def logit(images: tf.Tensor) -> tf.Tensor:
         # No member waits for another: TensorFlow runs them side by side.

@@ -89,7 +89,7 @@ def store(run: run_folders.Run, decides: run_folders.Calibration) -> "pathlib.Pa
     Returns:
         the new SavedModel's folder.
     """
-    from nexperia_tf import export
+    from nexperia_tf.serving import export
 
     with locks.held(run.folder, busy=run_folders.BUSY):
         version = export.publish_run(run, decides)
