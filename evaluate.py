@@ -8,7 +8,8 @@ import numpy as np
 import tyro
 
 from nexperia_tf import command, errors, files, predictions
-from nexperia_tf.evaluation import answers, evidence, figures, opening, report
+from nexperia_tf.evaluation import opening
+from nexperia_tf.evaluation.report import answers, evidence, figures, page
 from nexperia_tf.runs import training_pictures
 from nexperia_tf.serving import thresholds
 from nexperia_tf.statistics import choices, clustered, operating_point
@@ -104,13 +105,13 @@ def main(arguments: Arguments) -> int:
     if arguments.refuse_seen:
         _refuse_seen(arguments, opened)
     subjects = _compared(arguments, [one.subject for one in opened])
-    payload = report.figures_of(subjects, settings, **facts)
+    payload = page.figures_of(subjects, settings, **facts)
     stage = arguments.stage if arguments.heatmaps else None
     pictures = evidence.gather(opened, payload, split=arguments.split, stage=stage)
     refusal = None if arguments.max_escape is None else _refusal(payload)
     if arguments.max_escape is not None and not refusal:
         _store(opened, subjects, payload, settings)
-    report.write(out, payload, subjects, pictures)
+    page.write(out, payload, subjects, pictures)
     _print(payload, opened, out)
     if refusal:
         raise errors.BadInput(refusal)
@@ -265,7 +266,7 @@ def _out(arguments: Arguments) -> pathlib.Path:
     if arguments.out:
         out = pathlib.Path(arguments.out)
         free = not out.exists() or (out.is_dir() and not any(out.iterdir()))
-        if not free and not report.is_one(out):
+        if not free and not page.is_one(out):
             files.refuse_existing(out)
         return out
     first = pathlib.Path(arguments.runs[0])
@@ -367,7 +368,7 @@ def _print(payload: dict, opened: Sequence[opening.Opened], out: pathlib.Path) -
         print(f"By the labels as given: AUC {as_given}")
     for sentence in answers.comparison(payload.get("comparisons", [])):
         print(sentence)
-    print(f"Report: {out / report.HTML}")
+    print(f"Report: {out / page.HTML}")
 
 
 def _refusal(payload: dict) -> str | None:

@@ -10,7 +10,8 @@ import sys
 
 from nexperia_tf import command
 from nexperia_tf.data.records import store
-from nexperia_tf.evaluation import evidence, heatmaps
+from nexperia_tf.evaluation import heatmaps
+from nexperia_tf.evaluation.report import evidence
 from nexperia_tf.runs import run_folders
 
 SPLITS = ("test", "validation", "train")

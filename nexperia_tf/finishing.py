@@ -19,7 +19,7 @@ from nexperia_tf import (
 )
 from nexperia_tf.data import manifest
 from nexperia_tf.data.records import store
-from nexperia_tf.evaluation import answers, figures
+from nexperia_tf.evaluation.report import answers, figures
 from nexperia_tf.runs import curves, run_folders, training_pictures
 from nexperia_tf.serving import export
 from nexperia_tf.statistics import calibration, choices, clustered

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nexperia_tf import predictions
-from nexperia_tf.evaluation import figures
+from nexperia_tf.evaluation.report import figures
 from nexperia_tf.statistics import comparison
 from nexperia_tf.study import page, tables
 

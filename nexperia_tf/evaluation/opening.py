@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from nexperia_tf import errors, predictions
-from nexperia_tf.evaluation import figures, slices
+from nexperia_tf.evaluation import slices
+from nexperia_tf.evaluation.report import figures
 from nexperia_tf.runs import run_folders, training_pictures
 from nexperia_tf.statistics import choices
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import jinja2
 
 from nexperia_tf import files
-from nexperia_tf.evaluation import answers, plots, report
+from nexperia_tf.evaluation.report import answers, page, plots
 from nexperia_tf.statistics import comparison
 from nexperia_tf.study import tables
 
@@ -24,7 +24,7 @@ def write(out: pathlib.Path, payload: dict) -> None:
 
 def _rendered(template: str, payload: dict, *, escaped: bool) -> str:
     here = pathlib.Path(__file__).parent
-    environment = report.environment(here / "templates", escaped=escaped)
+    environment = page.environment(here / "templates", escaped=escaped)
     environment.filters["count"] = _count
     loaded: jinja2.Template = environment.get_template(template)
     return loaded.render(

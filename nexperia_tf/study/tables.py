@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from nexperia_tf import files, metrics, predictions, stacking
-from nexperia_tf.evaluation import answers, figures
+from nexperia_tf.evaluation.report import answers, figures
 from nexperia_tf.runs import run_folders
 from nexperia_tf.serving import ensemble
 from nexperia_tf.statistics import calibration, intervals

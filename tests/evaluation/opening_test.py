@@ -12,7 +12,8 @@ import pytest
 from nexperia_tf import configs, errors, files, predictions
 from nexperia_tf.data import manifest
 from nexperia_tf.data.records import store
-from nexperia_tf.evaluation import figures, opening, plots
+from nexperia_tf.evaluation import opening
+from nexperia_tf.evaluation.report import figures, plots
 from nexperia_tf.models import backbones, classifier
 from nexperia_tf.runs import run_folders
 from nexperia_tf.serving import export

@@ -6,7 +6,7 @@ import pytest
 
 from nexperia_tf import errors, files, predictions
 from nexperia_tf.data import manifest
-from nexperia_tf.evaluation import figures
+from nexperia_tf.evaluation.report import figures
 from nexperia_tf.runs import training_pictures
 
 

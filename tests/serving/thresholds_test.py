@@ -11,7 +11,7 @@ from PIL import Image
 
 from nexperia_tf import errors, files, predictions
 from nexperia_tf.data.prepare import kept_splits
-from nexperia_tf.evaluation import plots
+from nexperia_tf.evaluation.report import plots
 from nexperia_tf.models import backbones
 from nexperia_tf.runs import run_folders
 from nexperia_tf.serving import export, thresholds

@@ -5,7 +5,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from nexperia_tf.evaluation import gallery
+from nexperia_tf.evaluation.report import gallery
 
 
 def encoded(pixels, form="BMP"):

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 import jinja2
 
 from nexperia_tf import errors, files, locks
-from nexperia_tf.evaluation import answers, figures, gallery, plots, slices
+from nexperia_tf.evaluation import slices
+from nexperia_tf.evaluation.report import answers, figures, gallery, plots
 from nexperia_tf.statistics import comparison
 
 NO_BREAK = "\N{NO-BREAK SPACE}"

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from nexperia_tf import predictions, preprocess
-from nexperia_tf.evaluation import gallery, heatmaps, opening
+from nexperia_tf.evaluation import heatmaps, opening
+from nexperia_tf.evaluation.report import gallery
 from nexperia_tf.statistics import clustered
 
 if typing.TYPE_CHECKING:

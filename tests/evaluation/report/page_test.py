@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nexperia_tf import errors, metrics, predictions
-from nexperia_tf.evaluation import answers, figures, gallery, plots, report
+from nexperia_tf.evaluation.report import answers, figures, gallery, page, plots
 from nexperia_tf.runs import run_folders, training_pictures
 from nexperia_tf.statistics import choices
 
@@ -51,7 +51,7 @@ def subject(name="a", **options):
 
 @pytest.fixture(scope="module")
 def payload():
-    return report.figures_of(
+    return page.figures_of(
         [subject()], figures.Settings(), split="test", labels=None, notes=[]
     )
 
@@ -61,7 +61,7 @@ def compared():
     subjects = [subject("a"), subject("b", seed=1), subject("bad", noise=9, seed=2)]
     settings = figures.Settings(golden=("d3", "d5"))
     facts = {"split": "test", "labels": None, "notes": []}
-    return subjects, report.figures_of(subjects, settings, **facts)
+    return subjects, page.figures_of(subjects, settings, **facts)
 
 
 def test_the_keys_are_those_of_the_contract(payload):
@@ -271,7 +271,7 @@ def words(page):
 
 
 def test_the_page_is_self_contained_and_answers_first(payload, tmp_path):
-    report.write(tmp_path / "r", payload, [subject()], {"a": {"d0": PIXEL}})
+    page.write(tmp_path / "r", payload, [subject()], {"a": {"d0": PIXEL}})
     text = (tmp_path / "r" / "report.html").read_text()
     assert json.loads((tmp_path / "r" / "report.json").read_text()) == payload
     shown = Page(text)
@@ -298,7 +298,7 @@ def test_the_page_is_self_contained_and_answers_first(payload, tmp_path):
 
 def test_the_comparison_page_says_what_is_not_known(compared):
     subjects, payload = compared
-    shown = Page(report.page(payload, subjects, {}))
+    shown = Page(page.page(payload, subjects, {}))
     assert not shown.open and not shown.outside
     said = words(shown)
     assert "a and b are not distinguishable." in said
@@ -311,7 +311,7 @@ def test_changed_devices_are_shown_with_the_maps_of_the_later_run(compared):
     subjects, payload = compared
     name = payload["comparisons"][1]["newly_missed"]["devices"][0]["image_id"]
     shown = gallery.Picture("data:,a", "data:,heat-of-bad", 10, 10, ())
-    text = report.page(payload, subjects, {"a": {}, "bad": {name: shown}})
+    text = page.page(payload, subjects, {"a": {}, "bad": {name: shown}})
     changed = text[text.index("From a to bad") : text.index("From b to bad")]
     assert changed.count("data:,heat-of-bad") == 1
     assert "are those of bad" in " ".join(changed.split())
@@ -320,22 +320,22 @@ def test_changed_devices_are_shown_with_the_maps_of_the_later_run(compared):
 def test_a_map_without_evidence_is_called_empty(payload):
     name = payload["worst"]["escapes"][0]["image_id"]
     cold = gallery.Picture("data:,a", "data:,b", 10, 10, (), blank=True)
-    text = report.page(payload, [subject()], {"a": {name: cold}})
+    text = page.page(payload, [subject()], {"a": {name: cold}})
     assert text.count("map empty") == 1
 
 
 def test_boxes_and_maps_are_explained_where_there_are_any(payload):
     name = payload["worst"]["escapes"][0]["image_id"]
     bare = gallery.Picture("data:,a", None, 10, 10, ())
-    said = words(Page(report.page(payload, [subject()], {"a": {name: bare}})))
+    said = words(Page(page.page(payload, [subject()], {"a": {name: bare}})))
     assert "Boxes are" not in said and "heat map;" not in said
     full = gallery.Picture("data:,a", "data:,b", 10, 10, ((1, 2, 3, 4),))
-    said = words(Page(report.page(payload, [subject()], {"a": {name: full}})))
+    said = words(Page(page.page(payload, [subject()], {"a": {name: full}})))
     assert "Boxes are the annotation. The second view is the heat map;" in said
 
 
 def test_numbers_stay_with_their_per_cent_signs(payload):
-    text = report.page(payload, [subject()], {})
+    text = page.page(payload, [subject()], {})
     assert not re.search(r"[0-9] %", text)
     assert "99.5\N{NO-BREAK SPACE}%" in text
 
@@ -366,7 +366,7 @@ def test_groups_that_repeat_the_lots_are_sliced_once():
 
 
 def test_the_same_figures_draw_the_same_page(payload):
-    pages = {report.page(payload, [subject()], {}) for _ in range(2)}
+    pages = {page.page(payload, [subject()], {}) for _ in range(2)}
     assert len(pages) == 1
 
 
@@ -378,8 +378,8 @@ def test_names_of_devices_cannot_break_the_page():
     )
     one = figures.Subject(name="<b>", scored=scored)
     facts = {"split": "test", "labels": None, "notes": []}
-    payload = report.figures_of([one], figures.Settings(), **facts)
-    text = report.page(payload, [one], {})
+    payload = page.figures_of([one], figures.Settings(), **facts)
+    text = page.page(payload, [one], {})
     assert "<script>" not in text
     assert "&lt;script&gt;d" in text
 
@@ -390,10 +390,10 @@ def test_small_and_certain_tables_are_reported_too():
     )
     one = figures.Subject(name="tiny", scored=scored)
     facts = {"split": "test", "labels": None, "notes": []}
-    payload = report.figures_of([one], figures.Settings(), **facts)
+    payload = page.figures_of([one], figures.Settings(), **facts)
     assert payload["auc"]["value"] == 1
     assert payload["auc_beside"] == []
-    assert "tiny on 3 devices" in report.page(payload, [one], {})
+    assert "tiny on 3 devices" in page.page(payload, [one], {})
 
 
 @pytest.mark.parametrize(
@@ -410,13 +410,13 @@ def test_lots_and_groups_are_spoken_of_where_there_are_some(columns, word):
     scored = dataclasses.replace(table(lots=False), columns=columns)
     known = frozenset({"module1", "1"})
     one = figures.Subject(name="a", scored=scored, trained_on=known)
-    payload = report.figures_of(
+    payload = page.figures_of(
         [one], figures.Settings(), split="test", labels=None, notes=[]
     )
     said = " ".join(
         text for a in answers.of_run(payload) for text in (a.answer, *a.details)
     )
-    said += report.page(payload, [one], {}).partition("</style>")[2]
+    said += page.page(payload, [one], {}).partition("</style>")[2]
     assert payload["grouped_by"] == word
     for other in ("lot", "group"):
         about = re.search(rf"within one {other}|{other}s seen in training", said)

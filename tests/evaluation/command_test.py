@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nexperia_tf import predictions
-from nexperia_tf.evaluation import plots
+from nexperia_tf.evaluation.report import plots
 
 
 @pytest.fixture(autouse=True)
