@@ -43,13 +43,13 @@ def _from(config: configs.Config, /, **more) -> Arguments:
 def main(arguments: Arguments) -> None:
     """Trains and says where the results are."""
     command.import_tensorflow()
-    from nexperia_tf import finishing, training
+    from nexperia_tf.training import finish, loop
 
     values = dataclasses.asdict(arguments)
     own = {field.name for field in dataclasses.fields(configs.Config)}
     config = configs.Config(**{k: v for k, v in values.items() if k in own})
-    if folder := training.train(config, resume=arguments.resume):
-        finishing.print_summary(folder)
+    if folder := loop.train(config, resume=arguments.resume):
+        finish.print_summary(folder)
 
 
 if __name__ == "__main__":

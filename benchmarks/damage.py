@@ -32,9 +32,10 @@ from nexperia_tf import command, configs
 
 command.import_tensorflow()
 
-from nexperia_tf import checkpoints, errors, files, training  # noqa: E402
+from nexperia_tf import errors, files  # noqa: E402
 from nexperia_tf.runs import run_folders  # noqa: E402
 from nexperia_tf.serving import export  # noqa: E402
+from nexperia_tf.training import checkpoints, loop  # noqa: E402
 
 
 def main() -> None:
@@ -64,7 +65,7 @@ def main() -> None:
 
 def forked(config: configs.Config, log: pathlib.Path, *, resume=False) -> tuple:
     """A run in a process of its own: its exit code and the last line it said."""
-    child = tiny_runs.fork(log, lambda: training.train(config, resume=resume))
+    child = tiny_runs.fork(log, lambda: loop.train(config, resume=resume))
     code = tiny_runs.ended(child)
     lines = log.read_text().splitlines()
     return code, lines[-1] if lines else ""

@@ -33,8 +33,9 @@ command.import_tensorflow()
 
 import tensorflow as tf  # noqa: E402
 
-from nexperia_tf import checkpoints, files, following, training  # noqa: E402
+from nexperia_tf import files  # noqa: E402
 from nexperia_tf.runs import run_folders  # noqa: E402
+from nexperia_tf.training import checkpoints, loop, monitor  # noqa: E402
 
 DRAWN = {"drawn": 0.5, "drawn_only": True, "drawn_look": "cracks", "drawn_map": 1.0}
 
@@ -79,7 +80,7 @@ def start(config: configs.Config, *, copies: bool = False) -> int:
     def work() -> None:
         if copies:
             keep_copies(out.with_name("bests"))
-        training.train(config, resume=(out / run_folders.CONFIG).is_file())
+        loop.train(config, resume=(out / run_folders.CONFIG).is_file())
 
     return tiny_runs.fork(out.with_suffix(".log"), work)
 
@@ -87,13 +88,13 @@ def start(config: configs.Config, *, copies: bool = False) -> int:
 def keep_copies(folder: pathlib.Path) -> None:
     """Has every best model of this process copied, in order."""
     folder.mkdir()
-    publish = following.save_model
+    publish = monitor.save_model
 
     def copied(model, path):
         publish(model, path)
         shutil.copy(path, folder / f"{len(list(folder.iterdir()))}.keras")
 
-    following.save_model = copied
+    monitor.save_model = copied
 
 
 def finish(child: int) -> None:

@@ -25,8 +25,9 @@ from model_timing import (
     timed,
 )
 
-from nexperia_tf import costs, optimizers
+from nexperia_tf import costs
 from nexperia_tf.models import classifier, convolution
+from nexperia_tf.training import optimizers
 
 
 def training_step(model: keras.Model, batch: int, size: int, kind=optimizers.SGD):

@@ -30,9 +30,10 @@ command.import_tensorflow()
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from nexperia_tf import checkpoints, files, following, training  # noqa: E402
+from nexperia_tf import files  # noqa: E402
 from nexperia_tf import predictions as tables  # noqa: E402
 from nexperia_tf.runs import run_folders  # noqa: E402
+from nexperia_tf.training import checkpoints, loop, monitor  # noqa: E402
 
 KILLED = (1, 4)  # epoch and step, counted from 0
 
@@ -52,10 +53,12 @@ def main() -> None:
             checkpoint_steps=3,
         )
         if any(ended(child) == 0 for child in pair(place, plain_keras)):
-            sys.exit("Keras #20585 is solved: remove nexperia_tf/multiworker.py")
+            sys.exit(
+                "Keras #20585 is solved: remove nexperia_tf/training/multiworker.py"
+            )
         print("Keras alone does not train two workers", flush=True)
         alone = dataclasses.replace(config, out=str(place / "alone"))
-        assert ended(fork(place / "alone.log", lambda: training.train(alone))) == 0
+        assert ended(fork(place / "alone.log", lambda: loop.train(alone))) == 0
         for victim in arguments.victims:
             out = place / f"victim{victim}"
             strike(dataclasses.replace(config, out=str(out)), place, victim)
@@ -81,9 +84,7 @@ def strike(config: configs.Config, place: pathlib.Path, victim: int) -> None:
             forbid_writing()
         if rank == victim and not resume:
             die_within()
-        training.train(
-            dataclasses.replace(config, strategy="multiworker"), resume=resume
-        )
+        loop.train(dataclasses.replace(config, strategy="multiworker"), resume=resume)
 
     children = pair(place, work)
     assert ended(children[victim]) == -signal.SIGKILL
@@ -115,14 +116,14 @@ def pair(place: pathlib.Path, work) -> list[int]:
 
 def die_within() -> None:
     """Has this process killed within an epoch."""
-    step = following.Follow.on_train_batch_end
+    step = monitor.Follow.on_train_batch_end
 
     def killed(self, batch, logs=None):
         step(self, batch, logs)
         if (self._epoch, batch) == KILLED:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    following.Follow.on_train_batch_end = killed
+    monitor.Follow.on_train_batch_end = killed
 
 
 def forbid_writing() -> None:
@@ -131,7 +132,7 @@ def forbid_writing() -> None:
     def refuse(*_, **__):
         raise AssertionError("a worker that is not the chief writes")
 
-    files.write_bytes = checkpoints.save = following.save_model = refuse
+    files.write_bytes = checkpoints.save = monitor.save_model = refuse
     tf.summary.create_file_writer = refuse
 
 

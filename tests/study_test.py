@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nexperia_tf import configs, files, following, forest, learner, metrics, training
+from nexperia_tf import configs, files, forest, metrics
 from nexperia_tf.data import manifest
 from nexperia_tf.data.records import store
 from nexperia_tf.models import backbones
 from nexperia_tf.runs import run_folders
 from nexperia_tf.study import COSTS, dealing, page, plan, trees
+from nexperia_tf.training import loop, model_setup, monitor
 
 COMMAND = "nexperia_tf.study"
 LOTS = {"train": 6, "validation": 3, "test": 3}
@@ -103,7 +104,7 @@ def test_a_study_that_is_struck_and_repeated_ends_as_it_would_have(
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     (out / page.JSON).unlink()
     for place, name, calls in [
-        (following.Follow, "on_epoch_end", 1),  # amid the first run
+        (monitor.Follow, "on_epoch_end", 1),  # amid the first run
         (files, "write_manifest", 5),  # amid one of the last steps of the second
         (forest, "publish", 1),
         (page, "write", 0),
@@ -113,7 +114,7 @@ def test_a_study_that_is_struck_and_repeated_ends_as_it_would_have(
             with pytest.raises(Struck):
                 run_command(COMMAND, *words, "--out", out)
     trained = []
-    monkeypatch.setattr(training, "train", lambda *a, **k: trained.append(a))
+    monkeypatch.setattr(loop, "train", lambda *a, **k: trained.append(a))
     assert run_command(COMMAND, *words, "--out", out) == 0
     assert not trained  # all runs had ended
     assert _found(out) == _found(whole)
@@ -280,7 +281,7 @@ def test_the_originals_momentum_is_plain(small):
     for name, nesterov in (("momentum", False), ("sgd", True)):
         tiny = {"backbone": "tiny", "weights": "none", "image_size": 32}
         changed = dataclasses.replace(config, **tiny, optimizer=name)
-        model = learner.build(changed, channels=1, prior=0.2, steps=2)
+        model = model_setup.build(changed, channels=1, prior=0.2, steps=2)
         assert (model.optimizer.nesterov, model.optimizer.momentum) == (nesterov, 0.9)
     assert config.optimizer == "momentum"
 

@@ -87,14 +87,14 @@ def train(planned: plan.Plan, out: pathlib.Path, dataset) -> dict[str, Trained]:
 def _train(step: plan.Step, config: configs.Config, folder: pathlib.Path) -> None:
     import keras
 
-    from nexperia_tf import training
     from nexperia_tf.models import tensorflow_ops
+    from nexperia_tf.training import loop
 
     if step.name == plan.PRETRAINED:
         _draw(config)
     config = dataclasses.replace(config, out=str(folder))
     started = time.monotonic()
-    training.train(config, resume=(folder / run_folders.CONFIG).is_file())
+    loop.train(config, resume=(folder / run_folders.CONFIG).is_file())
     keras.utils.clear_session()
     tensorflow_ops.forget_gradients()
     rich.print(f"{step.name}: {time.monotonic() - started:.0f} s")

@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from nexperia_tf import losses, preprocess
+from nexperia_tf import preprocess
 from nexperia_tf.models import classifier
+from nexperia_tf.training import losses
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from nexperia_tf import optimizers
 from nexperia_tf.models import finetuning
+from nexperia_tf.training import optimizers
 
 
 def one_step(model, optimizer, pixels):

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from nexperia_tf import optimizers
+from nexperia_tf.training import optimizers
 
 
 def trained(optimizer, dtype="float32"):

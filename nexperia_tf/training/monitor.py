@@ -10,9 +10,10 @@ import numpy as np
 import rich
 import tensorflow as tf
 
-from nexperia_tf import averaging, checkpoints, errors, files, metrics, strategy
+from nexperia_tf import errors, files, metrics
 from nexperia_tf.models import classifier
 from nexperia_tf.runs import run_folders
+from nexperia_tf.training import checkpoints, devices, weight_average
 
 HISTORY_TARGETS = (0.991, 0.995)  # FPR at these TPR is followed during training
 # The area at TPR >= .99 hangs on one defect in a hundred: under ten of them, on luck.
@@ -52,14 +53,14 @@ class Follow(keras.callbacks.Callback):
         monitor: str = "auto",
         patience: int,
         minutes: float = 0.0,
-        average: averaging.WeightAverage | None = None,
+        average: weight_average.WeightAverage | None = None,
         image_ids: Callable[[int, int], Sequence[str]],
         batch_size: int = 1,
         steps: int = 1,
         epochs: int = 1,
         every: int = 0,
         keep: int = 2,
-        team: strategy.Team | None = None,
+        team: devices.Team | None = None,
     ):
         super().__init__()
         self._folder = folder
@@ -74,7 +75,7 @@ class Follow(keras.callbacks.Callback):
         self._epochs = epochs
         self._every = every
         self._keep = keep
-        self._team = team or strategy.Team(tf.distribute.get_strategy())
+        self._team = team or devices.Team(tf.distribute.get_strategy())
         self._history: list[dict] = []
         self._best_epoch = 0
         self._epoch = 0

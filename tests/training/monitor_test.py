@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from nexperia_tf import errors, following
+from nexperia_tf import errors
+from nexperia_tf.training import monitor
 
 LABELS = np.array([0, 1])
 
@@ -11,7 +12,7 @@ def follow(labels=LABELS, **knobs):
         "patience": 3,
         "image_ids": lambda epoch, step: [f"{epoch}-{step}"],
     } | knobs
-    return following.Follow("unused", (None, labels), **knobs)
+    return monitor.Follow("unused", (None, labels), **knobs)
 
 
 def after(follow, aucs, seconds=0.0):

@@ -15,19 +15,7 @@ import rich.box
 import rich.table
 import tensorflow as tf
 
-from nexperia_tf import (
-    averaging,
-    configs,
-    errors,
-    files,
-    finishing,
-    following,
-    labels,
-    learner,
-    locks,
-    preprocess,
-    strategy,
-)
+from nexperia_tf import configs, errors, files, labels, locks, preprocess
 from nexperia_tf.data import manifest
 from nexperia_tf.data.input import augment, batching
 from nexperia_tf.data.prepare import command as prepare
@@ -35,6 +23,7 @@ from nexperia_tf.data.prepare import summary
 from nexperia_tf.data.records import store
 from nexperia_tf.models import classifier
 from nexperia_tf.runs import environment, run_folders, training_pictures
+from nexperia_tf.training import devices, finish, model_setup, monitor, weight_average
 
 SCHEMA = 1  # of config.json and history.csv
 MANIFEST = "manifest.csv"  # of the records
@@ -59,7 +48,7 @@ def train(config: configs.Config, *, resume: bool = False) -> pathlib.Path | Non
     """
     configs.check(config)
     # Before anything else: several workers must meet before TensorFlow is first used.
-    team = strategy.named(config.strategy, batch_size=config.batch_size)
+    team = devices.named(config.strategy, batch_size=config.batch_size)
     folder = _folder(config, team, resume=resume)
     with team.together(), _alone(folder, team):
         if team.chief and not resume:
@@ -74,7 +63,7 @@ def train(config: configs.Config, *, resume: bool = False) -> pathlib.Path | Non
         keras.utils.set_random_seed(config.seed)
         with _policy(_precision(config.precision)):
             with team.strategy.scope():
-                model = learner.build(
+                model = model_setup.build(
                     config,
                     channels=data.channels,
                     # Balanced classes are equally likely to who learns from them.
@@ -113,7 +102,7 @@ class Data:
 
 
 def _folder(
-    config: configs.Config, team: strategy.Team, *, resume: bool
+    config: configs.Config, team: devices.Team, *, resume: bool
 ) -> pathlib.Path:
     if team.count > 1 and not config.out:
         raise errors.BadInput(
@@ -136,13 +125,13 @@ def _folder(
 
 
 def _alone(
-    folder: pathlib.Path, team: strategy.Team
+    folder: pathlib.Path, team: devices.Team
 ) -> contextlib.AbstractContextManager:
     """Keeps a second training away from the folder; the chief writes for its team."""
     return locks.held(folder) if team.chief else contextlib.nullcontext()
 
 
-def _data(config: configs.Config, folder: pathlib.Path, team: strategy.Team) -> Data:
+def _data(config: configs.Config, folder: pathlib.Path, team: devices.Team) -> Data:
     with team.chief_first():  # where they share a disk, the others find it all made
         dataset = run_folders.dataset_of(config, folder / run_folders.PICTURES)
     rows = manifest.read(dataset.prepared / MANIFEST)
@@ -306,12 +295,12 @@ def _fit(
     config: configs.Config,
     data: Data,
     folder: pathlib.Path,
-    team: strategy.Team,
+    team: devices.Team,
 ) -> dict:
     """Trains what is left to train; returns what `Follow.outcome` says of it."""
     kept = classifier.without_map(model)
-    average = averaging.WeightAverage(kept, config.ema) if config.ema else None
-    follow = following.Follow(
+    average = weight_average.WeightAverage(kept, config.ema) if config.ema else None
+    follow = monitor.Follow(
         folder,
         _validation(config, data),
         monitor=config.monitor,
@@ -366,7 +355,7 @@ def _fit(
 def _batches(
     config: configs.Config,
     data: Data,
-    team: strategy.Team,
+    team: devices.Team,
     first_epoch: int,
     last_epoch: int,
     first_step: int,
@@ -401,7 +390,7 @@ def _named(images, labels, places):
     return images, {classifier.LOGIT: labels, classifier.MAP: places}
 
 
-def _board(folder: pathlib.Path, team: strategy.Team) -> list[keras.callbacks.Callback]:
+def _board(folder: pathlib.Path, team: devices.Team) -> list[keras.callbacks.Callback]:
     if not team.chief:
         return []
     return [keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False)]
@@ -465,7 +454,7 @@ def _finish(
         folder / training_pictures.TRAINED_ON
     ).is_file():  # begun by an older version
         _list_pictures(folder, data)
-    finishing.finish(
+    finish.finish(
         folder,
         config,
         data.dataset,

@@ -3,9 +3,10 @@
 import keras
 import tensorflow as tf
 
-from nexperia_tf import configs, errors, losses, optimizers, schedules, strategy
+from nexperia_tf import configs, errors
 from nexperia_tf.models import backbones, classifier, finetuning, pretrained
 from nexperia_tf.runs import run_folders
+from nexperia_tf.training import devices, losses, optimizers, schedules
 
 
 def build(
@@ -32,7 +33,7 @@ def build(
     )
     _start(model, config, channels)
     if config.sync_batch_norm:
-        strategy.synchronise(model)
+        devices.synchronise(model)
     finetuning.freeze(model, up_to=config.freeze, batch_norm=config.freeze_batch_norm)
     loss = losses.named(config.loss, alpha=config.alpha, gamma=config.gamma)
     weights = None

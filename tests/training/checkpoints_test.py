@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from nexperia_tf import checkpoints, errors, files
+from nexperia_tf import errors, files
+from nexperia_tf.training import checkpoints
 
 X = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
 Y = (X[:, 0] > 0).astype("float32")

@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from nexperia_tf import configs, learner
+from nexperia_tf import configs
 from nexperia_tf.models import backbones
+from nexperia_tf.training import model_setup
 
 SHAPE = backbones.Shape((1, 1), groups=4, width=16, planes=(8, 16), stem=8)
 CONFIG = configs.Config(
@@ -20,7 +21,7 @@ def tiny(monkeypatch):
 
 def built(**flags):
     config = dataclasses.replace(CONFIG, **flags)
-    return learner.build(config, channels=1, prior=0.2, steps=100)
+    return model_setup.build(config, channels=1, prior=0.2, steps=100)
 
 
 def fitted(model, *, batch_size, count=8):

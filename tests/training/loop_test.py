@@ -12,20 +12,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from nexperia_tf import (
-    checkpoints,
-    configs,
-    errors,
-    files,
-    finishing,
-    metrics,
-    predictions,
-    training,
-)
+from nexperia_tf import configs, errors, files, metrics, predictions
 from nexperia_tf.data import manifest
 from nexperia_tf.models import backbones
 from nexperia_tf.runs import run_folders, training_pictures
 from nexperia_tf.serving import export
+from nexperia_tf.training import checkpoints, finish, loop
 
 pytestmark = pytest.mark.usefixtures("tiny_backbone")
 
@@ -60,7 +52,7 @@ def config(tmp_path_factory):
 
 
 def trained(config, out, **flags):
-    return training.train(dataclasses.replace(config, out=str(out), **flags))
+    return loop.train(dataclasses.replace(config, out=str(out), **flags))
 
 
 EVERYTHING = {
@@ -95,7 +87,7 @@ def test_every_option_goes_with_every_other(first):
 
 
 def test_a_table_says_what_was_reached(first, capsys):
-    finishing.print_summary(first)
+    finish.print_summary(first)
     shown = capsys.readouterr().out
     assert re.search(r"validation +1\d +\d+ +[01]\.\d{4} +[01]\.\d{3} to", shown)
     assert re.search(r"test +1\d +\d+ +[01]\.\d{4} +[01]\.\d{3} to", shown)
@@ -188,7 +180,7 @@ def test_flags_decide_how_far_pictures_are_changed(config, tmp_path, monkeypatch
         seen.update(dataclasses.asdict(policy))
         raise EnoughSeen
 
-    monkeypatch.setattr(training.batching, "training_batches", batches)
+    monkeypatch.setattr(loop.batching, "training_batches", batches)
     with pytest.raises(EnoughSeen):
         trained(config, tmp_path / "x", flip="both", **asked)
     assert seen == {"flip": "both", "crop": False, **asked}
@@ -378,7 +370,7 @@ def test_balanced_training_starts_at_even_odds(rare, balance, prior, monkeypatch
         asked.update(knobs)
         raise EnoughSeen
 
-    monkeypatch.setattr(training.learner, "build", build)
+    monkeypatch.setattr(loop.model_setup, "build", build)
     with pytest.raises(EnoughSeen):
         trained(rare, "never", balance=balance)
     assert asked["prior"] == pytest.approx(prior, abs=0.01)
@@ -412,7 +404,7 @@ def test_test_pictures_that_an_earlier_run_was_trained_on_are_told(grown, capsys
     now = manifest.read(place / "anew" / run_folders.PICTURES)
     count = sum(row.split == "test" and row.pixel_sha256 in was for row in now)
     assert known["pictures"] == count > 0 and known["by"] == ["base"]
-    finishing.print_summary(place / "anew")
+    finish.print_summary(place / "anew")
     assert f"{count} of {known['of']} test pictures were trained on by base" in (
         capsys.readouterr().out
     )

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from nexperia_tf import errors, losses
+from nexperia_tf import errors
+from nexperia_tf.training import losses
 
 LOGITS = np.linspace(-8, 8, 33, dtype="float32")
 

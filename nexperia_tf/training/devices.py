@@ -11,7 +11,8 @@ import numpy as np
 import rich
 import tensorflow as tf
 
-from nexperia_tf import errors, multiworker
+from nexperia_tf import errors
+from nexperia_tf.training import multiworker
 
 _LOST = (
     tf.errors.AbortedError,

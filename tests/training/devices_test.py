@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 
 PROGRAM = """
 import dataclasses, json, pathlib, sys
 import numpy as np, tensorflow as tf
-from nexperia_tf import configs, errors, files, training
+from nexperia_tf import configs, errors, files
 from nexperia_tf.models import backbones
 from nexperia_tf.runs import run_folders
+from nexperia_tf.training import loop
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 two = [tf.config.LogicalDeviceConfiguration()] * 2
@@ -33,7 +34,7 @@ config = configs.Config(
 def trained(strategy, **flags):
     out = place / "-".join(map(str, (strategy, *flags.values())))
     config_ = dataclasses.replace(config, strategy=strategy, out=str(out), **flags)
-    return training.train(config_)
+    return loop.train(config_)
 
 def losses(run):
     lines = (run / run_folders.HISTORY).read_text().splitlines()

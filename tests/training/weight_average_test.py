@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from nexperia_tf import averaging
+from nexperia_tf.training import weight_average
 
 
 def trained(momentum, steps):
@@ -11,7 +11,7 @@ def trained(momentum, steps):
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((4,)), keras.layers.BatchNormalization()])
     model.compile(keras.optimizers.SGD(0.5), "mse")
-    average = averaging.WeightAverage(model, momentum)
+    average = weight_average.WeightAverage(model, momentum)
     seen = [model.get_weights()]
     rng = np.random.default_rng(0)
     for step in range(steps):

@@ -6,9 +6,10 @@ import sys
 import pytest
 import tensorflow as tf
 
-from nexperia_tf import errors, strategy
+from nexperia_tf import errors
+from nexperia_tf.training import devices
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 def test_two_workers_learn_what_one_learns_and_survive_a_death():
@@ -23,7 +24,7 @@ def test_two_workers_learn_what_one_learns_and_survive_a_death():
 
 
 def test_only_who_parts_before_all_is_done_is_lost():
-    team = strategy.Team(tf.distribute.get_strategy(), rank=0, count=2)
+    team = devices.Team(tf.distribute.get_strategy(), rank=0, count=2)
 
     def part(done: bool) -> None:
         with team.together(), team.parting(lambda: done):
@@ -43,7 +44,7 @@ def test_only_who_parts_before_all_is_done_is_lost():
     ],
 )
 def test_a_worker_finds_its_place(cluster, task, place):
-    assert strategy.place(json.dumps({"cluster": cluster, "task": task})) == place
+    assert devices.place(json.dumps({"cluster": cluster, "task": task})) == place
 
 
 @pytest.mark.parametrize(
@@ -58,4 +59,4 @@ def test_a_worker_finds_its_place(cluster, task, place):
 )
 def test_without_its_place_a_worker_is_refused(told):
     with pytest.raises(errors.BadInput, match="TF_CONFIG is .*; every worker needs"):
-        strategy.place(told)
+        devices.place(told)

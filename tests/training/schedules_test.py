@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from nexperia_tf import schedules
+from nexperia_tf.training import schedules
 
 
 def test_rises_linearly_then_falls_along_a_cosine():
