@@ -195,7 +195,7 @@ def test_a_run_in_training_is_left_alone(raw, run_command, tmp_path, capsys):
 
 def test_records_are_built_by_one_and_used_by_both(raw, tmp_path):
     data = tmp_path / "data"
-    words = ["-m", "nexperia_tf.features", "--weights", "none", "--data", raw]
+    words = ["-m", "nexperia_tf.study.features", "--weights", "none", "--data", raw]
     words += ["--data-dir", data, *TINY, "--out"]
     first = _start(*words, tmp_path / "features" / "first")
     _until(lambda: list(data.glob(".raw-*.partial")), first)

@@ -75,9 +75,9 @@ def train(planned: plan.Plan, out: pathlib.Path, dataset) -> dict[str, Trained]:
         else:
             show(planned, trained, now=step.name)
             if step.dealt:
-                from nexperia_tf.study import dealing
+                from nexperia_tf.study import folds
 
-                dealing.deal(dataset, out / DEALT, step.dealt, count=plan.FOLDS)
+                folds.deal(dataset, out / DEALT, step.dealt, count=plan.FOLDS)
             _train(step, config, folder)
         trained[step.name] = _opened(step, config, folder)
     show(planned, trained)

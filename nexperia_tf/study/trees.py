@@ -4,15 +4,9 @@ import dataclasses
 import pathlib
 from collections.abc import Callable, Mapping
 
-from nexperia_tf import (
-    errors,
-    features,
-    files,
-    forest,
-    predictions,
-    stacking,
-)
+from nexperia_tf import errors, files, predictions
 from nexperia_tf.statistics import calibration
+from nexperia_tf.study import features, forest, stacking
 
 FORESTS = "forests"
 BOOSTED = "adaboost"

@@ -5,9 +5,10 @@ import pytest
 import skops.io
 from sklearn import ensemble, linear_model
 
-from nexperia_tf import errors, features, files, forest, metrics, predictions
+from nexperia_tf import errors, files, metrics, predictions
+from nexperia_tf.study import features, forest
 
-COMMAND = "nexperia_tf.forest"
+COMMAND = "nexperia_tf.study.forest"
 SPLITS = {"train": 300, "validation": 150, "test": 150}
 
 

@@ -302,8 +302,8 @@ def _backbone(
 
 def _costs(out: pathlib.Path, trained: Mapping) -> dict[str, dict]:
     """Parameters, multiplications and time of each run's network; measured once."""
-    from nexperia_tf import costs
     from nexperia_tf.runs import run_folders
+    from nexperia_tf.study import costs
 
     path = out / COSTS
     known = files.read_json(path) if path.is_file() else {}

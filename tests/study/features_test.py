@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nexperia_tf import errors, features, files
+from nexperia_tf import errors, files
 from nexperia_tf.data.records import store
 from nexperia_tf.models import backbones, classifier
 from nexperia_tf.runs import run_folders
+from nexperia_tf.study import features
 
-COMMAND = "nexperia_tf.features"
+COMMAND = "nexperia_tf.study.features"
 BACKBONE, SIZE, DEVICES = "resnext26_32x4d", 64, 10  # devices of each split
 
 

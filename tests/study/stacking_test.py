@@ -8,7 +8,8 @@ from scipy import optimize, special
 from sklearn import ensemble as sklearn_ensemble
 from sklearn import linear_model, metrics, tree
 
-from nexperia_tf import errors, features, stacking
+from nexperia_tf import errors
+from nexperia_tf.study import features, stacking
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,11 @@ import numpy as np
 import tyro
 from rich import progress
 
-from nexperia_tf import command, errors, features, files, labels, metrics, predictions
+from nexperia_tf import command, errors, files, labels, metrics, predictions
 from nexperia_tf.data import manifest
 from nexperia_tf.runs import run_folders, training_pictures
 from nexperia_tf.statistics import calibration
+from nexperia_tf.study import features
 
 if typing.TYPE_CHECKING:
     from sklearn.ensemble import RandomForestClassifier
@@ -220,7 +221,7 @@ class Arguments(command.Options):
     """Grows a random forest on features; writes it and predictions for evaluate.py."""
 
     features: tyro.conf.Positional[str]
-    """Folder that nexperia_tf.features wrote, with splits train and validation."""
+    """Folder that the command features wrote, with splits train and validation."""
 
     out: str
     """Folder to write; must not exist yet."""

@@ -1,7 +1,7 @@
 import pytest
 
-from nexperia_tf import costs
 from nexperia_tf.models import classifier
+from nexperia_tf.study import costs
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from nexperia_tf import errors, labels, metrics
 if typing.TYPE_CHECKING:
     from sklearn.ensemble import AdaBoostClassifier
 
-    from nexperia_tf import features
+    from nexperia_tf.study import features
 
 ROUNDS = 30  # members drawn by greedy selection, with replacement
 PENALTY = 1.0  # as scikit-learn's C = 1

@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nexperia_tf import configs, files, forest, metrics
+from nexperia_tf import configs, files, metrics
 from nexperia_tf.data import manifest
 from nexperia_tf.data.records import store
 from nexperia_tf.models import backbones
 from nexperia_tf.runs import run_folders
-from nexperia_tf.study import COSTS, dealing, page, plan, trees
+from nexperia_tf.study import folds, forest, page, plan, trees
+from nexperia_tf.study.command import COSTS
 from nexperia_tf.training import loop, model_setup, monitor
 
-COMMAND = "nexperia_tf.study"
+COMMAND = "nexperia_tf.study.command"
 LOTS = {"train": 6, "validation": 3, "test": 3}
 TIMES = {"ms", "seconds", "time"}
 
@@ -302,8 +303,8 @@ def test_folds_part_the_training_lots_and_bags_draw_them(raw, whole, tmp_path):
     given = {r.image_id: r for r in manifest.read(dataset.prepared / "manifest.csv")}
     held_out = []
     for name in ("fold1", "fold2", "bag1"):
-        dealing.deal(dataset, tmp_path, name, count=2)
-        with open(tmp_path / name / dealing.TABLE) as file:
+        folds.deal(dataset, tmp_path, name, count=2)
+        with open(tmp_path / name / folds.TABLE) as file:
             rows = list(csv.DictReader(file))
         split_of = {row["path"].removesuffix(".png"): row["split"] for row in rows}
         train = {given[n].group for n, split in split_of.items() if split == "train"}

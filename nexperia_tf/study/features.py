@@ -137,7 +137,7 @@ def read(path: str | os.PathLike) -> Features:
             text = {name: arrays[name] for name in TEXT}
     except FileNotFoundError:
         raise errors.BadInput(
-            f"{path}: no such file; write it with nexperia_tf.features."
+            f"{path}: no such file; write it with nexperia_tf.study.features."
         ) from None
     except (KeyError, ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
         raise errors.BadInput(
