@@ -8,8 +8,8 @@ BIN := $(VENV)/bin
 .PHONY: demo test clean
 
 demo: $(VENV)/installed
-	$(BIN)/python train.py --config demo --out $(RUN)
-	$(BIN)/python evaluate.py $(RUN) --labels data/sample-v*/raw/truth.csv
+	$(BIN)/nexperia train --config demo --out $(RUN)
+	$(BIN)/nexperia evaluate $(RUN) --labels data/sample-v*/raw/truth.csv
 
 test: $(VENV)/installed-test
 	$(BIN)/ruff check .

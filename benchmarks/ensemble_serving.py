@@ -3,7 +3,7 @@
 Publishes the mean of several runs, then
 - compares its scores with the mean of the members' own SavedModels on 200 pictures,
 - has a process that imports tensorflow and nothing of ours score 500 files, and
-  compares scores and verdicts with those that evaluate.py judges,
+  compares scores and verdicts with those that nexperia evaluate judges,
 - times one call of the ensemble against a call of each member, in turn.
 
     python benchmarks/ensemble_serving.py RUN RUN ... --data sample
@@ -102,7 +102,7 @@ def same_verdicts(served, judged, pictures: list[bytes], place: pathlib.Path) ->
     verdicts = run_folders.verdicts(scored, served.facts["threshold"])
     print(
         f"{len(names)} files in a process without us: "
-        f"{sum(a == b for a, b in zip(words, verdicts))} verdicts as evaluate.py's "
+        f"{sum(a == b for a, b in zip(words, verdicts))} verdicts as evaluate's "
         f"({words.count('defect')} defect), scores differ by at most "
         f"{np.abs(scored - np.array(scores)).max():.1e}"
     )

@@ -1,6 +1,6 @@
 """Claim: a threshold keeps its promise when its devices chose the epoch and share lots.
 
-Simulates calibration defects of known truth, chooses thresholds as evaluate.py does
+Simulates calibration defects of known truth, chooses thresholds as evaluate does
 (`operating_point.choose`) and by the rule of before (each device alone, no epoch
 counted), and counts how often the true escape rate exceeds what was promised at 95 %.
 A setting says how many lots of how many defects, the escape rate promised, the shape of
@@ -14,7 +14,7 @@ scores and the intraclass correlation (ICC) of being missed at that rate:
     big bad   bad lots that also hold three times as many defects
 
 Then 20 equally good epochs are judged on the devices that set the threshold, and
-tables are written for `python evaluate.py`, which must answer the same. About ten
+tables are written for `nexperia evaluate`, which must answer the same. About ten
 minutes on one core:
 
     python benchmarks/guarantee.py [SIMULATIONS]
@@ -254,7 +254,7 @@ def _overkill(found: operating_point.Guarantee) -> float:
 
 
 def same_through_the_command(setting: Setting, tables: int) -> int:
-    """Tables of which evaluate.py says the same as `simulated`; all, or it raises."""
+    """Tables of which evaluate says the same as `simulated`; all, or it raises."""
     random, draw = np.random.default_rng(0), drawn(setting)
     evaluate = pathlib.Path(__file__).parents[1] / "evaluate.py"
     for _ in range(tables):
@@ -277,7 +277,7 @@ def same_through_the_command(setting: Setting, tables: int) -> int:
         )
         said = (point["guaranteed"], point["threshold"], point["rho"])
         if said != (found.guaranteed, found.threshold, found.rho):
-            raise SystemExit(f"evaluate.py says {said}, but {found}")
+            raise SystemExit(f"evaluate says {said}, but {found}")
     return tables
 
 
@@ -325,7 +325,7 @@ def main(simulations: int) -> None:
         name = f"beyond: {setting.name}"
         print(row(name, simulated(setting, simulations), limit), flush=True)
     tables = same_through_the_command(Setting("bell", 0.1, 100, 10, 0.02), 5)
-    print(f"evaluate.py says the same of {tables} tables")
+    print(f"evaluate says the same of {tables} tables")
 
 
 if __name__ == "__main__":

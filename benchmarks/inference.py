@@ -2,7 +2,7 @@
 
     python benchmarks/inference.py --torch-python VENV/bin/python
 
-The SavedModel is what `nexperia_tf.serving.export` publishes, asked by its signature of
+The SavedModel is what `nexperia export` publishes, asked by its signature of
 uint8 pixels: scaling, score and label are inside. timm gets standardised float32 images
 and runs eagerly, under torch.compile and, where it is installed, through OpenVINO. Run
 in turn; medians. Latency of a single picture is shown beside.

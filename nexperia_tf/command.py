@@ -7,10 +7,8 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
-
-import tyro
 
 from nexperia_tf import errors
 
@@ -47,19 +45,26 @@ def run(
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     argv = list(sys.argv[1:] if argv is None else argv)
-    try:
+    with errors_in_one_line(debug="--debug" in argv):
         default = defaults(argv) if defaults else None
         sys.exit(function(parse(arguments, argv, prog=prog, default=default)))
+
+
+@contextlib.contextmanager
+def errors_in_one_line(*, debug: bool = False) -> Iterator[None]:
+    """Ends the process with one line and an exit code where an error comes through."""
+    try:
+        yield
     except errors.BadInput as error:
-        _fail(str(error), BAD_INPUT, debug="--debug" in argv)
+        _fail(str(error), BAD_INPUT, debug=debug)
     except KeyboardInterrupt:
         _fail("stopped by the keyboard", 130, debug=False)
     except OSError as error:
         message = f"{error.filename or 'file system'}: {error.strerror or error}."
-        _fail(message, BAD_INPUT, debug="--debug" in argv)
+        _fail(message, BAD_INPUT, debug=debug)
     except Exception as error:  # a defect of ours: still one line, and how to see more
         message = f"{type(error).__name__}: {error} (--debug shows where)"
-        _fail(message, 1, debug="--debug" in argv)
+        _fail(message, 1, debug=debug)
 
 
 def parse(
@@ -75,6 +80,8 @@ def parse(
         errors.BadInput: the words do not fit; tyro's box shortened to one line.
         SystemExit: `--help` was asked for.
     """
+    import tyro
+
     box = io.StringIO()
     try:
         with contextlib.redirect_stderr(box):
@@ -88,15 +95,16 @@ def parse(
     except SystemExit as stop:
         if not stop.code:
             raise
-        raise errors.BadInput(_without_box(box.getvalue())) from None
+        raise errors.BadInput(_without_box(box.getvalue(), prog)) from None
 
 
-def _without_box(text: str) -> str:
+def _without_box(text: str, prog: str | None) -> str:
     lines = [line.strip("╭╮╰╯│─ ") for line in text.splitlines()]
     body = lines[1:]  # the first line is the box's title
     rule = next((i for i, line in enumerate(body) if not line), len(body))
     sentence = " ".join(body[:rule]).rstrip(".")
-    return f"{sentence or 'the arguments do not fit'}; --help shows every flag."
+    help_of = f"{prog} --help" if prog else "--help"
+    return f"{sentence or 'the arguments do not fit'}; {help_of} shows every flag."
 
 
 def _fail(message: str, code: int, *, debug: bool) -> NoReturn:

@@ -31,7 +31,7 @@ def own_cache(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def script():
-    """Loads train.py or evaluate.py as a module."""
+    """Loads a Python file of the checkout as a module."""
     return _script
 
 
@@ -39,19 +39,13 @@ def script():
 def run_command():
     """Runs a command in this process: `run_command("train", "--out", x)`.
 
-    A name with a dot is a module of the package. Returns the exit code.
+    Returns the exit code.
     """
-    from nexperia_tf import command
+    from nexperia_tf import cli
 
-    def run(name: str, *argv) -> int:
-        module = importlib.import_module(name) if "." in name else _script(name)
+    def run(*argv) -> int:
         with pytest.raises(SystemExit) as stop:
-            command.run(
-                module.main,
-                module.Arguments,
-                argv=[str(word) for word in argv],
-                defaults=getattr(module, "defaults", None),
-            )
+            cli.main([str(word) for word in argv])
         return stop.value.code or 0
 
     return run

@@ -166,7 +166,7 @@ def test_predict_gives_a_row_for_every_file(run_folder, run_command, tmp_path):
     (folder / "cut.bmp").write_bytes((folder / "a.bmp").read_bytes()[:5000])
     (folder / "empty.png").touch()
     out = tmp_path / "scores.csv"
-    command = "nexperia_tf.serving.predict"
+    command = "predict"
     assert run_command(command, run_folder, folder, "--out", out) == 0
     with open(out) as file:
         rows = {row["path"]: row for row in csv.DictReader(file)}
@@ -222,9 +222,7 @@ def test_colour_decides_where_only_colour_differs(
     assert report["auc"]["value"] > 0.95
     scores = tmp_path / "scores.csv"
     pictures = colour_folder
-    assert (
-        run_command("nexperia_tf.serving.predict", out, pictures, "--out", scores) == 0
-    )
+    assert run_command("predict", out, pictures, "--out", scores) == 0
     with open(scores) as file:
         rows = list(csv.DictReader(file))
     right = [row["label"] == LABELS[row["path"].split("/")[0]] for row in rows]
@@ -237,10 +235,7 @@ def test_a_grey_model_refuses_to_drop_colour(
 ):
     out = tmp_path / "scores.csv"
     folder = colour_folder / "OK"
-    assert (
-        run_command("nexperia_tf.serving.predict", run_folder, folder, "--out", out)
-        == 0
-    )
+    assert run_command("predict", run_folder, folder, "--out", out) == 0
     said = "80 not scored: 80 x is in colour, but the model has only seen grey pictures"
     assert said in capsys.readouterr().out
     with open(out) as file:

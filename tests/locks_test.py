@@ -195,7 +195,7 @@ def test_a_run_in_training_is_left_alone(raw, run_command, tmp_path, capsys):
 
 def test_records_are_built_by_one_and_used_by_both(raw, tmp_path):
     data = tmp_path / "data"
-    words = ["-m", "nexperia_tf.study.features", "--weights", "none", "--data", raw]
+    words = ["-m", "nexperia_tf", "features", "--weights", "none", "--data", raw]
     words += ["--data-dir", data, *TINY, "--out"]
     first = _start(*words, tmp_path / "features" / "first")
     _until(lambda: list(data.glob(".raw-*.partial")), first)
@@ -232,7 +232,7 @@ def _as_run(folder: pathlib.Path) -> pathlib.Path:
 def test_two_exports_into_one_base_are_two_versions(tmp_path):
     run, base = _as_run(tmp_path / "run"), tmp_path / "models" / "line"
     left = _killed(base / "1")
-    words = ("-m", "nexperia_tf.serving.export", "--run", run, "--out", base)
+    words = ("-m", "nexperia_tf", "export", "--run", run, "--out", base)
     for process in [_start(*words) for _ in range(2)]:
         _ended(process)
     assert [path.name for path in export.versions(base)] == ["1", "2"]

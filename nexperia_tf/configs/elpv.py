@@ -1,7 +1,7 @@
 """Solar cells by electroluminescence, second half: the given defects.
 
-python train.py --config elpv_drawn --data PATH --out runs/drawn
-python train.py --config elpv --data PATH --init runs/drawn
+nexperia train --config elpv_drawn --data PATH --out runs/drawn
+nexperia train --config elpv --data PATH --init runs/drawn
 
 What the first half has learned of cracks stays; the last stage and the head learn
 slowly which cells of this make are called defective. Validation has five modules, which

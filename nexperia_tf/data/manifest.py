@@ -107,7 +107,7 @@ def read(path: str | os.PathLike) -> list[Row]:
         text = pathlib.Path(path).read_text("utf-8")
     except FileNotFoundError:
         raise errors.BadInput(
-            f"{path}: no such file; run python -m nexperia_tf.data.prepare first."
+            f"{path}: no such file; run nexperia prepare first."
         ) from None
     table = csv.DictReader(io.StringIO(text, newline=""))
     missing = [name for name in COLUMNS if name not in (table.fieldnames or ())]

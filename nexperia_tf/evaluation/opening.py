@@ -1,4 +1,4 @@
-"""What `evaluate.py` was pointed at: a run, a SavedModel or a table of scores."""
+"""What `nexperia evaluate` was pointed at: a run, a SavedModel or a table of scores."""
 
 import dataclasses
 import os
@@ -19,7 +19,7 @@ if typing.TYPE_CHECKING:
     from nexperia_tf.data.records import store
 
 BATCH = 64
-DATA_DIR = "data"  # of records, as train.py has it
+DATA_DIR = "data"  # of records, as nexperia train has it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,9 +52,9 @@ def open_scores(
     """Opens a run folder, a SavedModel folder or a predictions.csv.
 
     Args:
-        path: what `train.py`, `export.py` or another program wrote.
+        path: what `nexperia train`, `nexperia export` or another program wrote.
         split: which devices to judge; a table holds its own.
-        data: the dataset a SavedModel is scored on, as `train.py --data` takes it.
+        data: the dataset a SavedModel is scored on, as `train --data` takes it.
         data_dir: where records are kept; a run knows its own.
         calibration: table of the devices that choose the threshold; a run and a
             SavedModel take their calibration split, else their validation split.
@@ -151,7 +151,7 @@ def _saved_model(
     if not any(path.rglob("saved_model.pb")):
         raise errors.BadInput(
             f"{path}: holds neither a run nor a SavedModel; name a folder that "
-            "train.py or export.py wrote, or a predictions.csv."
+            "nexperia train or export wrote, or a predictions.csv."
         )
     if not data:
         raise errors.BadInput(

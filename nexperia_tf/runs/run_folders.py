@@ -207,13 +207,13 @@ def load(folder: str | pathlib.Path) -> Run:
     folder = pathlib.Path(folder)
     if not (folder / CONFIG).is_file():
         raise errors.BadInput(
-            f"{folder}: not a run folder ({CONFIG} is missing); name one that train.py "
-            "wrote."
+            f"{folder}: not a run folder ({CONFIG} is missing); name one that "
+            "nexperia train wrote."
         )
     if not (folder / files.MANIFEST).is_file():
         raise errors.BadInput(
-            f"{folder}: the run has not ended; continue it with train.py --resume "
-            f"--out {folder}."
+            f"{folder}: the run has not ended; continue it with "
+            f"nexperia train --resume --out {folder}."
         )
     return Run(folder, files.read_json(folder / CONFIG))
 

@@ -1,8 +1,8 @@
-"""Draws look-alike devices: `python -m nexperia_tf.data.sample OUT --devices N`.
+"""Draws look-alike devices: `nexperia sample OUT --devices N`.
 
 The raw folder it makes has the form, the names and the faults of a hand-over from the
 line, and `truth.csv` beside them says what was planted. No stage reads truth.csv; a
-person gives it to `evaluate.py --labels`.
+person gives it to `nexperia evaluate --labels`.
 """
 
 from __future__ import annotations
@@ -367,7 +367,3 @@ def main(arguments: Arguments) -> None:
         progress=progress,
     )
     print(f"{arguments.out}: {arguments.devices} devices, version {VERSION}")
-
-
-if __name__ == "__main__":
-    command.run(main, Arguments, prog="python -m nexperia_tf.data.sample")

@@ -481,7 +481,3 @@ def main(arguments: Arguments) -> None:
             print(f"warning: {said}.")
     print(f"In force: {decides.words}")
     print(f"SavedModel: {folder}")
-
-
-if __name__ == "__main__":
-    command.run(main, Arguments, prog="python -m nexperia_tf.ensemble")

@@ -104,7 +104,7 @@ def disagreement(run: run_folders.Run) -> str:
             return (
                 f"{run.folder / run_folders.CALIBRATION}: its {name} is {stored:.6g}, "
                 f"but {version} has {served:.6g} baked in; export the run again: "
-                f"python -m nexperia_tf.export --run {run.folder}"
+                f"nexperia export --run {run.folder}"
             )
     return ""
 
@@ -244,7 +244,7 @@ class Served:
         if not hasattr(self._loaded, "logit"):
             raise errors.BadInput(
                 f"{self.folder}: was exported by an older version, without its logit; "
-                "export it again with python -m nexperia_tf.export."
+                "export it again with nexperia export."
             )
         return self._loaded.logit
 
@@ -268,7 +268,8 @@ def find(folder: str | pathlib.Path) -> pathlib.Path:
         if found := versions(base):
             return found[-1]
     raise errors.BadInput(
-        f"{folder}: holds no SavedModel; name a run folder or what export.py wrote."
+        f"{folder}: holds no SavedModel; name a run folder or what nexperia export "
+        "wrote."
     )
 
 
@@ -338,7 +339,7 @@ class Arguments(command.Options):
     """Writes a run's best model as a SavedModel for TensorFlow Serving."""
 
     run: str = ""
-    """Run folder that train.py wrote."""
+    """Run folder that nexperia train wrote."""
 
     out: str = ""
     """Base folder to publish the next version in; RUN/saved_model when empty."""
@@ -356,7 +357,3 @@ def _export(arguments: Arguments) -> None:
     folder = publish_run(run, run.calibration, out=arguments.out)
     print(f"In force: {run.calibration.words}")
     print(f"SavedModel: {folder}")
-
-
-if __name__ == "__main__":
-    command.run(main, Arguments, prog="python -m nexperia_tf.export")

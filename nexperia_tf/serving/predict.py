@@ -198,10 +198,6 @@ def _threshold(text: str) -> float | None:
     if wanted.threshold is None:
         raise errors.BadInput(
             f"--threshold {text}: a table of pictures without labels has no catch "
-            f"rate; store one by python evaluate.py RUN --set-threshold {text}."
+            f"rate; store one by nexperia evaluate RUN --set-threshold {text}."
         )
     return wanted.threshold
-
-
-if __name__ == "__main__":
-    command.run(main, Arguments, prog="python -m nexperia_tf.predict")

@@ -1,6 +1,6 @@
 """The study by one command: all its networks, forests and ensembles, and their tables.
 
-python -m nexperia_tf.study --data sample --out studies/sample
+nexperia study --data sample --out studies/sample
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ class Arguments(command.Options):
     """Trains and compares what the study compared; writes study.html, .md and .json."""
 
     data: str = "sample"
-    """sample, a raw folder or LAYOUT:FOLDER, as train.py --data takes it."""
+    """sample, a raw folder or LAYOUT:FOLDER, as nexperia train --data takes it."""
 
     out: str = ""
     """Folder of the study; the same command on the same folder goes on with it."""

@@ -180,7 +180,7 @@ class Arguments(command.Options):
     """With --weights: the network."""
 
     data: str = "sample"
-    """With --weights: the dataset, as train.py takes it."""
+    """With --weights: the dataset, as nexperia train takes it."""
 
     data_dir: str = "data"
     """With --weights: where prepared records are kept."""
@@ -259,7 +259,3 @@ def _opened(
     pretrained.load(model, arguments.weights, fixed=True)
     kept = ("backbone", "weights", "image_size")
     return model, dataset, {name: getattr(arguments, name) for name in kept}
-
-
-if __name__ == "__main__":
-    command.run(main, Arguments, prog="python -m nexperia_tf.features")

@@ -218,7 +218,7 @@ def publish(
 
 @dataclasses.dataclass(frozen=True)
 class Arguments(command.Options):
-    """Grows a random forest on features; writes it and predictions for evaluate.py."""
+    """Grows a random forest on features; writes it and its predictions."""
 
     features: tyro.conf.Positional[str]
     """Folder that the command features wrote, with splits train and validation."""
@@ -266,7 +266,3 @@ def main(arguments: Arguments) -> None:
 
 def _setting(tried: dict) -> str:
     return ", ".join(f"{k} {v}" for k, v in tried.items() if k != "validation_auc")
-
-
-if __name__ == "__main__":
-    command.run(main, Arguments, prog="python -m nexperia_tf.forest")

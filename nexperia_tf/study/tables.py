@@ -388,7 +388,7 @@ def _stacked(name: str, entries, fitted, scores: Scores) -> Entry:
 
 
 def _weighted(name, how: ensemble.Combination, entries, scores: Scores) -> Entry:
-    """Combines, and keeps the weights as `nexperia_tf.serving.ensemble` takes them."""
+    """Combines, and keeps the weights as `nexperia ensemble` takes them."""
     chosen = [(e, w) for e, w in zip(entries, how.weights) if w > 0]
     payload = {
         "of": how.of,

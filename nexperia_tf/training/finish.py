@@ -148,7 +148,7 @@ def _metrics(
     known: dict[str, training_pictures.Found],
     epochs: dict,
 ) -> dict:
-    """Headline figures; evaluate.py gives the full report."""
+    """Headline figures; nexperia evaluate gives the full report."""
     payload: dict = {"schema": SCHEMA, "epochs": epochs}
     for split, table in scored.items():
         if len(set(table.label)) < 2:

@@ -56,7 +56,7 @@ def small_backbone():
 
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory, small_backbone):
-    """A run folder as train.py leaves it, of an untrained model."""
+    """A run folder as nexperia train leaves it, of an untrained model."""
     base = tmp_path_factory.mktemp("runs")
     draw(base / "raw")
     config = configs.Config(

@@ -16,7 +16,7 @@ from nexperia_tf.runs import run_folders, training_pictures
 from nexperia_tf.serving import ensemble, export
 from nexperia_tf.statistics import calibration, choices
 
-COMMAND = "nexperia_tf.serving.ensemble"
+COMMAND = "ensemble"
 PICTURES = 200
 
 
@@ -204,7 +204,7 @@ def test_weights_that_do_not_fit_are_refused(payload, words, tmp_path):
 
 
 def _carried(folder):
-    """The number of choices in an export, as evaluate.py reads it."""
+    """The number of choices in an export, as nexperia evaluate reads it."""
     facts = export.load(folder).facts
     assert choices.of_export(facts, "calibration").count == 1
     assert choices.of_export(facts, "validation").count == facts["chose_among"]

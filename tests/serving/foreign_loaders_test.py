@@ -84,7 +84,7 @@ def place(tmp_path_factory, run_command):
             assert run_command("train", *argv, "--learning-rate", ".01", *flags) == 0
         for name, (members, method) in ENSEMBLES.items():
             argv = [*members, "--method", *method, "--out", f"models/{name}"]
-            assert run_command("nexperia_tf.serving.ensemble", *argv) == 0
+            assert run_command("ensemble", *argv) == 0
     _publish_mixed_float16(place / "models" / "mixed_float16")
     return place
 
@@ -116,7 +116,7 @@ def expected(place, run_command):
     for kind, folder in KINDS.items():
         out = place / f"{kind}.csv"
         argv = [place / folder, place / _data(kind), "--out", out]
-        assert run_command("nexperia_tf.serving.predict", *argv) == 0
+        assert run_command("predict", *argv) == 0
         with open(out) as file:
             rows = list(csv.DictReader(file))
         found[kind] = {r["path"]: (float(r["score"]), r["label"]) for r in rows}
@@ -402,7 +402,7 @@ def _unknown_op(folder):
 def _refused(run, *out, run_command, capsys) -> str:
     """What is said of an export that nothing may be left of."""
     before = sorted(run.rglob("*"))
-    assert run_command("nexperia_tf.serving.export", "--run", run, *out) == 2
+    assert run_command("export", "--run", run, *out) == 2
     assert sorted(run.rglob("*")) == before
     shown = capsys.readouterr().err.strip()
     assert shown.startswith("error: ") and "\n" not in shown

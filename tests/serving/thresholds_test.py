@@ -35,7 +35,7 @@ def raw(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(raw, run_command, tmp_path_factory):
-    """A run that stopped early, and what train.py printed; then what --resume did."""
+    """A run that stopped early, and what train printed; then what --resume did."""
     out = tmp_path_factory.mktemp("runs") / "a"
     argv = ["--backbone", "tiny", "--data", raw, "--data-dir", out.parent / "data"]
     argv += ["--image-size", 32, "--batch-size", 8, "--epochs", 9, "--patience", 1]
@@ -57,7 +57,7 @@ def run(trained, tmp_path, monkeypatch):
 
 @pytest.fixture
 def evaluate(run, run_command, tmp_path, capsys):
-    """Runs evaluate.py on the run; returns exit code, what it printed, report.json."""
+    """Evaluates the run; returns exit code, what it printed, report.json."""
 
     def evaluated(*argv, of=run):
         out = tmp_path / f"report{len(list(tmp_path.iterdir()))}"
@@ -79,7 +79,7 @@ def table(run_command, tmp_path, raw, capsys):
         out = tmp_path / "scores.csv"
         capsys.readouterr()
         argv = (model, raw, "--out", out, *argv)
-        assert run_command("nexperia_tf.serving.predict", *argv) == 0
+        assert run_command("predict", *argv) == 0
         with open(out) as file:
             return capsys.readouterr().out, list(csv.DictReader(file))
 
@@ -126,7 +126,7 @@ def test_evaluate_tells_the_threshold_in_force_from_the_proposed_one(run, evalua
     line = f"In force: {DEFAULT}; {escaped} of {now['escape_rate']['of']} defects"
     assert line in shown.out
     asked = re.search(
-        r"Proposed: ([.\d]+), not guaranteed, stored by: python evaluate.py (\S+) "
+        r"Proposed: ([.\d]+), not guaranteed, stored by: nexperia evaluate (\S+) "
         r"--set-threshold ([.\d]+)\n",
         shown.out,
     )
@@ -142,7 +142,7 @@ def test_predict_and_export_say_what_evaluate_says(run, table, run_command, caps
     shown, rows = table(run)
     assert f"In force: {DEFAULT}" in shown
     assert {row["threshold"] for row in rows} == {"0.5"}
-    assert run_command("nexperia_tf.serving.export", "--run", run) == 0
+    assert run_command("export", "--run", run) == 0
     assert f"In force: {DEFAULT}" in capsys.readouterr().out
 
 
@@ -235,7 +235,7 @@ def test_nonsense_is_refused_in_one_line(run, evaluate, run_command, capsys, ask
     assert code == 2 and f"--set-threshold {asked}: a score between" in one_line(shown)
     assert (run / run_folders.CALIBRATION).read_bytes() == before
     argv = ("--threshold", asked, "--out", run.parent / "x.csv")
-    assert run_command("nexperia_tf.serving.predict", run, run, *argv) == 2
+    assert run_command("predict", run, run, *argv) == 2
     assert "error: " in capsys.readouterr().err
 
 
@@ -295,8 +295,10 @@ def test_what_cannot_be_changed_says_so(run, evaluate, run_command, capsys, raw)
     assert run_command("evaluate", *argv) == 2
     assert "takes one RUN. Received 2" in one_line(capsys.readouterr())
     argv = (run, raw, "--threshold", "tpr=.9", "--out", run.parent / "x.csv")
-    assert run_command("nexperia_tf.serving.predict", *argv) == 2
-    assert "evaluate.py RUN --set-threshold tpr=.9" in one_line(capsys.readouterr())
+    assert run_command("predict", *argv) == 2
+    assert "nexperia evaluate RUN --set-threshold tpr=.9" in one_line(
+        capsys.readouterr()
+    )
     assert run_folders.load(run).calibration.threshold == 0.5
     assert export.find(run).name == "1"
 
@@ -307,7 +309,7 @@ def test_a_run_and_its_savedmodel_that_differ_do_not_decide(
     path = run / run_folders.CALIBRATION
     files.write_json(path, files.read_json(path) | {"threshold": 0.2})
     out = run.parent / "scores.csv"
-    assert run_command("nexperia_tf.serving.predict", run, raw, "--out", out) == 2
+    assert run_command("predict", run, raw, "--out", out) == 2
     line = one_line(capsys.readouterr())
     assert "its threshold is 0.2, but" in line and "has 0.5 baked in" in line
     assert not out.exists()
@@ -315,11 +317,11 @@ def test_a_run_and_its_savedmodel_that_differ_do_not_decide(
     assert "Warning: " in shown.out and "has 0.5 baked in" in shown.out
     assert any("baked in" in note for note in found["notes"])
     argv = (run, run, "--out", run.parent / "ensemble")
-    assert run_command("nexperia_tf.serving.ensemble", *argv) == 2
+    assert run_command("ensemble", *argv) == 2
     assert "has 0.5 baked in" in one_line(capsys.readouterr())
     remedy = line.partition("python -m ")[2].split()
     assert run_command(*remedy) == 0
-    assert run_command("nexperia_tf.serving.predict", run, raw, "--out", out) == 0
+    assert run_command("predict", run, raw, "--out", out) == 0
 
 
 def test_a_failed_export_leaves_the_threshold_as_it_was(run, evaluate, monkeypatch):

@@ -19,7 +19,7 @@ from nexperia_tf.study import folds, forest, page, plan, trees
 from nexperia_tf.study.command import COSTS
 from nexperia_tf.training import loop, model_setup, monitor
 
-COMMAND = "nexperia_tf.study.command"
+COMMAND = "study"
 LOTS = {"train": 6, "validation": 3, "test": 3}
 TIMES = {"ms", "seconds", "time"}
 
@@ -197,7 +197,7 @@ def test_the_ensemble_command_takes_the_weights(whole, run_command, tmp_path):
         pytest.skip("stacking chose a single network")
     folders = [whole / "runs" / name for name in chosen]
     argv = [*folders, "--method", "weights", file, "--out", tmp_path / "served"]
-    assert run_command("nexperia_tf.serving.ensemble", *argv) == 0
+    assert run_command("ensemble", *argv) == 0
 
 
 def test_page_and_markdown_say_the_same_figures(whole):

@@ -10,7 +10,7 @@ from nexperia_tf.models import backbones, classifier
 from nexperia_tf.runs import run_folders
 from nexperia_tf.study import features
 
-COMMAND = "nexperia_tf.study.features"
+COMMAND = "features"
 BACKBONE, SIZE, DEVICES = "resnext26_32x4d", 64, 10  # devices of each split
 
 

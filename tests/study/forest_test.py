@@ -8,7 +8,7 @@ from sklearn import ensemble, linear_model
 from nexperia_tf import errors, files, metrics, predictions
 from nexperia_tf.study import features, forest
 
-COMMAND = "nexperia_tf.study.forest"
+COMMAND = "forest"
 SPLITS = {"train": 300, "validation": 150, "test": 150}
 
 

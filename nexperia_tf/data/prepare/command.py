@@ -1,6 +1,6 @@
 """Raw folder to manifest: clean, deduplicate, split, and say why.
 
-    python -m nexperia_tf.data.prepare RAW --out DIR
+    nexperia prepare RAW --out DIR
 
 writes manifest.csv, duplicates.csv, summary.json and report.html. The raw folder is
 only read. TensorFlow is not imported.
@@ -402,7 +402,3 @@ def main(arguments: Arguments) -> None:
     for line in summary.warnings(files.read_json(arguments.out / SUMMARY)):
         print(f"warning: {line}")
     print(f"report: {arguments.out / 'report.html'}")
-
-
-if __name__ == "__main__":
-    command.run(main, Arguments, prog="python -m nexperia_tf.data.prepare")

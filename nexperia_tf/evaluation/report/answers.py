@@ -309,10 +309,10 @@ def proposal(found: dict, *, run: str = "RUN") -> str:
         flags = f"--max-escape {point['target']:g}"
         if point["confidence"] != operating_point.CONFIDENCE:
             flags += f" --confidence {point['confidence']:g}"
-        return f"Proposed: {proposed}, stored by: python evaluate.py {run} {flags}"
+        return f"Proposed: {proposed}, stored by: nexperia evaluate {run} {flags}"
     exact = operating_point.serving_threshold(point["threshold"])
     return (
-        f"Proposed: {proposed}, not guaranteed, stored by: python evaluate.py {run} "
+        f"Proposed: {proposed}, not guaranteed, stored by: nexperia evaluate {run} "
         f"--set-threshold {exact:.6g}"
     )
 

@@ -59,7 +59,7 @@ class Subject:
         known: judged pictures that were trained on; None where nobody can tell.
         trained_on: groups of the training split; None when unknown.
         in_force: what turns its scores into verdicts now; None when unknown.
-        keeps: whether evaluate.py can store another threshold in it.
+        keeps: whether nexperia evaluate can store another threshold in it.
         chose: models that the devices of `calibration`, else `scored`, chose among.
         taught: which of those devices, or their twins, were trained on.
     """

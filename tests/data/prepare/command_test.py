@@ -180,7 +180,7 @@ def test_calibration_is_a_split_given_or_cut(
     found = collections.Counter((row.split, row.label) for row in rows)
     assert found["calibration", "good"] == found["calibration", "defect"] == 3
     argv = (raw, "--out", tmp_path / "cut", "--calibration-share", ".15")
-    command = "nexperia_tf.data.prepare.command"
+    command = "prepare"
     assert run_command(command, *argv) == 2  # the column names them already
     assert not (tmp_path / "cut").exists()
     (raw / "labels.csv").unlink()
@@ -280,7 +280,7 @@ def _changed(photograph: int, change: str) -> np.ndarray:
 
 # --- bad input ---------------------------------------------------------------------
 
-COMMAND = "nexperia_tf.data.prepare.command"
+COMMAND = "prepare"
 
 
 def test_the_command_prints_what_came_of_it(
@@ -344,7 +344,7 @@ def test_rows_of_decisions_that_name_nothing_are_told(
     lines = "good/0O.png,drop,\nng/03.png,drop,\n"  # the letter O
     (raw / "decisions.csv").write_text(f"path,decision,value\n{lines}")
     out = tmp_path / "out"
-    assert run_command("nexperia_tf.data.prepare.command", raw, "--out", out) == 0
+    assert run_command("prepare", raw, "--out", out) == 0
     said = "decisions.csv: 1 row names no picture that is there: good/0O.png"
     assert f"warning: {said}" in capsys.readouterr().out
     summary = _summary(out)

@@ -67,14 +67,14 @@ def test_old_pictures_keep_their_split_and_new_ones_of_their_lot_follow(
     raw, tmp_path, run_command, capsys
 ):
     out = tmp_path / "prepared"
-    assert run_command("nexperia_tf.data.prepare.command", raw, "--out", out / "1") == 0
+    assert run_command("prepare", raw, "--out", out / "1") == 0
     before = _splits(out / "1")
     _add(raw, range(60, 72))  # two new lots
     _add(raw, range(100, 104), lot=lambda i: "lot3")
     for i in range(0, 60, 5):
         _rename(raw, f"p{i:03}.png", f"moved/z{60 - i:03}.png")
     capsys.readouterr()
-    assert run_command("nexperia_tf.data.prepare.command", raw, "--out", out / "2") == 0
+    assert run_command("prepare", raw, "--out", out / "2") == 0
     after = _splits(out / "2")
     assert {name: after[name] for name in before} == before
     rows = manifest.read(out / "2" / "manifest.csv")
@@ -88,14 +88,9 @@ def test_old_pictures_keep_their_split_and_new_ones_of_their_lot_follow(
     assert (kept["kept"], kept["followed"], kept["bridging"]) == (60, 4, 0)
     # What was found is what can be named; the third time the second one is found.
     options = ("--keep-splits", out / "1")
-    assert (
-        run_command(
-            "nexperia_tf.data.prepare.command", raw, "--out", out / "3", *options
-        )
-        == 0
-    )
+    assert run_command("prepare", raw, "--out", out / "3", *options) == 0
     assert _splits(out / "3") == after
-    assert run_command("nexperia_tf.data.prepare.command", raw, "--out", out / "4") == 0
+    assert run_command("prepare", raw, "--out", out / "4") == 0
     said = capsys.readouterr().out
     assert f"from {out / '3'} (found" in said and "76 of its 76 pictures" in said
 
@@ -376,7 +371,7 @@ def test_a_new_twin_follows_and_one_filed_under_a_lot_of_another_split_is_droppe
 ):
     raw, out = tmp_path / "raw", tmp_path / "prepared"
     _devices(raw, tmp_path / "drawn")
-    assert run_command("nexperia_tf.data.prepare.command", raw, "--out", out / "1") == 0
+    assert run_command("prepare", raw, "--out", out / "1") == 0
     rows = manifest.read(out / "1" / "manifest.csv")
     judged = [row for row in rows if row.split == "test"][1]
     learned = next(row for row in rows if row.split == "train")
@@ -386,7 +381,7 @@ def test_a_new_twin_follows_and_one_filed_under_a_lot_of_another_split_is_droppe
             pixels[at : at + 3, 120:132] = 20  # a scratch that the device had not
             Image.fromarray(pixels).save(raw / name)
             csv.writer(file).writerow([name, judged.label, lot])
-    assert run_command("nexperia_tf.data.prepare.command", raw, "--out", out / "2") == 0
+    assert run_command("prepare", raw, "--out", out / "2") == 0
     found = {row.path: row for row in manifest.read(out / "2" / "manifest.csv")}
     assert found["x.bmp"].split == "test"
     assert found["y.bmp"].dropped_because == "bridges_splits"

@@ -42,7 +42,7 @@ class Arguments(command.Options):
     """CSV of image_id,label that judges the same scores by other labels."""
 
     data: str = ""
-    """Dataset behind a SavedModel or a table, as train.py --data takes it."""
+    """Dataset behind a SavedModel or a table, as nexperia train --data takes it."""
 
     data_dir: str = ""
     """Where prepared records are kept; made once for each content. When empty, where a
@@ -433,7 +433,3 @@ def _golden_exit_code(payload: dict) -> int:
             f"{device['score']:.4g} lies below the {at}"
         )
     return GOLDEN_ESCAPED if escaped else 0
-
-
-if __name__ == "__main__":
-    command.run(main, Arguments, prog="evaluate.py")

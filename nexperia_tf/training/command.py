@@ -1,7 +1,7 @@
 """Trains a classifier: a config in, a run folder out.
 
-python train.py --backbone resnext
-python train.py --data PATH --backbone resnext26_32x4d --image-size 128
+nexperia train --backbone resnext
+nexperia train --data PATH --backbone resnext26_32x4d --image-size 128
 """
 
 import dataclasses
@@ -50,7 +50,3 @@ def main(arguments: Arguments) -> None:
     config = configs.Config(**{k: v for k, v in values.items() if k in own})
     if folder := loop.train(config, resume=arguments.resume):
         finish.print_summary(folder)
-
-
-if __name__ == "__main__":
-    command.run(main, Arguments, prog="train.py", defaults=defaults)
