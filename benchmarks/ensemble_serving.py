@@ -26,7 +26,7 @@ command.import_tensorflow()
 import tensorflow as tf  # noqa: E402
 from model_timing import interleaved, machine, timed  # noqa: E402
 
-from nexperia_tf.data.records import store  # noqa: E402
+from nexperia_tf.data.records import reading, store  # noqa: E402
 from nexperia_tf.evaluation import opening  # noqa: E402
 from nexperia_tf.runs import run_folders  # noqa: E402
 from nexperia_tf.serving import ensemble, export  # noqa: E402
@@ -62,7 +62,7 @@ def main() -> None:
             members, mean, place / "mean", decides=run_folders.Calibration()
         )
         dataset = store.build(arguments.data)
-        found = store.load(dataset, arguments.split).take(FILES)
+        found = reading.load(dataset, arguments.split).take(FILES)
         pictures = [record["image"] for record in found.as_numpy_iterator()]
         served = export.load(version)
         same_scores(served, [member.served for member in members], pictures)

@@ -9,7 +9,7 @@ and training devices behind them, for each stage. A minute or two on two cores:
 import sys
 
 from nexperia_tf import command
-from nexperia_tf.data.records import store
+from nexperia_tf.data.records import reading, store
 from nexperia_tf.evaluation import heatmaps
 from nexperia_tf.evaluation.report import evidence
 from nexperia_tf.runs import run_folders
@@ -17,11 +17,11 @@ from nexperia_tf.runs import run_folders
 SPLITS = ("test", "validation", "train")
 
 
-def boxed(dataset: store.Dataset, devices: int) -> list[store.Example]:
+def boxed(dataset: store.Dataset, devices: int) -> list[reading.Example]:
     """Boxed defects, those the model was not trained on first."""
-    found: list[store.Example] = []
+    found: list[reading.Example] = []
     for split in SPLITS:
-        if split in store.split_sizes(dataset) and len(found) < devices:
+        if split in reading.split_sizes(dataset) and len(found) < devices:
             missing = devices - len(found)
             found += evidence.boxed_defects(dataset, split, devices=missing)
     return found

@@ -1,3 +1,5 @@
 """Good semiconductor devices told from defective ones by their photographs."""
 
-__version__ = "0.1.0"
+from nexperia_tf.version import __version__
+
+__all__ = ["__version__"]

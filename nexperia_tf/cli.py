@@ -7,8 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-import nexperia_tf
-from nexperia_tf import command, errors
+from nexperia_tf import command, errors, version
 
 # Each module has a dataclass `Arguments`, a function `main` and, where values may come
 # from a file, a function `defaults`.
@@ -50,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         print(listed(prog))
         sys.exit()
     if argv[:1] == ["--version"]:
-        print(nexperia_tf.__version__)
+        print(version.__version__)
         sys.exit()
     with command.errors_in_one_line():
         name = _known(argv[0] if argv else "", prog)

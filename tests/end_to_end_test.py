@@ -14,7 +14,7 @@ from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 
 from nexperia_tf import predictions, preprocess
-from nexperia_tf.data.records import store
+from nexperia_tf.data.records import reading
 from nexperia_tf.models import backbones
 from nexperia_tf.runs import run_folders
 from nexperia_tf.sample import command as sample
@@ -72,7 +72,7 @@ def test_counts_reconcile_from_raw_to_records(raw, run_folder):
     pictures = [p for p in raw.rglob("*") if p.suffix in (".bmp", ".jpg", ".png")]
     assert len(rows) == len(pictures)
     used = [row for row in rows if not row["dropped_because"]]
-    assert len(used) == sum(store.split_sizes(dataset).values())
+    assert len(used) == sum(reading.split_sizes(dataset).values())
     assert all(row["split"] for row in used)
 
 
@@ -80,7 +80,7 @@ def test_pipeline_model_and_saved_model_agree(raw, run_folder):
     run = run_folders.load(run_folder)
     scored = predictions.read(run_folder / "predictions" / "test.csv")
     served = export.load(run_folder)
-    rows = store.examples(run.dataset, "test", list(scored.image_id))
+    rows = reading.examples(run.dataset, "test", list(scored.image_id))
     contents = [rows[name].image for name in scored.image_id][:100]
     by_bytes, words = served.score_bytes(contents)
     np.testing.assert_allclose(by_bytes, scored.score[:100], atol=1e-5)

@@ -1,7 +1,7 @@
 """What `tfds build datasets/nexperia` builds; the work is in data/records/store.py."""
 
-from nexperia_tf.data.records import store
+from nexperia_tf.data.records import builder
 
 
-class Builder(store.Nexperia):
+class Builder(builder.Nexperia):
     """Device photographs, cleaned, deduplicated and split by lot."""

@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from datasets.nexperia import nexperia_dataset_builder
-from nexperia_tf.data.records import store
+from nexperia_tf.data.records import reading, store
 from nexperia_tf.sample import command as sample
 
 
@@ -78,7 +78,7 @@ class _Sample(_Form):
         # What a split holds is the preparation's word: ask it once.
         cls.BUILDER_CONFIG_NAMES_TO_TEST = [cls.CONFIG]
         dataset = store.build(cls.EXAMPLE_DIR, data_dir=cls.place / "data")
-        cls.SPLITS = store.split_sizes(dataset)
+        cls.SPLITS = reading.split_sizes(dataset)
 
 
 class HandOverTest(_Sample, tfds.testing.DatasetBuilderTestCase):

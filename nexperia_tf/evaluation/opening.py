@@ -157,13 +157,13 @@ def _saved_model(
         raise errors.BadInput(
             f"{path}: a SavedModel holds no scores; name the dataset with --data."
         )
-    from nexperia_tf.data.records import store
+    from nexperia_tf.data.records import reading, store
     from nexperia_tf.serving import export
 
     served = export.load(path)
     dataset = store.build(data, data_dir=data_dir or DATA_DIR)
     scored = _served(served, dataset, split)
-    sizes = store.split_sizes(dataset)
+    sizes = reading.split_sizes(dataset)
     there = [
         name for name in run_folders.CALIBRATED_ON if name != split and name in sizes
     ]
@@ -182,18 +182,18 @@ def _saved_model(
 
 
 def _served(served, dataset: "store.Dataset", split: str) -> predictions.Predictions:
-    from nexperia_tf.data.records import store
+    from nexperia_tf.data.records import reading
 
     scores: list[float] = []
     batch: list[bytes] = []
-    for record in store.load(dataset, split).as_numpy_iterator():
+    for record in reading.load(dataset, split).as_numpy_iterator():
         batch.append(record["image"])
         if len(batch) == BATCH:
             scores += served.score_bytes(batch)[0]
             batch = []
     if batch:
         scores += served.score_bytes(batch)[0]
-    columns = store.metadata(dataset, split)
+    columns = reading.metadata(dataset, split)
     return predictions.Predictions(
         image_id=columns.pop("image_id"),
         label=columns.pop("label"),

@@ -348,10 +348,10 @@ def metadata(dataset: "store.Dataset", split: str) -> dict[str, np.ndarray]:
         arrays of shape `(devices,)` by column: image_id and label (-1 for unlabelled),
         and group, lot, machine, defect_type as text.
     """
-    from nexperia_tf.data.records import store
+    from nexperia_tf.data.records import reading
 
     names = ("image_id", "label", *predictions.OPTIONAL)
-    rows = store.load(dataset, split).map(lambda record: [record[n] for n in names])
+    rows = reading.load(dataset, split).map(lambda record: [record[n] for n in names])
     columns = zip(*rows.as_numpy_iterator())
     return {
         name: np.array([v.decode() if isinstance(v, bytes) else v for v in values])

@@ -75,7 +75,7 @@ def main(arguments: Arguments) -> None:
 def _study(arguments: Arguments, out: pathlib.Path) -> None:
     verdicts = predictions.read_labels(arguments.labels) if arguments.labels else None
     command.import_tensorflow()
-    from nexperia_tf.data.records import store
+    from nexperia_tf.data.records import reading, store
     from nexperia_tf.study import members, page
 
     dataset = store.build(
@@ -84,11 +84,11 @@ def _study(arguments: Arguments, out: pathlib.Path) -> None:
         good=arguments.good or None,
         group=arguments.group or None,
     )
-    sizes = store.split_sizes(dataset)
+    sizes = reading.split_sizes(dataset)
     _check_splits(arguments.data, dataset, sizes)
     planned = _planned(
         arguments,
-        channels=store.channels(dataset),
+        channels=reading.channels(dataset),
         train_devices=sizes["train"],
     )
     _open(out, arguments)
@@ -284,14 +284,14 @@ def _backbone(
     def opened():
         import keras
 
-        from nexperia_tf.data.records import store
+        from nexperia_tf.data.records import reading
         from nexperia_tf.models import classifier, pretrained
 
         keras.utils.set_random_seed(0)  # of random weights
         model = classifier.build(
             planned.base.backbone,
             image_size=planned.base.image_size,
-            channels=store.channels(dataset),
+            channels=reading.channels(dataset),
         )
         pretrained.load(model, weights or "none", fixed=True)
         return model

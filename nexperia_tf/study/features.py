@@ -75,14 +75,14 @@ def extract(
     import keras
 
     from nexperia_tf.data.input import batching
-    from nexperia_tf.data.records import store
+    from nexperia_tf.data.records import origin, reading
 
     if stage not in STAGES:
         raise errors.BadInput(f"--stage {stage}: one of {', '.join(STAGES)}.")
     _, size, _, channels = model.input.shape
     part = keras.Model(model.input, model.get_layer(stage).output)
     numbers = math.prod(part.output.shape[1:])
-    columns = store.metadata(dataset, split)
+    columns = reading.metadata(dataset, split)
     devices = len(columns["image_id"])
     _check_size(devices, numbers, max_gigabytes, f"{split}, {stage}")
     values = np.empty((devices, numbers), np.float32)
@@ -90,7 +90,7 @@ def extract(
         dataset, split, image_size=size, channels=channels, batch_size=batch_size
     )
     shown = progress.track(
-        batches, f"{split}, {stage}", len(batches), console=store.SCREEN
+        batches, f"{split}, {stage}", len(batches), console=origin.SCREEN
     )
     at = 0
     for images, _ in shown:
@@ -203,10 +203,10 @@ def main(arguments: Arguments) -> None:
         raise errors.BadInput("RUN or --weights: name one of them.")
     files.refuse_existing(arguments.out)
     command.import_tensorflow()
-    from nexperia_tf.data.records import store
+    from nexperia_tf.data.records import reading
 
     model, dataset, facts = _opened(arguments)
-    sizes = store.split_sizes(dataset)
+    sizes = reading.split_sizes(dataset)
     splits = [split for split in arguments.split if split in sizes]
     with files.new_folder(arguments.out) as beside:
         for split in splits:
@@ -246,7 +246,7 @@ def _opened(
         return run.model(), run.dataset, {"run": run.name} | facts
     import keras
 
-    from nexperia_tf.data.records import store
+    from nexperia_tf.data.records import reading, store
     from nexperia_tf.models import classifier, pretrained
 
     dataset = store.build(arguments.data, data_dir=arguments.data_dir)
@@ -254,7 +254,7 @@ def _opened(
     model = classifier.build(
         arguments.backbone,
         image_size=arguments.image_size,
-        channels=store.channels(dataset),
+        channels=reading.channels(dataset),
     )
     pretrained.load(model, arguments.weights, fixed=True)
     kept = ("backbone", "weights", "image_size")

@@ -13,7 +13,7 @@ import numpy as np
 from nexperia_tf import files
 from nexperia_tf.data import images, manifest
 from nexperia_tf.data.prepare import splits
-from nexperia_tf.data.records import store
+from nexperia_tf.data.records import reading, store
 
 TABLE = "labels.csv"
 PICTURES = "pictures"
@@ -72,8 +72,8 @@ def _pictures(dataset: store.Dataset, folder: pathlib.Path) -> dict[str, str]:
     if kept.is_file():
         return files.read_json(kept)
     paths = {}
-    for split in (s for s in manifest.SPLITS if s in store.split_sizes(dataset)):
-        for record in store.load(dataset, split).as_numpy_iterator():
+    for split in (s for s in manifest.SPLITS if s in reading.split_sizes(dataset)):
+        for record in reading.load(dataset, split).as_numpy_iterator():
             name = record["image_id"].decode()
             content = record["image"]
             paths[name] = f"{name}.{images.load(content).format.lower()}"

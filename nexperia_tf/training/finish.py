@@ -10,7 +10,7 @@ import rich.table
 
 from nexperia_tf import configs, files, labels, metrics, predictions
 from nexperia_tf.data import manifest
-from nexperia_tf.data.records import store
+from nexperia_tf.data.records import reading, store
 from nexperia_tf.evaluation.report import answers, figures
 from nexperia_tf.runs import curves, run_folders, training_pictures
 from nexperia_tf.serving import export
@@ -42,7 +42,7 @@ def finish(
         epochs: how many were judged and which was kept, for metrics.json.
     """
     model = run_folders.load_model(folder / run_folders.MODEL)
-    sizes = store.split_sizes(dataset)
+    sizes = reading.split_sizes(dataset)
     logits = {
         split: run_folders.logits_of(
             model,

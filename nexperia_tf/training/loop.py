@@ -20,7 +20,7 @@ from nexperia_tf.data import manifest
 from nexperia_tf.data.input import augment, batching
 from nexperia_tf.data.prepare import command as prepare
 from nexperia_tf.data.prepare import summary
-from nexperia_tf.data.records import store
+from nexperia_tf.data.records import reading, store
 from nexperia_tf.models import classifier
 from nexperia_tf.runs import environment, run_folders, training_pictures
 from nexperia_tf.training import devices, finish, model_setup, monitor, weight_average
@@ -135,7 +135,7 @@ def _data(config: configs.Config, folder: pathlib.Path, team: devices.Team) -> D
     with team.chief_first():  # where they share a disk, the others find it all made
         dataset = run_folders.dataset_of(config, folder / run_folders.PICTURES)
     rows = manifest.read(dataset.prepared / MANIFEST)
-    sizes = store.split_sizes(dataset)
+    sizes = reading.split_sizes(dataset)
     _check_classes(dataset, rows, "train", drawn=config.drawn > 0)
     _check_classes(dataset, rows, "validation")
     if manifest.CALIBRATION in sizes:
@@ -155,7 +155,7 @@ def _data(config: configs.Config, folder: pathlib.Path, team: devices.Team) -> D
     prior = (config.drawn * good + shown - good) / shown
     book = _book(config, folder, rows)
     _check_seen(config, rows, book, say=team.chief)
-    return Data(dataset, sizes, store.channels(dataset), shown, prior, book)
+    return Data(dataset, sizes, reading.channels(dataset), shown, prior, book)
 
 
 def _book(

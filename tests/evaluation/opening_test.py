@@ -11,7 +11,7 @@ import pytest
 
 from nexperia_tf import configs, errors, files, predictions
 from nexperia_tf.data import manifest
-from nexperia_tf.data.records import store
+from nexperia_tf.data.records import reading, store
 from nexperia_tf.evaluation import opening
 from nexperia_tf.evaluation.report import figures, plots
 from nexperia_tf.models import backbones, classifier
@@ -156,7 +156,7 @@ def test_a_guaranteed_threshold_is_stored_and_exported(run_folder, reported, ser
     table = predictions.read(run_folder / "predictions" / "validation.csv")
     name = table.image_id[np.flatnonzero(table.score == threshold)[0]]
     dataset = run_folders.load(run_folder).dataset
-    example = store.examples(dataset, "validation", [name])[name]
+    example = reading.examples(dataset, "validation", [name])[name]
     assert served.score_bytes([example.image])[1] == ["defect"]
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from nexperia_tf import configs, files, metrics
 from nexperia_tf.data import manifest
-from nexperia_tf.data.records import store
+from nexperia_tf.data.records import reading, store
 from nexperia_tf.models import backbones
 from nexperia_tf.runs import run_folders
 from nexperia_tf.study import folds, forest, page, plan, trees
@@ -318,7 +318,7 @@ def test_folds_part_the_training_lots_and_bags_draw_them(raw, whole, tmp_path):
             assert 1 < len(train) < LOTS["train"]  # about 63 % of them
     assert len(set(held_out)) == len(held_out) == 9 * LOTS["train"]
     again = store.build(tmp_path / "fold1", data_dir=tmp_path / "data")
-    tables = [store.metadata(one, "validation") for one in (dataset, again)]
+    tables = [reading.metadata(one, "validation") for one in (dataset, again)]
     assert set(tables[0]["image_id"]) == set(tables[1]["image_id"])
 
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from nexperia_tf import errors, files
-from nexperia_tf.data.records import store
+from nexperia_tf.data.records import reading
 from nexperia_tf.models import backbones, classifier
 from nexperia_tf.runs import run_folders
 from nexperia_tf.study import features
@@ -68,7 +68,7 @@ def test_features_under_the_head_give_the_runs_logits(run_folder, run_command):
             run.model(), run.dataset, split, image_size=SIZE, channels=1
         )
         np.testing.assert_allclose((found.values @ kernel + bias)[:, 0], logits, 1e-4)
-        wanted = store.metadata(run.dataset, split)
+        wanted = reading.metadata(run.dataset, split)
         assert list(found.image_id) == list(wanted["image_id"])
         assert list(found.columns["group"]) == list(wanted["group"])
         np.testing.assert_array_equal(found.label, wanted["label"])

@@ -15,7 +15,7 @@ from rich import progress
 from nexperia_tf import errors, preprocess
 from nexperia_tf.data.input import augment as augmentation
 from nexperia_tf.data.input import strong_augment, synthetic_defects
-from nexperia_tf.data.records import store
+from nexperia_tf.data.records import origin, reading, store
 
 TRAIN = "train"
 AUGMENTS = ("none", "default", "crop", *strong_augment.NAMES)
@@ -139,10 +139,10 @@ def batch_indices(
 
     Arguments are those of `training_batches`; epoch and step are counted from 0.
     """
-    count = store.split_sizes(dataset)[TRAIN]
+    count = reading.split_sizes(dataset)[TRAIN]
     kept = _keeps(dataset, TRAIN, image_size, channels, cache)
     window = count if kept else SHUFFLE_WINDOW
-    labels = store.metadata(dataset, TRAIN)["label"]
+    labels = reading.metadata(dataset, TRAIN)["label"]
     parts = _parts(
         dataset,
         tf.data.Dataset.range(count),
@@ -180,7 +180,7 @@ def evaluation_batches(
         image = preprocess.letterbox(image, image_size)
         return image, tf.cast(record["label"], tf.float32)
 
-    pictures = store.load(dataset, split, only=_FIELDS)
+    pictures = reading.load(dataset, split, only=_FIELDS)
     batches = pictures.map(picture, tf.data.AUTOTUNE).batch(batch_size)
     if _keeps(dataset, split, image_size, channels, cache):
         batches = batches.cache()
@@ -195,9 +195,9 @@ def steps_per_epoch(
     Raises:
         errors.BadInput: not even one.
     """
-    count = store.split_sizes(dataset).get(TRAIN, 0)
+    count = reading.split_sizes(dataset).get(TRAIN, 0)
     if good_only:
-        count = int(np.sum(store.metadata(dataset, TRAIN)["label"] == 0))
+        count = int(np.sum(reading.metadata(dataset, TRAIN)["label"] == 0))
     if count < batch_size:
         raise errors.BadInput(
             f"{dataset.folder}: {count} {'good ' * good_only}images to train on are "
@@ -240,7 +240,7 @@ def _parts(
     given = devices.filter(is_defect)
     if not drawn:
         return [[_Part(good)], [_Part(given)]]
-    is_given = store.metadata(dataset, TRAIN)["label"] == 1
+    is_given = reading.metadata(dataset, TRAIN)["label"] == 1
     n_given = 0 if good_only else int(np.sum(is_given))
     n_drawn = drawn * np.sum(~is_given)
     share = float(n_drawn / (n_given + n_drawn))
@@ -314,11 +314,11 @@ def _decoder(image_size: int, channels: int) -> Callable:
 
 def _kept(dataset: store.Dataset, image_size: int, channels: int) -> tuple:
     """Devices as indices into pictures that are decoded once, here and now."""
-    count = store.split_sizes(dataset)[TRAIN]
+    count = reading.split_sizes(dataset)[TRAIN]
     images = np.empty((count, image_size, image_size, channels), np.uint8)
     labels = np.empty(count, np.float32)
     batches = (
-        store.load(dataset, TRAIN, only=_FIELDS)
+        reading.load(dataset, TRAIN, only=_FIELDS)
         .batch(_DECODE_BATCH)
         .map(_decoder(image_size, channels), tf.data.AUTOTUNE)
         .prefetch(2)
@@ -328,7 +328,7 @@ def _kept(dataset: store.Dataset, image_size: int, channels: int) -> tuple:
         batches,
         "Decoding pictures",
         len(batches),
-        console=store.SCREEN,
+        console=origin.SCREEN,
         transient=True,
     )
     for some, their_labels in shown:
@@ -364,7 +364,7 @@ def _streamed(dataset: store.Dataset, image_size: int, channels: int) -> tuple:
     def is_defect(index, record):
         return record["label"] == 1
 
-    devices = store.load(dataset, TRAIN, only=_FIELDS).enumerate()
+    devices = reading.load(dataset, TRAIN, only=_FIELDS).enumerate()
     return devices, is_defect, SHUFFLE_WINDOW, pictures
 
 
@@ -405,7 +405,7 @@ def _default(
     dataset: store.Dataset, policy: augmentation.Policy, seed: int
 ) -> Callable:
     """Changes pictures, and moves what masks there are with them."""
-    count = store.split_sizes(dataset)[TRAIN]
+    count = reading.split_sizes(dataset)[TRAIN]
     moved_only = dataclasses.replace(policy, brightness=0.0, contrast=0.0, tone=0.0)
 
     def apply(policy, images, epoch, indices):
@@ -466,7 +466,7 @@ def _keeps(
         raise errors.BadInput(
             f"cache {cache!r} is unknown; choose one of {', '.join(CACHES)}."
         )
-    size = store.split_sizes(dataset).get(split, 0) * image_size**2 * channels
+    size = reading.split_sizes(dataset).get(split, 0) * image_size**2 * channels
     return cache == "memory" or (cache == "auto" and size <= CACHE_BYTES)
 
 

@@ -15,7 +15,7 @@ from nexperia_tf.statistics import clustered
 if typing.TYPE_CHECKING:
     import keras
 
-    from nexperia_tf.data.records import store
+    from nexperia_tf.data.records import reading, store
     from nexperia_tf.runs import run_folders
 
 POINTED = 300  # boxed defects the pointing game is played on; seconds on two cores
@@ -63,14 +63,14 @@ def gather(
 
 def _examples(
     dataset: "store.Dataset", split: str, names: list[str]
-) -> dict[str, "store.Example"]:
-    from nexperia_tf.data.records import store
+) -> dict[str, "reading.Example"]:
+    from nexperia_tf.data.records import reading
 
-    return store.examples(dataset, split, names) if names else {}
+    return reading.examples(dataset, split, names) if names else {}
 
 
 def _picture(
-    example: "store.Example", heat: np.ndarray | None = None
+    example: "reading.Example", heat: np.ndarray | None = None
 ) -> gallery.Picture:
     return gallery.picture(example.image, boxes=example.boxes, heat=heat)
 
@@ -87,7 +87,7 @@ class Looked:
         return self.run.model()
 
     def pictures(
-        self, examples: Sequence["store.Example"]
+        self, examples: Sequence["reading.Example"]
     ) -> dict[str, gallery.Picture]:
         """The devices with their heat maps, by image id."""
         if not examples:
@@ -95,7 +95,7 @@ class Looked:
         maps = self._maps(self.model, self.canvases(examples))
         return {e.image_id: _picture(e, heat) for e, heat in zip(examples, maps)}
 
-    def localisation(self, examples: Sequence["store.Example"]) -> dict | None:
+    def localisation(self, examples: Sequence["reading.Example"]) -> dict | None:
         """The pointing game of this model and of random weights; None without boxes."""
         if not examples:
             return None
@@ -111,7 +111,7 @@ class Looked:
             name: dataclasses.asdict(found) for name, found in played.items()
         }
 
-    def canvases(self, examples: Sequence["store.Example"]) -> np.ndarray:
+    def canvases(self, examples: Sequence["reading.Example"]) -> np.ndarray:
         """What the model is shown, uint8 of shape `(devices, size, size, channels)`."""
         size, channels = self.run.image_size, self.run.channels
         return np.stack(
@@ -125,14 +125,14 @@ class Looked:
         maps = heatmaps.evidence(model, canvases, stage=self.stage)
         return heatmaps.on_canvas(maps, self.run.image_size)
 
-    def _boxes(self, example: "store.Example") -> np.ndarray:
+    def _boxes(self, example: "reading.Example") -> np.ndarray:
         height, width = preprocess.decode(example.image, 1).shape[:2]
         return heatmaps.boxes_on_canvas(
             example.boxes, height=height, width=width, size=self.run.image_size
         )
 
 
-def groups_of(examples: Sequence["store.Example"]) -> dict:
+def groups_of(examples: Sequence["reading.Example"]) -> dict:
     """Groups of the devices and what they are called, for `heatmaps.localisation`."""
     columns = {name: np.array([getattr(e, name) for e in examples]) for name in GROUPS}
     names = [example.image_id for example in examples]
@@ -145,7 +145,7 @@ def groups_of(examples: Sequence["store.Example"]) -> dict:
 
 def boxed_defects(
     dataset: "store.Dataset", split: str, *, devices: int = POINTED, seed: int = 0
-) -> list["store.Example"]:
+) -> list["reading.Example"]:
     """Up to `devices` defects of the split that have a box, drawn once for all runs."""
     from nexperia_tf import labels
     from nexperia_tf.data import manifest

@@ -8,7 +8,7 @@ from PIL import Image
 
 from nexperia_tf import errors, preprocess
 from nexperia_tf.data.input import augment, batching
-from nexperia_tf.data.records import store
+from nexperia_tf.data.records import reading, store
 
 SIZE = 32
 BATCH = 8
@@ -65,7 +65,7 @@ def order(dataset, **options) -> np.ndarray:
 
 
 def pictures(dataset, split) -> list[np.ndarray]:
-    bytes_ = [r["image"] for r in store.load(dataset, split).as_numpy_iterator()]
+    bytes_ = [r["image"] for r in reading.load(dataset, split).as_numpy_iterator()]
     decoded = [preprocess.decode(b, 1) for b in bytes_]
     return [preprocess.letterbox(image, SIZE).numpy() for image in decoded]
 
@@ -106,7 +106,7 @@ def test_balanced_batches_hold_as_many_of_both_classes(dataset, cache):
     assert len(batches) == EPOCHS * STEPS
     assert {labels.sum() for _, labels in batches} == {BATCH / 2}
     places = order(dataset, balanced=True, cache=cache)
-    truth = store.metadata(dataset, "train")["label"]
+    truth = reading.metadata(dataset, "train")["label"]
     for epoch in places:  # 20 of 34 good devices, and 12 defects again and again
         good, defects = epoch[truth[epoch] == 0], epoch[truth[epoch] == 1]
         assert len(set(good)) == len(good) == 20
@@ -123,7 +123,7 @@ def test_balanced_batches_follow_from_seed_and_position(dataset):
 
 
 def test_labels_stay_with_their_pictures(dataset):
-    labels = store.metadata(dataset, "train")["label"]
+    labels = reading.metadata(dataset, "train")["label"]
     batches = training(dataset, augment="none").as_numpy_iterator()
     given = np.concatenate([batch for _, batch in batches])
     np.testing.assert_array_equal(given, labels[order(dataset)].ravel())
@@ -174,7 +174,7 @@ def test_evaluation_shows_all_devices_in_record_order(dataset, cache):
     for _ in range(2):
         images, labels = (np.concatenate(x) for x in zip(*batches.as_numpy_iterator()))
         np.testing.assert_array_equal(images, pictures(dataset, "validation"))
-        expected = store.metadata(dataset, "validation")["label"]
+        expected = reading.metadata(dataset, "validation")["label"]
         np.testing.assert_array_equal(labels, expected)
 
 
@@ -242,7 +242,7 @@ def test_balanced_batches_count_drawn_defects(dataset, cache, look):
     batches = list(training(dataset, **few).as_numpy_iterator())
     # Half, where 34 good and 12 defects with .5 drawn used to show three in four.
     assert {labels.sum() for _, labels in batches} == {BATCH / 2}
-    truth = store.metadata(dataset, "train")["label"]
+    truth = reading.metadata(dataset, "train")["label"]
     common = {"image_size": SIZE, "channels": 1, "batch_size": BATCH, "seed": 7}
     how = {"drawn": 0.5, "balanced": True, "cache": cache}
     for step in range(STEPS):
@@ -298,7 +298,7 @@ def test_no_defect_is_drawn_where_nobody_sees_it(look, tmp_path_factory):
 
 
 def test_drawn_only_shows_no_given_defect(dataset):
-    truth = store.metadata(dataset, "train")["label"]
+    truth = reading.metadata(dataset, "train")["label"]
     good = int((truth == 0).sum())
     few = {"drawn": 0.5, "drawn_only": True, "augment": "none"}
     batches = list(training(dataset, **few, epochs=2).as_numpy_iterator())

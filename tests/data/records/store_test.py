@@ -14,7 +14,7 @@ from PIL import Image
 from nexperia_tf import errors, labels
 from nexperia_tf.data import manifest
 from nexperia_tf.data.measure import scan_cache
-from nexperia_tf.data.records import store
+from nexperia_tf.data.records import builder, origin, reading, store
 
 ROOT = pathlib.Path(__file__).parents[3]
 FORMATS = ("bmp", "png", "jpg")
@@ -72,12 +72,12 @@ def no_prepare(monkeypatch):
     def refuse(*arguments, **options):
         raise AssertionError("the folder was prepared again")
 
-    monkeypatch.setattr(store.prepare, "prepare", refuse)
+    monkeypatch.setattr(origin.prepare, "prepare", refuse)
 
 
 def every_record(dataset: store.Dataset) -> list[dict]:
-    splits = store.split_sizes(dataset)
-    return [r for s in splits for r in store.load(dataset, s).as_numpy_iterator()]
+    splits = reading.split_sizes(dataset)
+    return [r for s in splits for r in reading.load(dataset, s).as_numpy_iterator()]
 
 
 def test_a_record_keeps_the_bytes_of_its_file(dataset, raw):
@@ -103,19 +103,19 @@ def test_the_records_are_what_the_manifest_keeps(dataset):
 
 
 def test_each_device_is_in_the_split_it_was_given(dataset):
-    sizes = store.split_sizes(dataset)
+    sizes = reading.split_sizes(dataset)
     assert sizes == SIZES
-    lots = set(store.metadata(dataset, "validation")["group"])
+    lots = set(reading.metadata(dataset, "validation")["group"])
     assert lots == {"lot2", "lot6", "lot10"}
 
 
 def test_unlabelled_devices_carry_minus_one(dataset):
-    assert set(store.metadata(dataset, "unlabelled")["label"]) == {-1}
+    assert set(reading.metadata(dataset, "unlabelled")["label"]) == {-1}
 
 
 def test_metadata_stands_in_record_order(dataset):
-    columns = store.metadata(dataset, "train")
-    loaded = list(store.load(dataset, "train").as_numpy_iterator())
+    columns = reading.metadata(dataset, "train")
+    loaded = list(reading.load(dataset, "train").as_numpy_iterator())
     assert [r["image_id"].decode() for r in loaded] == columns["image_id"].tolist()
     assert [r["label"] for r in loaded] == columns["label"].tolist()
 
@@ -128,7 +128,7 @@ def test_the_deprecations_that_tfds_calls_itself_are_kept_off(dataset):
     try:
         with pytest.MonkeyPatch.context() as patch:  # whatever was logged before
             patch.setattr("absl.logging._log_counter_per_token", {})
-            store.load(dataset, "test", only=("label",))
+            reading.load(dataset, "test", only=("label",))
         absl.warning("`Other.dtype` is deprecated")
     finally:
         absl.removeHandler(handler)
@@ -136,14 +136,14 @@ def test_the_deprecations_that_tfds_calls_itself_are_kept_off(dataset):
 
 
 def test_a_split_is_always_read_in_the_same_order(dataset):
-    first, second = (store.metadata(dataset, "train")["image_id"] for _ in range(2))
+    first, second = (reading.metadata(dataset, "train")["image_id"] for _ in range(2))
     assert first.tolist() == second.tolist()
     assert first.tolist() != sorted(first)  # good and defect stand mixed
 
 
 def test_examples_give_pictures_and_boxes(dataset, raw):
     defect = "12"
-    found = store.examples(dataset, "test", [defect])
+    found = reading.examples(dataset, "test", [defect])
     assert found[defect].image == (raw / "12.bmp").read_bytes()
     assert found[defect].boxes == [BOX]
     assert found[defect].label == labels.POSITIVE
@@ -162,7 +162,7 @@ def test_nothing_asks_the_network(raw, tmp_path, no_network, monkeypatch):
         raise AssertionError(f"{path} was asked for")
 
     # TFDS's cloud probe does not go through Python's sockets.
-    monkeypatch.setattr(store.gcs_utils, "exists", refuse)
+    monkeypatch.setattr(builder.gcs_utils, "exists", refuse)
     dataset = store.build(raw, data_dir=tmp_path)
     assert len(tfds.load(dataset.name, data_dir=tmp_path / dataset.data_dir)) == 4
 
@@ -258,7 +258,7 @@ def test_a_link_that_leads_elsewhere_is_seen(kind, tmp_path):
     assert _content(after)["scratch/0.bmp"] != _content(before)["scratch/0.bmp"]
     # A link around in a circle is not followed for ever.
     (raw / "good" / "around").symlink_to(raw)
-    assert store.content(raw, store.Config("folder"))
+    assert origin.content(raw, origin.Config("folder"))
 
 
 def test_a_decision_beside_the_raw_folder_counts_as_content(raw, tmp_path):
@@ -268,7 +268,7 @@ def test_a_decision_beside_the_raw_folder_counts_as_content(raw, tmp_path):
         "path,decision,value\n01.png,drop,\n"
     )
     after = store.build(copy, data_dir=tmp_path / "data")
-    sizes = [sum(store.split_sizes(d).values()) for d in (before, after)]
+    sizes = [sum(reading.split_sizes(d).values()) for d in (before, after)]
     assert sizes == [48, 47]
 
 
@@ -276,7 +276,7 @@ def test_an_interrupted_build_leaves_nothing(raw, tmp_path, monkeypatch):
     def stop(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(store.Nexperia, "_generate_examples", stop)
+    monkeypatch.setattr(builder.Nexperia, "_generate_examples", stop)
     with pytest.raises(KeyboardInterrupt):
         store.build(raw, data_dir=tmp_path)
     assert not any(tmp_path.iterdir())
@@ -294,7 +294,7 @@ def test_a_build_that_another_process_finished_first_is_taken(
 
     monkeypatch.setattr(store.files, "publish", late)
     dataset = store.build(raw, data_dir=tmp_path)
-    assert store.split_sizes(dataset)["train"] == 24
+    assert reading.split_sizes(dataset)["train"] == 24
     assert [path.name for path in tmp_path.iterdir()] == [dataset.data_dir.name]
 
 
@@ -304,22 +304,22 @@ def test_a_file_changed_under_way_is_refused(dataset, raw, tmp_path):
     with open(copy / row.path, "ab") as file:
         file.write(b"!")
     with pytest.raises(errors.BadInput, match=f"{row.path}: changed since"):
-        store.example(copy, row)
+        builder.example(copy, row)
 
 
 def test_one_channel_for_grey_three_when_one_picture_is_colour(dataset, raw, tmp_path):
-    assert store.channels(dataset) == 1
+    assert reading.channels(dataset) == 1
     copy = shutil.copytree(raw, tmp_path / raw.name)
     line(copy, 1, channels=3)
-    assert store.channels(store.build(copy, data_dir=tmp_path / "data")) == 3
+    assert reading.channels(store.build(copy, data_dir=tmp_path / "data")) == 3
 
 
 def test_the_sample_is_drawn_once(tmp_path, monkeypatch, no_network):
     monkeypatch.setattr(store, "SAMPLE_DEVICES", 60)
     dataset = store.build("sample", data_dir=tmp_path)
     assert dataset.name == "nexperia/sample"
-    assert {"train", "test"} <= set(store.split_sizes(dataset))
-    monkeypatch.setattr(store.sample, "draw", None)
+    assert {"train", "test"} <= set(reading.split_sizes(dataset))
+    monkeypatch.setattr(origin.sample, "draw", None)
     assert store.build("sample", data_dir=tmp_path) == dataset
 
 
@@ -330,9 +330,9 @@ def test_bad_input_is_named_in_one_line(dataset, raw, tmp_path):
     with pytest.raises(errors.BadInput, match="lies in the raw folder"):
         store.build(raw, data_dir=raw / "data")
     with pytest.raises(errors.BadInput, match=r"no images in split 'gold'; .*test \(8"):
-        store.load(dataset, "gold")
+        reading.load(dataset, "gold")
     with pytest.raises(errors.BadInput, match="no image '99' in split 'test'"):
-        store.examples(dataset, "test", ["99"])
+        reading.examples(dataset, "test", ["99"])
     assert not nowhere.exists() and not (raw / "data").exists()
 
 

@@ -1,0 +1,163 @@
+"""The raw folder behind records: what is in it, and its preparation."""
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Iterable, Iterator
+
+import rich.console
+import tensorflow_datasets as tfds
+from rich import progress
+
+from nexperia_tf import files, locks, version
+from nexperia_tf.data import manifest
+from nexperia_tf.data.measure import scan_cache
+from nexperia_tf.data.prepare import command as prepare
+from nexperia_tf.data.prepare import decisions, kept_splits
+from nexperia_tf.sample import command as sample
+
+SCHEMA = "1.0.0"  # raised with every change of what a record holds
+SAMPLE = "sample"
+SAMPLE_DEVICES = 3400
+
+SCREEN = rich.console.Console(stderr=True)  # progress, apart from a command's answer
+
+
+@dataclasses.dataclass(eq=False)
+class Config(tfds.core.BuilderConfig):
+    """A raw form, with the options of `prepare.prepare`."""
+
+    layout: str | None = None
+    unboxed: str | None = None
+    good: str | None = None
+    group: str | None = None
+    calibration_share: float = 0.0
+
+    def options(self) -> dict[str, str | float | None]:
+        names = ("layout", "unboxed", "good", "group", "calibration_share")
+        return {name: getattr(self, name) for name in names}
+
+
+def drawn_sample(data_dir: pathlib.Path) -> pathlib.Path:
+    """The sample's raw folder, drawn when it is not there yet."""
+    raw = data_dir / f"sample-v{sample.VERSION}" / "raw"
+    if not raw.exists():
+        shown = functools.partial(track, title="Drawing look-alike devices")
+        with locks.held(raw, busy="draws the sample"):
+            if not raw.exists():  # by now
+                with unless_another_was_quicker(raw):
+                    sample.draw(raw, devices=SAMPLE_DEVICES, seed=0, progress=shown)
+    return raw
+
+
+def content(raw: pathlib.Path, config: Config) -> str:
+    """Hex SHA-256 over every file below `raw` and all that decides how it is used."""
+    paths = _read_by_prepare(raw)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        return _digest(config, zip(paths, pool.map(files.sha256, paths.values())))
+
+
+def stamp(raw: pathlib.Path, config: Config) -> str:
+    """Stands for `content` until a file changes; empty when that cannot be told.
+
+    Of each file it takes size, times of content and of name, and inode, of what a link
+    leads to: a swap under equal size and time is seen. Windows keeps no time of the
+    name's change, so all is read there.
+    """
+    if os.name == "nt":
+        return ""
+    stamps = {n: scan_cache.stamp(path) for n, path in _read_by_prepare(raw).items()}
+    if not all(stamps.values()):
+        return ""
+    return _digest(config, [str(raw.resolve()), *stamps.items()])
+
+
+def _digest(config: Config, parts: Iterable) -> str:
+    code = [version.__version__, SCHEMA, manifest.SCHEMA]
+    decided = [*code, config.name, config.options()]
+    return hashlib.sha256(json.dumps([decided, *parts]).encode()).hexdigest()
+
+
+def _read_by_prepare(raw: pathlib.Path) -> dict[str, pathlib.Path]:
+    paths = {path.relative_to(raw).as_posix(): path for path in _files_below(raw)}
+    beside = raw.resolve().parent / decisions.NAME
+    if beside.is_file():
+        paths[f"../{decisions.NAME}"] = beside
+    return dict(sorted(paths.items()))
+
+
+def _files_below(raw: pathlib.Path) -> Iterator[pathlib.Path]:
+    """All files, also in folders that are links, but not around in a circle."""
+    for parent, folders, names in os.walk(raw, followlinks=True):
+        here = pathlib.Path(parent)
+        above = here.resolve()
+        folders[:] = [f for f in folders if not above.is_relative_to(_real(here / f))]
+        yield from (path for name in names if (path := here / name).is_file())
+
+
+def _real(path: pathlib.Path) -> pathlib.Path:
+    return path.resolve() if path.is_symlink() else path
+
+
+def kept(
+    folder: pathlib.Path,
+    raw: pathlib.Path,
+    config: Config,
+    init: str | os.PathLike = "",
+) -> kept_splits.Kept | None:
+    """The splits of the preparation of `raw` in `folder` that fits best.
+
+    Where `init` was made of another one, in another folder, its own list is taken.
+    """
+    asked = config.options() | {"seed": 0}
+    found = kept_splits.find(kept_splits.beside(folder), raw, asked, init=init)
+    own = kept_splits.of_init(init, raw)
+    same = own is None or (found is not None and found.sha256 == own.sha256)
+    return found if same else own
+
+
+def named(content: str, keep: kept_splits.Kept | None) -> str:
+    """What a folder is named after: the content, and the splits it keeps."""
+    if keep is None:
+        return content
+    return hashlib.sha256(f"{content} {keep.sha256}".encode()).hexdigest()
+
+
+def write_prepared(
+    raw: pathlib.Path,
+    out: pathlib.Path,
+    config: Config,
+    keep: kept_splits.Kept | None,
+) -> None:
+    """Prepares `raw` as a config says, with a bar for each step."""
+    with prepare.progress_bar() as shown:
+        prepare.prepare(
+            raw,
+            out,
+            keep_splits=keep or kept_splits.NONE,
+            progress=shown,
+            **config.options(),
+        )
+
+
+@contextlib.contextmanager
+def unless_another_was_quicker(folder: pathlib.Path) -> Iterator[None]:
+    """Passes over the error of publishing what a process beside has just published.
+
+    Locks keep it from that, where a disk knows them.
+    """
+    try:
+        yield
+    except OSError:
+        if not folder.exists():
+            raise
+
+
+def track(items: Iterable, title: str) -> Iterable:
+    """`items`, with a bar on the error stream."""
+    return progress.track(items, title, transient=True, console=SCREEN)

@@ -1,0 +1,3 @@
+"""The version of the package, which names of data folders depend on, too."""
+
+__version__ = "0.1.0"
