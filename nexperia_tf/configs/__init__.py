@@ -22,8 +22,8 @@ class Config:
     wide_resnet26_2 and resnet26_quarter, a thin one."""
 
     data: str = "sample"
-    """sample, a raw folder, or LAYOUT:FOLDER with second_stage, first_stage, hand_over
-    or folder as LAYOUT."""
+    """sample, a raw folder, LAYOUT:FOLDER with second_stage, first_stage, hand_over or
+    folder as LAYOUT, or a folder that nexperia prepare wrote."""
 
     data_dir: str = "data"
     """Where prepared records are kept; made once for each content."""

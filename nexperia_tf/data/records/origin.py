@@ -77,9 +77,13 @@ def stamp(raw: pathlib.Path, config: Config) -> str:
     return _digest(config, [str(raw.resolve()), *stamps.items()])
 
 
+def code() -> list[object]:
+    """What of this package decides what records hold."""
+    return [version.__version__, SCHEMA, manifest.SCHEMA]
+
+
 def _digest(config: Config, parts: Iterable) -> str:
-    code = [version.__version__, SCHEMA, manifest.SCHEMA]
-    decided = [*code, config.name, config.options()]
+    decided = [*code(), config.name, config.options()]
     return hashlib.sha256(json.dumps([decided, *parts]).encode()).hexdigest()
 
 

@@ -6,6 +6,7 @@ import io
 import os
 import pathlib
 import shutil
+from collections.abc import Mapping
 
 import tensorflow_datasets as tfds
 
@@ -13,7 +14,7 @@ from nexperia_tf import errors, files, locks
 from nexperia_tf.data.prepare import command as prepare
 from nexperia_tf.data.prepare import kept_splits
 from nexperia_tf.data.raw import layouts
-from nexperia_tf.data.records import builder, origin
+from nexperia_tf.data.records import builder, origin, prepared_folder
 from nexperia_tf.sample import command as sample
 
 SOURCE = "source.json"  # beside the records: what they were made from
@@ -54,7 +55,8 @@ def build(
     """The records of `data`, made on the way when they are not there yet.
 
     Args:
-        data: "sample", the path of a raw folder, or "LAYOUT:PATH".
+        data: "sample", the path of a raw folder, "LAYOUT:PATH", or what
+            `nexperia prepare` wrote, whose cleaning and splits stand.
         data_dir: where sample, manifests and records are kept; one folder for each
             content and set of options, written beside and renamed when whole.
         layout: raw form, detected by default.
@@ -72,6 +74,16 @@ def build(
         errors.BadInput: no such folder, or nothing in it that can be used.
     """
     data_dir = pathlib.Path(data_dir)
+    if found := prepared_folder.read(data):
+        asked = {
+            "--unboxed": unboxed,
+            "--good": good,
+            "--group": group,
+            "--calibration-share": calibration_share,
+        }
+        _refuse_to_prepare_again(found, asked, keep_splits)
+        folder = _of_prepared(found, data_dir)
+        return Dataset(f"nexperia/{found.layout}", folder, folder / "prepared")
     if str(data) == origin.SAMPLE:
         raw = origin.drawn_sample(data_dir)
         layout = layout or "hand_over"
@@ -102,6 +114,45 @@ def of_manifest(path: str | os.PathLike, data_dir: str | os.PathLike) -> Dataset
     return None
 
 
+def _refuse_to_prepare_again(
+    found: prepared_folder.PreparedFolder,
+    asked: Mapping[str, object],
+    keep_splits: str | os.PathLike,
+) -> None:
+    settled = keep_splits in (kept_splits.AUTO, kept_splits.NONE)
+    if not settled and not kept_splits.is_of_run(found.folder, keep_splits):
+        asked = {**asked, "--keep-splits": keep_splits}
+    for flag, value in asked.items():
+        if value:
+            raise errors.BadInput(
+                f"{found.folder}: is prepared already; leave {flag} out here, or pass "
+                f"it to nexperia prepare {found.raw}."
+            )
+
+
+def _of_prepared(
+    found: prepared_folder.PreparedFolder, data_dir: pathlib.Path
+) -> pathlib.Path:
+    """The folder with the records of a prepared one, made if no earlier call has."""
+    made_from = found.content
+    folder = data_dir / f"{found.folder.resolve().name}-{made_from[:12]}"
+    stamp = origin.stamp(found.raw, found.config)
+    with locks.held(folder, busy="builds these records"):
+        there = (folder / SOURCE).is_file()
+        if there and stamp and files.read_json(folder / SOURCE).get("stamp") == stamp:
+            return folder
+        found.check()
+        if not folder.exists():
+            with (
+                origin.unless_another_was_quicker(folder),
+                files.new_folder(folder) as beside,
+            ):
+                found.copy(beside / "prepared")
+                _write(found.raw, beside, found.layout)
+        _note(folder / SOURCE, made_from, stamp, None)
+    return folder
+
+
 def _raw_folder(
     data: str, layout: str | None, data_dir: pathlib.Path
 ) -> tuple[pathlib.Path, str]:
@@ -111,7 +162,8 @@ def _raw_folder(
     raw = pathlib.Path(data)
     if not raw.is_dir():
         raise errors.BadInput(
-            f"{raw}: no such folder; give a raw folder, LAYOUT:PATH or `sample`."
+            f"{raw}: no such folder; give a raw folder, LAYOUT:PATH, what nexperia "
+            "prepare wrote, or `sample`."
         )
     if data_dir.resolve().is_relative_to(raw.resolve()):
         raise errors.BadInput(

@@ -315,7 +315,7 @@ def test_one_channel_for_grey_three_when_one_picture_is_colour(dataset, raw, tmp
 
 
 def test_the_sample_is_drawn_once(tmp_path, monkeypatch, no_network):
-    monkeypatch.setattr(store, "SAMPLE_DEVICES", 60)
+    monkeypatch.setattr(origin, "SAMPLE_DEVICES", 60)
     dataset = store.build("sample", data_dir=tmp_path)
     assert dataset.name == "nexperia/sample"
     assert {"train", "test"} <= set(reading.split_sizes(dataset))
