@@ -45,13 +45,10 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Runs the command that the first word names, and exits."""
     argv = list(sys.argv[1:] if argv is None else argv)
     prog = typed()
-    if argv[:1] in (["--help"], ["-h"]):
-        print(listed(prog))
-        sys.exit()
-    if argv[:1] == ["--version"]:
-        print(version.__version__)
-        sys.exit()
     with command.errors_in_one_line():
+        if argv[:1] in (["--help"], ["-h"], ["--version"]):
+            print(version.__version__ if "--version" in argv else listed(prog))
+            sys.exit()
         name = _known(argv[0] if argv else "", prog)
     run(name, argv[1:], prog=f"{prog} {name}")
 

@@ -96,7 +96,7 @@ def main(arguments: Arguments) -> int:
         _submit(arguments, opened)
         return 0
     settings = _settings(arguments)
-    out = _out(arguments)
+    out = report_folder(arguments)
     opened, facts = _labelled(arguments, opened)
     if arguments.set_threshold:
         opened = [_set(arguments, opened[0])]
@@ -261,7 +261,7 @@ def _golden(path: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _out(arguments: Arguments) -> pathlib.Path:
+def report_folder(arguments: Arguments) -> pathlib.Path:
     """The report's folder; an earlier report of the same name is replaced."""
     if arguments.out:
         out = pathlib.Path(arguments.out)

@@ -1,0 +1,151 @@
+"""The way in from Python: what the commands do, as functions.
+
+    import nexperia_tf
+
+    run = nexperia_tf.train(data="photos", out="runs/mine", backbone="resnext")
+    rows = run.predict("new")
+
+Each raises `errors.BadInput`, with the line that the command would print, where an
+argument or the input cannot be used.
+"""
+
+import dataclasses
+import difflib
+import functools
+import os
+import pathlib
+import typing
+
+from nexperia_tf import command, configs, errors, files
+
+if typing.TYPE_CHECKING:
+    from nexperia_tf.data import manifest
+    from nexperia_tf.serving import export
+
+Path = str | os.PathLike
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A trained model on disk, the run of `train` or what `load` was given.
+
+    Attributes:
+        path: its run folder, or the folder of a SavedModel.
+    """
+
+    path: pathlib.Path
+
+    @functools.cached_property
+    def served(self) -> "export.Served":
+        """The SavedModel, loaded when it is first asked."""
+        command.import_tensorflow()
+        from nexperia_tf.serving import predict
+
+        return predict.open_model(self.path)
+
+    def predict(
+        self, folder: Path, *, threshold: float | None = None, batch_size: int = 32
+    ) -> list[dict]:
+        """Scores every picture below `folder`.
+
+        Args:
+            folder: BMP, JPEG and PNG of any size, searched with its subfolders.
+            threshold: decides in place of the model's own, in [0, 1].
+            batch_size: pictures scored at once.
+
+        Returns:
+            One dict for each file, in order of path: path, score (probability of
+            defect), label (good or defect), threshold, problem. What cannot be read has
+            its problem and no score.
+        """
+        from nexperia_tf.serving import predict
+
+        options = {"threshold": threshold, "batch_size": batch_size}
+        return list(predict.predict(self.served, folder, **options))
+
+
+def train(
+    config: configs.Config | str | None = None, *, resume: bool = False, **settings
+) -> Model:
+    """Trains a classifier, as `nexperia train` does.
+
+    Args:
+        config: what `settings` differ from: a Config, or the name or file of one.
+        resume: go on with the run in `out` from its newest checkpoint.
+        settings: fields of `Config`: data, out, backbone, image_size, epochs and more.
+
+    Returns:
+        The run, whose `path` is its folder.
+    """
+    if isinstance(config, str):
+        config = configs.load(config)
+    elif config is None and resume and "out" in settings:
+        config = configs.load(str(pathlib.Path(settings["out"]) / "config.json"))
+    config = _changed(config or configs.Config(), settings)
+    configs.check(config)  # before seconds of imports
+    command.import_tensorflow()
+    from nexperia_tf.training import loop
+
+    folder = loop.train(config, resume=resume)
+    # A worker that only helped knows the folder by its name.
+    return Model(pathlib.Path(folder or config.out))
+
+
+def prepare(raw: Path, out: Path, **options) -> "list[manifest.Row]":
+    """Cleans, deduplicates and splits a raw folder, as `nexperia prepare` does.
+
+    Args:
+        raw: folder of one of the four forms; only read.
+        out: folder to make, which `train(data=out)` takes.
+        options: as `data.prepare.command.prepare` has them: layout, good, group, ...
+
+    Returns:
+        The rows of its manifest.csv.
+    """
+    from nexperia_tf.data.prepare import command as preparing
+
+    return preparing.prepare(raw, out, **options)
+
+
+def evaluate(*runs: Path, out: Path = "", **options) -> dict:
+    """Judges runs, as `nexperia evaluate` does.
+
+    Args:
+        runs: run folders, SavedModel folders (with `data`) or predictions.csv files.
+        out: folder for the report; beside the first run when empty.
+        options: flags of the command: split, average, labels, max_escape, ...
+
+    Returns:
+        What stands in report.json.
+    """
+    from nexperia_tf.evaluation import command as evaluation
+
+    asked = _changed(
+        evaluation.Arguments(),
+        {"runs": tuple(map(os.fspath, runs)), "out": os.fspath(out), **options},
+    )
+    evaluation.main(asked)
+    return files.read_json(evaluation.report_folder(asked) / "report.json")
+
+
+def load(path: Path) -> Model:
+    """A run folder or a SavedModel's as a model that predicts.
+
+    Raises:
+        errors.BadInput: there is none.
+    """
+    model = Model(pathlib.Path(path))
+    model.served  # noqa: B018  loads it, or says what is wrong
+    return model
+
+
+def _changed(values, changes: dict):
+    """A dataclass with other values; a name it does not have is refused."""
+    known = [field.name for field in dataclasses.fields(values)]
+    for name, value in changes.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+            raise errors.BadInput(f"{name}: no such setting; did you mean {near[0]}?")
+        if isinstance(value, os.PathLike):
+            changes = changes | {name: os.fspath(value)}
+    return dataclasses.replace(values, **changes)
