@@ -31,8 +31,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy import special, stats
 
-from nexperia_tf import metrics, predictions
-from nexperia_tf.statistics import operating_point
+from nexperia_tf import predictions
+from nexperia_tf.statistics import metrics, operating_point
 
 CONFIDENCE = 0.95
 POPULATION = 1_000_000  # lots' devices that stand for the truth

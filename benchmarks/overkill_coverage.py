@@ -17,8 +17,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import optimize, special, stats
 
-from nexperia_tf import metrics
-from nexperia_tf.statistics import catch_rate, clustered, intervals
+from nexperia_tf.statistics import catch_rate, clustered, intervals, metrics
 
 SIZES = ((827, 3003), (131, 287), (108, 424))  # defects and good devices
 TARGETS = (0.991, 0.993, 0.995, 0.997)

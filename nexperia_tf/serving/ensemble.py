@@ -8,9 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import tyro
 
-from nexperia_tf import command, errors, files, labels, metrics, predictions
+from nexperia_tf import command, errors, files, labels, predictions
 from nexperia_tf.runs import run_folders, training_pictures
-from nexperia_tf.statistics import calibration, choices, clustered, operating_point
+from nexperia_tf.statistics import (
+    calibration,
+    choices,
+    clustered,
+    metrics,
+    operating_point,
+)
 
 if typing.TYPE_CHECKING:
     import tensorflow as tf

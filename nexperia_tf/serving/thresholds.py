@@ -4,9 +4,9 @@ import dataclasses
 import math
 import typing
 
-from nexperia_tf import errors, labels, locks, metrics, predictions
+from nexperia_tf import errors, labels, locks, predictions
 from nexperia_tf.runs import run_folders, training_pictures
-from nexperia_tf.statistics import operating_point
+from nexperia_tf.statistics import metrics, operating_point
 
 if typing.TYPE_CHECKING:
     import pathlib

@@ -11,9 +11,8 @@ import dataclasses
 import numpy as np
 from scipy import optimize, special
 
-from nexperia_tf import metrics
 from nexperia_tf.runs import run_folders
-from nexperia_tf.statistics import clustered, intervals
+from nexperia_tf.statistics import clustered, intervals, metrics
 
 COLDEST, HOTTEST = 0.05, 20.0  # temperatures
 # Scores that all read 0 or 1 have lost their ranks: a float64 probability holds

@@ -15,8 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import special
 
-from nexperia_tf import metrics
-from nexperia_tf.statistics import clustered, intervals
+from nexperia_tf.statistics import clustered, intervals, metrics
 
 TYPICAL = 0.05  # overkill that the split of the error is planned for; no limit needs it
 

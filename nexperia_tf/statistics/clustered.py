@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import special, stats
 
-from nexperia_tf import metrics, predictions
-from nexperia_tf.statistics import intervals
+from nexperia_tf import predictions
+from nexperia_tf.statistics import intervals, metrics
 
 FEWEST = 3  # groups: of two nobody can tell how groups differ
 

@@ -14,8 +14,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from scipy import stats
 
-from nexperia_tf import metrics
-from nexperia_tf.statistics import clustered, intervals
+from nexperia_tf.statistics import clustered, intervals, metrics
 
 SIGNIFICANCE = 0.01  # a difference counts below this, by both tests, after Holm
 POWER = 0.8  # chance of seeing a real difference that `devices_needed` plans for

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import optimize, special, stats
 
-from nexperia_tf import errors, metrics
+from nexperia_tf import errors
+from nexperia_tf.statistics import metrics
 
 CONFIDENCE = 0.95
 REPLICATES = 2000  # fewest that resolve p < .01 ten times over

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from nexperia_tf import errors, metrics
+from nexperia_tf import errors
 from nexperia_tf.runs import training_pictures
-from nexperia_tf.statistics import clustered, guarantee, intervals
+from nexperia_tf.statistics import clustered, guarantee, intervals, metrics
 
 MAX_ESCAPE = 0.005  # escape rate that may not be exceeded, unless told otherwise
 MAX_OVERKILL = 0.005  # rate of good devices that may be rejected without a look

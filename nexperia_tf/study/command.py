@@ -320,8 +320,8 @@ def _costs(out: pathlib.Path, trained: Mapping) -> dict[str, dict]:
 
 def _runs(planned: plan.Plan, scores, chosen: Mapping[str, str]) -> list[dict]:
     """Each run with what differs and what it reached."""
-    from nexperia_tf import metrics
     from nexperia_tf.runs import run_folders
+    from nexperia_tf.statistics import metrics
 
     rows = []
     for step in planned.steps:

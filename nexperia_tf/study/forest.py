@@ -10,10 +10,10 @@ import numpy as np
 import tyro
 from rich import progress
 
-from nexperia_tf import command, errors, files, labels, metrics, predictions
+from nexperia_tf import command, errors, files, labels, predictions
 from nexperia_tf.data import manifest
 from nexperia_tf.runs import run_folders, training_pictures
-from nexperia_tf.statistics import calibration
+from nexperia_tf.statistics import calibration, metrics
 from nexperia_tf.study import features
 
 if typing.TYPE_CHECKING:

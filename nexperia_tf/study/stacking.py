@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import optimize, special
 
-from nexperia_tf import errors, labels, metrics
+from nexperia_tf import errors, labels
+from nexperia_tf.statistics import metrics
 
 if typing.TYPE_CHECKING:
     from sklearn.ensemble import AdaBoostClassifier

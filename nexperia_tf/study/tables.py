@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from nexperia_tf import files, metrics, predictions
+from nexperia_tf import files, predictions
 from nexperia_tf.evaluation.report import answers, figures
 from nexperia_tf.runs import run_folders
 from nexperia_tf.serving import ensemble
-from nexperia_tf.statistics import calibration, intervals
+from nexperia_tf.statistics import calibration, intervals, metrics
 from nexperia_tf.study import members, plan, stacking, trees
 
 SCHEMA = 1  # of study.json

@@ -8,13 +8,13 @@ import rich
 import rich.box
 import rich.table
 
-from nexperia_tf import configs, files, labels, metrics, predictions
+from nexperia_tf import configs, files, labels, predictions
 from nexperia_tf.data import manifest
 from nexperia_tf.data.records import reading, store
 from nexperia_tf.evaluation.report import answers, figures
 from nexperia_tf.runs import curves, run_folders, training_pictures
 from nexperia_tf.serving import export
-from nexperia_tf.statistics import calibration, choices, clustered
+from nexperia_tf.statistics import calibration, choices, clustered, metrics
 from nexperia_tf.training import checkpoints, monitor
 
 SCHEMA = 1  # of metrics.json

@@ -10,9 +10,10 @@ import numpy as np
 import rich
 import tensorflow as tf
 
-from nexperia_tf import errors, files, metrics
+from nexperia_tf import errors, files
 from nexperia_tf.models import classifier
 from nexperia_tf.runs import run_folders
+from nexperia_tf.statistics import metrics
 from nexperia_tf.training import checkpoints, devices, weight_average
 
 HISTORY_TARGETS = (0.991, 0.995)  # FPR at these TPR is followed during training

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from nexperia_tf import metrics
 from nexperia_tf.evaluation import slices
+from nexperia_tf.statistics import metrics
 
 
 def devices():

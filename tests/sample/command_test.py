@@ -13,9 +13,10 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import cross_val_predict
 
-from nexperia_tf import command, errors, metrics
+from nexperia_tf import command, errors
 from nexperia_tf.sample import command as sample
 from nexperia_tf.sample import plan, visibility
+from nexperia_tf.statistics import metrics
 
 # The grammar of the real names, forms P, D, S and N.
 NAME = re.compile(

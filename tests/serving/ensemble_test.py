@@ -9,12 +9,12 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from nexperia_tf import errors, files, metrics, predictions
+from nexperia_tf import errors, files, predictions
 from nexperia_tf.data import manifest
 from nexperia_tf.evaluation import opening
 from nexperia_tf.runs import run_folders, training_pictures
 from nexperia_tf.serving import ensemble, export
-from nexperia_tf.statistics import calibration, choices
+from nexperia_tf.statistics import calibration, choices, metrics
 
 COMMAND = "ensemble"
 PICTURES = 200

@@ -5,8 +5,8 @@ import sklearn.frozen
 import sklearn.linear_model
 from scipy import special
 
-from nexperia_tf import errors, metrics
-from nexperia_tf.statistics import calibration
+from nexperia_tf import errors
+from nexperia_tf.statistics import calibration, metrics
 
 
 def devices(n=4000, seed=0):

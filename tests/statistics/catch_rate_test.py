@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from nexperia_tf import metrics
-from nexperia_tf.statistics import catch_rate, clustered
+from nexperia_tf.statistics import catch_rate, clustered, metrics
 
 
 def drawn(random, n_defect, n_good):

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nexperia_tf import metrics, predictions
-from nexperia_tf.statistics import clustered, intervals
+from nexperia_tf import predictions
+from nexperia_tf.statistics import clustered, intervals, metrics
 
 
 def lots_of(count, size):

@@ -42,7 +42,7 @@ def test_the_old_rule_breaks_its_promise_where_lots_are_few(benchmark, monkeypat
 
 
 def test_the_promise_survives_the_choice_of_the_best_epoch(benchmark, monkeypatch):
-    from nexperia_tf import metrics
+    from nexperia_tf.statistics import metrics
 
     monkeypatch.setattr(benchmark, "POPULATION", 200_000)
     found = benchmark.epochs_chosen(1000, metrics.partial_auc, 0.01, SIMULATIONS)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nexperia_tf import errors, metrics
-from nexperia_tf.statistics import comparison, intervals
+from nexperia_tf import errors
+from nexperia_tf.statistics import comparison, intervals, metrics
 
 SIMULATION = pathlib.Path(__file__).parents[2] / "benchmarks" / "interval_coverage.py"
 GOLDENS = json.loads((pathlib.Path(__file__).parent / "proc_goldens.json").read_text())

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nexperia_tf import configs, files, metrics
+from nexperia_tf import configs, files
 from nexperia_tf.data import manifest
 from nexperia_tf.data.records import reading, store
 from nexperia_tf.models import backbones
 from nexperia_tf.runs import run_folders
+from nexperia_tf.statistics import metrics
 from nexperia_tf.study import folds, forest, page, plan, trees
 from nexperia_tf.study.command import COSTS
 from nexperia_tf.training import loop, model_setup, monitor

@@ -5,7 +5,8 @@ import pytest
 import skops.io
 from sklearn import ensemble, linear_model
 
-from nexperia_tf import errors, files, metrics, predictions
+from nexperia_tf import errors, files, predictions
+from nexperia_tf.statistics import metrics
 from nexperia_tf.study import features, forest
 
 COMMAND = "forest"

@@ -12,11 +12,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from nexperia_tf import configs, errors, files, metrics, predictions
+from nexperia_tf import configs, errors, files, predictions
 from nexperia_tf.data import manifest
 from nexperia_tf.models import backbones
 from nexperia_tf.runs import run_folders, training_pictures
 from nexperia_tf.serving import export
+from nexperia_tf.statistics import metrics
 from nexperia_tf.training import checkpoints, finish, loop
 
 pytestmark = pytest.mark.usefixtures("tiny_backbone")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from nexperia_tf import errors, metrics, predictions
+from nexperia_tf import errors, predictions
 from nexperia_tf.evaluation import slices
 from nexperia_tf.runs import run_folders, training_pictures
 from nexperia_tf.statistics import (
@@ -16,6 +16,7 @@ from nexperia_tf.statistics import (
     clustered,
     comparison,
     intervals,
+    metrics,
     operating_point,
 )
 

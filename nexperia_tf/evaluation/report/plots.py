@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib import ticker
 from scipy import special
 
-from nexperia_tf import metrics, predictions
-from nexperia_tf.statistics import calibration
+from nexperia_tf import predictions
+from nexperia_tf.statistics import calibration, metrics
 
 # Safe for the colour-blind, and apart in grey print (Okabe & Ito).
 GOOD, DEFECT = "#0072b2", "#d55e00"

@@ -6,10 +6,10 @@ import re
 import numpy as np
 import pytest
 
-from nexperia_tf import errors, metrics, predictions
+from nexperia_tf import errors, predictions
 from nexperia_tf.evaluation.report import answers, figures, gallery, page, plots
 from nexperia_tf.runs import run_folders, training_pictures
-from nexperia_tf.statistics import choices
+from nexperia_tf.statistics import choices, metrics
 
 PIXEL = gallery.Picture("data:image/jpeg;base64,AA", None, 10, 10, ((1, 2, 3, 4),))
 CONTRACT = {"value", "low", "high"}

@@ -6,7 +6,8 @@ import pytest
 import sklearn.metrics
 from hypothesis import strategies
 
-from nexperia_tf import errors, metrics
+from nexperia_tf import errors
+from nexperia_tf.statistics import metrics
 
 # How many devices, how many distinct scores at most (few: ties are the case that goes
 # wrong), and a seed; drawing each score by itself would take most of the test's time.
