@@ -139,6 +139,10 @@ class _Space:
         """How much a difference along each direction says, `(d,)`."""
         return np.maximum(1 - 0.5 / np.maximum(self.variances, 1e-18), 0)
 
+    def shown(self, described: np.ndarray) -> np.ndarray:
+        """What descriptions show along all directions, `(n, d)`."""
+        return (described - self.mean) @ self.directions
+
     def cosines(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
         """How alike rows of two `(n, SIZE)` are in the first directions."""
         seen = [_unit((rows - self.mean) @ self.first) for rows in (one, other)]
@@ -152,7 +156,7 @@ class _Space:
         grows with 1 - 1 / 2v. What copies change more than images differ tells nothing.
         The sum is relative to what both show, or plain images would all be copies.
         """
-        x, y = ((rows - self.mean) @ self.directions for rows in (one, other))
+        x, y = self.shown(one), self.shown(other)
         return (x - y) ** 2 @ self.telling / np.maximum((x * x + y * y).sum(1), 1e-9)
 
 
@@ -333,10 +337,12 @@ def _upright_limit(
         copies: unlikeness of simulated copies; pairs like most of these are left out.
         rate: a share of the pairs.
     """
-    some = described[spread(len(described), _CHANCE_FROM)]
-    a, b = np.triu_indices(len(some), 1)
-    parts = np.array_split(np.stack([a, b], 1), max(1, len(a) // 20_000))
-    chance = [space.unlikeness(some[ends[:, 0]], some[ends[:, 1]]) for ends in parts]
+    shown = space.shown(described[spread(len(described), _CHANCE_FROM)])
+    strength = (shown * shown).sum(1)
+    chance = []
+    for k, (one, power) in enumerate(zip(shown, strength)):
+        apart = (shown[k + 1 :] - one) ** 2 @ space.telling
+        chance.append(apart / np.maximum(strength[k + 1 :] + power, 1e-9))
     chance = np.concatenate(chance)
     chance = chance[chance > np.quantile(copies, 0.75)]
     return float(np.quantile(chance, min(1.0, rate))) if len(chance) else float("inf")
@@ -385,7 +391,7 @@ def _upright(
     space: _Space, described: np.ndarray, most: float, workers: int
 ) -> np.ndarray:
     """All pairs `a < b` whose unlikeness is at most `most`, as `(a, b, 0)`."""
-    shown = (described - space.mean) @ space.directions
+    shown = space.shown(described)
     # (v_a + v_b - 2 w x_a x_b) / (s_a + s_b) <= most is one product of rows.
     rest = (shown * shown) @ (space.telling - most) / 2
     ones = np.ones_like(rest)
