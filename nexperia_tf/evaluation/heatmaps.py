@@ -29,40 +29,34 @@ def evidence(
     images: np.ndarray,
     *,
     stage: str = "stem",
-    method: str = "hires-cam",
 ) -> np.ndarray:
-    """Evidence for a defect, by place.
+    """Evidence for a defect, by place: gradient times activation (HiResCAM).
 
     Args:
         model: a classifier's flat graph, giving the raw logit.
         images: uint8 of shape `(batch, size, size, channels)`.
         stage: the layer to look at, one of STAGES; the earlier, the finer.
-        method: "hires-cam" multiplies gradient and activation place by place;
-            "grad-cam" weighs each channel by its mean gradient, which says where only
-            in late stages.
 
     Returns:
         float32 of shape `(batch, rows, columns)` in the stage's own resolution, at
         least 0; all 0 where nothing speaks for a defect.
 
     Raises:
-        errors.BadInput: no such stage or method.
+        errors.BadInput: no such stage.
 
     Reference:
-        Selvaraju et al., 2017; Draelos & Carin, 2020 (HiResCAM).
+        Draelos & Carin, 2020, Use HiResCAM instead of Grad-CAM.
     """
     import keras
 
     if stage not in STAGES:
         raise errors.BadInput(f"--stage: one of {', '.join(STAGES)}. Received {stage}.")
-    if method not in ("grad-cam", "hires-cam"):
-        raise errors.BadInput(f"method: grad-cam or hires-cam. Received {method}.")
     both = keras.Model(model.input, [model.get_layer(stage).output, model.output])
     parts = [images[i : i + BATCH] for i in range(0, len(images), BATCH)]
-    return np.concatenate([_cam(both, part, method) for part in parts])
+    return np.concatenate([_cam(both, part) for part in parts])
 
 
-def _cam(both: "keras.Model", images: np.ndarray, method: str) -> np.ndarray:
+def _cam(both: "keras.Model", images: np.ndarray) -> np.ndarray:
     import tensorflow as tf
 
     with tf.GradientTape() as tape:
@@ -71,8 +65,6 @@ def _cam(both: "keras.Model", images: np.ndarray, method: str) -> np.ndarray:
     activations, gradients = (
         tf.cast(t, tf.float32).numpy() for t in (activations, gradients)
     )
-    if method == "grad-cam":
-        gradients = gradients.mean(axis=(1, 2), keepdims=True)  # (batch, 1, 1, depth)
     return np.maximum((activations * gradients).sum(axis=-1), 0)
 
 

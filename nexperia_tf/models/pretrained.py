@@ -9,7 +9,6 @@ import keras
 import numpy as np
 
 from nexperia_tf import errors
-from nexperia_tf.models import backbones
 
 FILE_NAME = "model.safetensors"
 
@@ -227,8 +226,3 @@ def _fitted(name, array, variable):
 def _some(names):
     shown = ", ".join(names[:3])
     return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
-
-
-def known(backbone: str) -> bool:
-    """Whether ImageNet weights are published for a backbone or alias."""
-    return backbones.full_name(backbone) in IMAGENET

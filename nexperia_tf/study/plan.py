@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 
 from nexperia_tf import configs, errors
 
-SCALES = ("small", "paper")
 RESNEXT, WIDE = "resnext", "wide"
 BCE, FOCAL = "bce", "focal"
 MEMBERS = tuple(

@@ -53,10 +53,6 @@ class Entry:
     def name(self) -> str:
         return self.subject.name
 
-    def renamed(self, name: str, **changed) -> "Entry":
-        subject = dataclasses.replace(self.subject, name=name)
-        return dataclasses.replace(self, subject=subject, **changed)
-
 
 @dataclasses.dataclass(frozen=True)
 class Table:

@@ -31,13 +31,10 @@ def with_spots(*places):
     return images
 
 
-@pytest.mark.parametrize("method", ["grad-cam", "hires-cam"])
 @pytest.mark.parametrize("stage", ["stem", "stage4"])
-def test_the_map_is_hottest_where_the_evidence_is(spot_finder, stage, method):
+def test_the_map_is_hottest_where_the_evidence_is(spot_finder, stage):
     places = [(0, 0), (8, 20), (28, 4)] * 6  # more than one batch
-    maps = heatmaps.evidence(
-        spot_finder, with_spots(*places), stage=stage, method=method
-    )
+    maps = heatmaps.evidence(spot_finder, with_spots(*places), stage=stage)
     side = SIZE if stage == "stem" else SIZE // 4
     assert maps.shape == (18, side, side)
     canvas = heatmaps.on_canvas(maps, SIZE)
@@ -56,11 +53,9 @@ def test_no_evidence_is_a_map_of_zeros(spot_finder):
     assert found.pointing.value == 0 and found.energy == 0
 
 
-def test_unknown_stages_and_methods_are_named(spot_finder):
+def test_unknown_stages_are_named(spot_finder):
     with pytest.raises(errors.BadInput, match=r"--stage: one of stem.*stage9"):
         heatmaps.evidence(spot_finder, with_spots((0, 0)), stage="stage9")
-    with pytest.raises(errors.BadInput, match="Received cam"):
-        heatmaps.evidence(spot_finder, with_spots((0, 0)), method="cam")
 
 
 def test_random_weights_leave_the_model_as_it_was(spot_finder):
