@@ -1,19 +1,25 @@
-"""README and docs/: their links lead somewhere, their commands and flags exist."""
+"""README and docs/: links lead somewhere, commands and flags exist, README's path runs."""
 
+import contextlib
+import importlib
+import io
 import pathlib
 import re
+import shlex
 
 import pytest
+from PIL import Image
+
+from nexperia_tf import cli, command
+from nexperia_tf.sample import command as sample
 
 ROOT = pathlib.Path(__file__).parents[1]
-PAGES = sorted(
-    page.relative_to(ROOT).as_posix()
-    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
-)
-
-
-def _text(page: str) -> str:
-    return (ROOT / page).read_text("utf-8")
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path.read_text("utf-8")
+    for path in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+}
+COMMAND = re.compile(r"^ {4,}nexperia (.+)$", re.MULTILINE)
+TYPED = [(page, line) for page, text in PAGES.items() for line in COMMAND.findall(text)]
 
 
 def _anchors(text: str) -> set[str]:
@@ -22,10 +28,14 @@ def _anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
 
 
+def _arguments(name: str) -> type:
+    return importlib.import_module(cli.COMMANDS[name][0]).Arguments
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_links_between_pages_lead_somewhere(page):
-    text = _text(page)
-    for link in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"\s+", " ", text)):
+    text = " ".join(PAGES[page].split())  # a link may run over the end of a line
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
         if link.startswith("https://"):
             continue
         target, _, anchor = link.partition("#")
@@ -33,3 +43,61 @@ def test_links_between_pages_lead_somewhere(page):
         assert path.is_file(), link
         if anchor:
             assert anchor in _anchors(path.read_text("utf-8")), link
+
+
+@pytest.mark.parametrize(("page", "line"), TYPED)
+def test_documented_commands_are_understood(page, line):
+    name, *words = shlex.split(line, comments=True)
+    if name != "--help":
+        command.parse(_arguments(name), words)
+
+
+def test_flags_named_in_sentences_exist():
+    known = {"--help", "--version"}
+    for name in cli.COMMANDS:
+        shown = io.StringIO()
+        with contextlib.redirect_stdout(shown), pytest.raises(SystemExit):
+            command.parse(_arguments(name), ["--help"])
+        known.update(re.findall(r"--[a-z][a-z-]*", shown.getvalue()))
+    readers_pages = {p: t for p, t in PAGES.items() if p.startswith(("README", "docs"))}
+    for page, text in readers_pages.items():
+        for words in re.findall(r"`([^`]*)`", re.sub(r"^ {4}.*$", "", text, flags=re.M)):
+            assert set(re.findall(r"--[a-z][a-z-]*", words)) <= known, (page, words)
+
+
+def test_every_command_has_its_place_in_the_pages():
+    text = "".join(PAGES.values())
+    assert [name for name in cli.COMMANDS if f"nexperia {name} " not in text] == []
+
+
+@pytest.fixture
+def pictures(tmp_path, monkeypatch):
+    """The folders that README asks an inspection engineer for, and one to score."""
+    monkeypatch.chdir(tmp_path)
+    for folder, kind in {"good": None, "crack": "scratch", "dirt": "chipping"}.items():
+        (tmp_path / "PATH" / folder).mkdir(parents=True)
+        for index in range(60 if kind is None else 20):
+            pixels, _ = sample.device(len(folder), index, kind)
+            picture = Image.fromarray(pixels)
+            picture.save(tmp_path / "PATH" / folder / f"{index}.png")
+    (tmp_path / "FOLDER").mkdir()
+    picture.save(tmp_path / "FOLDER" / "new.png")
+    (tmp_path / "FOLDER" / "broken.png").write_bytes(b"no picture")
+    return tmp_path
+
+
+def test_an_inspection_engineer_comes_from_pictures_to_scores(pictures, run_command):
+    """README's commands as they stand, but for a small network and one epoch."""
+    section = PAGES["README.md"].split("\n## ")[2]
+    assert section.startswith("You inspect devices")
+    for line in COMMAND.findall(section):
+        words = shlex.split(line)
+        if words[0] == "train":
+            words += ["--image-size", "32", "--epochs", "1", "--batch-size", "8"]
+        # A guarantee is refused to so few defects, in one line.
+        assert run_command(*words) == (2 if "--max-escape" in words else 0), line
+    assert (pictures / "prepared" / "report.html").is_file()
+    assert len(list(pictures.glob("runs/mine-*/report.html"))) == 1
+    header, *rows = (pictures / "scores.csv").read_text().splitlines()
+    assert header == "path,score,label,threshold,problem"
+    assert len(rows) == 2

@@ -224,9 +224,10 @@ def test_the_loader_of_tensorflow_serving_gives_our_verdicts(jobs, expected, tmp
     _check(_asked("c_api.py", LIBRARY, jobs, cwd=tmp_path), expected)
 
 
-def _readme(start: str) -> str:
-    """The one command of README that starts so, as it stands."""
-    text = (ROOT / "README.md").read_text("utf-8")
+def _documented(start: str) -> str:
+    """The one command of README and docs/ that starts so, as it stands."""
+    pages = [ROOT / "README.md", *ROOT.glob("docs/*.md")]
+    text = "\n".join(page.read_text("utf-8") for page in pages)
     found = re.findall(rf"^    ({re.escape(start)}.*)$", text, re.MULTILINE)
     assert len(found) == 1, found
     return found[0]
@@ -247,7 +248,7 @@ def _typed(command: str, cwd: pathlib.Path) -> str:
 
 
 def _packed(folder: pathlib.Path, kind: str, place: pathlib.Path, name: str) -> None:
-    """What README's command finds: a version in runs/mine, a picture in one.npy."""
+    """What the documented command finds: a version in runs/mine, a picture in one.npy."""
     mine = folder / "runs" / "mine" / "saved_model" / "1"
     shutil.copytree(export.find(place / KINDS[kind]), mine)
     content = (place / _data(kind) / name).read_bytes()
@@ -264,26 +265,26 @@ def test_saved_model_cli_gives_our_verdicts_of_every_kind(place, expected, tmp_p
     for kind in KINDS:
         _packed(tmp_path / kind, kind, place, next(iter(expected[kind])))
     folders = [tmp_path / kind for kind in KINDS]
-    line = _readme("saved_model_cli run")
+    line = _documented("saved_model_cli run")
     answers = _asked("command_line.py", line, *folders, cwd=tmp_path)
     assert len(answers) == len(KINDS)
     for kind, shown in zip(KINDS, answers):
         _check_shown(shown, *next(iter(expected[kind].values())))
 
 
-def test_saved_model_cli_as_readme_prints_it(place, expected, tmp_path):
+def test_saved_model_cli_as_docs_print_it(place, expected, tmp_path):
     name, (score, label) = next(iter(expected["nested"].items()))
     _packed(tmp_path, "nested", place, name)
     (tmp_path / "one.npy").unlink()
     shutil.copy(place / _data("nested") / name, tmp_path / "PICTURE")
-    _typed(_readme('python -c "import sys, numpy'), tmp_path)
-    _check_shown(_typed(_readme("saved_model_cli run"), tmp_path), score, label)
+    _typed(_documented('python -c "import sys, numpy'), tmp_path)
+    _check_shown(_typed(_documented("saved_model_cli run"), tmp_path), score, label)
 
 
-def test_the_rest_request_of_readme_holds_the_pictures(place, tmp_path):
+def test_the_rest_request_of_docs_holds_the_pictures(place, tmp_path):
     picture = next((place / "grey").rglob("*.png"))
     shutil.copy(picture, tmp_path / "PICTURE")
-    _typed(_readme('python -c "import base64'), tmp_path)
+    _typed(_documented('python -c "import base64'), tmp_path)
     inputs = json.loads((tmp_path / "request.json").read_text())["inputs"]
     assert list(inputs) == ["image_bytes"]
     sent = [base64.b64decode(one["b64"]) for one in inputs["image_bytes"]]
