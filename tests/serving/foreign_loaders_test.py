@@ -248,7 +248,7 @@ def _typed(command: str, cwd: pathlib.Path) -> str:
 
 
 def _packed(folder: pathlib.Path, kind: str, place: pathlib.Path, name: str) -> None:
-    """What the documented command finds: a version in runs/mine, a picture in one.npy."""
+    """What the documented command takes: a version in runs/mine, bytes in one.npy."""
     mine = folder / "runs" / "mine" / "saved_model" / "1"
     shutil.copytree(export.find(place / KINDS[kind]), mine)
     content = (place / _data(kind) / name).read_bytes()
