@@ -1,16 +1,20 @@
 """README and docs/: links lead somewhere, commands exist, README's first path runs."""
 
+import ast
 import contextlib
+import functools
 import importlib
 import io
 import pathlib
 import re
 import shlex
+import textwrap
 
 import pytest
 from PIL import Image
 
-from nexperia_tf import cli, command
+import nexperia_tf
+from nexperia_tf import api, cli, command
 from nexperia_tf.sample import command as sample
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -19,6 +23,7 @@ PAGES = {
     for path in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 }
 COMMAND = re.compile(r"^ {4,}nexperia (.+)$", re.MULTILINE)
+FLAG = re.compile(r"--[a-z][a-z-]*")
 TYPED = [(page, line) for page, text in PAGES.items() for line in COMMAND.findall(text)]
 
 
@@ -30,6 +35,14 @@ def _anchors(text: str) -> set[str]:
 
 def _arguments(name: str) -> type:
     return importlib.import_module(cli.COMMANDS[name][0]).Arguments
+
+
+@functools.cache
+def _flags(name: str) -> set[str]:
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown), pytest.raises(SystemExit):
+        command.parse(_arguments(name), ["--help"])
+    return set(FLAG.findall(shown.getvalue()))
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -53,16 +66,24 @@ def test_documented_commands_are_understood(page, line):
 
 
 def test_flags_named_in_sentences_exist():
-    known = {"--help", "--version"}
-    for name in cli.COMMANDS:
-        shown = io.StringIO()
-        with contextlib.redirect_stdout(shown), pytest.raises(SystemExit):
-            command.parse(_arguments(name), ["--help"])
-        known.update(re.findall(r"--[a-z][a-z-]*", shown.getvalue()))
+    known = {"--help", "--version"}.union(*map(_flags, cli.COMMANDS))
     for page in ("README.md", *(name for name in PAGES if name.startswith("docs/"))):
         sentences = re.sub(r"^ {4}.*$", "", PAGES[page], flags=re.MULTILINE)
         for words in re.findall(r"`([^`]*)`", sentences):
-            assert set(re.findall(r"--[a-z][a-z-]*", words)) <= known, (page, words)
+            assert set(FLAG.findall(words)) <= known, (page, words)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/training.md"])
+def test_python_in_the_pages_names_what_there_is(page):
+    code = re.search(r"^ {4}import nexperia_tf\n(\n| {4}.*\n)+", PAGES[page], re.M)
+    for call in ast.walk(ast.parse(textwrap.dedent(code.group()))):
+        if not isinstance(call, ast.Call):
+            continue
+        name, owner = call.func.attr, getattr(call.func.value, "id", "")
+        assert hasattr(nexperia_tf if owner == "nexperia_tf" else api.Model, name)
+        if name in ("train", "evaluate"):
+            for setting in call.keywords:
+                assert f"--{setting.arg.replace('_', '-')}" in _flags(name)
 
 
 def test_every_command_has_its_place_in_the_pages():
