@@ -9,7 +9,7 @@ import tyro
 
 from nexperia_tf import command, errors, files, predictions
 from nexperia_tf.evaluation import opening
-from nexperia_tf.evaluation.report import answers, evidence, figures, page
+from nexperia_tf.evaluation.report import answers, evidence, figures, page, verdicts
 from nexperia_tf.runs import training_pictures
 from nexperia_tf.serving import thresholds
 from nexperia_tf.statistics import choices, clustered, operating_point
@@ -366,7 +366,7 @@ def _print(payload: dict, opened: Sequence[opening.Opened], out: pathlib.Path) -
     if payload["labels"] and payload["labels"]["auc_as_given"]:
         as_given = answers.auc(payload["labels"]["auc_as_given"])
         print(f"By the labels as given: AUC {as_given}")
-    for sentence in answers.comparison(payload.get("comparisons", [])):
+    for sentence in verdicts.comparison(payload.get("comparisons", [])):
         print(sentence)
     print(f"Report: {out / page.HTML}")
 

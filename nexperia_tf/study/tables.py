@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from nexperia_tf import files, predictions
-from nexperia_tf.evaluation.report import answers, figures
+from nexperia_tf.evaluation.report import devices, figures, verdicts
 from nexperia_tf.runs import run_folders
 from nexperia_tf.serving import ensemble
 from nexperia_tf.statistics import calibration, intervals, metrics
@@ -454,10 +454,10 @@ def _row(entry: Entry, found: Mapping, costs: Mapping[str, Mapping]) -> dict:
 def _difference(by_pair: Mapping, first: str, second: str) -> dict:
     """The comparison of two rows, first minus second, with its verdict in words."""
     pair = by_pair.get((first, second)) or _turned(by_pair[second, first])
-    kept = [name for name in pair if name not in figures.CHANGES]
+    kept = [name for name in pair if name not in devices.CHANGES]
     return {name: pair[name] for name in kept} | {
-        "said": answers.verdict(pair),
-        "because": answers.evidence(pair),
+        "said": verdicts.verdict(pair),
+        "because": verdicts.evidence(pair),
     }
 
 

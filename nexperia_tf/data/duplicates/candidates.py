@@ -17,6 +17,7 @@ import numpy as np
 import scipy.linalg
 import threadpoolctl
 
+from nexperia_tf.data.duplicates import fingerprints
 from nexperia_tf.data.measure import signature, views
 
 CELLS = 8  # a side; where gradients are counted
@@ -24,7 +25,6 @@ BEARINGS = 8  # of gradients
 SIZE = BEARINGS * CELLS * CELLS
 DIRECTIONS = 64
 MORE_DIRECTIONS = 256
-FINGERPRINT = 256  # numbers
 FALSE_PER_IMAGE = 10  # candidates of different images that verification can afford,
 FEWEST_FALSE, MOST_FALSE = 3000, 50_000  # in small and in large folders;
 LARGEST = 10_000  # images; in larger folders reading and comparing take the time
@@ -32,19 +32,10 @@ LARGEST = 10_000  # images; in larger folders reading and comparing take the tim
 # What a copy may have suffered and must still be found; noise in levels of a thumbnail.
 TOLERANCE = {"shift": 0.035, "degrees": 3.5, "scale": 0.06, "gamma": 0.4, "noise": 1.5}
 
-_LEARNED_FROM = 1000  # images whose copies are simulated
 _COPIES = 5  # of each
 _RIDGE = 0.01  # of the mean variance within copies
 _WEAKEST = 0.0005  # of the simulated copies may be lost
-_CHANCE_FROM = 2000  # images whose pairs say what chance is
 _UPRIGHT = 0.03  # of cosine; on plain parts a turned copy looks hardly less alike
-_BLOCK = 512
-_FINER_THAN = 2  # pixels of a thumbnail; deviation of the filter
-_PLAIN = 2  # times the noise of TOLERANCE; who shows more is found by its gradients
-_SHARED_PATTERNS = 16  # of all fingerprints, left out
-_SHARERS = 10  # images at least that share each of them
-_NEAREST = 3  # images whose fingerprints are each other's may be copies,
-_BEYOND_CHANCE = 5  # if they are alike by so many deviations of chance
 _TILE = 4096  # columns of cosines that stay in the processor's cache
 
 
@@ -92,8 +83,8 @@ def search(
     upright_most = min(most, _upright_limit(space, described, unlike, rate))
     upright = _upright(space, described, upright_most, workers)
     del described
-    plain, prints = _fingerprints(thumbnails, shown)
-    near = _nearest(prints) if len(plain) > 1 else []
+    plain, prints = fingerprints.of(thumbnails, shown, noise=TOLERANCE["noise"])
+    near = fingerprints.nearest(prints) if len(plain) > 1 else []
     near = [(int(plain[a]), int(plain[b])) for a, b in near]
     found = {tuple(pair) for pair in [*close.tolist(), *upright.tolist()]}
     added = {(a, b, 0) for a, b in near} - found
@@ -145,7 +136,9 @@ class _Space:
 
     def cosines(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
         """How alike rows of two `(n, SIZE)` are in the first directions."""
-        seen = [_unit((rows - self.mean) @ self.first) for rows in (one, other)]
+        seen = [
+            fingerprints.unit((rows - self.mean) @ self.first) for rows in (one, other)
+        ]
         return np.einsum("nd,nd->n", *seen)
 
     def unlikeness(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -217,11 +210,11 @@ def _described(thumbnails, shown, workers: int) -> np.ndarray:
     described = np.empty((len(shown), SIZE), np.float32)
 
     def fill(start: int) -> None:
-        block = slice(start, start + _BLOCK)
+        block = slice(start, start + fingerprints.BLOCK)
         described[block] = describe(views.band(thumbnails[shown[block]]))
 
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        list(pool.map(fill, range(0, len(shown), _BLOCK)))
+        list(pool.map(fill, range(0, len(shown), fingerprints.BLOCK)))
     return described
 
 
@@ -240,7 +233,7 @@ def _learned(
         The directions, and descriptions of other images and of their simulated copies.
     """
     mean = described.mean(0)
-    places = spread(len(shown), _LEARNED_FROM)
+    places = fingerprints.spread(len(shown), fingerprints.LEARNED_FROM)
     copies = simulated_copies(thumbnails[shown[places]], _COPIES)
     copies = _described(copies, np.arange(len(copies)), workers)
     copies = copies.reshape(len(places), _COPIES, SIZE)
@@ -249,8 +242,10 @@ def _learned(
     within = changes.T.astype(np.float64) @ changes / len(changes)
     within += np.eye(SIZE) * (_RIDGE * np.trace(within) / SIZE + 1e-9)
     among = np.zeros_like(within)
-    for start in range(0, len(described), _BLOCK):
-        apart = (described[start : start + _BLOCK] - mean).astype(np.float64)
+    for start in range(0, len(described), fingerprints.BLOCK):
+        apart = (described[start : start + fingerprints.BLOCK] - mean).astype(
+            np.float64
+        )
         among += apart.T @ apart / len(described)
     count = min(MORE_DIRECTIONS, max(1, len(shown) // 2))  # few images span little
     ends = [SIZE - count, SIZE - 1]
@@ -270,15 +265,15 @@ def _seen_in_all_turns(described: np.ndarray, space: _Space) -> list[np.ndarray]
     for place in turned_places():
         turned = np.empty_like(first)
         turned[place] = first  # as good as turning every description
-        seen.append(_unit(described @ turned - space.mean @ first))
+        seen.append(fingerprints.unit(described @ turned - space.mean @ first))
     return seen
 
 
 def _unlikeness(space: _Space, described: np.ndarray, close: np.ndarray) -> np.ndarray:
     """Of pairs `(a, b, turn)`, `(n, 3)`, by what all directions say."""
     places, found = np.stack(turned_places()), np.empty(len(close), np.float32)
-    for start in range(0, len(close), _BLOCK):
-        a, b, turn = close[start : start + _BLOCK].T
+    for start in range(0, len(close), fingerprints.BLOCK):
+        a, b, turn = close[start : start + fingerprints.BLOCK].T
         turned = np.take_along_axis(described[b], places[turn], 1)
         found[start : start + len(a)] = space.unlikeness(described[a], turned)
     return found
@@ -313,7 +308,7 @@ def _limit(seen: Sequence[np.ndarray], copies: np.ndarray, rate: float) -> float
     of different images would, too. Among these, pairs as alike as most simulated copies
     are left out: a folder full of copies does not say what chance is.
     """
-    places = spread(len(seen[0]), _CHANCE_FROM)
+    places = fingerprints.spread(len(seen[0]), fingerprints.CHANCE_FROM)
     upright = seen[0][places]
     best = np.full((len(places), len(places)), -1, np.float32)
     for turned in seen:
@@ -337,7 +332,8 @@ def _upright_limit(
         copies: unlikeness of simulated copies; pairs like most of these are left out.
         rate: a share of the pairs.
     """
-    shown = space.shown(described[spread(len(described), _CHANCE_FROM)])
+    places = fingerprints.spread(len(described), fingerprints.CHANCE_FROM)
+    shown = space.shown(described[places])
     strength = (shown * shown).sum(1)
     chance = []
     for k, (one, power) in enumerate(zip(shown, strength)):
@@ -371,7 +367,7 @@ def _close(
     count = len(seen[0])
 
     def of_block(start: int) -> np.ndarray:
-        rows, found = seen[0][start : start + _BLOCK], []
+        rows, found = seen[0][start : start + fingerprints.BLOCK], []
         for turn, turned in enumerate(seen):
             for a, b, cosines in _near(rows, turned, start, limit):
                 likely = cosines + _UPRIGHT * (turn == 0)
@@ -399,7 +395,7 @@ def _upright(
     right = np.column_stack([shown, ones, -rest])
 
     def of_block(start: int) -> np.ndarray:
-        found = list(_near(left[start : start + _BLOCK], right, start, 0.0))
+        found = list(_near(left[start : start + fingerprints.BLOCK], right, start, 0.0))
         a, b, _ = map(np.concatenate, zip(*found))
         return np.stack([a, b, np.zeros_like(a)], 1)[a < b]
 
@@ -408,103 +404,12 @@ def _upright(
 
 def _in_blocks(of_block, count: int, workers: int, progress) -> np.ndarray:
     """What `of_block` says of each block of rows, one after the other."""
-    parts, starts = [], range(0, count, _BLOCK)
+    parts, starts = [], range(0, count, fingerprints.BLOCK)
     with (
         threadpoolctl.threadpool_limits(1),  # the blocks are the parallelism
         concurrent.futures.ThreadPoolExecutor(workers) as pool,
     ):
         for start, part in zip(starts, pool.map(of_block, starts)):
             parts.append(part)
-            progress(min(start + _BLOCK, count), count)
+            progress(min(start + fingerprints.BLOCK, count), count)
     return np.concatenate(parts)
-
-
-def _fingerprints(
-    thumbnails: np.ndarray, shown: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """What plain images show that is finer than shading and not the product's.
-
-    Returns:
-        Their places in `shown`, and their fingerprints, float32 `(plain, FINGERPRINT)`:
-        a random projection, which keeps cosines to 1 / sqrt(FINGERPRINT).
-    """
-
-    def of_own(places: np.ndarray, patterns: np.ndarray, measure: Callable):
-        blocks = np.array_split(places, -(-len(places) // _BLOCK))
-        levels = map(_fine, (thumbnails[block] for block in blocks))
-        own = (fine - fine @ patterns.T @ patterns for fine in levels)
-        return np.concatenate([measure(levels) for levels in own])
-
-    patterns = _fine_patterns(thumbnails, shown)
-    strength = of_own(shown, patterns, lambda levels: levels.std(1))
-    plain = np.flatnonzero(strength < _PLAIN * TOLERANCE["noise"])
-    if not len(plain):
-        return plain, np.empty((0, FINGERPRINT), np.float32)
-    patterns = _fine_patterns(thumbnails, shown[plain])
-    random = np.random.default_rng(0)
-    signs = random.choice(np.float32([-1, 1]), (patterns.shape[1], FINGERPRINT))
-    return plain, _unit(of_own(shown[plain], patterns, lambda levels: levels @ signs))
-
-
-def _fine(pictures: np.ndarray) -> np.ndarray:
-    """Of uint8 `(n, side, side)` what is finer than shading, float32 `(n, pixels)`."""
-    levels = pictures.astype(np.float32)
-    for one in levels:
-        one -= cv2.GaussianBlur(one, (0, 0), _FINER_THAN)
-    inner = slice(_FINER_THAN, -_FINER_THAN)
-    return levels[:, inner, inner].reshape(len(levels), -1)
-
-
-def _fine_patterns(thumbnails: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """What the fine levels of the thumbnails at these places have in common."""
-    sample = among[spread(len(among), _LEARNED_FROM // 2)]
-    return shared_patterns(
-        _fine(thumbnails[sample]), _SHARED_PATTERNS, sharers=_SHARERS
-    )
-
-
-def _nearest(prints: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs `a < b` of fingerprints that are among each other's nearest."""
-    count = len(prints)
-    some = prints[spread(count, _CHANCE_FROM)]
-    chance = np.abs(some @ some.T)[np.triu_indices(len(some), 1)]
-    limit = _BEYOND_CHANCE * float(np.median(chance)) / 0.6745
-    near = set()
-    for start in range(0, count, _BLOCK):
-        cosines = prints[start : start + _BLOCK] @ prints.T
-        own = np.arange(len(cosines))
-        cosines[own, own + start] = -1
-        for _ in range(min(_NEAREST, count - 1)):
-            b = cosines.argmax(1)
-            alike = cosines[own, b] >= limit
-            near |= set(zip((own + start)[alike].tolist(), b[alike].tolist()))
-            cosines[own, b] = -1
-    return sorted((a, b) for a, b in near if a < b and (b, a) in near)
-
-
-def shared_patterns(pictures: np.ndarray, most: int, *, sharers: int = 1) -> np.ndarray:
-    """What flat pictures `(n, pixels)` have in common, as rows of length 1.
-
-    The mean is the first thing they share, so it need not be taken out before.
-
-    Args:
-        pictures: float32.
-        most: patterns, the strongest.
-        sharers: pictures that must show a pattern; what only two share makes them
-            copies.
-    """
-    count = min(most, len(pictures) // 8)
-    values, vectors = np.linalg.eigh(pictures @ pictures.T)
-    first = len(pictures) - count
-    values, vectors = values[first:], vectors[:, first:]
-    shared = 1 / (vectors**4).sum(0) >= sharers  # n where all show it alike, else less
-    return (vectors / np.sqrt(values + 1e-9)).T[shared] @ pictures
-
-
-def spread(count: int, most: int) -> np.ndarray:
-    """Up to `most` places, evenly from 0 to `count - 1`."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(int))
-
-
-def _unit(rows: np.ndarray) -> np.ndarray:
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)

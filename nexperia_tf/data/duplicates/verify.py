@@ -16,7 +16,12 @@ import cv2
 import numpy as np
 
 from nexperia_tf.data import images
-from nexperia_tf.data.duplicates import candidates, jpeg_traces, same_photo
+from nexperia_tf.data.duplicates import (
+    candidates,
+    fingerprints,
+    jpeg_traces,
+    same_photo,
+)
 from nexperia_tf.data.measure import signature, views
 
 TWIN = 0.90  # correlation of what is left; parts as alike must not be split
@@ -90,7 +95,7 @@ class Verifier:
         keep = functools.lru_cache(_KEPT_VIEWS)
         self._thumbnail_of, self._view_of = keep(self._thumbnail), keep(self._view)
         self._grain_of = functools.lru_cache(_KEPT_GRAINS)(self._grain)
-        sample = candidates.spread(len(thumbnails), _SAMPLE)
+        sample = fingerprints.spread(len(thumbnails), _SAMPLE)
         seen = np.stack([_resized(self._rimless(place), VIEW) for place in sample])
         self._small = _Product(views.band(thumbnails[sample]))
         self._large = _Product(np.stack([_blurred(band) for band in views.band(seen)]))
@@ -258,7 +263,7 @@ class _Product:
     def __init__(self, bands: np.ndarray):
         self._margin = bands.shape[-1] // 16  # what a shift brings in lies there
         flat = np.stack([self._flat(band) for band in bands])
-        self._patterns = candidates.shared_patterns(flat, _PATTERNS)
+        self._patterns = fingerprints.shared_patterns(flat, _PATTERNS)
 
     def compare(self, first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
         """Correlation of what two bands show of their own, and its deviation."""

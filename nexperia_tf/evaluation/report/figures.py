@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from nexperia_tf import errors, predictions
+from nexperia_tf import predictions
 from nexperia_tf.evaluation import slices
+from nexperia_tf.evaluation.report import devices
 from nexperia_tf.runs import run_folders, training_pictures
 from nexperia_tf.statistics import (
     calibration,
@@ -23,10 +24,7 @@ from nexperia_tf.statistics import (
 SCHEMA = 1  # of report.json
 # Shown when the line's own prevalence is not given; the share in the data is not it.
 PREVALENCES = (0.001, 0.01)
-WORST = 12  # devices in each gallery
-CHANGED = 24  # devices shown in a comparison
 # Keys of a comparison that hold devices, in the order of `_changed`.
-CHANGES = ("newly_caught", "newly_missed", "newly_overkilled", "newly_passed")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,7 +177,14 @@ def comparisons(
     return [
         _compared(subjects[i].name, subjects[j].name, difference, confidence)
         | grouped_by
-        | _changed(subjects[i], subjects[j], judged[i], judged[j])
+        | devices.changed(
+            subjects[i].scored,
+            subjects[j].scored,
+            (
+                judged[i]["operating_point"]["threshold"],
+                judged[j]["operating_point"]["threshold"],
+            ),
+        )
         for (i, j), difference in found.items()
     ]
 
@@ -253,8 +258,8 @@ def on_the_line(subject: Subject, settings: Settings, *, proposed: float) -> dic
         "in_force": in_force(subject, confidence),
         "judged_at": {"threshold": threshold, "in_force": known is not None},
         "slices": _slices(subject, threshold, confidence),
-        "golden": _golden(subject.scored, settings.golden, threshold),
-        "worst": _worst(subject.scored, threshold),
+        "golden": devices.golden(subject.scored, settings.golden, threshold),
+        "worst": devices.worst(subject.scored, threshold),
     }
 
 
@@ -474,75 +479,6 @@ def _generalisation(subject: Subject, confidence: float) -> dict:
     if within:
         found["within_groups"] = {"value": within[0], "pairs": within[1]}
     return found
-
-
-def _golden(
-    table: predictions.Predictions, golden: Sequence[str], threshold: float
-) -> dict | None:
-    if not golden:
-        return None
-    score = dict(zip(table.image_id, table.score.tolist()))
-    missing = [name for name in golden if name not in score]
-    if missing:
-        raise errors.BadInput(
-            f"--golden: {len(missing)} of {len(golden)} golden devices are not in "
-            f"{table.source}, the first is {missing[0]!r}; score them or take them off "
-            "the list."
-        )
-    escaped = [
-        {"image_id": name, "score": score[name]}
-        for name in golden
-        if score[name] < threshold
-    ]
-    return {"n": len(golden), "escaped": escaped}
-
-
-def _worst(table: predictions.Predictions, threshold: float) -> dict[str, list[dict]]:
-    """The defects that score lowest and the good devices that score highest."""
-    defects = np.flatnonzero(table.label == 1)
-    good = np.flatnonzero(table.label == 0)
-    lowest = defects[np.argsort(table.score[defects], kind="stable")][:WORST]
-    highest = good[np.argsort(-table.score[good], kind="stable")][:WORST]
-    return {
-        "escapes": [_device(table, row, threshold) for row in lowest],
-        "overkills": [_device(table, row, threshold) for row in highest],
-    }
-
-
-def _device(table: predictions.Predictions, row: int, threshold: float) -> dict:
-    kind = table.columns.get("defect_type")
-    return {
-        "image_id": table.image_id[row],
-        "score": float(table.score[row]),
-        "rejected": bool(table.score[row] >= threshold),
-        "label": int(table.label[row]),
-        "defect_type": "" if kind is None else kind[row],
-    }
-
-
-def _changed(first: Subject, second: Subject, one: dict, two: dict) -> dict:
-    """Devices that the two runs decide differently, most surprising first."""
-    table, other = first.scored, second.scored
-    rejected = table.score >= one["operating_point"]["threshold"]
-    then = other.score >= two["operating_point"]["threshold"]
-    defect = table.label == 1
-    kinds = (
-        defect & ~rejected & then,
-        defect & rejected & ~then,
-        ~defect & ~rejected & then,
-        ~defect & rejected & ~then,
-    )
-    changed = {}
-    for name, mask in zip(CHANGES, kinds):
-        rows = np.flatnonzero(mask)
-        rows = rows[np.argsort(-np.abs(other.score - table.score)[rows])][:CHANGED]
-        devices = [
-            _device(other, row, two["operating_point"]["threshold"])
-            | {"score_first": float(table.score[row])}
-            for row in rows
-        ]
-        changed[name] = {"count": int(mask.sum()), "devices": devices}
-    return changed
 
 
 def _plain(value):

@@ -10,7 +10,7 @@ import jinja2
 
 from nexperia_tf import errors, files, locks
 from nexperia_tf.evaluation import slices
-from nexperia_tf.evaluation.report import answers, figures, gallery, plots
+from nexperia_tf.evaluation.report import answers, figures, gallery, plots, verdicts
 from nexperia_tf.statistics import comparison
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
@@ -160,7 +160,7 @@ def _compared(payload: dict, subjects: Sequence[figures.Subject]) -> dict:
     ranked = sorted(judged, key=lambda found: found["auc"]["value"], reverse=True)
     return {
         "pairs": [
-            pair | {"said": answers.verdict(pair), "because": answers.evidence(pair)}
+            pair | {"said": verdicts.verdict(pair), "because": verdicts.evidence(pair)}
             for pair in pairs
         ],
         "apart": any(pair["verdict"] == comparison.APART for pair in pairs),
@@ -228,7 +228,7 @@ def environment(*folders: pathlib.Path, escaped: bool = True) -> jinja2.Environm
     environment.filters["devices"] = answers.devices
     environment.filters["limits"] = _limits
     environment.filters["auc"] = answers.auc
-    environment.filters["p"] = lambda p: answers.p_value(p).removeprefix("= ")
+    environment.filters["p"] = lambda p: verdicts.p_value(p).removeprefix("= ")
     environment.filters["ends"] = _ends
     environment.filters["standing"] = answers.standing
     environment.filters["method"] = lambda name: METHODS.get(name, name)

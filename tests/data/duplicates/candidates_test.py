@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from nexperia_tf.data.duplicates import candidates
+from nexperia_tf.data.duplicates import candidates, fingerprints
 from nexperia_tf.data.measure import views
 
 
@@ -61,7 +61,7 @@ def test_a_noisy_copy_of_a_plain_picture_is_a_candidate_by_its_fingerprint():
     levels = np.rint(np.concatenate([plain, noisy])).astype(np.uint8)
     found, _ = candidates.search(levels)
     assert {(pair.a, pair.b) for pair in found} >= {(k, 200 + k) for k in range(5)}
-    plain, prints = candidates._fingerprints(levels, np.arange(205))
-    pairs = candidates._nearest(prints)
+    plain, prints = fingerprints.of(levels, np.arange(205), noise=1.5)
+    pairs = fingerprints.nearest(prints)
     assert len(plain) == 205 and len(pairs) <= 10
     assert set(pairs) >= {(k, 200 + k) for k in range(5)}

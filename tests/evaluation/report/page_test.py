@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from nexperia_tf import errors, predictions
-from nexperia_tf.evaluation.report import answers, figures, gallery, page, plots
+from nexperia_tf.evaluation.report import (
+    answers,
+    figures,
+    gallery,
+    page,
+    plots,
+    verdicts,
+)
 from nexperia_tf.runs import run_folders, training_pictures
 from nexperia_tf.statistics import choices, metrics
 
@@ -211,13 +218,13 @@ def test_several_runs_have_the_same_keys_each_and_every_pair_is_judged(compared)
     assert names == ["a", "b", "bad"]
     assert payload["auc"] == payload["runs"][0]["auc"]
     assert len({frozenset(run) for run in payload["runs"]}) == 1
-    verdicts = {(p["first"], p["second"]): p["verdict"] for p in payload["comparisons"]}
-    assert verdicts == {
+    found = {(p["first"], p["second"]): p["verdict"] for p in payload["comparisons"]}
+    assert found == {
         ("a", "b"): "not distinguishable",
         ("a", "bad"): "distinguishable",
         ("b", "bad"): "distinguishable",
     }
-    sentences = answers.comparison(payload["comparisons"])
+    sentences = verdicts.comparison(payload["comparisons"])
     assert sentences[0].startswith("a and b are not distinguishable.")
     assert "devices like these would tell" in sentences[0]
     assert sentences[1].startswith("a ranks better than bad.")
