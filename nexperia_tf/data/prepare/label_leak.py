@@ -16,7 +16,7 @@ from sklearn import ensemble, metrics, model_selection
 
 from nexperia_tf import labels
 from nexperia_tf.data import manifest
-from nexperia_tf.data.raw import layouts
+from nexperia_tf.data.raw import file_names
 
 WARN_ABOVE = 0.6  # AUC
 FOLDS = 5
@@ -95,7 +95,7 @@ def probe(rows: Sequence[manifest.Row], *, seed: int = 0) -> Probe:
 def fields(row: manifest.Row) -> dict[str, str | float]:
     """Everything about an image that is not in its pixels, nor in its folder's name."""
     path = pathlib.PurePosixPath(row.path)
-    name = layouts.parse_name(path.stem)
+    name = file_names.parse(path.stem)
     digits = re.findall(r"\d+", path.stem)
     shared = row.group if row.group != row.image_id else ""
     return {

@@ -7,11 +7,11 @@ Four forms are known: `second_stage` and `first_stage` (the two contests), `hand
 import dataclasses
 import os
 import pathlib
-import re
 from collections.abc import Callable, Iterable, Iterator
 
 from nexperia_tf import errors, labels
 from nexperia_tf.data import manifest, tables
+from nexperia_tf.data.raw import file_names
 
 GOOD_NAMES = ("good", "ok", "pass")  # in any case, unless --good names another
 DEFECT_NAMES = ("defect", "defective", "bad", "ng", "fail", "1")  # no kind of defect
@@ -31,22 +31,6 @@ SPLIT_NAMES = {
 }
 # Classes that show no flaw to put a box around.
 BOXLESS_TYPES = ("empty_pocket", "device_flip")
-
-_LOT = r"(?P<lot>[A-Z0-9]{12})_(?P<sub>\d{2})"
-_PLACE = r"(?P<track>[12])_(?P<sequence>\d{1,4})_(?P<position>[1-4])"
-_COPY = r"(?: - Copy(?: \(\d+\))?)?"
-_DATE = r"(?:(?P<date>\d{8})_)?"
-NAME_FORMS = {
-    "pass": (
-        rf"{_DATE}{_LOT}-(?P<code>[A-Z0-9]{{3}})-ITISA(?P<machine>\d{{2,3}})-{_PLACE}"
-    ),
-    "defect": rf"{_DATE}{_LOT}-APG_ITIS_H(?P<machine>\d{{2,3}})_{_PLACE}",
-    "short": rf"{_DATE}{_LOT}_{_PLACE}",
-    "no_lot": rf"{_DATE}{_PLACE.replace('{1,4}', '+')}",
-}
-_NAME_PATTERNS = {
-    form: re.compile(pattern + _COPY) for form, pattern in NAME_FORMS.items()
-}
 
 
 @dataclasses.dataclass
@@ -68,24 +52,6 @@ class RawFolder:
     names_types: bool = False
     given_splits: bool = False
     notes: list[str] = dataclasses.field(default_factory=list)
-
-
-def parse_name(stem: str) -> dict[str, str]:
-    """The fields of a device's file name; `form` is `other` for a foreign name.
-
-    >>> parse_name("WEE939001B0A_14-APG_ITIS_H20_1_374_4")["lot"]
-    'WEE939001B0A'
-    >>> parse_name("1_374_4")
-    {'form': 'no_lot', 'track': '1', 'sequence': '374', 'position': '4'}
-    >>> parse_name("cell0001")
-    {'form': 'other'}
-    """
-    for form, pattern in _NAME_PATTERNS.items():
-        match = pattern.fullmatch(stem)
-        if match:
-            fields = {k: v for k, v in match.groupdict().items() if v is not None}
-            return {"form": form, **fields}
-    return {"form": "other"}
 
 
 def detect(raw: pathlib.Path) -> str:
@@ -349,7 +315,7 @@ def _labelled(
 
 
 def _fill_from_name(row: manifest.Row) -> None:
-    fields = parse_name(pathlib.PurePosixPath(row.path).stem)
+    fields = file_names.parse(pathlib.PurePosixPath(row.path).stem)
     row.lot = fields.get("lot", "")
     row.machine = fields.get("machine", "")
     if "date" in fields:

@@ -4,7 +4,7 @@ import pathlib
 import pytest
 
 from nexperia_tf import errors
-from nexperia_tf.data.raw import layouts
+from nexperia_tf.data.raw import file_names, layouts
 
 GOOD = "WEP937068H1A_21-5CW-ITISA46-1_254_2"
 DEFECT = "WEE939001B0A_14-APG_ITIS_H20_1_374_4"
@@ -48,7 +48,7 @@ def _by_path(folder: layouts.RawFolder) -> dict:
     ],
 )
 def test_names_are_read_by_their_grammar(name, form, lot, machine, sequence):
-    fields = layouts.parse_name(name)
+    fields = file_names.parse(name)
     found = (fields.get("lot"), fields.get("machine"), fields.get("sequence"))
     assert (fields["form"], *found) == (form, lot, machine, sequence)
 
