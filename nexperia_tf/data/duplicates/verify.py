@@ -1,7 +1,7 @@
 """Looks at candidate pairs and says what they are to each other.
 
 Three looks, each only at what the one before left: the thumbnails laid on one another;
-a larger view, which tells twins; and every pixel, which proves copies (`proof.py`).
+a larger view, which tells twins; and every pixel, which proves copies (`same_photo`).
 What the images of the product share is subtracted before two are compared, and how
 alike two must be for the next look is learned from simulated copies.
 """

@@ -20,7 +20,7 @@ class Measures:
     Attributes:
         problem: `unreadable` or `unsupported`, or empty.
         message: the problem in one line, with its remedy.
-        signature: what `dedupe` compares.
+        signature: what `duplicates.search` compares.
     """
 
     sha256: str = ""

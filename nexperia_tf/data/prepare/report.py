@@ -1,6 +1,6 @@
 """report.html of a preparation: one file that opens offline.
 
-It shows the counts of prepare_summary beside pictures, for someone who has never seen
+It shows the counts of the summary beside pictures, for someone who has never seen
 the tool.
 """
 

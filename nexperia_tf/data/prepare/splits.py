@@ -1,7 +1,7 @@
 """Splits by group: what belongs together never stands on both sides.
 
 Rows that share a group, a cluster of copies or a twin group form one unit. Units are
-dealt out whole (`dealing`), so that every split holds good devices and defects where
+dealt out whole (`assignment`), so that every split holds good devices and defects where
 that can be, train every defect type, and shares come out. All of it depends on names
 and the seed alone.
 """
