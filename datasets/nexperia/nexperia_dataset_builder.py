@@ -1,4 +1,4 @@
-"""What `tfds build datasets/nexperia` builds; the work is in data/records/builder.py."""
+"""What `tfds build datasets/nexperia` builds; the work is in data/records/builder."""
 
 from nexperia_tf.data.records import builder
 
