@@ -16,7 +16,6 @@ About ten seconds a disk: `--first 15` leaves out those before the fifteenth, an
 import argparse
 import collections
 import contextlib
-import dataclasses
 import itertools
 import pathlib
 import random
@@ -140,7 +139,7 @@ def fill(config: configs.Config, place: pathlib.Path, sizes: int, first: int) ->
     for k in itertools.count(first):
         with mounted(disk, size(whole) + needed * k // sizes):
             shutil.copytree(whole, disk / "older")
-            out = dataclasses.replace(config, out=str(disk / "new"))
+            out = config.changed(out=str(disk / "new"))
             code, line = forked(out, place / "log")
             if not code:
                 break  # it fits

@@ -69,13 +69,13 @@ def main() -> None:
         print(f"undisturbed: {length:.1f} s, {first:.1f} s with preparation")
         compare(place / "whole", place / "again")
         print("its config.json repeats it to the bit", flush=True)
-        config = dataclasses.replace(config, out=str(place / "killed"))
+        config = config.changed(out=str(place / "killed"))
         strike(config, kills=arguments.kills, length=length, seed=arguments.seed)
 
 
 def start(config: configs.Config, *, copies: bool = False) -> int:
     """Begins or resumes a run in a process of its own; returns its id."""
-    out = pathlib.Path(config.out)
+    out = pathlib.Path(config.run.out)
 
     def work() -> None:
         if copies:
@@ -104,7 +104,7 @@ def finish(child: int) -> None:
 
 def strike(config: configs.Config, *, kills: int, length: float, seed: int) -> None:
     """Kills and resumes a run until it has been struck often enough."""
-    place = pathlib.Path(config.out).parent
+    place = pathlib.Path(config.run.out).parent
     instants = random.Random(seed)
     bests = sorted((place / "bests").iterdir(), key=lambda path: int(path.stem))
     known = [weights(path) for path in bests]

@@ -26,7 +26,7 @@ def config(place: pathlib.Path, **knobs) -> configs.Config:
         "batch_size": 8,
         "epochs": 2,
     }
-    return configs.Config(**told | knobs)
+    return configs.of(**told | knobs)
 
 
 def draw(folder: pathlib.Path) -> None:

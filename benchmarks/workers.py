@@ -9,7 +9,6 @@ process's losses and scores, and only the chief may have written.
 """
 
 import argparse
-import dataclasses
 import json
 import os
 import pathlib
@@ -57,11 +56,11 @@ def main() -> None:
                 "Keras #20585 is solved: remove nexperia_tf/training/multiworker.py"
             )
         print("Keras alone does not train two workers", flush=True)
-        alone = dataclasses.replace(config, out=str(place / "alone"))
+        alone = config.changed(out=str(place / "alone"))
         assert ended(fork(place / "alone.log", lambda: loop.train(alone))) == 0
         for victim in arguments.victims:
             out = place / f"victim{victim}"
-            strike(dataclasses.replace(config, out=str(out)), place, victim)
+            strike(config.changed(out=str(out)), place, victim)
             compare(place / "alone", out)
 
 
@@ -84,7 +83,7 @@ def strike(config: configs.Config, place: pathlib.Path, victim: int) -> None:
             forbid_writing()
         if rank == victim and not resume:
             die_within()
-        loop.train(dataclasses.replace(config, strategy="multiworker"), resume=resume)
+        loop.train(config.changed(strategy="multiworker"), resume=resume)
 
     children = pair(place, work)
     assert ended(children[victim]) == -signal.SIGKILL

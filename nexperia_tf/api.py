@@ -10,13 +10,13 @@ argument or the input cannot be used.
 """
 
 import dataclasses
-import difflib
 import functools
 import os
 import pathlib
 import typing
 
-from nexperia_tf import command, configs, errors, files
+from nexperia_tf import bounds, command, configs, errors, files
+from nexperia_tf.configs import checks
 
 if typing.TYPE_CHECKING:
     from nexperia_tf.data import manifest
@@ -81,14 +81,15 @@ def train(
         config = configs.load(config)
     elif config is None and resume and "out" in settings:
         config = configs.load(str(pathlib.Path(settings["out"]) / "config.json"))
-    config = _changed(config or configs.Config(), settings)
-    configs.check(config)  # before seconds of imports
+    settings = {name: _plain(value) for name, value in settings.items()}
+    config = (config or configs.Config()).changed(**settings)
+    checks.check_asked(config, resume=resume)  # before seconds of imports
     command.import_tensorflow()
     from nexperia_tf.training import loop
 
     folder = loop.train(config, resume=resume)
     # A worker that only helped knows the folder by its name.
-    return Model(pathlib.Path(folder or config.out))
+    return Model(pathlib.Path(folder or config.run.out))
 
 
 def prepare(raw: Path, out: Path, **options) -> "list[manifest.Row]":
@@ -140,12 +141,16 @@ def load(path: Path) -> Model:
 
 
 def _changed(values, changes: dict):
-    """A dataclass with other values; a name it does not have is refused."""
+    """A dataclass with other values; a name or value it does not take is refused."""
     known = [field.name for field in dataclasses.fields(values)]
-    for name, value in changes.items():
+    for name in changes:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-            raise errors.BadInput(f"{name}: no such setting; did you mean {near[0]}?")
-        if isinstance(value, os.PathLike):
-            changes = changes | {name: os.fspath(value)}
-    return dataclasses.replace(values, **changes)
+            raise errors.BadInput(f"{name}: {bounds.unknown(name, known)}.")
+    changed = {name: _plain(value) for name, value in changes.items()}
+    values = dataclasses.replace(values, **changed)
+    bounds.check(values)
+    return values
+
+
+def _plain(value):
+    return os.fspath(value) if isinstance(value, os.PathLike) else value

@@ -2,17 +2,27 @@
 
 import contextlib
 import dataclasses
+import difflib
 import io
 import os
+import re
 import sys
 import tempfile
 import traceback
+import typing
 from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
 
 from nexperia_tf import errors
 
+if typing.TYPE_CHECKING:
+    import tyro
+
 BAD_INPUT = 2
+# A whole command up to the end of its clause, or a flag alone.
+_COMMAND_OR_FLAG = re.compile(
+    r"\b(?:nexperia|python\S*|\w+\.py)\s[^;,()]*|(?<![\w-])--(?P<flag>[a-z][a-z-]*)"
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,18 +55,30 @@ def run(
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     argv = list(sys.argv[1:] if argv is None else argv)
-    with errors_in_one_line(debug="--debug" in argv):
+
+    def in_own_words(message: str) -> str:
+        typed = [word.removeprefix("--").partition("=")[0] for word in argv]
+        return with_own_flags(message, {*flags(arguments), "help", *typed})
+
+    with errors_in_one_line(debug="--debug" in argv, in_own_words=in_own_words):
         default = defaults(argv) if defaults else None
         sys.exit(function(parse(arguments, argv, prog=prog, default=default)))
 
 
 @contextlib.contextmanager
-def errors_in_one_line(*, debug: bool = False) -> Iterator[None]:
-    """Ends the process with one line and an exit code where an error comes through."""
+def errors_in_one_line(
+    *, debug: bool = False, in_own_words: Callable[[str], str] = str
+) -> Iterator[None]:
+    """Ends the process with one line and an exit code where an error comes through.
+
+    Args:
+        debug: show the traceback, too.
+        in_own_words: what a command makes of a message, such as its own flags.
+    """
     try:
         yield
     except errors.BadInput as error:
-        _fail(str(error), BAD_INPUT, debug=debug)
+        _fail(in_own_words(str(error)), BAD_INPUT, debug=debug)
     except KeyboardInterrupt:
         _fail("stopped by the keyboard", 130, debug=False)
     except OSError as error:
@@ -77,34 +99,124 @@ def parse(
     """An instance of `arguments` from command-line words and a default instance.
 
     Raises:
-        errors.BadInput: the words do not fit; tyro's box shortened to one line.
+        errors.BadInput: the words do not fit, or a value breaks the bounds that are
+            declared beside its field.
         SystemExit: `--help` was asked for.
     """
     import tyro
 
+    from nexperia_tf import bounds
+
     box = io.StringIO()
     try:
         with contextlib.redirect_stderr(box):
-            return tyro.cli(
+            parsed = tyro.cli(
                 arguments,
                 args=list(argv),
                 prog=prog,
                 default=default,
                 config=(tyro.conf.OmitArgPrefixes,),
+                registry=_lenient(),
             )
     except SystemExit as stop:
         if not stop.code:
             raise
-        raise errors.BadInput(_without_box(box.getvalue(), prog)) from None
+        known = {field.replace("_", "-") for field in flags(arguments)}
+        said = _misspelt(argv, known) or _without_box(box.getvalue())
+        help_of = f"{prog} --help" if prog else "--help"
+        raise errors.BadInput(f"{said}; {help_of} shows every flag.") from None
+    bounds.check(parsed)
+    return parsed
 
 
-def _without_box(text: str, prog: str | None) -> str:
+def flags(arguments: type) -> list[str]:
+    """Names of all fields of a dataclass, of those in it, too."""
+    from nexperia_tf import bounds
+
+    found = []
+    for name, kind in bounds.declared(arguments).items():
+        found += flags(kind) if dataclasses.is_dataclass(kind) else [name]
+    return found
+
+
+def with_own_flags(message: str, own: set[str]) -> str:
+    """The message of a module that several commands use, with the flags of this one.
+
+    What another command calls a flag is named as the option it is; whole commands, such
+    as `nexperia train --resume`, stay.
+
+    >>> with_own_flags("pass a smaller --batch-size, or --debug", {"debug"})
+    'pass a smaller batch_size, or --debug'
+    """
+
+    def renamed(found: re.Match) -> str:
+        flag = found["flag"] or ""
+        is_own = {flag, flag.replace("-", "_"), flag.removeprefix("no-")} & own
+        return found[0] if is_own or not flag else flag.replace("-", "_")
+
+    return _COMMAND_OR_FLAG.sub(renamed, message)
+
+
+def _lenient() -> "tyro.constructors.ConstructorRegistry":
+    """Has tyro pass on numbers and choices that do not fit, for `bounds` to refuse.
+
+    One place checks values then, those of a config.json, too, and in the same words.
+    """
+    import tyro
+
+    registry = tyro.constructors.ConstructorRegistry()
+
+    @registry.primitive_rule
+    def rule(kind: tyro.constructors.PrimitiveTypeInfo):
+        if kind.type_origin is typing.Literal:
+            return _spec("{" + ",".join(typing.get_args(kind.type)) + "}", str)
+        if kind.type in (int, float):
+            return _spec(kind.type.__name__.upper(), kind.type)
+        return None
+
+    return registry
+
+
+def _spec(metavar: str, kind: type) -> "tyro.constructors.PrimitiveConstructorSpec":
+    import tyro
+
+    def parsed(words: list[str]):
+        try:
+            return kind(words[0])
+        except ValueError:
+            return words[0]
+
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=metavar,
+        instance_from_str=parsed,
+        is_instance=lambda value: isinstance(value, kind),
+        str_from_instance=lambda value: [str(value)],
+    )
+
+
+def _misspelt(argv: Sequence[str], known: set[str]) -> str:
+    """The first flag that is not known, with the name that is nearest to it."""
+    for word in argv:
+        name = word.removeprefix("--").partition("=")[0].replace("_", "-")
+        if word.startswith("--") and name.removeprefix("no-") not in known | {"help"}:
+            near = difflib.get_close_matches(name, known, n=1)
+            return f"--{name}: no such flag" + "".join(
+                f" (did you mean --{each}?)" for each in near
+            )
+    return ""
+
+
+def _without_box(text: str) -> str:
+    """The sentence of tyro's message, which stands between its title and a rule.
+
+    Boxes and rules are of ASCII where the console is not of UTF-8.
+    """
     lines = [line.strip("╭╮╰╯│─ ") for line in text.splitlines()]
-    body = lines[1:]  # the first line is the box's title
-    rule = next((i for i, line in enumerate(body) if not line), len(body))
-    sentence = " ".join(body[:rule]).rstrip(".")
-    help_of = f"{prog} --help" if prog else "--help"
-    return f"{sentence or 'the arguments do not fit'}; {help_of} shows every flag."
+    rules = [i for i, line in enumerate(lines) if not line.strip("-")]
+    start = 2 if 1 in rules else 1
+    stop = next((i for i in rules if i > start), len(lines))
+    return " ".join(lines[start:stop]).rstrip(".") or "the arguments do not fit"
 
 
 def _fail(message: str, code: int, *, debug: bool) -> NoReturn:

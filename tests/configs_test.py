@@ -3,7 +3,10 @@ import json
 
 import pytest
 
-from nexperia_tf import configs, errors
+from nexperia_tf import bounds, configs, errors
+from nexperia_tf.configs import checks, groups
+from nexperia_tf.data.input import batching
+from nexperia_tf.data.raw import layouts
 
 
 @pytest.mark.parametrize("name", configs.names())
@@ -12,25 +15,64 @@ def test_every_named_experiment_loads(name):
 
 
 def test_a_config_json_gives_the_same_config_but_not_its_out(tmp_path):
-    config = configs.Config(backbone="resnet50", alpha=0.25, out="runs/x")
+    config = configs.of(backbone="resnet50", alpha=0.25, out="runs/x")
     path = tmp_path / "config.json"
-    facts = {"schema": 1, "run": {"channels": 1}}
-    path.write_text(json.dumps(dataclasses.asdict(config) | facts))
-    assert configs.load(str(path)) == dataclasses.replace(config, out="")
+    path.write_text(json.dumps(configs.to_json(config, {"channels": 1})))
+    assert configs.load(str(path)) == config.changed(out="")
+    assert configs.facts_from(json.loads(path.read_text())) == {"channels": 1}
+
+
+def test_a_config_json_without_groups_gives_the_same_config(tmp_path):
+    config = configs.of(backbone="resnet50", alpha=0.25, seed=3)
+    path = tmp_path / "config.json"
+    flat = {"schema": 1} | config.flat() | {"run": {"channels": 3}}
+    path.write_text(json.dumps(flat))
+    assert configs.load(str(path)) == config
+    assert configs.facts_from(flat) == {"channels": 3}
+
+
+def test_a_person_may_write_only_the_groups_that_differ(tmp_path):
+    path = tmp_path / "mine.json"
+    told = {"optimisation": {"epochs": 3}, "run": {"seed": 7}}
+    path.write_text(json.dumps(told))
+    assert configs.load(str(path)) == configs.of(epochs=3, seed=7)
+
+
+def test_changed_finds_the_group_of_a_field():
+    config = configs.Config().changed(epochs=3, backbone="resnet50")
+    assert config.optimisation.epochs == 3
+    assert config.network.backbone == "resnet50"
+    assert config.changed(epochs=20, backbone="resnext") == configs.Config()
+    with pytest.raises(errors.BadInput, match="epocs: unknown; did you mean epochs"):
+        config.changed(epocs=4)
+
+
+def test_no_field_stands_in_two_groups():
+    fields = [
+        field.name
+        for group in dataclasses.fields(configs.Config)
+        for field in dataclasses.fields(bounds.declared(configs.Config)[group.name])
+    ]
+    assert len(set(fields)) == len(fields)
 
 
 def test_an_older_config_json_takes_todays_defaults(tmp_path):
     path = tmp_path / "config.json"
     path.write_text('{"schema": 1, "gamma": 1}')
-    assert configs.load(str(path)) == configs.Config(gamma=1)
+    assert configs.load(str(path)) == configs.of(gamma=1)
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('{"gama": 2}', "unknown key 'gama'"),
-        ('{"epochs": "ten"}', 'epochs is "ten"; int is expected'),
-        ('{"deterministic": 1}', "deterministic is 1; bool is expected"),
+        ('{"gama": 2}', "key 'gama': unknown; did you mean gamma"),
+        ('{"epochs": "ten"}', 'epochs "ten": a whole number is expected'),
+        ('{"epochs": 0}', r"epochs 0: a whole number in \[1, 1000000\]"),
+        ('{"deterministic": 1}', "deterministic 1: true or false is expected"),
+        ('{"optimizer": "__import__"}', '"__import__": unknown; choose one of adamw'),
+        ('{"backbone": "resnet51"}', '"resnet51": unknown; did you mean resnet50'),
+        ('{"schema": 9}', "schema 9 is newer than this version"),
+        ('[{"epochs": 3}]', "a JSON object is expected"),
     ],
 )
 def test_a_wrong_config_json_is_named(tmp_path, text, words):
@@ -41,7 +83,7 @@ def test_a_wrong_config_json_is_named(tmp_path, text, words):
 
 
 def test_an_unknown_experiment_lists_those_there_are():
-    with pytest.raises(errors.BadInput, match="no such experiment; take one of demo"):
+    with pytest.raises(errors.BadInput, match="dmeo: unknown; did you mean demo"):
         configs.load("dmeo")
 
 
@@ -53,17 +95,17 @@ def test_an_unknown_experiment_lists_those_there_are():
         ("brightness", 1.5, r"--brightness 1.5: a number in \[0, 1\] is expected"),
         ("contrast", 1.0, r"--contrast 1.0: a number in \[0, 1\) is expected"),
         ("drawn", 1.0, r"--drawn 1.0: a number in \[0, 1\) is expected"),
-        ("drawn_map", -1.0, "--drawn-map -1.0: a number from 0 on is expected"),
+        ("drawn_map", -1.0, r"--drawn-map -1.0: a number in \[0, 1000\] is expected"),
     ],
 )
 def test_a_number_out_of_range_is_refused(knob, value, words):
     with pytest.raises(errors.BadInput, match=words):
-        configs.check(configs.Config(**{knob: value}))
+        checks.check(configs.of(**{knob: value}))
 
 
 def test_good_pictures_alone_are_refused():
     with pytest.raises(errors.BadInput, match="but good pictures; pass --drawn"):
-        configs.check(configs.Config(drawn_only=True))
+        checks.check(configs.of(drawn_only=True))
 
 
 @pytest.mark.parametrize(
@@ -76,4 +118,59 @@ def test_good_pictures_alone_are_refused():
 )
 def test_a_map_needs_defects_whose_places_are_known(knobs, words):
     with pytest.raises(errors.BadInput, match=words):
-        configs.check(configs.Config(drawn=0.5, drawn_map=1.0, **knobs))
+        checks.check(configs.of(drawn=0.5, drawn_map=1.0, **knobs))
+
+
+@pytest.mark.parametrize(
+    ("knobs", "words"),
+    [
+        ({"loss": "bce", "alpha": 0.5}, "--alpha 0.5: has no effect with --loss bce"),
+        ({"loss": "bce", "gamma": 1.0}, "--gamma 1.0: has no effect with --loss bce"),
+        (
+            {"step_epochs": 9.0},
+            "--step-epochs 9.0: has no effect without --schedule",
+        ),
+        ({"augment": "crop", "zoom": 0.2}, "--zoom 0.2: has no effect with --augment"),
+        (
+            {"drawn_look": "cracks"},
+            "--drawn-look cracks: has no effect without",
+        ),
+        ({"monitor": "last", "patience": 3}, "--patience 3: has no effect with --mon"),
+    ],
+)
+def test_a_value_that_would_be_ignored_is_refused(knobs, words):
+    with pytest.raises(errors.BadInput, match=words):
+        checks.check_asked(configs.of(**knobs))
+    checks.check_asked(configs.of(**knobs), resume=True)  # as it was begun
+
+
+@pytest.mark.parametrize(
+    ("knobs", "words"),
+    [
+        ({"weights": "no.safetensors"}, "--weights no.safetensors: no such file"),
+        ({"init": "no"}, "--init no: not a run folder"),
+        ({"data": "no"}, "--data no: no is no folder"),
+        ({"data": "folder:no"}, "--data folder:no: no is no folder"),
+        ({"keep_splits": "no"}, "--keep-splits no: no such folder"),
+        (
+            {"init": "a", "weights": "imagenet"},
+            "--init a and --weights imagenet: a run",
+        ),
+        ({"deterministic": True, "augment": "mixup"}, "--augment mixup: keras-cv"),
+    ],
+)
+def test_names_of_nothing_are_refused_before_anything_is_read(knobs, words):
+    with pytest.raises(errors.BadInput, match=words):
+        checks.check_asked(configs.of(**knobs))
+
+
+@pytest.mark.parametrize("name", configs.names())
+def test_no_named_experiment_holds_what_is_ignored_or_refused(name):
+    checks.check(configs.load(name))
+    checks.check_used(configs.load(name))
+
+
+def test_names_that_stand_in_two_places_are_the_same():
+    kind = bounds.declared(groups.Pictures)["augment"]
+    assert set(bounds.choices_of(kind)) == set(batching.AUGMENTS)
+    assert checks.LAYOUTS == layouts.NAMES

@@ -3,11 +3,12 @@
 import dataclasses
 import pathlib
 from collections.abc import Sequence
+from typing import Annotated, Literal
 
 import numpy as np
 import tyro
 
-from nexperia_tf import command, errors, files, predictions
+from nexperia_tf import bounds, command, errors, files, predictions
 from nexperia_tf.evaluation import opening
 from nexperia_tf.evaluation.report import answers, evidence, figures, page, verdicts
 from nexperia_tf.runs import training_pictures
@@ -25,8 +26,8 @@ class Arguments(command.Options):
     """Run folders, SavedModel folders (with --data) or predictions.csv files; several
     are compared on the same images."""
 
-    split: str = "test"
-    """Devices to judge: train, validation, test, calibration or unlabelled."""
+    split: Literal["train", "validation", "test", "calibration", "unlabelled"] = "test"
+    """Devices to judge."""
 
     out: str = ""
     """Folder for the report; beside the first RUN, named after it, when empty. An
@@ -38,7 +39,7 @@ class Arguments(command.Options):
     average: bool = False
     """Judge the mean of the runs' scores as one more run."""
 
-    labels: str = ""
+    labels: Annotated[str, *bounds.a_file()] = ""
     """CSV of image_id,label that judges the same scores by other labels."""
 
     data: str = ""
@@ -52,29 +53,29 @@ class Arguments(command.Options):
     """Table of scores that chooses the threshold, one for each RUN; a run folder takes
     its validation split by itself."""
 
-    choices: int | None = None
+    choices: Annotated[int | None, *bounds.within(ge=1, le=10**9)] = None
     """Models that the devices of --calibration, or of a table that is its own, have
     chosen among (epochs, settings); known for run folders and their exports, unknown
     for older exports, else taken to be 1."""
 
-    max_escape: float | None = None
+    max_escape: Annotated[float | None, *bounds.SHARE] = None
     """Escape rate to certify; .005 when not given. Given, the threshold is stored in
     the run and exported, or refused with the number of defects needed."""
 
-    confidence: float = operating_point.CONFIDENCE
+    confidence: Annotated[float, *bounds.SHARE] = operating_point.CONFIDENCE
     """Confidence of the guarantee and of every interval."""
 
-    max_overkill: float = operating_point.MAX_OVERKILL
+    max_overkill: Annotated[float, *bounds.SHARE] = operating_point.MAX_OVERKILL
     """Good devices that may be rejected without review."""
 
     set_threshold: str = ""
     """Store and export this threshold in the RUN, without a guarantee: a score such as
     .3, or tpr=.99, the highest that catches that share of the calibration devices."""
 
-    prevalence: float | None = None
+    prevalence: Annotated[float | None, *bounds.SHARE] = None
     """Share of defects on the line, for yield loss and DPPM."""
 
-    golden: str = ""
+    golden: Annotated[str, *bounds.a_file()] = ""
     """List of image ids that must never escape; one that does fails the command."""
 
     submission: str = ""
@@ -83,9 +84,8 @@ class Arguments(command.Options):
     heatmaps: bool = True
     """Draw heat maps and play the pointing game where model and pictures are known."""
 
-    stage: str = "stem"
-    """Layer of the heat maps: stem, stage1, stage2, stage3 or stage4; the earlier, the
-    finer."""
+    stage: Literal["stem", "stage1", "stage2", "stage3", "stage4"] = "stem"
+    """Layer of the heat maps; the earlier, the finer."""
 
 
 def main(arguments: Arguments) -> int:
@@ -131,17 +131,13 @@ def _check(arguments: Arguments) -> None:
             f"--calibration: one table for each RUN. Received "
             f"{len(arguments.calibration)} for {len(arguments.runs)} runs."
         )
-    if arguments.choices is not None and arguments.choices < 1:
-        raise errors.BadInput(f"--choices {arguments.choices}: a count from 1 on.")
+    if not arguments.heatmaps:
+        bounds.check_unused(arguments, ["stage"], "with --no-heatmaps")
+    if arguments.submission:
+        names = ("max_escape", "labels", "golden", "prevalence", "refuse_seen", "out")
+        bounds.check_unused(arguments, names, "with --submission")
     if arguments.set_threshold:
         _check_set_threshold(arguments)
-    for name in ("max_escape", "confidence", "max_overkill", "prevalence"):
-        value = getattr(arguments, name)
-        if value is not None and not 0 < value < 1:
-            raise errors.BadInput(
-                f"--{name.replace('_', '-')}: a share between 0 and 1, such as .005. "
-                f"Received {value}."
-            )
 
 
 def _check_set_threshold(arguments: Arguments) -> None:

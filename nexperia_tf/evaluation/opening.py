@@ -107,7 +107,7 @@ def _run(
 ) -> Opened:
     run = run_folders.load(path)
     if data_dir:  # its records lie elsewhere by now
-        run = dataclasses.replace(run, config=run.config | {"data_dir": data_dir})
+        run = dataclasses.replace(run, config=run.config.changed(data_dir=data_dir))
     there = [
         name
         for name in run_folders.CALIBRATED_ON

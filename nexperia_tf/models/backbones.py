@@ -1,13 +1,11 @@
-"""ResNet, ResNeXt and wide ResNet: one backbone, of which two numbers differ."""
+"""ResNet, ResNeXt and wide ResNet: one backbone, of which two numbers differ.
+
+Names and shapes only, so that a command line is checked before Keras is imported.
+"""
 
 import dataclasses
 
-import keras
-
-from nexperia_tf import errors
-from nexperia_tf.models import blocks
-
-EXPANSION = 4  # channels out of a bottleneck, for each of its planes
+from nexperia_tf import bounds, errors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +46,11 @@ BACKBONES = {
 ALIASES = {"resnext": "resnext50_32x4d", "wide_resnet": "wide_resnet50_2"}
 
 
+def names() -> list[str]:
+    """All names that `--backbone` takes."""
+    return [*ALIASES, *BACKBONES]
+
+
 def full_name(backbone: str) -> str:
     """The backbone's name with aliases resolved.
 
@@ -56,34 +59,6 @@ def full_name(backbone: str) -> str:
     """
     name = ALIASES.get(backbone, backbone)
     if name not in BACKBONES:
-        known = ", ".join([*ALIASES, *BACKBONES])
-        raise errors.BadInput(f"--backbone {backbone}: unknown; choose one of {known}")
+        said = bounds.unknown(backbone, names())
+        raise errors.BadInput(f"--backbone {backbone}: {said}.")
     return name
-
-
-def backbone(images: keras.KerasTensor, shape: Shape) -> keras.KerasTensor:
-    """Adds stem, stages and pooled features to the graph of `images`.
-
-    Args:
-        images: standardised images, `(batch, height, width, channels)`.
-        shape: which backbone.
-
-    Returns:
-        float32 features of shape `(batch, 4 * planes[-1])`; the layers that end the
-        parts are named `stem`, `stage1` ... `stage4` and `features`.
-    """
-    images = blocks.stem(images, shape.stem)  # (batch, height / 4, width / 4, stem)
-    for stage, count in enumerate(shape.blocks):
-        for block in range(count):
-            name = f"stage{stage + 1}_block{block + 1}"
-            last = block == count - 1
-            images = blocks.bottleneck(
-                images,
-                inner=shape.inner(stage),
-                outer=shape.planes[stage] * EXPANSION,
-                groups=shape.groups,
-                stride=2 if stage > 0 and block == 0 else 1,
-                name=name,
-                output_name=f"stage{stage + 1}" if last else name,
-            )
-    return keras.layers.GlobalAveragePooling2D(name="features", dtype="float32")(images)

@@ -1,4 +1,4 @@
-"""The few pieces every backbone is made of, on Keras's symbolic tensors.
+"""The few pieces every backbone is made of, and the backbone, on symbolic tensors.
 
 Names of layers: `<stage>_block<number>_<conv|bn|relu><number>`, and the output of each
 stage has the stage's own name.
@@ -6,8 +6,9 @@ stage has the stage's own name.
 
 import keras
 
-from nexperia_tf.models import batch_norm, convolution
+from nexperia_tf.models import backbones, batch_norm, convolution
 
+EXPANSION = 4  # channels out of a bottleneck, for each of its planes
 BATCH_NORM_EPSILON = 1e-5  # PyTorch's, which published weights were trained with
 BATCH_NORM_MOMENTUM = 0.9
 
@@ -83,3 +84,31 @@ def bottleneck(images, *, inner, outer, groups, stride, name, output_name):
     images = normalise(images, name=f"{name}_bn3", gamma="zeros")
     images = keras.layers.Add(name=f"{name}_add")([images, shortcut])
     return keras.layers.ReLU(name=output_name)(images)
+
+
+def backbone(images: keras.KerasTensor, shape: backbones.Shape) -> keras.KerasTensor:
+    """Adds stem, stages and pooled features to the graph of `images`.
+
+    Args:
+        images: standardised images, `(batch, height, width, channels)`.
+        shape: which backbone.
+
+    Returns:
+        float32 features of shape `(batch, 4 * planes[-1])`; the layers that end the
+        parts are named `stem`, `stage1` ... `stage4` and `features`.
+    """
+    images = stem(images, shape.stem)  # (batch, height / 4, width / 4, stem)
+    for stage, count in enumerate(shape.blocks):
+        for block in range(count):
+            name = f"stage{stage + 1}_block{block + 1}"
+            last = block == count - 1
+            images = bottleneck(
+                images,
+                inner=shape.inner(stage),
+                outer=shape.planes[stage] * EXPANSION,
+                groups=shape.groups,
+                stride=2 if stage > 0 and block == 0 else 1,
+                name=name,
+                output_name=f"stage{stage + 1}" if last else name,
+            )
+    return keras.layers.GlobalAveragePooling2D(name="features", dtype="float32")(images)

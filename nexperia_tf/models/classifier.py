@@ -5,7 +5,7 @@ import math
 import keras
 
 from nexperia_tf import preprocess
-from nexperia_tf.models import backbones
+from nexperia_tf.models import backbones, blocks
 
 LOGIT, MAP = "logit", "map"
 
@@ -58,7 +58,7 @@ def build(
             dtype="float32",
             name="picture_scaling",
         )(scaled)
-    features = backbones.backbone(scaled, shape)  # (batch, features)
+    features = blocks.backbone(scaled, shape)  # (batch, features)
     logit = keras.layers.Dense(
         classes,
         kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),

@@ -74,6 +74,21 @@ def load(model: keras.Model, weights: str, *, fixed: bool = False) -> None:
         raise errors.BadInput(f"{path}: {error}") from None
 
 
+def find_published(backbone: str) -> Published:
+    """The names of a backbone's published weights.
+
+    Raises:
+        errors.BadInput: nothing is published for it.
+    """
+    name = backbones.full_name(backbone)
+    if name not in IMAGENET:
+        raise errors.BadInput(
+            f"--weights imagenet: nothing is published for {name}; "
+            f"take one of {', '.join(IMAGENET)}, or --weights none"
+        )
+    return IMAGENET[name]
+
+
 def download(backbone: str, *, fixed: bool = False) -> pathlib.Path:
     """The published weights' file, from the hub's local cache or fetched, and checked.
 
@@ -83,12 +98,7 @@ def download(backbone: str, *, fixed: bool = False) -> pathlib.Path:
     """
     import huggingface_hub
 
-    if backbone not in IMAGENET:
-        raise errors.BadInput(
-            f"--weights imagenet: nothing is published for {backbone}; "
-            f"take one of {', '.join(IMAGENET)}, or --weights none"
-        )
-    published = IMAGENET[backbone]
+    published = find_published(backbone)
     repository = f"timm/{published.fixed if fixed else published.fine_tuning}"
     try:
         path = pathlib.Path(huggingface_hub.hf_hub_download(repository, FILE_NAME))

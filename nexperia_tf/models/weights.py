@@ -1,10 +1,12 @@
 """`nexperia weights BACKBONE`: published ImageNet weights, fetched and checked."""
 
 import dataclasses
+from typing import Annotated
 
 import tyro
 
-from nexperia_tf import command, files
+from nexperia_tf import bounds, command, files
+from nexperia_tf.models import backbones
 
 
 @dataclasses.dataclass(frozen=True)
@@ -12,7 +14,7 @@ class Arguments(command.Options):
     """Fetches published ImageNet weights, for `train --weights imagenet` or a machine
     without network."""
 
-    backbone: tyro.conf.Positional[str]
+    backbone: tyro.conf.Positional[Annotated[str, *bounds.one_of(backbones.names)]]
     """Network as `train --backbone` takes it, such as resnext or wide_resnet."""
 
     out: str = ""
@@ -26,7 +28,7 @@ class Arguments(command.Options):
 def main(arguments: Arguments) -> None:
     """Fetches, checks and says where the file is."""
     command.import_tensorflow()
-    from nexperia_tf.models import backbones, pretrained
+    from nexperia_tf.models import pretrained
 
     if arguments.out:
         files.refuse_existing(arguments.out)

@@ -90,11 +90,13 @@ class Run:
 
     Attributes:
         folder: where it is.
-        config: its config.json, with `channels` and other facts of the run under `run`.
+        config: what it was told, as config.json holds it.
+        facts: what it found out: channels, sizes of splits, share of defects ...
     """
 
     folder: pathlib.Path
-    config: dict
+    config: configs.Config
+    facts: Mapping
 
     @property
     def name(self) -> str:
@@ -104,12 +106,12 @@ class Run:
     @property
     def image_size(self) -> int:
         """Side of the letterboxed square, pixels."""
-        return self.config["image_size"]
+        return self.config.pictures.image_size
 
     @property
     def channels(self) -> int:
         """1 for grey data, 3 for colour."""
-        return self.config["run"]["channels"]
+        return self.facts["channels"]
 
     @functools.cached_property
     def calibration(self) -> Calibration:
@@ -126,10 +128,7 @@ class Run:
     @functools.cached_property
     def dataset(self) -> "store.Dataset":
         """The records the run was trained on, built again where they are gone."""
-        return dataset_of(
-            configs.from_json(self.config, where=str(self.folder / CONFIG)),
-            self.folder / PICTURES,
-        )
+        return dataset_of(self.config, self.folder / PICTURES)
 
     def model(self) -> "keras.Model":
         """The best model of the run; gives the raw logit of shape `(batch, 1)`.
@@ -181,20 +180,20 @@ def dataset_of(config: configs.Config, pictures: pathlib.Path) -> "store.Dataset
     """
     from nexperia_tf.data.records import store
 
-    keep_splits = config.keep_splits
+    keep_splits = config.data.keep_splits
     if pictures.is_file():
-        if found := store.of_manifest(pictures, config.data_dir):
+        if found := store.of_manifest(pictures, config.data.data_dir):
             return found
         keep_splits = str(pictures.parent)
     return store.build(
-        config.data,
-        data_dir=config.data_dir,
-        unboxed=None if config.unboxed == "auto" else config.unboxed,
-        good=config.good or None,
-        group=config.group or None,
-        calibration_share=config.calibration_share,
+        config.data.data,
+        data_dir=config.data.data_dir,
+        unboxed=None if config.data.unboxed == "auto" else config.data.unboxed,
+        good=config.data.good or None,
+        group=config.data.group or None,
+        calibration_share=config.data.calibration_share,
         keep_splits=keep_splits,
-        init=config.init,
+        init=config.network.init,
     )
 
 
@@ -215,7 +214,9 @@ def load(folder: str | pathlib.Path) -> Run:
             f"{folder}: the run has not ended; continue it with "
             f"nexperia train --resume --out {folder}."
         )
-    return Run(folder, files.read_json(folder / CONFIG))
+    payload = files.read_json(folder / CONFIG)
+    config = configs.from_json(payload, where=str(folder / CONFIG))
+    return Run(folder, config, configs.facts_from(payload))
 
 
 def load_model(path: str | pathlib.Path) -> "keras.Model":

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from nexperia_tf import errors, files, labels
+from nexperia_tf import configs, errors, files, labels
 from nexperia_tf.data import manifest, tables
 from nexperia_tf.data.prepare import kept_splits
 
@@ -182,14 +182,15 @@ def of_run(folder: str | os.PathLike) -> Book:
         return read(folder / TRAINED_ON)
     if not (folder / "config.json").is_file():
         return nobody_knows(name)
-    config = files.read_json(folder / "config.json")
-    drawn_only = bool(config.get("drawn_only"))
+    path = folder / "config.json"
+    config = configs.from_json(files.read_json(path), where=str(path))
     try:
         rows = kept_splits.rows_of(folder)
-        own = of_rows(rows, name, without_defects=drawn_only)
+        own = of_rows(rows, name, without_defects=config.drawn.drawn_only)
     except errors.BadInput:
         own = nobody_knows(name)
-    return merged([own, of_run(config["init"])]) if config.get("init") else own
+    init = config.network.init
+    return merged([own, of_run(init)]) if init else own
 
 
 def of_export(version: pathlib.Path) -> Book:

@@ -11,14 +11,14 @@ import dataclasses
 import pathlib
 import struct
 from collections.abc import Callable, Iterable
-from typing import Literal
+from typing import Annotated, Literal
 
 import cv2
 import numpy as np
 import rich.progress
 import tyro
 
-from nexperia_tf import command, errors, files
+from nexperia_tf import bounds, command, errors, files
 from nexperia_tf import labels as label_names
 from nexperia_tf.sample import canvas, defects, drawing, look, plan, visibility
 from nexperia_tf.sample.canvas import HEIGHT, WIDTH
@@ -345,9 +345,9 @@ class Arguments(command.Options):
 
     out: tyro.conf.Positional[pathlib.Path] = dataclasses.field(kw_only=True)
     """Folder to make; it must not exist."""
-    devices: int = 3400
+    devices: Annotated[int, *bounds.within(ge=plan.SMALLEST, le=10**7)] = 3400
     """How many devices; copies and broken files come on top."""
-    seed: int = 0
+    seed: Annotated[int, *bounds.SEED] = 0
     """Another seed draws other devices."""
     form: Literal["hand_over", "second_stage"] = "hand_over"
     """Raw form of the folder."""

@@ -4,11 +4,12 @@ import dataclasses
 import pathlib
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated
 
 import numpy as np
 import tyro
 
-from nexperia_tf import command, errors, files, labels, predictions
+from nexperia_tf import bounds, command, errors, files, labels, predictions
 from nexperia_tf.runs import run_folders, training_pictures
 from nexperia_tf.statistics import (
     calibration,
@@ -296,7 +297,7 @@ def calibrate(
     chose: choices.Choices = choices.ASSUMED,
     taught: training_pictures.Found | None = None,
     max_escape: float | None = None,
-    confidence: float = operating_point.CONFIDENCE,
+    confidence: Annotated[float, *bounds.SHARE] = operating_point.CONFIDENCE,
     recalibrate: bool = False,
 ) -> run_folders.Calibration:
     """Temperature, offset and threshold of the ensemble.
@@ -445,11 +446,11 @@ class Arguments(command.Options):
     method: tuple[str, ...] = ("mean",)
     """mean (of scores), logit-mean (of calibrated logits), or weights FILE."""
 
-    max_escape: float | None = None
+    max_escape: Annotated[float | None, *bounds.SHARE] = None
     """Escape rate to guarantee by the runs' common calibration split, else by their
     validation split; the threshold is .5 when not given."""
 
-    confidence: float = operating_point.CONFIDENCE
+    confidence: Annotated[float, *bounds.SHARE] = operating_point.CONFIDENCE
     """Confidence of that guarantee."""
 
     recalibrate: bool = False
@@ -459,6 +460,8 @@ class Arguments(command.Options):
 
 def main(arguments: Arguments) -> None:
     """Opens, combines, publishes and says where."""
+    if arguments.max_escape is None:
+        bounds.check_unused(arguments, ["confidence"], "without --max-escape")
     command.import_tensorflow()
     files.check_writable(arguments.out)
     members = open_members(arguments.models)

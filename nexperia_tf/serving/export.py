@@ -76,7 +76,7 @@ def publish_run(
     folder = publish(
         run.model(),
         pathlib.Path(out or run.folder / run_folders.SAVED_MODEL),
-        backbone=run.config["backbone"],
+        backbone=run.config.network.backbone,
         image_size=run.image_size,
         channels=run.channels,
         calibration=decides,

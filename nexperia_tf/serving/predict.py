@@ -6,12 +6,13 @@ import os
 import pathlib
 import typing
 from collections.abc import Iterator
+from typing import Annotated
 
 import numpy as np
 import tyro
 from rich import progress
 
-from nexperia_tf import command, errors, files
+from nexperia_tf import bounds, command, errors, files
 from nexperia_tf.data import images
 from nexperia_tf.runs import run_folders
 from nexperia_tf.serving import thresholds
@@ -139,7 +140,7 @@ class Arguments(command.Options):
     out: str
     """Table to write: path,score,label,threshold,problem."""
 
-    batch_size: int = 32
+    batch_size: Annotated[int, *bounds.BATCH] = 32
     """Pictures scored at once."""
 
     threshold: str = ""

@@ -14,7 +14,7 @@ import math
 import pathlib
 from collections.abc import Iterable, Mapping
 
-from nexperia_tf import errors, files, predictions
+from nexperia_tf import configs, errors, files, predictions
 from nexperia_tf.data import manifest
 from nexperia_tf.runs import run_folders
 
@@ -116,13 +116,13 @@ def of_table(path: str | pathlib.Path) -> Choices:
 
 
 def count(
-    folder: pathlib.Path, config: Mapping, split: str, image_ids: Iterable[str]
+    folder: pathlib.Path, config: configs.Config, split: str, image_ids: Iterable[str]
 ) -> int | None:
     """Models that these devices chose among in a run and in those it started from.
 
     Args:
         folder: the run folder, with its history.csv.
-        config: its config.json.
+        config: what it was told.
         split: which of its splits the devices are; validation alone is judged.
         image_ids: the devices.
 
@@ -132,7 +132,7 @@ def count(
     """
     judged: int | None = 1
     # With --monitor last nothing is chosen, nor does it ever stop early.
-    if split == "validation" and config.get("monitor") != "last":
+    if split == "validation" and config.run.monitor != "last":
         judged = _epochs(folder / run_folders.HISTORY)
     before = _before(config, frozenset(image_ids))
     return None if None in (judged, before) else judged * before
@@ -156,16 +156,16 @@ def _epochs(history: pathlib.Path) -> int | None:
         return max(sum(1 for _ in csv.DictReader(file)), 1)
 
 
-def _before(config: Mapping, image_ids: frozenset[str]) -> int | None:
-    if not config.get("init"):
+def _before(config: configs.Config, image_ids: frozenset[str]) -> int | None:
+    if not config.network.init:
         return 1
     try:
-        before = run_folders.load(config["init"])
+        before = run_folders.load(config.network.init)
     except errors.BadInput:
         return None
     table = before.folder / "predictions" / "validation.csv"
     # Names tell devices apart within one data set only.
-    if before.config.get("data") == config.get("data") and table.is_file():
+    if before.config.data.data == config.data.data and table.is_file():
         judged = frozenset(predictions.read(table).image_id)
         if not judged & image_ids:
             return _before(before.config, image_ids)

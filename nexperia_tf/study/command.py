@@ -7,9 +7,9 @@ import dataclasses
 import datetime
 import pathlib
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
-from nexperia_tf import command, errors, files, labels, locks, predictions
+from nexperia_tf import bounds, command, errors, files, labels, locks, predictions
 from nexperia_tf.study import plan
 
 PLAN, COSTS = "plan.json", "costs.json"
@@ -30,13 +30,13 @@ class Arguments(command.Options):
     """small: 26-layer networks, minutes on two cores. paper: the original recipe and
     ours on 101 layers, days on a GPU."""
 
-    seeds: int = 0
+    seeds: Annotated[int, *bounds.within(ge=0, le=1000)] = 0
     """How often each network is trained; 1, or 3 with --extended, when not given."""
 
     extended: bool = False
     """Add out-of-fold runs, bags of lots and more seeds: hours."""
 
-    pretrained: str = ""
+    pretrained: Annotated[str, *bounds.a_file("imagenet")] = ""
     """Network behind column (a) of Table 1: imagenet or a torch-style .safetensors
     file. One trained on other drawn devices when empty (imagenet at scale paper)."""
 
@@ -44,7 +44,7 @@ class Arguments(command.Options):
     """Named experiment or config.json that all runs of ours start from, in place of the
     scale's own."""
 
-    labels: str = ""
+    labels: Annotated[str, *bounds.a_file()] = ""
     """CSV of image_id,label that judges the test devices by other labels."""
 
     data_dir: str = "data"
@@ -120,8 +120,6 @@ def _planned(
 
 
 def _seeds(arguments: Arguments) -> int:
-    if arguments.seeds < 0:
-        raise errors.BadInput(f"--seeds {arguments.seeds}: from 1 on.")
     return arguments.seeds or (plan.EXTENDED_SEEDS if arguments.extended else 1)
 
 
@@ -212,8 +210,8 @@ def _payload(
         "seeds": _seeds(arguments),
         "extended": arguments.extended,
         "labels": arguments.labels,
-        "image_size": planned.base.image_size,
-        "epochs": planned.base.epochs,
+        "image_size": planned.base.pictures.image_size,
+        "epochs": planned.base.optimisation.epochs,
         "n": first["n"],
         "n_defect": first["n_defect"],
         "tables": judged,
@@ -289,8 +287,8 @@ def _backbone(
 
         keras.utils.set_random_seed(0)  # of random weights
         model = classifier.build(
-            planned.base.backbone,
-            image_size=planned.base.image_size,
+            planned.base.network.backbone,
+            image_size=planned.base.pictures.image_size,
             channels=reading.channels(dataset),
         )
         pretrained.load(model, weights or "none", fixed=True)
@@ -309,7 +307,7 @@ def _costs(out: pathlib.Path, trained: Mapping) -> dict[str, dict]:
     known = files.read_json(path) if path.is_file() else {}
     found = {}
     for name, run in trained.items():
-        key = f"{run.config.backbone} at {run.config.image_size}"
+        key = f"{run.config.network.backbone} at {run.config.pictures.image_size}"
         if key not in known:
             model = run_folders.load(run.folder).model()
             known[key] = dataclasses.asdict(costs.of(model))
@@ -335,9 +333,9 @@ def _runs(planned: plan.Plan, scores, chosen: Mapping[str, str]) -> list[dict]:
             {
                 "name": step.name,
                 "differs": plan.differs(step, planned.base),
-                "loss": run.config.loss,
-                "gamma": run.config.gamma,
-                "alpha": run.config.alpha,
+                "loss": run.config.loss.loss,
+                "gamma": run.config.loss.gamma,
+                "alpha": run.config.loss.alpha,
                 "validation_auc": run.auc,
                 "validation_epoch": run.chosen,
                 "threshold": run_folders.load(run.folder).calibration.words,

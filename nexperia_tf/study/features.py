@@ -7,12 +7,14 @@ import shutil
 import typing
 import zipfile
 from collections.abc import Mapping
+from typing import Annotated, Literal
 
 import numpy as np
 import tyro
 from rich import progress
 
-from nexperia_tf import command, errors, files, predictions
+from nexperia_tf import bounds, command, errors, files, predictions
+from nexperia_tf.models import backbones
 from nexperia_tf.runs import run_folders, training_pictures
 
 if typing.TYPE_CHECKING:
@@ -56,8 +58,8 @@ def extract(
     split: str,
     *,
     stage: str = "features",
-    batch_size: int = 32,
-    max_gigabytes: float = 8.0,
+    batch_size: Annotated[int, *bounds.BATCH] = 32,
+    max_gigabytes: Annotated[float, *bounds.within(gt=0, le=1e6)] = 8.0,
 ) -> Features:
     """Runs the devices of a split through the network up to `stage`.
 
@@ -167,16 +169,20 @@ class Arguments(command.Options):
     out: str = ""
     """Folder to write; must not exist yet."""
 
-    stage: str = "features"
-    """stem, stage1, stage2, stage3, stage4 (maps, flattened) or features (pooled)."""
+    stage: Literal["stem", "stage1", "stage2", "stage3", "stage4", "features"] = (
+        "features"
+    )
+    """Layer: stem to stage4 are maps, flattened; features is pooled."""
 
-    split: tuple[str, ...] = ("train", "validation", "calibration", "test")
+    split: tuple[
+        Literal["train", "validation", "calibration", "test", "unlabelled"], ...
+    ] = ("train", "validation", "calibration", "test")
     """Splits to write; those without images are left out."""
 
-    weights: str = ""
+    weights: Annotated[str, *bounds.a_file("imagenet", "none")] = ""
     """Without RUN: imagenet, none (random) or a torch-style .safetensors file."""
 
-    backbone: str = "resnext101_32x8d"
+    backbone: Annotated[str, *bounds.one_of(backbones.names)] = "resnext101_32x8d"
     """With --weights: the network."""
 
     data: str = "sample"
@@ -185,13 +191,13 @@ class Arguments(command.Options):
     data_dir: str = "data"
     """With --weights: where prepared records are kept."""
 
-    image_size: int = 224
+    image_size: Annotated[int, *bounds.IMAGE_SIZE] = 224
     """With --weights: side of the letterboxed square, pixels."""
 
-    batch_size: int = 32
+    batch_size: Annotated[int, *bounds.BATCH] = 32
     """Devices at once."""
 
-    max_gigabytes: float = 8.0
+    max_gigabytes: Annotated[float, *bounds.within(gt=0, le=1e6)] = 8.0
     """Refuse arrays larger than this."""
 
 
@@ -201,6 +207,9 @@ def main(arguments: Arguments) -> None:
         raise errors.BadInput("--out: name the folder to write.")
     if bool(arguments.run) == bool(arguments.weights):
         raise errors.BadInput("RUN or --weights: name one of them.")
+    if arguments.run:
+        names = ("backbone", "data", "data_dir", "image_size")
+        bounds.check_unused(arguments, names, "with RUN, which has its own")
     files.refuse_existing(arguments.out)
     command.import_tensorflow()
     from nexperia_tf.data.records import reading
@@ -242,7 +251,8 @@ def _opened(
     if arguments.run:
         run = run_folders.load(arguments.run)
         kept = ("backbone", "weights", "loss", "image_size", "seed")
-        facts = {name: run.config[name] for name in kept}
+        told = run.config.flat()
+        facts = {name: told[name] for name in kept}
         return run.model(), run.dataset, {"run": run.name} | facts
     import keras
 

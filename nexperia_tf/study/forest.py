@@ -5,12 +5,13 @@ import pathlib
 import shutil
 import typing
 from collections.abc import Mapping, Sequence
+from typing import Annotated
 
 import numpy as np
 import tyro
 from rich import progress
 
-from nexperia_tf import command, errors, files, labels, predictions
+from nexperia_tf import bounds, command, errors, files, labels, predictions
 from nexperia_tf.data import manifest
 from nexperia_tf.runs import run_folders, training_pictures
 from nexperia_tf.statistics import calibration, metrics
@@ -52,10 +53,10 @@ def fit(
     train: features.Features,
     validation: features.Features,
     *,
-    trees: int = TREES,
+    trees: Annotated[int, *bounds.within(ge=1, le=1_000_000)] = TREES,
     tuned: bool = False,
     grid: Sequence[Mapping] | None = None,
-    seed: int = 0,
+    seed: Annotated[int, *bounds.SEED] = 0,
 ) -> Chosen:
     """Grows forests on `train` and keeps the one with the best validation AUC.
 
@@ -226,13 +227,13 @@ class Arguments(command.Options):
     out: str
     """Folder to write; must not exist yet."""
 
-    trees: int = TREES
+    trees: Annotated[int, *bounds.within(ge=1, le=1_000_000)] = TREES
     """Trees of the default forest."""
 
     tuned: bool = False
     """Try nine more settings of 500 trees; the validation AUC decides."""
 
-    seed: int = 0
+    seed: Annotated[int, *bounds.SEED] = 0
     """Of bootstraps and splits."""
 
 

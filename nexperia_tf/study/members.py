@@ -69,7 +69,7 @@ def train(planned: plan.Plan, out: pathlib.Path, dataset) -> dict[str, Trained]:
         if step.dealt:
             data = f"folder:{out / DEALT / step.dealt}"
             own = {"unboxed": "keep", "good": "", "group": ""}  # decided already
-            config = dataclasses.replace(config, data=data, **own)
+            config = config.changed(data=data, **own)
         if (folder / files.MANIFEST).is_file():
             _check_same(folder, config)
         else:
@@ -92,7 +92,7 @@ def _train(step: plan.Step, config: configs.Config, folder: pathlib.Path) -> Non
 
     if step.name == plan.PRETRAINED:
         _draw(config)
-    config = dataclasses.replace(config, out=str(folder))
+    config = config.changed(out=str(folder))
     started = time.monotonic()
     loop.train(config, resume=(folder / run_folders.CONFIG).is_file())
     keras.utils.clear_session()
@@ -111,7 +111,7 @@ def backbone_data(data_dir: str) -> str:
 def _draw(config: configs.Config) -> None:
     from nexperia_tf.sample import command as sample
 
-    raw = pathlib.Path(config.data.partition(":")[2])
+    raw = pathlib.Path(config.data.data.partition(":")[2])
     if not raw.exists():
         sample.draw(raw, devices=BACKBONE_DEVICES, seed=BACKBONE_SEED)
 
@@ -122,11 +122,11 @@ def _check_same(folder: pathlib.Path, config: configs.Config) -> None:
         files.read_json(folder / run_folders.CONFIG),
         where=str(folder / run_folders.CONFIG),
     )
-    for field in dataclasses.fields(config):
-        had, wanted = getattr(found, field.name), getattr(config, field.name)
-        if had != wanted and field.name not in NOT_COMPARED:
+    had = found.flat()
+    for name, wanted in config.flat().items():
+        if had[name] != wanted and name not in NOT_COMPARED:
             raise errors.BadInput(
-                f"{folder}: was trained with {field.name} {had!r}, this study needs "
+                f"{folder}: was trained with {name} {had[name]!r}, this study needs "
                 f"{wanted!r}; name another --out, or remove that run."
             )
 

@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Callable, Mapping
 
 from nexperia_tf import configs, errors
+from nexperia_tf.configs import checks
 
 RESNEXT, WIDE = "resnext", "wide"
 BCE, FOCAL = "bce", "focal"
@@ -68,9 +69,8 @@ class Step:
         if not self.like:
             return self.config
         chosen = trained[best]
-        return dataclasses.replace(
-            self.config, loss=chosen.loss, gamma=chosen.gamma, alpha=chosen.alpha
-        )
+        loss = chosen.loss
+        return self.config.changed(loss=loss.loss, gamma=loss.gamma, alpha=loss.alpha)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,9 +149,9 @@ def make(
     )
     if scale == "small" and not config and train_devices:
         epochs = max(3, round(SMALL_PASSES / train_devices))
-        base = dataclasses.replace(base, epochs=epochs)
-    base = dataclasses.replace(base, **shared)
-    configs.check(base)
+        base = base.changed(epochs=epochs)
+    base = base.changed(**shared)
+    checks.check(base)
     steps, families = [], []
     if backbone_data:
         steps.append(_backbone(base, backbone_data))
@@ -170,7 +170,7 @@ def make(
 
 
 def _backbone(base: configs.Config, data: str) -> Step:
-    config = dataclasses.replace(base, data=data, loss="bce", good="", group="")
+    config = base.changed(data=data, loss="bce", good="", group="")
     return Step(PRETRAINED, "ResNeXt trained on other drawn devices", config)
 
 
@@ -180,7 +180,7 @@ def _original(shared: Mapping[str, object]) -> tuple[list[Step], Family]:
     steps = []
     for member in MEMBERS:
         experiment = f"study_original_{member.replace('-bce', '').replace('-', '_')}"
-        config = dataclasses.replace(configs.load(experiment), **shared)
+        config = configs.load(experiment).changed(**shared)
         steps.append(Step(f"{name}-{member}", f"{TITLES[member]}, {name}", config))
     return steps, Family(name, {m: (f"{name}-{m}",) for m in MEMBERS})
 
@@ -194,12 +194,12 @@ def _ours(
     extended: bool,
 ) -> tuple[list[Step], Family]:
     """Swept ResNeXts, wide ResNets with the chosen losses, and what else is asked."""
-    if base.backbone not in PARTNERS:
+    if base.network.backbone not in PARTNERS:
         raise errors.BadInput(
-            f"backbone {base.backbone}: a study compares a ResNeXt with a wide ResNet; "
-            f"take one of {', '.join(PARTNERS)}."
+            f"backbone {base.network.backbone}: a study compares a ResNeXt with a "
+            f"wide ResNet; take one of {', '.join(PARTNERS)}."
         )
-    wide = dataclasses.replace(base, backbone=PARTNERS[base.backbone])
+    wide = base.changed(backbone=PARTNERS[base.network.backbone])
     shown = Family(name, {})
     steps, tried = [], {}
     for loss, settings in sweep.items():
@@ -223,7 +223,7 @@ def _ours(
                     Step(
                         f"{member}-{word}{number}",
                         f"{shown.title(member)}, {word} {number}",
-                        dataclasses.replace(config, **change(number)),
+                        config.changed(**change(number)),
                         like,
                         dealt=f"{word}{number}" if word == "fold" else "",
                     )
@@ -231,7 +231,8 @@ def _ours(
                 names.setdefault(member, []).append(steps[-1].name)
         return {member: tuple(found) for member, found in names.items()}
 
-    more = repeated("seed", range(1, seeds), lambda seed: {"seed": base.seed + seed})
+    first = base.run.seed
+    more = repeated("seed", range(1, seeds), lambda seed: {"seed": first + seed})
     folds, bags = {}, []
     if extended:
         folds = repeated("fold", range(1, FOLDS + 1), lambda number: {})
@@ -247,9 +248,7 @@ def _swept(base: configs.Config, title: str, member: str, setting: Setting) -> S
     gamma, alpha = setting
     # Cross-entropy with alpha is focal loss that discounts nothing.
     plain = gamma == 0 and alpha is None
-    config = dataclasses.replace(
-        base, loss="bce" if plain else "focal", gamma=gamma, alpha=alpha
-    )
+    config = base.changed(loss="bce" if plain else "focal", gamma=gamma, alpha=alpha)
     name, words = member, title
     if gamma not in (0, 2):
         name, words = f"{name}-gamma{gamma:g}", f"{words}, gamma {gamma:g}"
@@ -261,11 +260,11 @@ def _swept(base: configs.Config, title: str, member: str, setting: Setting) -> S
 def differs(step: Step, base: configs.Config) -> str:
     """What a run does otherwise than the base, in words for the plan's table."""
     hidden = {"out", "data_dir"} | ({"loss", "gamma", "alpha"} if step.like else set())
+    before = base.flat()
     parts = [
-        f"{field.name.replace('_', ' ')} {_short(getattr(step.config, field.name))}"
-        for field in dataclasses.fields(base)
-        if getattr(step.config, field.name) != getattr(base, field.name)
-        and field.name not in hidden
+        f"{name.replace('_', ' ')} {_short(value)}"
+        for name, value in step.config.flat().items()
+        if value != before[name] and name not in hidden
     ]
     if step.like:
         parts.append(f"loss of the best {step.like[0]}")

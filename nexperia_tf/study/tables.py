@@ -234,12 +234,12 @@ def singles(
 
 
 def _setting(config) -> str:
-    if config.loss == "bce":
+    if config.loss.loss == "bce":
         return "cross-entropy"
-    alpha = "" if config.alpha is None else f", alpha {config.alpha:g}"
-    if not config.gamma:
+    alpha = "" if config.loss.alpha is None else f", alpha {config.loss.alpha:g}"
+    if not config.loss.gamma:
         return f"cross-entropy{alpha}"
-    return f"focal, gamma {config.gamma:g}{alpha}"
+    return f"focal, gamma {config.loss.gamma:g}{alpha}"
 
 
 def ablation(rows: Sequence[Entry], grown: Entry | None, family: plan.Family) -> Table:

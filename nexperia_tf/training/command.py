@@ -8,6 +8,7 @@ import dataclasses
 import pathlib
 
 from nexperia_tf import command, configs
+from nexperia_tf.configs import checks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,16 +38,16 @@ def defaults(argv: list[str]) -> Arguments:
 
 
 def _from(config: configs.Config, /, **more) -> Arguments:
-    return Arguments(**dataclasses.asdict(config), **more)
+    return Arguments(**vars(config), **more)
 
 
 def main(arguments: Arguments) -> None:
     """Trains and says where the results are."""
+    groups = [field.name for field in dataclasses.fields(configs.Config)]
+    config = configs.Config(**{name: getattr(arguments, name) for name in groups})
+    checks.check_asked(config, resume=arguments.resume)
     command.import_tensorflow()
     from nexperia_tf.training import finish, loop
 
-    values = dataclasses.asdict(arguments)
-    own = {field.name for field in dataclasses.fields(configs.Config)}
-    config = configs.Config(**{k: v for k, v in values.items() if k in own})
     if folder := loop.train(config, resume=arguments.resume):
         finish.print_summary(folder)

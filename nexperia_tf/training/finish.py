@@ -48,7 +48,7 @@ def finish(
             model,
             dataset,
             split,
-            image_size=config.image_size,
+            image_size=config.pictures.image_size,
             channels=channels,
         )
         for split in run_folders.SCORED_SPLITS
@@ -71,10 +71,9 @@ def finish(
         s: training_pictures.judged(t.image_id, shown, book) for s, t in scored.items()
     }
     reached = _metrics(scored, known, epochs)
-    described = files.read_json(folder / run_folders.CONFIG)
     for split in set(reached) & set(scored):
         ids = scored[split].image_id
-        counted = choices.count(folder, described, split, ids)
+        counted = choices.count(folder, config, split, ids)
         reached[split][choices.CHOSE_AMONG] = counted
     files.write_json(folder / run_folders.METRICS, reached)
     curves.draw(
@@ -86,10 +85,10 @@ def finish(
         export.publish(
             model,
             folder / run_folders.SAVED_MODEL,
-            image_size=config.image_size,
+            image_size=config.pictures.image_size,
             channels=channels,
             calibration=decides,
-            backbone=config.backbone,
+            backbone=config.network.backbone,
             chose_among=reached["validation"][choices.CHOSE_AMONG],
             trained_on=book,
         )

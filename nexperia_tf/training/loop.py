@@ -16,6 +16,7 @@ import rich.table
 import tensorflow as tf
 
 from nexperia_tf import configs, errors, files, labels, locks, preprocess
+from nexperia_tf.configs import checks
 from nexperia_tf.data import manifest
 from nexperia_tf.data.input import augment, batching
 from nexperia_tf.data.prepare import command as prepare
@@ -23,9 +24,15 @@ from nexperia_tf.data.prepare import summary
 from nexperia_tf.data.records import reading, store
 from nexperia_tf.models import classifier
 from nexperia_tf.runs import environment, run_folders, training_pictures
-from nexperia_tf.training import devices, finish, model_setup, monitor, weight_average
+from nexperia_tf.training import (
+    devices,
+    finish,
+    losses,
+    model_setup,
+    monitor,
+    weight_average,
+)
 
-SCHEMA = 1  # of config.json and history.csv
 MANIFEST = "manifest.csv"  # of the records
 SHOWN = 16  # pictures of the first batch in TensorBoard
 SMALLEST_BOX = 8  # pixels after resizing, under which a defect is hardly to be seen
@@ -36,7 +43,7 @@ def train(config: configs.Config, *, resume: bool = False) -> pathlib.Path | Non
 
     Args:
         config: what to train on what; see configs.Config.
-        resume: continue the run in `config.out` from its newest checkpoint.
+        resume: continue the run in `config.run.out` from its newest checkpoint.
 
     Returns:
         the run folder, complete with predictions, metrics and SavedModel; None to the
@@ -46,9 +53,10 @@ def train(config: configs.Config, *, resume: bool = False) -> pathlib.Path | Non
         errors.BadInput: the data, the backbone or the folder cannot be used; nothing
             has been written then.
     """
-    configs.check(config)
+    checks.check_asked(config, resume=resume)
+    model_setup.check_start(config)
     # Before anything else: several workers must meet before TensorFlow is first used.
-    team = devices.named(config.strategy, batch_size=config.batch_size)
+    team = devices.named(config.run.strategy, batch_size=config.optimisation.batch_size)
     folder = _folder(config, team, resume=resume)
     with team.together(), _alone(folder, team):
         if team.chief and not resume:
@@ -56,18 +64,17 @@ def train(config: configs.Config, *, resume: bool = False) -> pathlib.Path | Non
         if resume and (folder / files.MANIFEST).is_file():
             rich.print(f"{folder}: complete already")
             return folder if team.chief else None
-        if config.deterministic:
+        if config.run.deterministic:
             tf.config.experimental.enable_op_determinism()
         data = _data(config, folder, team)
         # After the data: making records draws random numbers, reading them does not.
-        keras.utils.set_random_seed(config.seed)
-        with _policy(_precision(config.precision)):
+        keras.utils.set_random_seed(config.run.seed)
+        with _policy(_precision(config.network.precision)):
             with team.strategy.scope():
                 model = model_setup.build(
                     config,
                     channels=data.channels,
-                    # Balanced classes are equally likely to who learns from them.
-                    prior=data.prior if config.balance == "none" else 0.5,
+                    prior=data.balance.prior,
                     steps=_steps(config, data),
                 )
             with team.chief_first():
@@ -90,34 +97,34 @@ class Data:
         channels: 1 when every picture is grey, else 3.
         shown: devices that training takes in an epoch.
         book: the pictures that training and the runs before it learn from.
-        prior: share of defects among them, drawn ones too.
+        balance: how much good devices and defects, drawn ones too, count among them.
     """
 
     dataset: store.Dataset
     sizes: dict[str, int]
     channels: int
     shown: int
-    prior: float
+    balance: losses.Balance
     book: training_pictures.Book
 
 
 def _folder(
     config: configs.Config, team: devices.Team, *, resume: bool
 ) -> pathlib.Path:
-    if team.count > 1 and not config.out:
+    if team.count > 1 and not config.run.out:
         raise errors.BadInput(
             "--strategy multiworker: name a folder that all workers see with --out."
         )
     if resume:
-        if not config.out:
+        if not config.run.out:
             raise errors.BadInput("--resume: name the run to continue with --out.")
-        if not (pathlib.Path(config.out) / run_folders.CONFIG).is_file():
+        if not (pathlib.Path(config.run.out) / run_folders.CONFIG).is_file():
             raise errors.BadInput(
-                f"{config.out}: there is no run to resume; leave --resume out."
+                f"{config.run.out}: there is no run to resume; leave --resume out."
             )
-        return pathlib.Path(config.out)
+        return pathlib.Path(config.run.out)
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    folder = pathlib.Path(config.out or f"runs/{config.backbone}-{now}")
+    folder = pathlib.Path(config.run.out or f"runs/{config.network.backbone}-{now}")
     if team.chief:
         files.refuse_existing(folder)
         files.check_writable(folder)  # before the hours, not after them
@@ -136,7 +143,7 @@ def _data(config: configs.Config, folder: pathlib.Path, team: devices.Team) -> D
         dataset = run_folders.dataset_of(config, folder / run_folders.PICTURES)
     rows = manifest.read(dataset.prepared / MANIFEST)
     sizes = reading.split_sizes(dataset)
-    _check_classes(dataset, rows, "train", drawn=config.drawn > 0)
+    _check_classes(dataset, rows, "train", drawn=config.drawn.drawn > 0)
     _check_classes(dataset, rows, "validation")
     if manifest.CALIBRATION in sizes:
         _check_classes(dataset, rows, manifest.CALIBRATION)
@@ -145,17 +152,22 @@ def _data(config: configs.Config, folder: pathlib.Path, team: devices.Team) -> D
     train_rows = [row for row in rows if row.split == "train"]
     given = [row.label for row in train_rows]
     good, defects = given.count(labels.GOOD), given.count(labels.DEFECT)
-    shown = good if config.drawn_only else good + defects
-    if shown < config.batch_size:
+    shown = good if config.drawn.drawn_only else good + defects
+    if shown < config.optimisation.batch_size:
         raise errors.BadInput(
-            f"{config.data}: {shown} training devices make no batch of "
-            f"{config.batch_size}; pass a smaller --batch-size."
+            f"{config.data.data}: {shown} training devices make no batch of "
+            f"{config.optimisation.batch_size}; pass a smaller --batch-size."
         )
-    _warn_of_small_boxes(train_rows, config.image_size)
-    prior = (config.drawn * good + shown - good) / shown
+    _warn_of_small_boxes(train_rows, config.pictures.image_size)
+    balance = losses.Balance(
+        config.loss.balance,
+        good=good,
+        defects=shown - good,
+        drawn=config.drawn.drawn,
+    )
     book = _book(config, folder, rows)
     _check_seen(config, rows, book, say=team.chief)
-    return Data(dataset, sizes, reading.channels(dataset), shown, prior, book)
+    return Data(dataset, sizes, reading.channels(dataset), shown, balance, book)
 
 
 def _book(
@@ -165,10 +177,10 @@ def _book(
     if (folder / training_pictures.TRAINED_ON).is_file():  # a run that is resumed
         return training_pictures.read(folder / training_pictures.TRAINED_ON)
     name = folder.resolve().name
-    own = training_pictures.of_rows(rows, name, without_defects=config.drawn_only)
-    return training_pictures.merged(
-        [own, *([training_pictures.of_run(config.init)] if config.init else [])]
-    )
+    own = training_pictures.of_rows(rows, name, without_defects=config.drawn.drawn_only)
+    init = config.network.init
+    before = [training_pictures.of_run(init)] if init else []
+    return training_pictures.merged([own, *before])
 
 
 def _check_seen(
@@ -181,7 +193,7 @@ def _check_seen(
         said = training_pictures.in_words(
             training_pictures.judged(names, shown, book).numbers(), split
         )
-        if said and names and config.refuse_seen:
+        if said and names and config.data.refuse_seen:
             raise errors.BadInput(
                 f"--refuse-seen: {said}; leave --init out, or keep the splits it had "
                 "with --keep-splits."
@@ -252,25 +264,31 @@ def _policy(name: str) -> Iterator[None]:
 
 def _open(folder: pathlib.Path, config: configs.Config, data: Data) -> None:
     """Makes the run folder, or checks that it was made for this config."""
-    described = _describe(config, data)
+    facts = _facts(config, data)
     if folder.exists():
-        # A run of an older version lacks keys that had today's defaults.
-        before = dataclasses.asdict(configs.Config())
-        before |= files.read_json(folder / run_folders.CONFIG)
-        for key, value in described.items():
-            if before.get(key) != value and key not in ("out", "data_dir"):
-                raise errors.BadInput(
-                    f"{folder / run_folders.CONFIG}: the run was started with {key} "
-                    f"{before.get(key)!r}, not {value!r}; resume with the same config."
-                )
+        _check_same(folder / run_folders.CONFIG, config, facts)
         return
     with files.new_folder(folder) as beside:
-        files.write_json(beside / run_folders.CONFIG, described)
+        files.write_json(beside / run_folders.CONFIG, configs.to_json(config, facts))
         _list_pictures(beside, data)
-        facts = environment.described(
-            seed=config.seed, deterministic=config.deterministic
+        made_with = environment.described(
+            seed=config.run.seed, deterministic=config.run.deterministic
         )
-        files.write_json(beside / run_folders.ENVIRONMENT, facts)
+        files.write_json(beside / run_folders.ENVIRONMENT, made_with)
+
+
+def _check_same(path: pathlib.Path, config: configs.Config, facts: dict) -> None:
+    """Refuses to go on with a run that was begun with something else."""
+    payload = files.read_json(path)
+    told = configs.from_json(payload, where=str(path)).flat()
+    found_out = configs.facts_from(payload)
+    for before, now in ((told, config.flat()), (found_out, facts)):
+        for name, value in now.items():
+            if before.get(name) != value and name not in ("out", "data_dir"):
+                raise errors.BadInput(
+                    f"{path}: the run was started with {name} {before.get(name)!r}, "
+                    f"not {value!r}; resume with the same config."
+                )
 
 
 def _list_pictures(folder: pathlib.Path, data: Data) -> None:
@@ -279,15 +297,15 @@ def _list_pictures(folder: pathlib.Path, data: Data) -> None:
     training_pictures.write(folder / training_pictures.TRAINED_ON, data.book)
 
 
-def _describe(config: configs.Config, data: Data) -> dict:
-    facts = {
+def _facts(config: configs.Config, data: Data) -> dict:
+    """What the run has found out, for config.json."""
+    return {
         "channels": data.channels,
-        "prior": data.prior,
+        "prior": data.balance.share,
         "splits": data.sizes,
-        "precision": _precision(config.precision),
+        "precision": _precision(config.network.precision),
         "labels": list(labels.NAMES),
     }
-    return {"schema": SCHEMA} | dataclasses.asdict(config) | {"run": facts}
 
 
 def _fit(
@@ -299,20 +317,21 @@ def _fit(
 ) -> dict:
     """Trains what is left to train; returns what `Follow.outcome` says of it."""
     kept = classifier.without_map(model)
-    average = weight_average.WeightAverage(kept, config.ema) if config.ema else None
+    ema = config.optimisation.ema
+    average = weight_average.WeightAverage(kept, ema) if ema else None
     follow = monitor.Follow(
         folder,
         _validation(config, data),
-        monitor=config.monitor,
-        patience=config.patience,
-        minutes=config.time_budget,
+        monitor=config.run.monitor,
+        patience=config.run.patience,
+        minutes=config.run.time_budget,
         average=average,
         image_ids=functools.partial(_image_ids, config, data),
-        batch_size=config.batch_size,
+        batch_size=config.optimisation.batch_size,
         steps=_steps(config, data),
-        epochs=config.epochs,
-        every=config.checkpoint_steps,
-        keep=config.keep_checkpoints,
+        epochs=config.optimisation.epochs,
+        every=config.run.checkpoint_steps,
+        keep=config.run.keep_checkpoints,
         team=team,
     )
     follow.set_model(model)
@@ -320,11 +339,11 @@ def _fit(
     if follow.stopped:
         return follow.outcome
     # Checkpoints within an epoch leave a part of one, which is a fit of its own.
-    parts = [(first_epoch, config.epochs, 0)]
+    parts = [(first_epoch, config.optimisation.epochs, 0)]
     if first_step:
         parts = [
             (first_epoch, first_epoch + 1, first_step),
-            (first_epoch + 1, config.epochs, 0),
+            (first_epoch + 1, config.optimisation.epochs, 0),
         ]
     for first, last, skipped in parts:
         if first >= last or model.stop_training:
@@ -363,27 +382,27 @@ def _batches(
 ) -> tf.data.Dataset:
     batches = batching.training_batches(
         data.dataset,
-        image_size=config.image_size,
+        image_size=config.pictures.image_size,
         channels=data.channels,
-        batch_size=config.batch_size,
-        seed=config.seed,
+        batch_size=config.optimisation.batch_size,
+        seed=config.run.seed,
         epochs=last_epoch,
         first_epoch=first_epoch,
         first_step=first_step,
-        augment=config.augment,
+        augment=config.pictures.augment,
         policy=_changes(config),
-        balanced=config.balance == "sampling",
-        drawn=config.drawn,
-        drawn_look=config.drawn_look,
-        drawn_only=config.drawn_only,
+        balanced=data.balance.by_sampling,
+        drawn=config.drawn.drawn,
+        drawn_look=config.drawn.drawn_look,
+        drawn_only=config.drawn.drawn_only,
         map_stride=map_stride,
-        cache=config.cache,
-        deterministic=config.deterministic,
+        cache=config.pictures.cache,
+        deterministic=config.run.deterministic,
         worker=team.worker,
     )
     if map_stride:
         return batches.map(_named)
-    return _balanced(batches, data.prior) if config.balance == "loss" else batches
+    return batches.map(data.balance.weighted) if data.balance.by_loss else batches
 
 
 def _named(images, labels, places):
@@ -397,15 +416,16 @@ def _board(folder: pathlib.Path, team: devices.Team) -> list[keras.callbacks.Cal
 
 
 def _changes(config: configs.Config) -> augment.Policy:
-    if config.augment == "crop":
-        return augment.Policy(config.flip, brightness=0.0, contrast=0.0, crop=True)
+    told = config.pictures
+    if told.augment == "crop":
+        return augment.Policy(told.flip, brightness=0.0, contrast=0.0, crop=True)
     return augment.Policy(
-        flip=config.flip,
-        rotation=config.rotation,
-        zoom=config.zoom,
-        brightness=config.brightness,
-        contrast=config.contrast,
-        tone=config.tone,
+        flip=told.flip,
+        rotation=told.rotation,
+        zoom=told.zoom,
+        brightness=told.brightness,
+        contrast=told.contrast,
+        tone=told.tone,
     )
 
 
@@ -416,33 +436,23 @@ def _show(batches: tf.data.Dataset, folder: pathlib.Path) -> None:
         tf.summary.image("first batch", images, step=0, max_outputs=SHOWN)
 
 
-def _balanced(batches: tf.data.Dataset, prior: float) -> tf.data.Dataset:
-    """Adds weights with which both classes count the same; 1 on average."""
-    defect, good = 0.5 / prior, 0.5 / (1 - prior)
-
-    def weighted(images, labels):  # mixed pictures have labels between 0 and 1
-        return images, labels, labels * defect + (1 - labels) * good
-
-    return batches.map(weighted)
-
-
 def _steps(config: configs.Config, data: Data) -> int:
-    return data.shown // config.batch_size
+    return data.shown // config.optimisation.batch_size
 
 
 def _image_ids(config: configs.Config, data: Data, epoch: int, step: int) -> list[str]:
     indices = batching.batch_indices(
         data.dataset,
-        image_size=config.image_size,
+        image_size=config.pictures.image_size,
         channels=data.channels,
-        batch_size=config.batch_size,
-        seed=config.seed,
+        batch_size=config.optimisation.batch_size,
+        seed=config.run.seed,
         epoch=epoch,
         step=step,
-        balanced=config.balance == "sampling",
-        drawn=config.drawn,
-        drawn_only=config.drawn_only,
-        cache=config.cache,
+        balanced=data.balance.by_sampling,
+        drawn=config.drawn.drawn,
+        drawn_only=config.drawn.drawn_only,
+        cache=config.pictures.cache,
     )
     return list(run_folders.metadata(data.dataset, "train")["image_id"][indices])
 
@@ -470,9 +480,9 @@ def _validation(
     batches = batching.evaluation_batches(
         data.dataset,
         "validation",
-        image_size=config.image_size,
+        image_size=config.pictures.image_size,
         channels=data.channels,
-        batch_size=2 * config.batch_size,  # no gradients are kept
-        cache=config.cache,
+        batch_size=2 * config.optimisation.batch_size,  # no gradients are kept
+        cache=config.pictures.cache,
     )
     return batches, run_folders.metadata(data.dataset, "validation")["label"]

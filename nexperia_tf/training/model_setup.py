@@ -25,23 +25,27 @@ def build(
     """
     _check_shared(config)
     model = classifier.build(
-        config.backbone,
-        image_size=config.image_size,
+        config.network.backbone,
+        image_size=config.pictures.image_size,
         channels=channels,
         prior=prior,
-        standardise=config.standardise,
+        standardise=config.pictures.standardise,
     )
     _start(model, config, channels)
-    if config.sync_batch_norm:
+    if config.network.sync_batch_norm:
         devices.synchronise(model)
-    finetuning.freeze(model, up_to=config.freeze, batch_norm=config.freeze_batch_norm)
-    loss = losses.named(config.loss, alpha=config.alpha, gamma=config.gamma)
+    finetuning.freeze(
+        model, up_to=config.network.freeze, batch_norm=config.network.freeze_batch_norm
+    )
+    loss = losses.named(
+        config.loss.loss, alpha=config.loss.alpha, gamma=config.loss.gamma
+    )
     weights = None
-    if config.drawn_map:
+    if config.drawn.drawn_map:
         model = classifier.with_map(model)
         places = keras.losses.BinaryCrossentropy(from_logits=True)
         loss = {classifier.LOGIT: loss, classifier.MAP: places}
-        weights = {classifier.LOGIT: 1.0, classifier.MAP: config.drawn_map}
+        weights = {classifier.LOGIT: 1.0, classifier.MAP: config.drawn.drawn_map}
     model.compile(
         optimizer=_optimizer(config, _rate(config, steps)),
         loss=loss,
@@ -53,13 +57,33 @@ def build(
     return model
 
 
+def check_start(config: configs.Config) -> None:
+    """Finds starting weights that cannot fit, before the data is made.
+
+    Raises:
+        errors.BadInput: nothing is published for the backbone, or the run of `--init`
+            has another one.
+    """
+    if config.network.weights == "imagenet":
+        pretrained.find_published(config.network.backbone)
+    if not config.network.init:
+        return
+    name = run_folders.load(config.network.init).config.network.backbone
+    if backbones.full_name(name) != backbones.full_name(config.network.backbone):
+        raise errors.BadInput(
+            f"--init {config.network.init}: its backbone is {name}, not "
+            f"{config.network.backbone}; pass --backbone {name}."
+        )
+
+
 def _check_shared(config: configs.Config) -> None:
     # Keras clips and accumulates what one device has, not the sum over all.
     if tf.distribute.get_strategy().num_replicas_in_sync == 1:
         return
+    told = config.optimisation
     for flag, used in (
-        (f"--clip-norm {config.clip_norm}", config.clip_norm > 0),
-        (f"--accumulate {config.accumulate}", config.accumulate > 1),
+        (f"--clip-norm {told.clip_norm}", told.clip_norm > 0),
+        (f"--accumulate {told.accumulate}", told.accumulate > 1),
     ):
         if used:
             raise errors.BadInput(
@@ -70,25 +94,14 @@ def _check_shared(config: configs.Config) -> None:
 
 def _start(model: keras.Model, config: configs.Config, channels: int) -> None:
     """Loads the weights that `--weights` or `--init` names."""
-    if not config.init:
-        pretrained.load(model, config.weights)
+    if not config.network.init:
+        pretrained.load(model, config.network.weights)
         return
-    if config.weights != "none":
-        raise errors.BadInput(
-            f"--init {config.init} and --weights {config.weights}: a run starts from "
-            "one of them; leave the other out."
-        )
-    before = run_folders.load(config.init)
-    name = before.config["backbone"]
-    if backbones.full_name(name) != backbones.full_name(config.backbone):
-        raise errors.BadInput(
-            f"--init {config.init}: its backbone is {name}, not {config.backbone}; "
-            f"pass --backbone {name}."
-        )
+    before = run_folders.load(config.network.init)
     if before.channels != channels:
         kinds = {1: "grey", 3: "colour"}
         raise errors.BadInput(
-            f"--init {config.init}: it was trained on {kinds[before.channels]} "
+            f"--init {config.network.init}: it was trained on {kinds[before.channels]} "
             f"pictures, these are {kinds[channels]}; start from another run."
         )
     model.set_weights(before.model().get_weights())
@@ -97,32 +110,32 @@ def _start(model: keras.Model, config: configs.Config, channels: int) -> None:
 def _rate(
     config: configs.Config, steps: int
 ) -> keras.optimizers.schedules.LearningRateSchedule:
-    total = steps * config.epochs
-    warmup = min(round(steps * config.warmup_epochs), total // 2)
-    if config.schedule == "step":
-        every = max(1, round(steps * config.step_epochs))
+    told = config.optimisation
+    total = steps * told.epochs
+    warmup = min(round(steps * told.warmup_epochs), total // 2)
+    if told.schedule == "step":
+        every = max(1, round(steps * told.step_epochs))
         return schedules.WarmupStep(
-            config.learning_rate, every=every, warmup_steps=warmup
+            told.learning_rate, every=every, warmup_steps=warmup
         )
-    return schedules.warmup_cosine(
-        config.learning_rate, steps=total, warmup_steps=warmup
-    )
+    return schedules.warmup_cosine(told.learning_rate, steps=total, warmup_steps=warmup)
 
 
 def _optimizer(
     config: configs.Config, rate: keras.optimizers.schedules.LearningRateSchedule
 ) -> keras.optimizers.Optimizer:
-    several = config.accumulate if config.accumulate > 1 else None
+    told = config.optimisation
+    several = told.accumulate if told.accumulate > 1 else None
     knobs = {
-        "weight_decay": config.weight_decay,
-        "layer_decay": config.layer_decay,
-        "global_clipnorm": config.clip_norm or None,
+        "weight_decay": told.weight_decay,
+        "layer_decay": told.layer_decay,
+        "global_clipnorm": told.clip_norm or None,
         "gradient_accumulation_steps": several,
     }
-    if config.optimizer == "adamw":
+    if told.optimizer == "adamw":
         optimizer = optimizers.LayerwiseAdamW(rate, **knobs)
     else:
-        nesterov = config.optimizer == "sgd"
+        nesterov = told.optimizer == "sgd"
         optimizer = optimizers.LayerwiseSGD(
             rate, momentum=0.9, nesterov=nesterov, **knobs
         )

@@ -59,17 +59,17 @@ def run_folder(tmp_path_factory, small_backbone):
     """A run folder as nexperia train leaves it, of an untrained model."""
     base = tmp_path_factory.mktemp("runs")
     draw(base / "raw")
-    config = configs.Config(
+    config = configs.of(
         backbone=BACKBONE,
         data=str(base / "raw"),
         data_dir=str(base / "data"),
         image_size=SIZE,
     )
-    dataset = store.build(config.data, data_dir=config.data_dir)
+    dataset = store.build(config.data.data, data_dir=config.data.data_dir)
     folder = base / "untrained"
     folder.mkdir()
-    facts = {"schema": 1, "run": {"channels": 1}}
-    files.write_json(folder / run_folders.CONFIG, dataclasses.asdict(config) | facts)
+    described = configs.to_json(config, {"channels": 1})
+    files.write_json(folder / run_folders.CONFIG, described)
     calibration = run_folders.Calibration(temperature=1.3, threshold=0.4)
     run_folders.write_calibration(folder / run_folders.CALIBRATION, calibration)
     model = classifier.build(BACKBONE, image_size=SIZE, channels=1)

@@ -1,7 +1,6 @@
 """The study as a whole, on networks and a folder that cost seconds."""
 
 import csv
-import dataclasses
 import json
 import re
 import shutil
@@ -11,6 +10,7 @@ import pytest
 from PIL import Image
 
 from nexperia_tf import configs, files
+from nexperia_tf.configs import checks
 from nexperia_tf.data import manifest
 from nexperia_tf.data.records import reading, store
 from nexperia_tf.models import backbones
@@ -187,8 +187,8 @@ def test_validation_chooses_the_loss_and_the_wide_network_takes_it(whole):
     best = max(tried, key=lambda run: run["validation_auc"])
     assert "ResNeXt + focal" in best["taken_for"]
     config = run_folders.load(whole / "runs" / "wide-focal").config
-    assert (config["alpha"], config["gamma"]) == (best["alpha"], best["gamma"])
-    assert config["backbone"] == "tiny_wide"
+    assert (config.loss.alpha, config.loss.gamma) == (best["alpha"], best["gamma"])
+    assert config.network.backbone == "tiny_wide"
 
 
 def test_the_ensemble_command_takes_the_weights(whole, run_command, tmp_path):
@@ -263,9 +263,9 @@ def test_the_paper_plan_is_the_original_and_ours(run_command, capsys):
     known = {}
     for step in planned.steps:
         known[step.name] = config = step.resolved(known, step.like and step.like[-1])
-        configs.check(config)
-        assert backbones.full_name(config.backbone) in backbones.BACKBONES
-        assert config.data == "second_stage:RAW"
+        checks.check(config)
+        assert backbones.full_name(config.network.backbone) in backbones.BACKBONES
+        assert config.data.data == "second_stage:RAW"
     original = known["original-resnext-focal"]
     assert (original.alpha, original.gamma, original.monitor) == (0.25, 2, "accuracy")
     assert (original.augment, original.schedule) == ("crop", "step")
@@ -282,10 +282,10 @@ def test_the_originals_momentum_is_plain(small):
     config = configs.load("study_original_resnext")
     for name, nesterov in (("momentum", False), ("sgd", True)):
         tiny = {"backbone": "tiny", "weights": "none", "image_size": 32}
-        changed = dataclasses.replace(config, **tiny, optimizer=name)
+        changed = config.changed(**tiny, optimizer=name)
         model = model_setup.build(changed, channels=1, prior=0.2, steps=2)
         assert (model.optimizer.nesterov, model.optimizer.momentum) == (nesterov, 0.9)
-    assert config.optimizer == "momentum"
+    assert config.optimisation.optimizer == "momentum"
 
 
 def test_seeds_and_folds_repeat_every_member():
@@ -296,7 +296,7 @@ def test_seeds_and_folds_repeat_every_member():
     assert len(family.bags) == plan.BAGS
     names = [step.name for step in planned.steps]
     assert len(set(names)) == len(names)
-    assert planned.step("wide-focal-seed1").config.seed == planned.base.seed + 1
+    assert planned.step("wide-focal-seed1").config.run.seed == planned.base.run.seed + 1
 
 
 def test_folds_part_the_training_lots_and_bags_draw_them(raw, whole, tmp_path):
@@ -324,7 +324,7 @@ def test_folds_part_the_training_lots_and_bags_draw_them(raw, whole, tmp_path):
 
 
 def test_each_small_run_sees_as_many_pictures():
-    few = plan.make(train_devices=1000).base.epochs
-    many = plan.make(train_devices=2000).base.epochs
+    few = plan.make(train_devices=1000).base.optimisation.epochs
+    many = plan.make(train_devices=2000).base.optimisation.epochs
     assert few * 1000 == many * 2000 == plan.SMALL_PASSES
-    assert plan.make(train_devices=100_000).base.epochs == 3
+    assert plan.make(train_devices=100_000).base.optimisation.epochs == 3

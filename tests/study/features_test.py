@@ -96,7 +96,7 @@ def test_a_network_without_a_run_takes_weights_and_data(raw, run_command, tmp_pa
 @pytest.mark.parametrize(
     ("words", "shown"),
     [
-        (["--stage", "stage5"], "--stage stage5: one of stem"),
+        (["--stage", "stage5"], "--stage stage5: unknown; did you mean stage"),
         (["--stage", "stage1", "--max-gigabytes", "1e-5"], "take 0.0 GB, more than"),
         (["--weights", "none"], "name one of them"),
     ],

@@ -5,12 +5,12 @@ from nexperia_tf.training import command as train
 
 def test_a_named_experiment_is_the_default_and_flags_win():
     given = train.defaults(["--config", "demo", "--epochs", "3"])
-    assert (given.backbone, given.config) == ("resnext26_32x4d", "demo")
+    assert (given.network.backbone, given.config) == ("resnext26_32x4d", "demo")
     assert train.defaults(["--config=demo"]) == given
 
 
 def test_resume_takes_up_the_config_of_its_run(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"schema": 1, "epochs": 7}))
-    assert train.defaults(["--resume", "--out", str(tmp_path)]).epochs == 7
-    assert train.defaults([f"--out={tmp_path}", "--resume"]).epochs == 7
-    assert train.defaults(["--out", str(tmp_path)]).epochs == 20
+    assert train.defaults(["--resume", "--out", str(tmp_path)]).optimisation.epochs == 7
+    assert train.defaults([f"--out={tmp_path}", "--resume"]).optimisation.epochs == 7
+    assert train.defaults(["--out", str(tmp_path)]).optimisation.epochs == 20

@@ -25,7 +25,7 @@ place = pathlib.Path(sys.argv[1])
 backbones.BACKBONES["tiny"] = backbones.Shape(
     (1,), groups=2, width=32, planes=(4,), stem=4
 )
-config = configs.Config(
+config = configs.of(
     backbone="tiny", data=str(place / "raw"), data_dir=str(place / "data"),
     image_size=32, batch_size=8, epochs=2, learning_rate=0.01, ema=0.9,
     sync_batch_norm=True,
@@ -33,7 +33,7 @@ config = configs.Config(
 
 def trained(strategy, **flags):
     out = place / "-".join(map(str, (strategy, *flags.values())))
-    config_ = dataclasses.replace(config, strategy=strategy, out=str(out), **flags)
+    config_ = config.changed(strategy=strategy, out=str(out), **flags)
     return loop.train(config_)
 
 def losses(run):

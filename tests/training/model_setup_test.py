@@ -1,5 +1,3 @@
-import dataclasses
-
 import keras
 import numpy as np
 import pytest
@@ -9,7 +7,7 @@ from nexperia_tf.models import backbones
 from nexperia_tf.training import model_setup
 
 SHAPE = backbones.Shape((1, 1), groups=4, width=16, planes=(8, 16), stem=8)
-CONFIG = configs.Config(
+CONFIG = configs.of(
     backbone="tiny", image_size=32, epochs=1, warmup_epochs=0, weight_decay=0.1
 )
 
@@ -20,7 +18,7 @@ def tiny(monkeypatch):
 
 
 def built(**flags):
-    config = dataclasses.replace(CONFIG, **flags)
+    config = CONFIG.changed(**flags)
     return model_setup.build(config, channels=1, prior=0.2, steps=100)
 
 

@@ -13,12 +13,12 @@ import os
 import pathlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import rich.progress
 import tyro
 
-from nexperia_tf import command, errors, files, labels
+from nexperia_tf import bounds, command, errors, files, labels
 from nexperia_tf.data import images, manifest
 from nexperia_tf.data.duplicates import resolve, search
 from nexperia_tf.data.measure import measurement, scan, scan_cache, signature
@@ -47,13 +47,13 @@ def prepare(
     unboxed: str | None = None,
     good: str | None = None,
     group: str | None = None,
-    seed: int = 0,
-    workers: int | None = None,
+    seed: Annotated[int, *bounds.SEED] = 0,
+    workers: Annotated[int | None, *bounds.within(ge=1, le=1024)] = None,
     cache: str | os.PathLike | None = None,
     fresh: bool = False,
     decided: str | os.PathLike | None = None,
     repair: bool = False,
-    folds: int | None = None,
+    folds: Annotated[int | None, *bounds.within(ge=2, le=1_000_000)] = None,
     leave_one_out: str | None = None,
     calibration_share: float = 0.0,
     keep_splits: str | os.PathLike | kept_splits.Kept | None = kept_splits.AUTO,
@@ -363,9 +363,9 @@ class Arguments(command.Options):
     """Class name of good devices; good, ok or pass by default."""
     group: str | None = None
     """Column whose value keeps images in one split; the lot by default."""
-    seed: int = 0
+    seed: Annotated[int, *bounds.SEED] = 0
     """Seed of the split."""
-    workers: int | None = None
+    workers: Annotated[int | None, *bounds.within(ge=1, le=1024)] = None
     """Processes that read the images; the number of cores by default."""
     cache: pathlib.Path | None = None
     """Folder of measures by content hash; one in the user's cache by default."""
@@ -376,11 +376,11 @@ class Arguments(command.Options):
     default."""
     repair: bool = False
     """Drop images whose copy or twin stands in another split, from train first."""
-    folds: int | None = None
+    folds: Annotated[int | None, *bounds.within(ge=2, le=1_000_000)] = None
     """Also write folds.csv with so many folds."""
     leave_one_out: str | None = None
     """Also write folds.csv with one fold per value of a column, as machine or lot."""
-    calibration_share: float = 0.0
+    calibration_share: Annotated[float, *bounds.CALIBRATION_SHARE] = 0.0
     """Share of the labelled devices, whole groups out of train, that chooses thresholds
     and nothing else: split calibration."""
     keep_splits: str = kept_splits.AUTO
@@ -390,6 +390,8 @@ class Arguments(command.Options):
 
 def main(arguments: Arguments) -> None:
     """Runs `prepare` and prints what came of it."""
+    if arguments.fresh:
+        bounds.check_unused(arguments, ["cache"], "with --fresh")
     options = dataclasses.asdict(arguments)
     options["decided"] = options.pop("decisions")
     raw, out = options.pop("raw"), options.pop("out")

@@ -2,7 +2,7 @@
 
 from nexperia_tf import configs
 
-CONFIG = configs.Config(
+CONFIG = configs.of(
     backbone="resnext26_32x4d",
     image_size=80,
     epochs=9,

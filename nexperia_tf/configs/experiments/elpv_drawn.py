@@ -6,7 +6,7 @@ module it tells cells apart well, whole modules it misjudges: see benchmarks/RES
 
 from nexperia_tf import configs
 
-CONFIG = configs.Config(
+CONFIG = configs.of(
     backbone="resnet26_quarter",
     standardise="picture",
     drawn=0.5,

@@ -2,7 +2,7 @@
 
 from nexperia_tf import configs
 
-CONFIG = configs.Config(
+CONFIG = configs.of(
     backbone="resnext101_32x8d",
     weights="imagenet",
     epochs=40,

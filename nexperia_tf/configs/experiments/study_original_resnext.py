@@ -9,7 +9,7 @@ pixels are standardised by ImageNet's statistics.
 
 from nexperia_tf import configs
 
-CONFIG = configs.Config(
+CONFIG = configs.of(
     backbone="resnext101_32x8d",
     weights="imagenet",
     loss="bce",

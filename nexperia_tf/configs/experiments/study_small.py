@@ -5,7 +5,7 @@ The study sets the epochs: each run sees as many pictures, however many there ar
 
 from nexperia_tf import configs
 
-CONFIG = configs.Config(
+CONFIG = configs.of(
     backbone="resnext26_32x4d",
     image_size=96,
     epochs=6,

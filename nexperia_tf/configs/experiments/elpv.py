@@ -9,13 +9,11 @@ mislead: the last epoch is kept, and the recipe was chosen by cross-validation o
 modules, see benchmarks/RESULTS.md.
 """
 
-import dataclasses
+from nexperia_tf.configs.experiments import elpv_drawn
 
-from nexperia_tf.configs import elpv_drawn
-
-CONFIG = dataclasses.replace(
-    elpv_drawn.CONFIG,
+CONFIG = elpv_drawn.CONFIG.changed(
     drawn=0.0,
+    drawn_look="dark",
     drawn_map=0.0,
     drawn_only=False,
     freeze="stage3",

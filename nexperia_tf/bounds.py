@@ -1,0 +1,290 @@
+"""Which values the fields of a dataclass take, declared beside them.
+
+    epochs: Annotated[int, *within(ge=1, le=1000)] = 20
+    loss: Literal["focal", "bce"] = "focal"
+    backbone: Annotated[str, *one_of(names)] = "resnext"
+    labels: Annotated[str, *a_file()] = ""
+
+pydantic holds values to them, `--help` shows them, and whoever breaks one is told what
+is expected: by flag on a command line, by key in a config.json.
+"""
+
+import dataclasses
+import difflib
+import functools
+import json
+import pathlib
+import types
+import typing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import annotated_types
+import pydantic
+import tyro
+
+from nexperia_tf import errors
+
+MANY = 20  # names that nobody reads through in an error
+_STRICT = pydantic.ConfigDict(strict=True, allow_inf_nan=False)
+_NAMES = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "a text",
+    types.NoneType: "none",
+}
+
+
+def within(
+    *,
+    gt: float | None = None,
+    ge: float | None = None,
+    lt: float | None = None,
+    le: float | None = None,
+    why: str = "",
+) -> tuple:
+    """Metadata of a number between two bounds; never infinite, never NaN.
+
+    Args:
+        gt, ge: what it is above, or at least.
+        lt, le: what it is below, or at most.
+        why: the reason, said to whoever breaks a bound.
+    """
+    interval = annotated_types.Interval(gt=gt, ge=ge, lt=lt, le=le)
+    return interval, *_hinted(in_words(interval)), *([_Why(why)] if why else [])
+
+
+def one_of(names: Callable[[], Sequence[str]]) -> tuple:
+    """Metadata of a text that is one of `names()`, which are asked when it is used."""
+
+    def check(name: str) -> str:
+        if name not in names():
+            raise ValueError(unknown(name, names()))
+        return name
+
+    return (pydantic.AfterValidator(check),)
+
+
+def a_file(*words: str) -> tuple:
+    """Metadata of a path of a file that is there, or one of `words`, or empty."""
+
+    def check(path: str) -> str:
+        if path and path not in words and not pathlib.Path(path).is_file():
+            others = "".join(f"{word}, " for word in words)
+            remedy = f"; pass {others}or a file that is there" if words else ""
+            raise ValueError(f"no such file{remedy}")
+        return path
+
+    return (pydantic.AfterValidator(check),)
+
+
+def unknown(name: str, names: Sequence[str]) -> str:
+    """What to say of a name that is none of `names`.
+
+    >>> unknown("fokal", ["focal", "bce"])
+    'unknown; did you mean focal? Choose one of focal, bce'
+    """
+    near = difflib.get_close_matches(name, names, n=1)
+    if near and len(names) > MANY:
+        return f"unknown; did you mean {near[0]}"
+    hint = f"did you mean {near[0]}? Choose" if near else "choose"
+    return f"unknown; {hint} one of {', '.join(names)}"
+
+
+def check(instance: object, *, name: Callable[[str], str] | None = None) -> None:
+    """Holds every field of a dataclass, and of those in it, to its declaration.
+
+    Args:
+        instance: of a dataclass.
+        name: how a field is called in the message; as a flag by default.
+
+    Raises:
+        errors.BadInput: the first field that breaks its bounds.
+    """
+    for field, kind, value, _ in fields(instance):
+        if said := problem(value, kind):
+            if name:
+                called = f"{name(field)} {json_of(value)}"
+            elif is_positional(kind):
+                called = f"{field.upper()} {value}"
+            else:
+                called = flag(field, value)
+            raise errors.BadInput(f"{called}: {said}.")
+
+
+def check_unused(instance: object, names: Iterable[str], because: str) -> None:
+    """Refuses fields that were given and would be ignored.
+
+    Args:
+        instance: of a dataclass.
+        names: the fields.
+        because: the cause in words, such as `with --loss bce`.
+
+    Raises:
+        errors.BadInput: one of them differs from its default.
+    """
+    names = set(names)
+    for field, _, value, default in fields(instance):
+        if field in names and value != default:
+            leave = f"at {default}" if default else "out"
+            raise errors.BadInput(
+                f"{flag(field, value)}: has no effect {because}; leave it {leave}."
+            )
+
+
+def fields(instance: object) -> Iterator[tuple[str, object, object, object]]:
+    """Name, declaration, value and default of all fields, those within fields, too."""
+    kinds = declared(type(instance))
+    for field in dataclasses.fields(instance):
+        value = getattr(instance, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from fields(value)
+        else:
+            yield field.name, kinds[field.name], value, field.default
+
+
+@functools.cache
+def declared(kind: type) -> dict[str, object]:
+    """Types of a dataclass' fields with what is declared beside them."""
+    return typing.get_type_hints(kind, include_extras=True)
+
+
+def is_positional(kind: object) -> bool:
+    """Whether a field is a word without a flag on the command line."""
+    return tyro.conf.Positional in _metadata(kind)
+
+
+def without_bounds(kind: object) -> object:
+    """A declared type without what stands beside it: text, number, choice.
+
+    >>> without_bounds(typing.Annotated[float | None, *SHARE])
+    float | None
+    """
+    is_declared = typing.get_origin(kind) is typing.Annotated
+    return typing.get_args(kind)[0] if is_declared else kind
+
+
+def flag(field: str, value: object) -> str:
+    """A field and its value as they stand on a command line.
+
+    >>> flag("batch_size", -1)
+    '--batch-size -1'
+    """
+    words = " ".join(map(str, value)) if isinstance(value, tuple) else value
+    return f"--{field.replace('_', '-')} {words}"
+
+
+def json_of(value: object) -> str:
+    """A value as JSON writes it, text for what JSON has no word for."""
+    return json.dumps(value, default=str)
+
+
+def problem(value: object, kind: object) -> str | None:
+    """What is wrong with a value of a declared type, or None."""
+    try:
+        _adapter(kind).validate_python(value)
+    except pydantic.ValidationError as error:
+        return _said(error.errors()[0], value, kind)
+    return None
+
+
+@functools.cache
+def _adapter(kind: object) -> pydantic.TypeAdapter:
+    return pydantic.TypeAdapter(kind, config=_STRICT)
+
+
+def _said(error: dict, value: object, kind: object) -> str:
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"])
+    if choices := choices_of(kind):
+        wrong = error["input"]  # of several, the one that is unknown
+        if isinstance(wrong, str):
+            return unknown(wrong, choices)
+    reasons = [each.words for each in _metadata(kind) if isinstance(each, _Why)]
+    return ": ".join([f"{expected(kind)} is expected", *reasons])
+
+
+def choices_of(kind: object) -> tuple[str, ...]:
+    """The names that a type allows; none where it is no choice.
+
+    >>> choices_of(typing.Literal["focal", "bce"] | None)
+    ('focal', 'bce')
+    """
+    if typing.get_origin(kind) is typing.Literal:
+        return typing.get_args(kind)
+    return sum(map(choices_of, typing.get_args(kind)), ())
+
+
+def expected(kind: object) -> str:
+    """What a declared type takes, in words.
+
+    >>> expected(typing.Annotated[int, *within(ge=1)])
+    'a whole number from 1 on'
+    >>> expected(typing.Annotated[float | None, *SHARE])
+    'a number in (0, 1) or none'
+    """
+    plain = without_bounds(kind)
+    bounds = "".join(
+        f" {in_words(each)}"
+        for each in _metadata(kind)
+        if isinstance(each, annotated_types.Interval)
+    )
+    if choices := choices_of(plain):
+        return f"one of {', '.join(choices)}"
+    parts = typing.get_args(plain) if _is_union(plain) else (plain,)
+    first, *others = (_NAMES.get(part, "a text") for part in parts)
+    return " or ".join([f"{first}{bounds}", *others])
+
+
+def _metadata(kind: object) -> tuple:
+    """What stands beside a type."""
+    return getattr(kind, "__metadata__", ())
+
+
+def in_words(interval: annotated_types.Interval) -> str:
+    """An interval as a person writes it.
+
+    >>> in_words(annotated_types.Interval(ge=0, lt=1))
+    'in [0, 1)'
+    >>> in_words(annotated_types.Interval(gt=0))
+    'above 0'
+    """
+    low, high = _first(interval.ge, interval.gt), _first(interval.le, interval.lt)
+    if high is None:
+        return f"above {low}" if interval.gt is not None else f"from {low} on"
+    left = "[" if interval.ge is not None else "("
+    right = "]" if interval.le is not None else ")"
+    return f"in {left}{low}, {high}{right}"
+
+
+def _first(one: float | None, other: float | None) -> float | None:
+    return other if one is None else one
+
+
+def _is_union(kind: object) -> bool:
+    return typing.get_origin(kind) in (typing.Union, types.UnionType)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Why:
+    """The reason of a bound."""
+
+    words: str
+
+
+def _hinted(words: str) -> tuple:
+    """Has `--help` show the words beside the default."""
+    hint = f"({words}; default: {{}})"
+    return (tyro.conf.arg(help_behavior_hint=hint.format),)
+
+
+# Bounds that several commands share.
+SHARE = within(gt=0, lt=1)
+SEED = within(ge=0, le=2**31 - 1)
+BATCH = within(ge=1, le=65536)
+IMAGE_SIZE = within(
+    ge=32,
+    le=4096,
+    why="the network makes them 32 times smaller, and one pixel must be left",
+)
+CALIBRATION_SHARE = within(ge=0, lt=0.7)

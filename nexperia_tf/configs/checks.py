@@ -1,0 +1,152 @@
+"""Which values of a Config do not go together, found before anything is read."""
+
+import pathlib
+from collections.abc import Iterator, Sequence
+
+from nexperia_tf import bounds, errors
+
+LAYOUTS = ("second_stage", "first_stage", "hand_over", "folder")  # of --data
+NO_CHANGES = ("none", "crop")  # of --augment, that leave brightness and the like alone
+REPEATABLE = ("default", "none", "crop")  # of --augment, by seed to the bit
+
+
+def check(config) -> None:
+    """Raises errors.BadInput when a value breaks its bounds or two do not go together.
+
+    >>> from nexperia_tf import configs
+    >>> check(configs.of(ema=1.0))
+    Traceback (most recent call last):
+    nexperia_tf.errors.BadInput: --ema 1.0: a number in [0, 1) is expected.
+    """
+    bounds.check(config)
+    if config.drawn.drawn_only and not config.drawn.drawn:
+        raise errors.BadInput(
+            "--drawn-only leaves nothing but good pictures; pass --drawn .5, too."
+        )
+    if config.drawn.drawn_map:
+        _check_map(config)
+    if config.run.deterministic:
+        _check_deterministic(config)
+    network = config.network
+    if network.init and network.weights != "none":
+        raise errors.BadInput(
+            f"--init {network.init} and --weights {network.weights}: a run starts from "
+            "one of them; leave the other out."
+        )
+
+
+def check_asked(config, *, resume: bool = False) -> None:
+    """All that can be wrong with a training before anything is read.
+
+    Args:
+        config: what is asked for.
+        resume: a run that has begun keeps what it began with, records and all.
+
+    Raises:
+        errors.BadInput: see `check`, `check_used` and `check_files`.
+    """
+    check(config)
+    if not resume:
+        check_used(config)
+        check_files(config)
+
+
+def _check_map(config) -> None:
+    if not config.drawn.drawn_only:
+        raise errors.BadInput(
+            "--drawn-map knows where drawn defects are, not where given ones are; "
+            "pass --drawn-only, too."
+        )
+    if config.loss.balance == "loss":
+        raise errors.BadInput(
+            "--balance loss weighs devices, not the places of --drawn-map; leave one "
+            "of them out."
+        )
+    if config.pictures.augment not in REPEATABLE:
+        raise errors.BadInput(
+            f"--augment {config.pictures.augment} would move a defect away from its "
+            "place in --drawn-map; leave one of them out."
+        )
+
+
+def _check_deterministic(config) -> None:
+    if config.run.time_budget:
+        raise errors.BadInput(
+            "--time-budget ends a run by the clock, which --deterministic cannot "
+            "repeat; leave one of them out."
+        )
+    if config.pictures.augment not in REPEATABLE:
+        raise errors.BadInput(
+            f"--augment {config.pictures.augment}: keras-cv's layers keep random "
+            "numbers of their own, which --deterministic cannot repeat; leave one of "
+            "them out."
+        )
+
+
+def check_used(config) -> None:
+    """Refuses a value that was chosen and would be ignored.
+
+    Raises:
+        errors.BadInput: a value differs from its default where another one leaves it
+            without effect.
+    """
+    for names, because in _without_effect(config):
+        bounds.check_unused(config, names, because)
+
+
+def _without_effect(config) -> Iterator[tuple[Sequence[str], str]]:
+    """Fields that are ignored, and why."""
+    told = config.pictures.augment
+    if config.loss.loss == "bce":
+        yield ("alpha", "gamma"), "with --loss bce"
+    if config.optimisation.schedule != "step":
+        yield ("step_epochs",), "without --schedule step"
+    if not config.drawn.drawn:
+        yield ("drawn_look", "drawn_map"), "without --drawn"
+    if told in NO_CHANGES:
+        changes = ("rotation", "zoom", "brightness", "contrast", "tone")
+        yield changes, f"with --augment {told}"
+    if told == "none":
+        yield ("flip",), "with --augment none"
+    if config.run.monitor == "last":
+        yield ("patience",), "with --monitor last"
+
+
+def check_files(config) -> None:
+    """Refuses names of files and folders that are not there.
+
+    Raises:
+        errors.BadInput: naming the flag, what it was given, and what it takes.
+    """
+    weights = pathlib.Path(config.network.weights)
+    if config.network.weights not in ("none", "imagenet") and not weights.is_file():
+        raise errors.BadInput(
+            f"--weights {weights}: no such file; pass none, imagenet or a .safetensors "
+            "file."
+        )
+    init = pathlib.Path(config.network.init)
+    if config.network.init and not (init / "config.json").is_file():
+        raise errors.BadInput(
+            f"--init {init}: not a run folder (config.json is missing); name one that "
+            "train wrote."
+        )
+    keep = pathlib.Path(config.data.keep_splits)
+    if config.data.keep_splits not in ("auto", "none") and not keep.is_dir():
+        raise errors.BadInput(
+            f"--keep-splits {keep}: no such folder; pass auto, none, or a run, "
+            "prepared or data folder."
+        )
+    raw = _raw_folder(config.data.data)
+    if raw is not None and not raw.is_dir():
+        raise errors.BadInput(
+            f"--data {config.data.data}: {raw} is no folder; pass sample, a folder of "
+            "pictures, or LAYOUT:FOLDER."
+        )
+
+
+def _raw_folder(data: str) -> pathlib.Path | None:
+    """The folder that `--data` names; None for the sample."""
+    if data == "sample":
+        return None
+    layout, _, rest = data.partition(":")
+    return pathlib.Path(rest if layout in LAYOUTS else data)

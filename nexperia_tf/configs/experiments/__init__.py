@@ -1,0 +1,1 @@
+"""One small file for each named experiment, with what differs from the defaults."""
