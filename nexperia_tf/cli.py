@@ -29,7 +29,10 @@ COMMANDS = {
         "judge runs: report, comparison, safe threshold",
     ),
     "predict": ("nexperia_tf.serving.predict", "score a folder of pictures"),
-    "export": ("nexperia_tf.serving.export", "write a run's SavedModel again"),
+    "export": (
+        "nexperia_tf.serving.export_command",
+        "write a run's SavedModel again",
+    ),
     "ensemble": ("nexperia_tf.serving.ensemble", "several models as one SavedModel"),
     "features": ("nexperia_tf.study.features", "a network stage's output as a table"),
     "forest": ("nexperia_tf.study.forest", "a random forest on features"),

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from nexperia_tf import command, errors, files, labels, locks, preprocess
+from nexperia_tf import errors, files, labels, locks, preprocess
 from nexperia_tf.models import folding
 from nexperia_tf.runs import run_folders, training_pictures
 from nexperia_tf.serving import servable
@@ -332,28 +332,3 @@ def _signatures(
 def _function(function: Callable, argument: tf.TensorSpec) -> Callable:
     # Nothing here needs AutoGraph, which would translate all of Keras.
     return tf.function(function, input_signature=[argument], autograph=False)
-
-
-@dataclasses.dataclass(frozen=True)
-class Arguments(command.Options):
-    """Writes a run's best model as a SavedModel for TensorFlow Serving."""
-
-    run: str = ""
-    """Run folder that nexperia train wrote."""
-
-    out: str = ""
-    """Base folder to publish the next version in; RUN/saved_model when empty."""
-
-
-def main(arguments: Arguments) -> None:
-    """Publishes one more version with the run's calibration.json as it stands now."""
-    run_folders.load(arguments.run)  # a folder that is no run is not to be locked
-    with locks.held(arguments.run, busy=run_folders.BUSY):
-        _export(arguments)
-
-
-def _export(arguments: Arguments) -> None:
-    run = run_folders.load(arguments.run)
-    folder = publish_run(run, run.calibration, out=arguments.out)
-    print(f"In force: {run.calibration.words}")
-    print(f"SavedModel: {folder}")
