@@ -71,6 +71,7 @@ def test_an_older_config_json_takes_todays_defaults(tmp_path):
         ('{"deterministic": 1}', "deterministic 1: true or false is expected"),
         ('{"optimizer": "__import__"}', '"__import__": unknown; choose one of adamw'),
         ('{"backbone": "resnet51"}', '"resnet51": unknown; did you mean resnet50'),
+        ('{"loss": {"epochs": 3}}', "epochs stands in loss, not in optimisation"),
         ('{"schema": 9}', "schema 9 is newer than this version"),
         ('[{"epochs": 3}]', "a JSON object is expected"),
     ],

@@ -124,11 +124,14 @@ def from_json(payload: Mapping, *, where: str) -> Config:
             know; `where` names the file.
     """
     values = {}
-    for field, value in _written(payload, where):
+    for group, field, value in _written(payload, where):
         if field not in _declared():
             said = bounds.unknown(field, list(_declared()))
             raise errors.BadInput(f"{where}: key {field!r}: {said}.")
-        kind = bounds.without_bounds(_declared()[field][1])
+        own, declared = _declared()[field]
+        if group not in (None, own):
+            raise errors.BadInput(f"{where}: {field} stands in {group}, not in {own}.")
+        kind = bounds.without_bounds(declared)
         if said := bounds.problem(value, kind):
             raise errors.BadInput(f"{where}: {field} {bounds.json_of(value)}: {said}.")
         values[field] = value
@@ -152,8 +155,8 @@ def to_json(config: Config, facts: Mapping) -> dict:
     return payload
 
 
-def _written(payload: Mapping, where: str) -> Iterator[tuple[str, object]]:
-    """Fields and values in a config.json, whether in groups or not."""
+def _written(payload: Mapping, where: str) -> Iterator[tuple[str | None, str, object]]:
+    """Group (None where there is none), field and value of all in a config.json."""
     schema = payload.get("schema", SCHEMA)
     if not isinstance(schema, int) or schema > SCHEMA:
         raise errors.BadInput(
@@ -162,7 +165,7 @@ def _written(payload: Mapping, where: str) -> Iterator[tuple[str, object]]:
         )
     for key, value in payload.items():
         if key in bounds.declared(Config) and isinstance(value, dict):
-            own = value.items()
-            yield from (pair for pair in own if key != "run" or pair[0] not in FACTS)
+            facts = FACTS if key == "run" else ()
+            yield from ((key, k, v) for k, v in value.items() if k not in facts)
         elif key != "schema":
-            yield key, value
+            yield None, key, value
