@@ -53,7 +53,7 @@ def train(config: configs.Config, *, resume: bool = False) -> pathlib.Path | Non
         errors.BadInput: the data, the backbone or the folder cannot be used; nothing
             has been written then.
     """
-    checks.check_asked(config, resume=resume)
+    checks.check(config)
     model_setup.check_start(config)
     # Before anything else: several workers must meet before TensorFlow is first used.
     team = devices.named(config.run.strategy, batch_size=config.optimisation.batch_size)
