@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from nexperia_tf import errors
+from nexperia_tf.models import backbones
 
 FILE_NAME = "model.safetensors"
 
