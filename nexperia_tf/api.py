@@ -149,6 +149,7 @@ def _changed(values, changes: dict):
     changed = {name: _plain(value) for name, value in changes.items()}
     values = dataclasses.replace(values, **changed)
     bounds.check(values)
+    bounds.check_files(values)
     return values
 
 

@@ -67,15 +67,7 @@ def one_of(names: Callable[[], Sequence[str]]) -> tuple:
 
 def a_file(*words: str) -> tuple:
     """Metadata of a path of a file that is there, or one of `words`, or empty."""
-
-    def check(path: str) -> str:
-        if path and path not in words and not pathlib.Path(path).is_file():
-            others = "".join(f"{word}, " for word in words)
-            remedy = f"; pass {others}or a file that is there" if words else ""
-            raise ValueError(f"no such file{remedy}")
-        return path
-
-    return (pydantic.AfterValidator(check),)
+    return (_File(words),)
 
 
 def unknown(name: str, names: Sequence[str]) -> str:
@@ -110,6 +102,22 @@ def check(instance: object, *, name: Callable[[str], str] | None = None) -> None
             else:
                 called = flag(field, value)
             raise errors.BadInput(f"{called}: {said}.")
+
+
+def check_files(instance: object) -> None:
+    """Looks for every file that a field of a dataclass names, see `a_file`.
+
+    Raises:
+        errors.BadInput: the first that is not there.
+    """
+    for field, kind, value, _ in fields(instance):
+        for words in (
+            each.words for each in _metadata(kind) if isinstance(each, _File)
+        ):
+            if value and value not in words and not pathlib.Path(value).is_file():
+                others = "".join(f"{word}, " for word in words)
+                remedy = f"; pass {others}or a file that is there" if words else ""
+                raise errors.BadInput(f"{flag(field, value)}: no such file{remedy}.")
 
 
 def check_unused(instance: object, names: Iterable[str], because: str) -> None:
@@ -270,6 +278,13 @@ class _Why:
     """The reason of a bound."""
 
     words: str
+
+
+@dataclasses.dataclass(frozen=True)
+class _File:
+    """A path of a file, or one of some words."""
+
+    words: tuple[str, ...]
 
 
 def _hinted(words: str) -> tuple:

@@ -56,13 +56,17 @@ def run(
             stream.reconfigure(errors="replace")
     argv = list(sys.argv[1:] if argv is None else argv)
 
+    from nexperia_tf import bounds
+
     def in_own_words(message: str) -> str:
         typed = [word.removeprefix("--").partition("=")[0] for word in argv]
         return with_own_flags(message, {*flags(arguments), "help", *typed})
 
     with errors_in_one_line(debug="--debug" in argv, in_own_words=in_own_words):
         default = defaults(argv) if defaults else None
-        sys.exit(function(parse(arguments, argv, prog=prog, default=default)))
+        parsed = parse(arguments, argv, prog=prog, default=default)
+        bounds.check_files(parsed)
+        sys.exit(function(parsed))
 
 
 @contextlib.contextmanager

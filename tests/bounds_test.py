@@ -120,7 +120,6 @@ def test_help_shows_bounds_beside_defaults(name, capsys):
         (str, 3, "a text is expected"),
         (float, math.nan, "a number is expected"),
         (typing.Literal["a", "b"], 1, "one of a, b is expected"),
-        (typing.Annotated[str, *bounds.a_file()], "/no/x.csv", "no such file"),
         (
             typing.Annotated[int, *bounds.IMAGE_SIZE],
             1,
@@ -135,3 +134,21 @@ def test_what_is_expected_is_said(kind, value, words):
 def test_a_word_without_a_flag_is_named_as_help_names_it():
     with pytest.raises(errors.BadInput, match="^BACKBONE resnet51: unknown; did you"):
         command.parse(_arguments("weights"), ["resnet51"])
+
+
+@dataclasses.dataclass
+class Named:
+    labels: typing.Annotated[str, *bounds.a_file()] = ""
+    weights: typing.Annotated[str, *bounds.a_file("none")] = "none"
+
+
+def test_a_file_that_is_not_there_is_said(tmp_path):
+    (tmp_path / "there.csv").touch()
+    bounds.check_files(Named())
+    bounds.check_files(Named(str(tmp_path / "there.csv"), "none"))
+    with pytest.raises(errors.BadInput, match=r"^--labels no.csv: no such file\.$"):
+        bounds.check_files(Named("no.csv"))
+    with pytest.raises(
+        errors.BadInput, match=r"no: no such file; pass none, or a file"
+    ):
+        bounds.check_files(Named(weights="no"))
