@@ -284,7 +284,7 @@ def test_bad_data_is_one_line_and_leaves_nothing(kind, run_command, tmp_path, ca
         (["--backbone", "resnet51"], "resnet51"),
         (["--out", "/proc/no/run"], "cannot be written"),
         (["--out", "."], "exists already"),
-        (["--config", "nothing"], "no such experiment"),
+        (["--config", "nothing"], "unknown; choose one of demo"),
         (["--resume"], "no run to resume"),
         (["--epochs", "many"], "--epochs"),
         (["--weights", "nothing.safetensors"], "nothing.safetensors"),

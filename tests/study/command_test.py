@@ -247,7 +247,7 @@ def test_a_study_goes_on_with_the_same_words_only(
         ([], "--out: name the folder"),
         (["--seeds", "-1", "--plan"], "--seeds -1"),
         (["--scale", "huge"], "huge"),
-        (["--config", "none", "--plan"], "no such experiment"),
+        (["--config", "none", "--plan"], "unknown; choose one of demo"),
         (["--config", "study_original_wide", "--plan"], "compares a ResNeXt"),
     ],
 )
