@@ -267,11 +267,12 @@ def test_the_paper_plan_is_the_original_and_ours(run_command, capsys):
         assert backbones.full_name(config.network.backbone) in backbones.BACKBONES
         assert config.data.data == "second_stage:RAW"
     original = known["original-resnext-focal"]
-    assert (original.alpha, original.gamma, original.monitor) == (0.25, 2, "accuracy")
-    assert (original.augment, original.schedule) == ("crop", "step")
-    assert (original.epochs, original.batch_size) == (90, 256)
+    steps = original.optimisation
+    assert (original.loss.alpha, original.loss.gamma) == (0.25, 2)
+    assert (original.pictures.augment, original.run.monitor) == ("crop", "accuracy")
+    assert (steps.schedule, steps.epochs, steps.batch_size) == ("step", 90, 256)
     ours = known["resnext-focal"]
-    assert (ours.augment, ours.monitor) == ("default", "partial_auc")
+    assert (ours.pictures.augment, ours.run.monitor) == ("default", "partial_auc")
     tried = planned.families[-1].tried
     assert len(tried["resnext-bce"]) == len(tried["resnext-focal"]) == 6
     assert run_command(COMMAND, "--plan", "--scale", "paper") == 0
