@@ -1,11 +1,14 @@
 # make demo: the main job on a fresh machine.  make test: lint, import contract, tests.
+# make test-slow: the tests that train, build or search for long.
 PYTHON ?= python3
 PIP_FLAGS ?=            # e.g. --no-index --find-links wheels, for a machine without network
 RUN ?= runs/demo-$(shell date +%Y%m%d-%H%M%S)
 VENV := .venv
 BIN := $(VENV)/bin
+# A file's tests share what they train, so each file goes to one process (1.5 GB each).
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: demo test clean
+.PHONY: demo test test-slow clean
 
 demo: $(VENV)/installed
 	$(BIN)/nexperia train --config demo --out $(RUN)
@@ -15,7 +18,10 @@ test: $(VENV)/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+	$(PYTEST) -m "not slow"
+
+test-slow: $(VENV)/installed-test
+	$(PYTEST) -m slow
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
