@@ -380,20 +380,27 @@ def _best_lie(first, second, motion) -> tuple[same_photo.Proof, bool]:
         if best.same_photograph or not evidence.suspicious:
             break
     if best.alike and not best.same_photograph:
-        again = _resampled_again(first, second, lie)
+        again = _resampled_again(first, second, lie, most=best.deviation)
         best, shifted = (again, True) if again else (best, shifted)
     return best, shifted
 
 
-def _resampled_again(first, second, motion) -> same_photo.Proof | None:
-    """The proof that one picture, moved as image tools do it, is the other."""
+def _resampled_again(first, second, motion, *, most) -> same_photo.Proof | None:
+    """The proof that one picture, moved as image tools do it, is the other.
+
+    Args:
+        first, second: grey levels.
+        motion: lays the second on the first.
+        most: deviation of the differences; resampling in vain adds some everywhere,
+            beside which a faint scratch no longer stands out.
+    """
     back = cv2.invertAffineTransform(motion)
     for fixed, moving, lie in ((first, second, motion), (second, first, back)):
         for interpolation in (cv2.INTER_LINEAR, cv2.INTER_CUBIC):
             laid, inside = _laid(moving, lie, fixed.shape, interpolation)
             if same_photo.differs_by_rounding(fixed, laid, inside):
                 evidence = same_photo.examine(fixed, laid, inside, resampled=True)
-                if evidence.same_photograph:
+                if evidence.same_photograph and evidence.deviation <= most:
                     return evidence
     return None
 

@@ -249,3 +249,23 @@ def test_a_scratch_is_not_wiped_away_by_resampling():
     assert not verify.explains_more(resampled, scratched)
     shifted = dataclasses.replace(scratched, deviation=2.0)  # half a pixel, say
     assert verify.explains_more(resampled, shifted)
+
+
+def test_resampling_in_vain_proves_nothing(monkeypatch):
+    # A scratch of 18 levels on an unmoved part: in place it stands out by 25.9 of a
+    # deviation of .205, resampled by a hundredth of a pixel by 7.8 of .290.
+    resampled = same_photo.Proof(
+        shared_noise=1.0,
+        shared_grain=1.0,
+        shared_texture=1.0,
+        max_local_residual=7.8,
+        deviation=0.29,
+        resampled=True,
+        departure=0.08,
+    )
+    monkeypatch.setattr(same_photo, "differs_by_rounding", lambda *pictures: True)
+    monkeypatch.setattr(same_photo, "examine", lambda *pictures, **how: resampled)
+    picture, moved = np.zeros((20, 20), np.float32), np.eye(2, 3) + 0.01
+    again = verify._resampled_again(picture, picture, moved, most=0.205)
+    assert again is None and resampled.same_photograph
+    assert verify._resampled_again(picture, picture, moved, most=0.3) is resampled
