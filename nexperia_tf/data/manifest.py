@@ -43,6 +43,7 @@ class Row:
         label: the same after a person's decisions; the one to learn.
         defect_type: kind of defect, where the raw folder names one.
         group: images that must share a split; the lot unless told otherwise.
+        phash: perceptual hash, by which a person can search (`measure.signature`).
         brightness: mean grey level.
         contrast: standard deviation of grey levels.
         sharpness: variance of the Laplacian.

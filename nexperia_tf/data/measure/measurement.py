@@ -4,13 +4,15 @@ import dataclasses
 import hashlib
 
 import cv2
+import imagehash
 import PIL
 
 from nexperia_tf.data import images, manifest
 from nexperia_tf.data.measure import signature
 
-# Measures of other code or other decoders are not these measures.
-VERSION = f"2-{signature.VERSION}-{PIL.__version__}-{cv2.__version__}"
+# Measures of other code or other libraries are not these measures.
+_LIBRARIES = f"{PIL.__version__}-{cv2.__version__}-{imagehash.__version__}"
+VERSION = f"3-{signature.VERSION}-{_LIBRARIES}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class Measures:
     height: int | None = None
     mode: str = ""
     format: str = ""
+    phash: str = ""
     brightness: float | None = None
     contrast: float | None = None
     sharpness: float | None = None
@@ -56,6 +59,7 @@ def measure(content: bytes, *, sha256: str | None = None) -> Measures:
         height=picture.height,
         mode=picture.mode,
         format=picture.format,
+        phash=signature.phash(picture.pixels),
         brightness=float(mean[0, 0]),
         contrast=float(deviation[0, 0]),
         sharpness=float(edges[0, 0]) ** 2,
@@ -68,8 +72,6 @@ def fill(row: manifest.Row, measures: Measures) -> None:
     for name in _COLUMNS:
         setattr(row, name, getattr(measures, name))
     row.dropped_because = measures.problem
-    if measures.signature:
-        row.phash = signature.phash(measures.signature)
 
 
 _COLUMNS = tuple(
