@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
-from tensorflow_serving.apis import prediction_log_pb2
 
 from nexperia_tf import labels
 
@@ -40,6 +39,9 @@ def pictures(image_size: int, channels: int) -> list[np.ndarray]:
 
 def write_warmup(path: pathlib.Path, picture: np.ndarray) -> None:
     """Requests that a server runs before it calls a version ready, one a signature."""
+    # Here and below, not above: who only loads a SavedModel does without.
+    from tensorflow_serving.apis import prediction_log_pb2
+
     inputs = {
         BYTES: tf.make_tensor_proto([_png(picture)], tf.string),
         PIXELS: tf.make_tensor_proto(picture[np.newaxis]),
@@ -119,6 +121,8 @@ def _requests(
     folder: pathlib.Path, shown: Sequence[np.ndarray], scores: np.ndarray
 ) -> Iterator[tuple[str, str, object, np.ndarray]]:
     """What it is, its signature, its tensor and the expected scores, a request each."""
+    from tensorflow_serving.apis import prediction_log_pb2
+
     for record in tf.data.TFRecordDataset(str(folder / WARMUP)).as_numpy_iterator():
         log = prediction_log_pb2.PredictionLog.FromString(record)
         name = log.predict_log.request.model_spec.signature_name

@@ -76,8 +76,9 @@ def _study(arguments: Arguments, out: pathlib.Path) -> None:
     verdicts = predictions.read_labels(arguments.labels) if arguments.labels else None
     command.import_tensorflow()
     from nexperia_tf.data.records import reading, store
-    from nexperia_tf.study import members, page
+    from nexperia_tf.study import forest, members, page
 
+    forest.skops_io()  # its forests come last, hours after the networks
     dataset = store.build(
         arguments.data,
         data_dir=arguments.data_dir,

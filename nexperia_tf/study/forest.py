@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 import shutil
+import types
 import typing
 from collections.abc import Mapping, Sequence
 from typing import Annotated
@@ -125,9 +126,7 @@ def probability(
 
 def save(folder: pathlib.Path, forest: "RandomForestClassifier", facts: dict) -> None:
     """Writes a forest, what is known of it, and MANIFEST.sha256 into `folder`."""
-    import skops.io
-
-    skops.io.dump(forest, folder / FOREST)
+    skops_io().dump(forest, folder / FOREST)
     files.write_json(folder / FACTS, {"schema": SCHEMA} | facts)
     files.write_manifest(folder)
 
@@ -138,20 +137,35 @@ def load(folder: str | pathlib.Path) -> "RandomForestClassifier":
     Raises:
         errors.BadInput: the folder is damaged, or the file holds another type.
     """
-    import skops.io
-
+    reader = skops_io()
     folder = pathlib.Path(folder)
     files.verify_manifest(folder)
     path = folder / FOREST
     if not path.is_file():
         raise errors.BadInput(f"{path}: no such file; name a folder of this command.")
-    unknown = set(skops.io.get_untrusted_types(file=path)) - {TRUSTED}
+    unknown = set(reader.get_untrusted_types(file=path)) - {TRUSTED}
     if unknown:
         raise errors.BadInput(
             f"{path}: holds {', '.join(sorted(unknown))}, which no forest needs; it is "
             "not loaded."
         )
-    return skops.io.load(path, trusted=[TRUSTED])
+    return reader.load(path, trusted=[TRUSTED])
+
+
+def skops_io() -> types.ModuleType:
+    """skops.io, which only the extra `forest` installs.
+
+    Raises:
+        errors.BadInput: it is not installed.
+    """
+    try:
+        import skops.io
+    except ModuleNotFoundError:
+        raise errors.BadInput(
+            "forests are kept by skops, which is not installed; "
+            "pip install 'nexperia_tf[forest]'"
+        ) from None
+    return skops.io
 
 
 def scored(
@@ -241,6 +255,7 @@ def main(arguments: Arguments) -> None:
     """Grows, saves, loads what was saved, scores with that."""
     folder = pathlib.Path(arguments.features)
     files.refuse_existing(arguments.out)
+    skops_io()  # before a forest is grown that could not be kept
     files.verify_manifest(folder)
     train = features.read(folder / "train.npz")
     validation = features.read(folder / "validation.npz")

@@ -1,4 +1,5 @@
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -98,6 +99,20 @@ def test_a_damaged_forest_is_not_loaded(grown, extracted, run_command, tmp_path)
     (out / "forest.skops").write_bytes(content)
     with pytest.raises(errors.BadInput, match="differs from its SHA-256"):
         forest.load(out)
+
+
+def test_without_skops_one_line_names_the_extra(
+    extracted, run_command, monkeypatch, tmp_path, capsys
+):
+    monkeypatch.setitem(sys.modules, "skops.io", None)
+    monkeypatch.delitem(sys.modules, "skops")
+    assert run_command(COMMAND, extracted, "--out", tmp_path / "out") == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1 and said[0].endswith("pip install 'nexperia_tf[forest]'")
+    argv = ["--data", tmp_path / "any", "--out", tmp_path / "out"]
+    assert run_command("study", *argv) == 2
+    assert capsys.readouterr().err.splitlines() == said
+    assert not (tmp_path / "out").exists()
 
 
 class Foreign(linear_model.LogisticRegression):
