@@ -248,7 +248,7 @@ def test_a_study_goes_on_with_the_same_words_only(
         (["--seeds", "-1", "--plan"], "--seeds -1"),
         (["--scale", "huge"], "huge"),
         (["--config", "none", "--plan"], "unknown; choose one of demo"),
-        (["--config", "study_original_wide", "--plan"], "compares a ResNeXt"),
+        (["--config", "elpv_drawn", "--plan"], "compares a ResNeXt"),
     ],
 )
 def test_bad_words_are_one_line(argv, shown, run_command, capsys):
@@ -280,7 +280,7 @@ def test_the_paper_plan_is_the_original_and_ours(run_command, capsys):
 
 
 def test_the_originals_momentum_is_plain(small):
-    config = configs.load("study_original_resnext")
+    config = configs.load("study_original")
     for name, nesterov in (("momentum", False), ("sgd", True)):
         tiny = {"backbone": "tiny", "weights": "none", "image_size": 32}
         changed = config.changed(**tiny, optimizer=name)

@@ -1,4 +1,6 @@
-"""`nexperia_tf.study --scale paper`: the study's ResNeXt with cross-entropy.
+"""`nexperia study --scale paper`: the original's ResNeXt with cross-entropy.
+
+`study/plan` makes its other three of it: the wide ResNet, and either with focal loss.
 
 Its report leaves the first learning rate open; .1 is that of the ImageNet recipe it
 names. Coupled weight decay of 1e-4 at momentum .9 pulls as a decoupled one of 1e-3.
