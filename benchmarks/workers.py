@@ -52,9 +52,7 @@ def main() -> None:
             checkpoint_steps=3,
         )
         if any(ended(child) == 0 for child in pair(place, plain_keras)):
-            sys.exit(
-                "Keras #20585 is solved: remove nexperia_tf/training/multiworker.py"
-            )
+            sys.exit("Keras #20585 is solved: remove keras_internals.multiworker_fit")
         print("Keras alone does not train two workers", flush=True)
         alone = config.changed(out=str(place / "alone"))
         assert ended(fork(place / "alone.log", lambda: loop.train(alone))) == 0
@@ -115,14 +113,14 @@ def pair(place: pathlib.Path, work) -> list[int]:
 
 def die_within() -> None:
     """Has this process killed within an epoch."""
-    step = monitor.Follow.on_train_batch_end
+    step = monitor.Monitor.on_train_batch_end
 
     def killed(self, batch, logs=None):
         step(self, batch, logs)
-        if (self._epoch, batch) == KILLED:
+        if (self.epoch, batch) == KILLED:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    monitor.Follow.on_train_batch_end = killed
+    monitor.Monitor.on_train_batch_end = killed
 
 
 def forbid_writing() -> None:

@@ -12,7 +12,7 @@ import rich
 import tensorflow as tf
 
 from nexperia_tf import errors
-from nexperia_tf.training import multiworker
+from nexperia_tf.library_internals import keras_internals
 
 _LOST = (
     tf.errors.AbortedError,
@@ -25,12 +25,12 @@ _LOST = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Team:
-    """The workers that train one model together; most runs are a team of one.
+class Workers:
+    """The processes that train one model together; most runs have a single one.
 
     Attributes:
         strategy: how a step is shared.
-        rank: this worker's number; 0 is the chief, who judges, decides and writes.
+        rank: this worker's number; 0 is the chief, which validates, decides and writes.
         count: workers, each a process.
     """
 
@@ -40,19 +40,19 @@ class Team:
 
     @property
     def chief(self) -> bool:
-        """Whether this worker judges, decides and writes."""
+        """Whether this worker validates, decides and writes."""
         return self.rank == 0
 
     @property
-    def worker(self) -> tuple[int, int]:
-        """Number and count, as `batching.training_batches` takes them."""
+    def place(self) -> tuple[int, int]:
+        """Rank and count, as `batching.training_batches` takes them."""
         return self.rank, self.count
 
-    def alone(self) -> contextlib.AbstractContextManager:
+    def own_scope(self) -> contextlib.AbstractContextManager:
         """The scope for a model that this worker uses without the others."""
         return self.strategy.scope() if self.count == 1 else contextlib.nullcontext()
 
-    def fed(self, batches: tf.data.Dataset) -> tf.data.Dataset:
+    def distribute(self, batches: tf.data.Dataset) -> tf.data.Dataset:
         """What `fit` takes: batches, of which each worker has its own share."""
         if self.count == 1:
             return batches
@@ -66,11 +66,13 @@ class Team:
 
         return self.strategy.distribute_datasets_from_function(own)
 
-    def fitting(self) -> contextlib.AbstractContextManager:
-        """To be entered around `fit`."""
-        return contextlib.nullcontext() if self.count == 1 else multiworker.mended()
+    def patched_fit(self) -> contextlib.AbstractContextManager:
+        """To be entered around `fit`, which Keras does not have for several workers."""
+        if self.count == 1:
+            return contextlib.nullcontext()
+        return keras_internals.multiworker_fit()
 
-    def gathered(self, numbers: Sequence[float]) -> np.ndarray:
+    def gather(self, numbers: Sequence[float]) -> np.ndarray:
         """The numbers of all workers, `(workers, numbers)`; each waits for all."""
         table = np.zeros((self.count, len(numbers)))
         table[self.rank] = numbers
@@ -79,24 +81,24 @@ class Team:
         here = self.strategy.num_replicas_in_sync // self.count
         return _sum(self.strategy, tf.constant(table / here)).numpy()
 
-    def told(self, number: float) -> float:
+    def broadcast(self, number: float) -> float:
         """The chief's number, on every worker."""
-        return self.gathered([number])[0, 0]
+        return self.gather([number])[0, 0]
 
     @contextlib.contextmanager
     def chief_first(self) -> Iterator[None]:
         """A block that the chief leaves before the others enter it."""
         if not self.chief:
-            self.told(0)
+            self.broadcast(0)
         yield
         if self.chief:
-            self.told(0)
+            self.broadcast(0)
 
     @contextlib.contextmanager
-    def parting(self, done: Callable[[], bool]) -> Iterator[None]:
-        """The last meeting, which may lose another once all is done.
+    def last_barrier(self, done: Callable[[], bool]) -> Iterator[None]:
+        """A block with the last exchange, in which a lost worker is no error once done.
 
-        Who has its number ends, perhaps while the others still fetch theirs from it.
+        A worker that has its number exits, perhaps while others still fetch theirs.
         """
         try:
             yield
@@ -105,8 +107,8 @@ class Team:
                 raise
 
     @contextlib.contextmanager
-    def together(self) -> Iterator[None]:
-        """Says in one line when another worker is lost within the block."""
+    def losses_reported(self) -> Iterator[None]:
+        """Turns the loss of another worker within the block into one clear line."""
         try:
             yield
         except _LOST as error:
@@ -125,35 +127,35 @@ def _sum(strategy: tf.distribute.Strategy, table: tf.Tensor) -> tf.Tensor:
     return strategy.reduce("SUM", strategy.run(lambda: table), axis=None)
 
 
-def named(name: str, *, batch_size: int) -> Team:
-    """The team that `--strategy` names.
+def workers(strategy: str, *, batch_size: int) -> Workers:
+    """The workers that `--strategy` names.
 
     Args:
-        name: none is one device; mirrored shares each batch among all GPUs, or logical
-            CPUs where there is none; auto is mirrored where there are several GPUs;
-            multiworker shares it among the machines that TF_CONFIG lists.
+        strategy: none is one device; mirrored shares each batch among all GPUs, or
+            logical CPUs where there is none; auto is mirrored where there are several
+            GPUs; multiworker shares it among the machines that TF_CONFIG lists.
         batch_size: devices in a batch, of all replicas together.
 
     Raises:
         errors.BadInput: the batch cannot be shared evenly, or TF_CONFIG is no use.
     """
-    if name == "multiworker":
-        return _several(batch_size)
+    if strategy == "multiworker":
+        return _multiworker(batch_size)
     gpus = tf.config.list_logical_devices("GPU")
-    if name == "none" or (name == "auto" and len(gpus) < 2):
-        return Team(tf.distribute.get_strategy())
+    if strategy == "none" or (strategy == "auto" and len(gpus) < 2):
+        return Workers(tf.distribute.get_strategy())
     devices = gpus or tf.config.list_logical_devices("CPU")
     _check_batch(batch_size, len(devices))
-    return Team(tf.distribute.MirroredStrategy([device.name for device in devices]))
+    return Workers(tf.distribute.MirroredStrategy([device.name for device in devices]))
 
 
-def _several(batch_size: int) -> Team:
+def _multiworker(batch_size: int) -> Workers:
     rank, count = place(os.environ.get("TF_CONFIG", ""))
     gpus = len(tf.config.list_physical_devices("GPU"))
     _check_batch(batch_size, count * max(1, gpus))
     if count > 1:
         rich.print(f"worker {rank} of {count}: waiting until all are there")
-    return Team(tf.distribute.MultiWorkerMirroredStrategy(), rank, count)
+    return Workers(tf.distribute.MultiWorkerMirroredStrategy(), rank, count)
 
 
 def place(tf_config: str) -> tuple[int, int]:

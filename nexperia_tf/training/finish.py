@@ -15,7 +15,7 @@ from nexperia_tf.evaluation.report import answers, figures
 from nexperia_tf.runs import curves, run_folders, training_pictures
 from nexperia_tf.serving import export
 from nexperia_tf.statistics import calibration, choices, clustered, metrics
-from nexperia_tf.training import checkpoints, monitor
+from nexperia_tf.training import checkpoints, history
 
 SCHEMA = 1  # of metrics.json
 
@@ -102,7 +102,7 @@ def print_summary(folder: pathlib.Path) -> None:
     for title in ("split", "devices", "defects", "AUC", "95 % interval"):
         side = "left" if title == "split" else "right"
         shown.add_column(title, justify=side, no_wrap=True)
-    for target in monitor.HISTORY_TARGETS:
+    for target in history.TARGETS:
         shown.add_column(f"overkill\nat {target:.1%}", justify="right", min_width=8)
     for split in run_folders.SCORED_SPLITS:
         if split in reached:
@@ -138,7 +138,7 @@ def _summary(found: dict) -> list[str]:
         f"{found['n_defect']:,}",
         f"{auc['value']:.4f}",
         "none" if auc["low"] is None else f"{auc['low']:.3f} to {auc['high']:.3f}",
-        *(f"{overkill[target]:.1%}" for target in monitor.HISTORY_TARGETS),
+        *(f"{overkill[target]:.1%}" for target in history.TARGETS),
     ]
 
 

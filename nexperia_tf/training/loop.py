@@ -6,7 +6,6 @@ import datetime
 import functools
 import pathlib
 import shutil
-import sys
 from collections.abc import Iterator
 
 import keras
@@ -26,7 +25,9 @@ from nexperia_tf.models import classifier
 from nexperia_tf.runs import environment, run_folders, training_pictures
 from nexperia_tf.training import (
     devices,
+    display,
     finish,
+    history,
     losses,
     model_setup,
     monitor,
@@ -56,35 +57,40 @@ def train(config: configs.Config, *, resume: bool = False) -> pathlib.Path | Non
     checks.check(config)
     model_setup.check_start(config)
     # Before anything else: several workers must meet before TensorFlow is first used.
-    team = devices.named(config.run.strategy, batch_size=config.optimisation.batch_size)
-    folder = _folder(config, team, resume=resume)
-    with team.together(), _alone(folder, team):
-        if team.chief and not resume:
+    workers = devices.workers(
+        config.run.strategy, batch_size=config.optimisation.batch_size
+    )
+    folder = _folder(config, workers, resume=resume)
+    with workers.losses_reported(), _alone(folder, workers):
+        if workers.chief and not resume:
             files.refuse_existing(folder)
         if resume and (folder / files.MANIFEST).is_file():
             rich.print(f"{folder}: complete already")
-            return folder if team.chief else None
+            return folder if workers.chief else None
         if config.run.deterministic:
             tf.config.experimental.enable_op_determinism()
-        data = _data(config, folder, team)
+        data = _data(config, folder, workers)
         # After the data: making records draws random numbers, reading them does not.
         keras.utils.set_random_seed(config.run.seed)
         with _policy(_precision(config.network.precision)):
-            with team.strategy.scope():
+            with workers.strategy.scope():
                 model = model_setup.build(
                     config,
                     channels=data.channels,
                     prior=data.balance.prior,
                     steps=_steps(config, data),
                 )
-            with team.chief_first():
-                if team.chief:
+            with workers.chief_first():
+                if workers.chief:
                     _open(folder, config, data)
-            epochs = _fit(model, config, data, folder, team)
-        with team.parting((folder / files.MANIFEST).is_file), team.chief_first():
-            if team.chief:
+            epochs = _fit(model, config, data, folder, workers)
+        with (
+            workers.last_barrier((folder / files.MANIFEST).is_file),
+            workers.chief_first(),
+        ):
+            if workers.chief:
                 _finish(folder, config, data, epochs)
-    return folder if team.chief else None
+    return folder if workers.chief else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,9 +115,9 @@ class Data:
 
 
 def _folder(
-    config: configs.Config, team: devices.Team, *, resume: bool
+    config: configs.Config, workers: devices.Workers, *, resume: bool
 ) -> pathlib.Path:
-    if team.count > 1 and not config.run.out:
+    if workers.count > 1 and not config.run.out:
         raise errors.BadInput(
             "--strategy multiworker: name a folder that all workers see with --out."
         )
@@ -125,21 +131,23 @@ def _folder(
         return pathlib.Path(config.run.out)
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = pathlib.Path(config.run.out or f"runs/{config.network.backbone}-{now}")
-    if team.chief:
+    if workers.chief:
         files.refuse_existing(folder)
         files.check_writable(folder)  # before the hours, not after them
     return folder
 
 
 def _alone(
-    folder: pathlib.Path, team: devices.Team
+    folder: pathlib.Path, workers: devices.Workers
 ) -> contextlib.AbstractContextManager:
-    """Keeps a second training away from the folder; the chief writes for its team."""
-    return locks.held(folder) if team.chief else contextlib.nullcontext()
+    """Keeps a second training away from the folder; the chief writes for all."""
+    return locks.held(folder) if workers.chief else contextlib.nullcontext()
 
 
-def _data(config: configs.Config, folder: pathlib.Path, team: devices.Team) -> Data:
-    with team.chief_first():  # where they share a disk, the others find it all made
+def _data(
+    config: configs.Config, folder: pathlib.Path, workers: devices.Workers
+) -> Data:
+    with workers.chief_first():  # where they share a disk, the others find it all made
         dataset = run_folders.dataset_of(config, folder / run_folders.PICTURES)
     rows = manifest.read(dataset.prepared / MANIFEST)
     sizes = reading.split_sizes(dataset)
@@ -147,7 +155,7 @@ def _data(config: configs.Config, folder: pathlib.Path, team: devices.Team) -> D
     _check_classes(dataset, rows, "validation")
     if manifest.CALIBRATION in sizes:
         _check_classes(dataset, rows, manifest.CALIBRATION)
-    if team.chief:
+    if workers.chief:
         _say_what_preparing_found(dataset)
     train_rows = [row for row in rows if row.split == "train"]
     given = [row.label for row in train_rows]
@@ -166,7 +174,7 @@ def _data(config: configs.Config, folder: pathlib.Path, team: devices.Team) -> D
         drawn=config.drawn.drawn,
     )
     book = _book(config, folder, rows)
-    _check_seen(config, rows, book, say=team.chief)
+    _check_seen(config, rows, book, say=workers.chief)
     return Data(dataset, sizes, reading.channels(dataset), shown, balance, book)
 
 
@@ -313,68 +321,92 @@ def _fit(
     config: configs.Config,
     data: Data,
     folder: pathlib.Path,
-    team: devices.Team,
+    workers: devices.Workers,
 ) -> dict:
-    """Trains what is left to train; returns what `Follow.outcome` says of it."""
+    """Trains what is left to train; returns the epochs for metrics.json."""
     kept = classifier.without_map(model)
     ema = config.optimisation.ema
     average = weight_average.WeightAverage(kept, ema) if ema else None
-    follow = monitor.Follow(
-        folder,
-        _validation(config, data),
-        monitor=config.run.monitor,
-        patience=config.run.patience,
-        minutes=config.run.time_budget,
-        average=average,
-        image_ids=functools.partial(_image_ids, config, data),
-        batch_size=config.optimisation.batch_size,
-        steps=_steps(config, data),
-        epochs=config.optimisation.epochs,
-        every=config.run.checkpoint_steps,
-        keep=config.run.keep_checkpoints,
-        team=team,
-    )
-    follow.set_model(model)
-    first_epoch, first_step = follow.restore()
-    if follow.stopped:
-        return follow.outcome
-    # Checkpoints within an epoch leave a part of one, which is a fit of its own.
-    parts = [(first_epoch, config.optimisation.epochs, 0)]
-    if first_step:
-        parts = [
-            (first_epoch, first_epoch + 1, first_step),
-            (first_epoch + 1, config.optimisation.epochs, 0),
-        ]
-    for first, last, skipped in parts:
-        if first >= last or model.stop_training:
-            return follow.outcome
+    watched = _monitor(config, data, folder, workers, average)
+    watched.set_model(model)
+    first_epoch, first_step = watched.restore()
+    if watched.stopped:
+        return watched.summary
+    # The average moves before it is validated.
+    callbacks = [average, watched] if average else [watched]
+    shown = display.Display(watched)
+    if workers.chief:
+        board = keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False)
+        callbacks += [shown, board]
+    for first, last, skipped in _parts(
+        first_epoch, first_step, config.optimisation.epochs
+    ):
+        if model.stop_training:
+            break
         batches = _batches(
-            config, data, team, first, last, skipped, classifier.map_stride(model)
+            config, data, workers, first, last, skipped, classifier.map_stride(model)
         )
-        if team.chief and first == skipped == 0:
+        if workers.chief and first == skipped == 0:
             _show(batches, folder / "tensorboard" / "train")
-        with team.fitting():
+        with workers.patched_fit(), contextlib.closing(shown):
             model.fit(
-                team.fed(batches),
+                workers.distribute(batches),
                 epochs=last,
                 initial_epoch=first,
                 steps_per_epoch=_steps(config, data) - skipped,
-                # The average moves before it is judged.
-                callbacks=[
-                    *([average] if average else []),
-                    follow,
-                    *_board(folder, team),
-                ],
+                callbacks=callbacks,
                 shuffle=False,  # the pipeline has done so
-                verbose=(1 if sys.stdout.isatty() else 2) if team.chief else 0,
+                verbose=0,
             )
-    return follow.outcome
+    return watched.summary
+
+
+def _monitor(
+    config: configs.Config,
+    data: Data,
+    folder: pathlib.Path,
+    workers: devices.Workers,
+    average: weight_average.WeightAverage | None,
+) -> monitor.Monitor:
+    return monitor.Monitor(
+        folder,
+        _validation(config, data),
+        monitor=config.run.monitor,
+        stopping=history.Stopping(
+            epochs=config.optimisation.epochs,
+            patience=config.run.patience,
+            minutes=config.run.time_budget,
+        ),
+        steps=monitor.Steps(
+            _steps(config, data),
+            batch_size=config.optimisation.batch_size,
+            image_ids=functools.partial(_image_ids, config, data),
+            checkpoint_every=config.run.checkpoint_steps,
+        ),
+        average=average,
+        keep=config.run.keep_checkpoints,
+        workers=workers,
+    )
+
+
+def _parts(epoch: int, step: int, epochs: int) -> list[tuple[int, int, int]]:
+    """First epoch, last epoch and skipped steps of each fit that is left.
+
+    A checkpoint within an epoch leaves a part of one, which is a fit of its own.
+
+    >>> _parts(2, 0, 5), _parts(2, 7, 5), _parts(4, 7, 5), _parts(5, 0, 5)
+    ([(2, 5, 0)], [(2, 3, 7), (3, 5, 0)], [(4, 5, 7)], [])
+    """
+    parts = [(epoch, epoch + 1, step), (epoch + 1, epochs, 0)]
+    if not step:
+        parts = [(epoch, epochs, 0)]
+    return [part for part in parts if part[0] < part[1]]
 
 
 def _batches(
     config: configs.Config,
     data: Data,
-    team: devices.Team,
+    workers: devices.Workers,
     first_epoch: int,
     last_epoch: int,
     first_step: int,
@@ -398,7 +430,7 @@ def _batches(
         map_stride=map_stride,
         cache=config.pictures.cache,
         deterministic=config.run.deterministic,
-        worker=team.worker,
+        worker=workers.place,
     )
     if map_stride:
         return batches.map(_named)
@@ -407,12 +439,6 @@ def _batches(
 
 def _named(images, labels, places):
     return images, {classifier.LOGIT: labels, classifier.MAP: places}
-
-
-def _board(folder: pathlib.Path, team: devices.Team) -> list[keras.callbacks.Callback]:
-    if not team.chief:
-        return []
-    return [keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False)]
 
 
 def _changes(config: configs.Config) -> augment.Policy:

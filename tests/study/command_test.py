@@ -106,7 +106,7 @@ def test_a_study_that_is_struck_and_repeated_ends_as_it_would_have(
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     (out / page.JSON).unlink()
     for place, name, calls in [
-        (monitor.Follow, "on_epoch_end", 1),  # amid the first run
+        (monitor.Monitor, "on_epoch_end", 1),  # amid the first run
         (files, "write_manifest", 5),  # amid one of the last steps of the second
         (forest, "publish", 1),
         (page, "write", 0),

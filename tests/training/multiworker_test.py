@@ -23,16 +23,16 @@ def test_two_workers_learn_what_one_learns_and_survive_a_death():
     assert "resumed as if alone" in done.stdout
 
 
-def test_only_who_parts_before_all_is_done_is_lost():
-    team = devices.Team(tf.distribute.get_strategy(), rank=0, count=2)
+def test_a_worker_is_lost_only_before_all_is_done():
+    workers = devices.Workers(tf.distribute.get_strategy(), rank=0, count=2)
 
-    def part(done: bool) -> None:
-        with team.together(), team.parting(lambda: done):
+    def lose_another(done: bool) -> None:
+        with workers.losses_reported(), workers.last_barrier(lambda: done):
             raise tf.errors.UnavailableError(None, None, "Socket closed")
 
-    part(done=True)
+    lose_another(done=True)
     with pytest.raises(errors.BadInput, match="worker 0 of 2 has lost another"):
-        part(done=False)
+        lose_another(done=False)
 
 
 @pytest.mark.parametrize(

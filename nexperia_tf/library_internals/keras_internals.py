@@ -1,10 +1,4 @@
-"""Mends what keeps Keras 3's `fit` from training on several machines.
-
-Upstream: https://github.com/keras-team/keras/issues/20585, open in Keras 3.15. Two
-places of its TensorFlow trainer take what `MultiWorkerMirroredStrategy` gives for plain
-tensors. tests/multiworker_test.py fails on the day Keras does without: then this module
-goes.
-"""
+"""Names of Keras that it does not document, and why they are used."""
 
 import contextlib
 from collections.abc import Iterator
@@ -14,8 +8,13 @@ from keras.src.backend.tensorflow import trainer
 
 
 @contextlib.contextmanager
-def mended() -> Iterator[None]:
-    """Has `fit` train a model of several workers, for the length of the block."""
+def multiworker_fit() -> Iterator[None]:
+    """Has `fit` train a model of several workers, for the length of the block.
+
+    Two places of Keras' TensorFlow trainer take what `MultiWorkerMirroredStrategy`
+    gives for plain tensors (https://github.com/keras-team/keras/issues/20585, open in
+    3.15). benchmarks/workers.py fails on the day Keras does without: then this goes.
+    """
     reduce = trainer.reduce_per_replica
     build = trainer.TensorFlowTrainer._maybe_symbolic_build
     trainer.reduce_per_replica = _reduce_by(reduce)
