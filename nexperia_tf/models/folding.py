@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from nexperia_tf.library_internals import keras_internals
 from nexperia_tf.models import convolution
 
 
@@ -22,7 +23,7 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
     norms = {}  # convolution's name -> normalisation that follows it
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
-            source = layer.input._keras_history.operation
+            source = keras_internals.operation_before(layer)
             if not isinstance(source, convolution.Convolution):
                 raise ValueError(
                     f"{layer.name} follows {source.name}, a {type(source).__name__}; "

@@ -11,6 +11,8 @@ import gc
 import numpy as np
 import tensorflow as tf
 
+from nexperia_tf.library_internals import tensorflow_internals
+
 # Channels in a block, unless one group is wider. Measured with ResNeXt-50's layers:
 # wider blocks waste arithmetic on zeros, narrower ones calls and vector lanes.
 BLOCK = 16
@@ -36,7 +38,8 @@ def convolution(
     """
     kernel = tf.convert_to_tensor(kernel, images.dtype)  # a variable's value
     on_gpu = _on_gpu(images)
-    if not on_gpu and images.dtype == tf.float32 and _onednn():
+    on_onednn = not on_gpu and tensorflow_internals.computes_with_onednn()
+    if on_onednn and images.dtype == tf.float32:
         return _native(images, kernel, stride, margin, _with_gradients)
     if on_gpu or images.shape[-1] == kernel.shape[-2]:
         return _native(images, kernel, stride, margin)
@@ -46,15 +49,9 @@ def convolution(
 def forget_gradients() -> None:
     """Lets go of the graphs that were differentiated; to be called between trainings.
 
-    TensorFlow registers the gradient of each traced tf.custom_gradient for good, and
-    with it the graph and all that ran it: .4 GB for each network trained
-    (https://github.com/tensorflow/tensorflow/issues/97697).
+    Else each network trained costs .4 GB.
     """
-    from tensorflow.python.framework import ops  # not public
-
-    registered = ops.gradient_registry._registry
-    for name in [name for name in registered if name.startswith("CustomGradient-")]:
-        del registered[name]
+    tensorflow_internals.forget_custom_gradients()
     gc.collect()
 
 
@@ -63,15 +60,6 @@ def _on_gpu(tensor: tf.Tensor) -> bool:
     if tensor.device:
         return "GPU" in tensor.device.upper()
     return bool(tf.config.list_logical_devices("GPU"))
-
-
-def _onednn() -> bool:
-    """Whether this process computes convolutions with oneDNN."""
-    try:
-        from tensorflow.python.util import _pywrap_util_port
-    except ImportError:  # not public: without it the form that runs everywhere is taken
-        return False
-    return _pywrap_util_port.IsMklEnabled()
 
 
 def _native(images, kernel, stride, margin, convolve=tf.nn.conv2d):

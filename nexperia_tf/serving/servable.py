@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from nexperia_tf import labels
+from nexperia_tf.library_internals import tensorflow_internals
 
 BYTES = "serving_default"
 PIXELS = "image_pixels"
@@ -97,8 +97,8 @@ def _reason(error: Exception) -> str:
     return next(said, "it says no more")
 
 
-def _read(folder: pathlib.Path) -> meta_graph_pb2.MetaGraphDef:
-    saved = saved_model_pb2.SavedModel()
+def _read(folder: pathlib.Path) -> tensorflow_internals.MetaGraphDef:
+    saved = tensorflow_internals.SavedModel()
     saved.ParseFromString((folder / "saved_model.pb").read_bytes())
     for graph in saved.meta_graphs:
         if list(graph.meta_info_def.tags) == [TAG]:
@@ -106,7 +106,7 @@ def _read(folder: pathlib.Path) -> meta_graph_pb2.MetaGraphDef:
     raise Unservable(f"no graph is tagged {TAG}")
 
 
-def _refuse_what_servers_lack(graph: meta_graph_pb2.MetaGraphDef) -> None:
+def _refuse_what_servers_lack(graph: tensorflow_internals.MetaGraphDef) -> None:
     functions = graph.graph_def.library.function
     nodes = [*graph.graph_def.node, *(n for f in functions for n in f.node_def)]
     if names := sorted({node.op for node in nodes} & PYTHON):

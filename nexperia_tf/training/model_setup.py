@@ -6,7 +6,7 @@ import tensorflow as tf
 from nexperia_tf import configs, errors
 from nexperia_tf.models import backbones, classifier, finetuning, pretrained
 from nexperia_tf.runs import run_folders
-from nexperia_tf.training import devices, losses, optimizers, schedules
+from nexperia_tf.training import devices, losses, optimizers
 
 
 def build(
@@ -115,10 +115,12 @@ def _rate(
     warmup = min(round(steps * told.warmup_epochs), total // 2)
     if told.schedule == "step":
         every = max(1, round(steps * told.step_epochs))
-        return schedules.WarmupStep(
+        return optimizers.WarmupStep(
             told.learning_rate, every=every, warmup_steps=warmup
         )
-    return schedules.warmup_cosine(told.learning_rate, steps=total, warmup_steps=warmup)
+    return optimizers.warmup_cosine(
+        told.learning_rate, steps=total, warmup_steps=warmup
+    )
 
 
 def _optimizer(

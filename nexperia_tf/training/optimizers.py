@@ -1,4 +1,4 @@
-"""AdamW and SGD on TensorFlow's fused ops, exchangeable with Keras's.
+"""AdamW and SGD on TensorFlow's fused ops, exchangeable with Keras's; their rates.
 
 Keras 3 updates each variable by a dozen elementwise ops, each a pass over memory; on a
 CPU that is a fifth of a small network's training step.
@@ -7,6 +7,7 @@ CPU that is a fifth of a small network's training step.
 import keras
 from keras import ops
 
+from nexperia_tf.library_internals import keras_internals
 from nexperia_tf.models import finetuning
 
 
@@ -23,13 +24,13 @@ class AdamW(keras.optimizers.AdamW):
             return super().update_step(gradient, variable, learning_rate)
         import tensorflow as tf
 
-        index = self._get_variable_index(variable)
+        first, second = keras_internals.moments(self, variable)
         # With accumulated gradients the count is a tensor and no variable.
         step = tf.cast(keras.ops.add(self.iterations, 1), tf.float32)
         return tf.raw_ops.ResourceApplyAdam(
             var=_handle(variable),
-            m=_handle(self._momentums[index]),
-            v=_handle(self._velocities[index]),
+            m=_handle(first),
+            v=_handle(second),
             beta1_power=self.beta_1**step,
             beta2_power=self.beta_2**step,
             lr=tf.cast(learning_rate, tf.float32),
@@ -59,7 +60,7 @@ class SGD(keras.optimizers.SGD):
             )
         return tf.raw_ops.ResourceApplyKerasMomentum(
             var=_handle(variable),
-            accum=_handle(self.momentums[self._get_variable_index(variable)]),
+            accum=_handle(keras_internals.momentum(self, variable)),
             lr=rate,
             grad=gradient,
             momentum=self.momentum,
@@ -87,7 +88,7 @@ def _handle(variable):
     return _value(variable).handle
 
 
-class _Layerwise:
+class _Layerwise(keras_internals.OwnWeightDecay):
     """Scales learning rate and weight decay of an optimizer by `rate_share`."""
 
     def __init__(self, *arguments, layer_decay: float = 1.0, **knobs):
@@ -102,13 +103,10 @@ class _Layerwise:
         # TensorFlow's trainer passes its own variables, which have no path.
         name = getattr(variable, "path", variable.name)
         rate = learning_rate * finetuning.rate_share(name, self.layer_decay)
-        if self.weight_decay is not None and self._use_weight_decay(variable):
+        if self.decays(variable):
             loss = ops.cast(rate * self.weight_decay, variable.dtype)
             self.assign_sub(variable, variable * loss)
         super().update_step(gradient, variable, rate)
-
-    def _apply_weight_decay(self, variables):
-        """Done in `update_step`, where the rate of the variable is known."""
 
     def get_config(self):
         return {**super().get_config(), "layer_decay": self.layer_decay}
@@ -131,3 +129,65 @@ class LayerwiseSGD(_Layerwise, SGD):
 
     With 1 it is `SGD`.
     """
+
+
+def warmup_cosine(
+    peak: float, *, steps: int, warmup_steps: int = 0
+) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Rises linearly from 0 to `peak`, then falls to 0 along half a cosine.
+
+    Args:
+        peak: the highest learning rate.
+        steps: number of steps in all, the warm-up among them.
+        warmup_steps: steps of the rise; 0 starts at the peak.
+
+    Reference:
+        [Loshchilov & Hutter, 2017](https://arxiv.org/abs/1608.03983).
+    """
+    if not 0 <= warmup_steps < steps:
+        raise ValueError(
+            "warmup_cosine needs fewer warm-up steps than steps. "
+            f"Received warmup_steps={warmup_steps}, steps={steps}."
+        )
+    if warmup_steps == 0:
+        return keras.optimizers.schedules.CosineDecay(peak, steps)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, steps - warmup_steps, warmup_target=peak, warmup_steps=warmup_steps
+    )
+
+
+@keras.saving.register_keras_serializable(package="nexperia_tf")
+class WarmupStep(keras.optimizers.schedules.LearningRateSchedule):
+    """Rises linearly from 0 to `peak`, then falls to a tenth again and again.
+
+    Args:
+        peak: the highest learning rate.
+        every: steps between two falls, counted from the first step of all.
+        warmup_steps: steps of the rise; 0 starts at the peak.
+
+    Reference:
+        [He et al., 2016](https://arxiv.org/abs/1512.03385), section 3.4.
+    """
+
+    def __init__(self, peak: float, *, every: int, warmup_steps: int = 0):
+        super().__init__()
+        if every < 1 or warmup_steps < 0:
+            raise ValueError(
+                "WarmupStep falls every step at most, after a warm-up. "
+                f"Received every={every}, warmup_steps={warmup_steps}."
+            )
+        self.peak, self.every, self.warmup_steps = peak, every, warmup_steps
+
+    def __call__(self, step):
+        step = ops.cast(step, "float32")
+        rate = self.peak * ops.power(0.1, ops.floor(step / self.every))
+        if not self.warmup_steps:
+            return rate
+        return rate * ops.minimum(1.0, step / self.warmup_steps)
+
+    def get_config(self):
+        return {
+            "peak": self.peak,
+            "every": self.every,
+            "warmup_steps": self.warmup_steps,
+        }

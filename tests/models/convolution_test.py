@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from nexperia_tf.library_internals import tensorflow_internals
 from nexperia_tf.models import convolution, tensorflow_ops
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -62,8 +63,8 @@ def relative_error(found, expected):
 
 def choose_onednn(wanted, monkeypatch):
     if not wanted:
-        monkeypatch.setattr(tensorflow_ops, "_onednn", lambda: False)
-    elif not tensorflow_ops._onednn():
+        monkeypatch.setattr(tensorflow_internals, "computes_with_onednn", lambda: False)
+    elif not tensorflow_internals.computes_with_onednn():
         pytest.skip("this machine's TensorFlow does not use oneDNN")
 
 

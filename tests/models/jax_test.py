@@ -19,7 +19,7 @@ GPU_BENCHMARK = [
 PARITY = """
 import sys, keras, numpy as np
 from nexperia_tf.models import backbones, classifier, pretrained
-from nexperia_tf.training import losses, schedules
+from nexperia_tf.training import losses, optimizers
 assert keras.backend.backend() == "jax" and "tensorflow" not in sys.modules
 shape = backbones.Shape((1, 2, 1, 1), planes=(8, 8, 16, 16), groups=8, width=32)
 model = classifier.build(shape, image_size=None, channels=3, classes=10)

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import tensorflow_datasets as tfds
-from tensorflow_datasets.core.utils import gcs_utils
 
 from nexperia_tf import errors, labels, locks
 from nexperia_tf.data import manifest
@@ -16,9 +15,6 @@ from nexperia_tf.data.raw import layouts
 from nexperia_tf.data.records import origin
 
 SPLITS = (*manifest.SPLITS, manifest.UNLABELLED)
-
-# TFDS asks a public bucket whether it has the dataset; these records are private.
-gcs_utils._is_gcs_disabled = True
 
 
 def features() -> tfds.features.FeaturesDict:
@@ -109,7 +105,7 @@ class Nexperia(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return {s: self._generate_examples(r) for s, r in by_split.items() if r}
 
     def _prepare_manual(self, dl_manager) -> None:
-        root = pathlib.Path(self._data_dir_root)
+        root = pathlib.Path(self.data_dir_root)
         if self.builder_config.name == origin.SAMPLE:
             self._raw = origin.drawn_sample(root)
         else:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
+from tensorflow_datasets.core.utils import gcs_utils
 
 from nexperia_tf import errors, labels
 from nexperia_tf.data import manifest
@@ -162,7 +163,7 @@ def test_nothing_asks_the_network(raw, tmp_path, no_network, monkeypatch):
         raise AssertionError(f"{path} was asked for")
 
     # TFDS's cloud probe does not go through Python's sockets.
-    monkeypatch.setattr(builder.gcs_utils, "exists", refuse)
+    monkeypatch.setattr(gcs_utils, "exists", refuse)
     dataset = store.build(raw, data_dir=tmp_path)
     assert len(tfds.load(dataset.name, data_dir=tmp_path / dataset.data_dir)) == 4
 
