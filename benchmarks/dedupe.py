@@ -44,7 +44,7 @@ def ours(folder: pathlib.Path, answer: pathlib.Path) -> None:
     start = now()
     paths = sorted(str(p.relative_to(folder)) for p in folder.rglob("*.*"))
     measures = scan.measure(folder, paths)
-    pictures = [search.Picture.of(path, found) for path, found in measures.items()]
+    pictures = [search.Measured.of(path, found) for path, found in measures.items()]
     seconds = {"read": now() - start}
     step, began = "prepare", now()
 

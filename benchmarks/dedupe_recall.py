@@ -63,7 +63,7 @@ def plant(
 def found_in(folder: pathlib.Path, paths: list[str]) -> search.Findings:
     """What preparation finds in a folder."""
     measures = scan.measure(folder, paths)
-    pictures = [search.Picture.of(path, found) for path, found in measures.items()]
+    pictures = [search.Measured.of(path, found) for path, found in measures.items()]
     return search.find(
         pictures,
         load=lambda path: images.load((folder / path).read_bytes()).pixels,

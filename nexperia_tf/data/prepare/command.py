@@ -176,7 +176,7 @@ def _find_copies(
     progress: Progress | None,
 ) -> None:
     pictures = [
-        search.Picture.of(row.path, measures[row.path])
+        search.Measured.of(row.path, measures[row.path])
         for row in run.rows
         if row.path not in run.messages
     ]

@@ -15,6 +15,7 @@ import numpy as np
 
 from nexperia_tf import errors, labels
 from nexperia_tf.data import manifest
+from nexperia_tf.data.duplicates import connected
 from nexperia_tf.data.prepare import assignment
 from nexperia_tf.data.raw import layouts
 
@@ -259,21 +260,12 @@ def _units(
     rows: Sequence[manifest.Row], bonds: Callable[[manifest.Row], Iterable[str]]
 ) -> list[str]:
     """Name of each row's unit: rows with a common bond, directly or through others."""
-    parent: dict[str, str] = {}
-
-    def root(name: str) -> str:
-        parent.setdefault(name, name)
-        while parent[name] != name:
-            parent[name] = parent[parent[name]]
-            name = parent[name]
-        return name
-
-    for row in rows:
-        own = root(f"path {row.path}")
-        for bond in bonds(row):
-            ends = sorted((own, root(bond)))
-            parent[ends[1]] = own = ends[0]
-    return [root(f"path {row.path}") for row in rows]
+    own = [f"path {row.path}" for row in rows]
+    ties = [(name, bond) for name, row in zip(own, rows) for bond in bonds(row)]
+    unit_of = {
+        name: unit[0] for unit in connected.components(ties, nodes=own) for name in unit
+    }
+    return [unit_of[name] for name in own]
 
 
 def _deal(

@@ -60,7 +60,7 @@ def originals(raw, truth) -> dict[str, bytes]:
 
 def _find(files: dict[str, bytes], **options) -> search.Findings:
     pictures = [
-        search.Picture.of(path, measurement.measure(content))
+        search.Measured.of(path, measurement.measure(content))
         for path, content in files.items()
     ]
     load = {path: images.load(content).pixels for path, content in files.items()}.get
@@ -142,22 +142,6 @@ def test_a_part_with_a_new_defect_is_kept_beside_its_twin(originals, planting):
     found = _find(files)
     assert found.clusters == []
     assert all(_in_one_group(found.twin_groups, *pair) for pair in of.items())
-
-
-@pytest.mark.parametrize("moved", [True, False])
-def test_what_may_be_a_copy_of_either_of_two_altered_parts_takes_none(moved):
-    paths = ("part.bmp", "scratched.bmp", "copy.png")
-    kept = [
-        search.Picture(path, path, path, 275, 267, path[-3:].upper(), 9.0, b"")
-        for path in paths
-    ]
-    same = verify.Verdict(same_photograph=True, moved=moved, max_local_residual=5.7)
-    verdicts = {(0, 1): verify.Verdict(altered=True), (0, 2): same, (1, 2): same}
-    halfway = lambda copy, one, other: 0.5  # noqa: E731
-    assert search._stars(kept, verdicts, halfway) == [[0], [1], [2]]
-    if not moved:
-        own = lambda copy, one, other: float(one == 1)  # noqa: E731
-        assert search._stars(kept, verdicts, own) == [[0, 2], [1]]
 
 
 def test_the_drawn_sample_gives_back_what_was_planted(raw, truth):
