@@ -1,16 +1,15 @@
 """Small pictures inside a report: one image, or what differs between two."""
 
-import base64
-import io
 import pathlib
 
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from nexperia_tf.data import images, manifest
+from nexperia_tf.data import images, manifest, pages
 
 SIDE = 150  # pixels of the longer side
+_QUALITY = 80  # of the JPEG
 _GAIN = 3.0  # of a difference, so that noise stays dark and a scratch shows
 _BOX = (255, 140, 0)
 
@@ -28,7 +27,7 @@ def thumbnail(raw: pathlib.Path, row: manifest.Row) -> str:
         corners = [value * scale for value in (x1, y1, x2, y2)]
         if corners[0] <= corners[2] and corners[1] <= corners[3]:
             draw.rectangle(corners, outline=_BOX)
-    return _uri(image)
+    return pages.data_uri(image, quality=_QUALITY)
 
 
 def difference(raw: pathlib.Path, a: manifest.Row, b: manifest.Row) -> str:
@@ -42,7 +41,8 @@ def difference(raw: pathlib.Path, a: manifest.Row, b: manifest.Row) -> str:
     fixed = np.asarray(first, np.float32)
     level = np.abs(_standard(fixed) - _standard(_laid_over(fixed, images.grey(two))))
     level *= _GAIN * max(float(fixed.std()), 1.0)
-    return _uri(Image.fromarray(level.clip(0, 255).astype(np.uint8)))
+    shown = Image.fromarray(level.clip(0, 255).astype(np.uint8))
+    return pages.data_uri(shown, quality=_QUALITY)
 
 
 def _laid_over(fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:
@@ -79,9 +79,3 @@ def _standard(pixels: np.ndarray) -> np.ndarray:
 def _resized(image: Image.Image, scale: float) -> Image.Image:
     size = [max(1, round(side * scale)) for side in image.size]
     return image.resize(size, Image.Resampling.BILINEAR)
-
-
-def _uri(image: Image.Image) -> str:
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=80)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"

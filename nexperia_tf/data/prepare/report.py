@@ -8,11 +8,10 @@ import collections
 import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-import jinja2
 import numpy as np
 
 from nexperia_tf import files, labels
-from nexperia_tf.data import manifest
+from nexperia_tf.data import manifest, pages
 from nexperia_tf.data.duplicates import resolve, search
 from nexperia_tf.data.prepare import label_leak, pictures, prepared, summary
 
@@ -55,13 +54,7 @@ def write(
     path: pathlib.Path, run: prepared.Prepared, summary: Mapping[str, object]
 ) -> None:
     """Publishes the report."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = pages.templates(_TEMPLATES)
     environment.filters["number"] = lambda value: f"{value:,}"
     template = environment.get_template("prepare.html")
     files.write_text(path, template.render(**context(run, summary)))

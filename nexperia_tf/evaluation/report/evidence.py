@@ -20,7 +20,7 @@ if typing.TYPE_CHECKING:
 
 POINTED = 300  # boxed defects the pointing game is played on; seconds on two cores
 GROUPS = ("group", "lot")
-Pictures = dict[str, dict[str, gallery.Picture]]
+Pictures = dict[str, dict[str, gallery.Embedded]]
 
 
 def gather(
@@ -71,8 +71,8 @@ def _examples(
 
 def _picture(
     example: "reading.Example", heat: np.ndarray | None = None
-) -> gallery.Picture:
-    return gallery.picture(example.image, boxes=example.boxes, heat=heat)
+) -> gallery.Embedded:
+    return gallery.embed(example.image, boxes=example.boxes, heat=heat)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Looked:
 
     def pictures(
         self, examples: Sequence["reading.Example"]
-    ) -> dict[str, gallery.Picture]:
+    ) -> dict[str, gallery.Embedded]:
         """The devices with their heat maps, by image id."""
         if not examples:
             return {}

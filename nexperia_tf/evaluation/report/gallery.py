@@ -1,8 +1,6 @@
 """Devices as pictures inside the page: photograph, annotated boxes, heat map."""
 
-import base64
 import dataclasses
-import io
 from collections.abc import Iterable, Mapping
 
 import cv2
@@ -11,15 +9,16 @@ import numpy as np
 import PIL.Image
 
 from nexperia_tf import preprocess
-from nexperia_tf.data import images
+from nexperia_tf.data import images, pages
 
 SIDE = 320  # pixels of the longer side; larger photographs are shown smaller
+QUALITY = 85  # of their JPEG
 HEAT = 0.55  # how far the map covers the photograph where it is hottest
 
 
 @dataclasses.dataclass(frozen=True)
-class Picture:
-    """One device, ready for `<img>`.
+class Embedded:
+    """One device as the page holds it, ready for `<img>`.
 
     Attributes:
         photograph: data URI.
@@ -37,9 +36,9 @@ class Picture:
     blank: bool = False
 
 
-def picture(
+def embed(
     content: bytes, *, boxes: Iterable = (), heat: np.ndarray | None = None
-) -> Picture:
+) -> Embedded:
     """Encodes a photograph for the page.
 
     Args:
@@ -51,9 +50,9 @@ def picture(
     colour = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=-1)
     height, width = colour.shape[:2]
     boxes = tuple((x1, y1, x2 - x1, y2 - y1) for x1, y1, x2, y2 in boxes)
-    shown = None if heat is None else _uri(_under(colour, heat))
+    shown = None if heat is None else _shrunk(_under(colour, heat))
     blank = heat is not None and not heat.any()
-    return Picture(_uri(colour), shown, width, height, boxes, blank)
+    return Embedded(_shrunk(colour), shown, width, height, boxes, blank)
 
 
 def _under(colour: np.ndarray, heat: np.ndarray) -> np.ndarray:
@@ -70,12 +69,10 @@ def _under(colour: np.ndarray, heat: np.ndarray) -> np.ndarray:
     return np.rint(colour * (1 - weight) + tint * weight).astype(np.uint8)
 
 
-def _uri(colour: np.ndarray) -> str:
+def _shrunk(colour: np.ndarray) -> str:
     photograph = PIL.Image.fromarray(colour)
     photograph.thumbnail((SIDE, SIDE))
-    encoded = io.BytesIO()
-    photograph.save(encoded, "JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(encoded.getvalue()).decode()
+    return pages.data_uri(photograph, quality=QUALITY)
 
 
 def shown(found: Iterable[Mapping]) -> list[str]:

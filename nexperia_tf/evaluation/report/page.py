@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import jinja2
 
 from nexperia_tf import errors, files, locks
+from nexperia_tf.data import pages
 from nexperia_tf.evaluation import slices
 from nexperia_tf.evaluation.report import answers, figures, gallery, plots, verdicts
 from nexperia_tf.statistics import comparison
@@ -59,7 +60,7 @@ def write(
     folder: str | os.PathLike,
     payload: dict,
     subjects: Sequence[figures.Subject],
-    pictures: Mapping[str, Mapping[str, gallery.Picture]] | None = None,
+    pictures: Mapping[str, Mapping[str, gallery.Embedded]] | None = None,
 ) -> None:
     """Writes both files into `folder`.
 
@@ -99,7 +100,7 @@ def _write_both(folder: pathlib.Path, html: str, payload: dict) -> None:
 def page(
     payload: dict,
     subjects: Sequence[figures.Subject],
-    pictures: Mapping[str, Mapping[str, gallery.Picture]],
+    pictures: Mapping[str, Mapping[str, gallery.Embedded]],
 ) -> str:
     """report.html: one self-contained page."""
     judged = payload.get("runs") or [payload]
@@ -216,14 +217,7 @@ def environment(*folders: pathlib.Path, escaped: bool = True) -> jinja2.Environm
         escaped: whether text may not be markup, as in HTML.
     """
     own = pathlib.Path(__file__).parent / "templates"
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([*folders, own]),
-        autoescape=escaped,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_unbroken,
-    )
+    environment = pages.templates(*folders, own, escaped=escaped, finalize=_unbroken)
     environment.filters["share"] = answers.share
     environment.filters["devices"] = answers.devices
     environment.filters["limits"] = _limits

@@ -22,7 +22,7 @@ def decoded(uri):
 
 def test_a_grey_photograph_keeps_its_size_and_its_boxes():
     pixels = np.full((267, 275), 60, np.uint8)
-    found = gallery.picture(encoded(pixels), boxes=[[10, 20, 40, 60]])
+    found = gallery.embed(encoded(pixels), boxes=[[10, 20, 40, 60]])
     assert (found.width, found.height) == (275, 267)
     assert found.boxes == ((10, 20, 30, 40),)
     assert found.heat is None
@@ -32,7 +32,7 @@ def test_a_grey_photograph_keeps_its_size_and_its_boxes():
 
 def test_a_large_photograph_is_shown_smaller_with_boxes_in_its_own_pixels():
     pixels = np.zeros((1000, 2000, 3), np.uint8)
-    found = gallery.picture(encoded(pixels, "PNG"), boxes=[[0, 0, 2000, 1000]])
+    found = gallery.embed(encoded(pixels, "PNG"), boxes=[[0, 0, 2000, 1000]])
     assert (found.width, found.height) == (2000, 1000)
     assert decoded(found.photograph).shape == (160, 320, 3)
 
@@ -41,13 +41,13 @@ def test_heat_lies_where_the_letterbox_put_it():
     pixels = np.full((100, 200), 60, np.uint8)  # wide: the canvas is padded above
     heat = np.zeros((64, 64), np.float32)
     heat[16:32, 0:32] = 1  # the picture's upper left quarter
-    found = gallery.picture(encoded(pixels), heat=heat)
+    found = gallery.embed(encoded(pixels), heat=heat)
     shown = decoded(found.heat).astype(int)
     warm = np.abs(shown - 60).sum(axis=-1) > 60
     assert warm[5:40, 5:90].all()
     assert not warm[60:, 110:].any()
     assert not found.blank
-    assert gallery.picture(encoded(pixels), heat=np.zeros_like(heat)).blank
+    assert gallery.embed(encoded(pixels), heat=np.zeros_like(heat)).blank
 
 
 def test_every_shown_device_is_named_once():

@@ -18,7 +18,7 @@ from nexperia_tf.evaluation.report import (
 from nexperia_tf.runs import run_folders, training_pictures
 from nexperia_tf.statistics import choices, metrics
 
-PIXEL = gallery.Picture("data:image/jpeg;base64,AA", None, 10, 10, ((1, 2, 3, 4),))
+PIXEL = gallery.Embedded("data:image/jpeg;base64,AA", None, 10, 10, ((1, 2, 3, 4),))
 CONTRACT = {"value", "low", "high"}
 
 
@@ -317,7 +317,7 @@ def test_the_comparison_page_says_what_is_not_known(compared):
 def test_changed_devices_are_shown_with_the_maps_of_the_later_run(compared):
     subjects, payload = compared
     name = payload["comparisons"][1]["newly_missed"]["devices"][0]["image_id"]
-    shown = gallery.Picture("data:,a", "data:,heat-of-bad", 10, 10, ())
+    shown = gallery.Embedded("data:,a", "data:,heat-of-bad", 10, 10, ())
     text = page.page(payload, subjects, {"a": {}, "bad": {name: shown}})
     changed = text[text.index("From a to bad") : text.index("From b to bad")]
     assert changed.count("data:,heat-of-bad") == 1
@@ -326,17 +326,17 @@ def test_changed_devices_are_shown_with_the_maps_of_the_later_run(compared):
 
 def test_a_map_without_evidence_is_called_empty(payload):
     name = payload["worst"]["escapes"][0]["image_id"]
-    cold = gallery.Picture("data:,a", "data:,b", 10, 10, (), blank=True)
+    cold = gallery.Embedded("data:,a", "data:,b", 10, 10, (), blank=True)
     text = page.page(payload, [subject()], {"a": {name: cold}})
     assert text.count("map empty") == 1
 
 
 def test_boxes_and_maps_are_explained_where_there_are_any(payload):
     name = payload["worst"]["escapes"][0]["image_id"]
-    bare = gallery.Picture("data:,a", None, 10, 10, ())
+    bare = gallery.Embedded("data:,a", None, 10, 10, ())
     said = words(Page(page.page(payload, [subject()], {"a": {name: bare}})))
     assert "Boxes are" not in said and "heat map;" not in said
-    full = gallery.Picture("data:,a", "data:,b", 10, 10, ((1, 2, 3, 4),))
+    full = gallery.Embedded("data:,a", "data:,b", 10, 10, ((1, 2, 3, 4),))
     said = words(Page(page.page(payload, [subject()], {"a": {name: full}})))
     assert "Boxes are the annotation. The second view is the heat map;" in said
 
