@@ -283,10 +283,10 @@ class _Product:
 def alike(evidence: same_photo.Proof, similarity: float) -> bool:
     """Whether shared grain makes two images twins.
 
-    >>> plain = proof.Proof(shared_grain=0.6)  # the camera's pattern, it may be
+    >>> plain = same_photo.Proof(shared_grain=0.6)  # the camera's pattern, it may be
     >>> alike(plain, similarity=0.1), alike(plain, similarity=0.3)
     (False, True)
-    >>> alike(proof.Proof(shared_grain=0.95), similarity=0.1)
+    >>> alike(same_photo.Proof(shared_grain=0.95), similarity=0.1)
     True
     """
     enough = similarity >= _SIMILAR or evidence.shared_grain >= _ALL_GRAIN
