@@ -3,7 +3,9 @@
 import csv
 import hashlib
 import json
+import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -23,6 +25,7 @@ from nexperia_tf.statistics import calibration
 
 pytestmark = pytest.mark.usefixtures("no_network")
 
+ROOT = pathlib.Path(__file__).parents[1]
 TINY = ("--backbone", "resnext26_32x4d", "--image-size", "32", "--batch-size", "8")
 
 
@@ -63,6 +66,46 @@ def test_a_run_folder_holds_everything_of_the_contract(run_folder):
     assert listed.returncode == 0
     with open(run_folder / "history.csv") as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2"]
+
+
+NOISE = re.compile(
+    r"^[IWEF]\d{4,} |absl|deprecated|cudart|oneDNN|CUDA|TensorFlow binary|rebuild",
+    re.IGNORECASE | re.MULTILINE,
+)
+EPOCH = re.compile(
+    r"epoch 1/1  loss \d?\.\d{4}  AUC [01]?\.\d{4}  overkill \d+\.\d % at TPR \.991, "
+    r"\d+\.\d % at \.995  [\d.]+ images/s  \* best"
+)
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate", "predict", "export"])
+def test_a_log_holds_what_this_project_says_and_no_library(
+    name, raw, run_folder, tmp_path
+):
+    data_dir, out = run_folder.parent / "data", tmp_path / "out"
+    once = ("--data", raw, "--data-dir", data_dir, *TINY, "--epochs", "1")
+    words = {
+        "train": (*once, "--out", out),
+        "evaluate": (run_folder, "--no-heatmaps", "--out", out),
+        "predict": (run_folder, raw, "--out", tmp_path / "scores.csv"),
+        "export": ("--run", run_folder, "--out", out),
+    }
+    # As a shell starts it: what this process was told of logs is not passed on.
+    hushed = ("TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS")
+    shell = {key: value for key, value in os.environ.items() if key not in hushed}
+    done = subprocess.run(
+        [sys.executable, "-m", "nexperia_tf", name, *map(str, words[name])],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=shell,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stdout
+    assert not NOISE.search(done.stdout), done.stdout
+    if name == "train":
+        assert EPOCH.search(done.stdout), done.stdout
+        assert "━" not in done.stdout and "\x1b" not in done.stdout
 
 
 def test_counts_reconcile_from_raw_to_records(raw, run_folder):

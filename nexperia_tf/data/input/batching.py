@@ -330,6 +330,7 @@ def _kept(dataset: store.Dataset, image_size: int, channels: int) -> tuple:
         len(batches),
         console=origin.SCREEN,
         transient=True,
+        disable=not origin.SCREEN.is_terminal,
     )
     for some, their_labels in shown:
         images[at : at + len(some)], labels[at : at + len(some)] = some, their_labels

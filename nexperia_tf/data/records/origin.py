@@ -164,4 +164,6 @@ def unless_another_was_quicker(folder: pathlib.Path) -> Iterator[None]:
 
 def track(items: Iterable, title: str) -> Iterable:
     """`items`, with a bar on the error stream."""
-    return progress.track(items, title, transient=True, console=SCREEN)
+    return progress.track(
+        items, title, transient=True, console=SCREEN, disable=not SCREEN.is_terminal
+    )
