@@ -1,8 +1,6 @@
 """Names of TensorFlow that it does not document, and why they are used."""
 
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
-from tensorflow.python.framework import ops
-from tensorflow.python.util import _pywrap_util_port
 
 # The messages of a saved_model.pb, which can be looked into before it is loaded.
 MetaGraphDef = meta_graph_pb2.MetaGraphDef
@@ -14,6 +12,10 @@ def computes_with_onednn() -> bool:
 
     TF_ENABLE_ONEDNN_OPTS only says what was asked for, not what this build can do.
     """
+    try:
+        from tensorflow.python.util import _pywrap_util_port
+    except ImportError:  # gone: the convolution that runs everywhere is taken
+        return False
     return _pywrap_util_port.IsMklEnabled()
 
 
@@ -23,6 +25,8 @@ def forget_custom_gradients() -> None:
     TensorFlow registers them for good, and with each the graph and all that ran it
     (https://github.com/tensorflow/tensorflow/issues/97697).
     """
+    from tensorflow.python.framework import ops
+
     registered = ops.gradient_registry._registry
     for name in [name for name in registered if name.startswith("CustomGradient-")]:
         del registered[name]
