@@ -27,7 +27,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: setup.cfg pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install $(PIP_FLAGS) -e .
+	$(BIN)/python -m pip install $(PIP_FLAGS) -e .[forest]
 	touch $@
 
 $(VENV)/installed-test: setup.cfg pyproject.toml | $(VENV)/bin/python

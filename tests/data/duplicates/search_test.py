@@ -236,20 +236,26 @@ def test_a_scratch_is_not_wiped_away_by_resampling():
 
 
 def test_resampling_in_vain_proves_nothing(monkeypatch):
-    # A scratch of 18 levels on an unmoved part: in place it stands out by 25.9 of a
-    # deviation of .205, resampled by a hundredth of a pixel by 7.8 of .290.
-    resampled = same_photo.Proof(
-        shared_noise=1.0,
-        shared_grain=1.0,
-        shared_texture=1.0,
-        max_local_residual=7.8,
-        deviation=0.29,
-        resampled=True,
-        departure=0.08,
-    )
-    monkeypatch.setattr(same_photo, "differs_by_rounding", lambda *pictures: True)
-    monkeypatch.setattr(same_photo, "examine", lambda *pictures, **how: resampled)
-    picture, moved = np.zeros((20, 20), np.float32), np.eye(2, 3) + 0.01
-    again = verify._resampled_again(picture, picture, moved, most=0.205)
-    assert again is None and resampled.same_photograph
-    assert verify._resampled_again(picture, picture, moved, most=0.3) is resampled
+    # Scratches of 18 and 14 levels on unmoved parts: one no longer stands out when its
+    # picture is resampled, the other stood out along its line alone, which is not
+    # looked at then. Measured: deviation, residuals in place, both when resampled.
+    whole = {"shared_noise": 1.0, "shared_grain": 1.0, "shared_texture": 1.0}
+    for place, again in (
+        ((0.205, 25.9, np.inf), (0.290, 7.8)),
+        ((0.2841, 6.9, 4.9), (0.2815, 6.8)),
+    ):
+        names = ("deviation", "max_local_residual", "max_line_residual")
+        unmoved = same_photo.Proof(**whole, **dict(zip(names, place)), own_noise=-100)
+        resampled = same_photo.Proof(
+            **whole, **dict(zip(names, again)), resampled=True, departure=0.1
+        )
+        answers = {False: unmoved, True: resampled}
+
+        def examined(*seen, resampled=False, answers=answers):
+            return answers[resampled]
+
+        monkeypatch.setattr(same_photo, "examine", examined)
+        monkeypatch.setattr(same_photo, "differs_by_rounding", lambda *seen: True)
+        picture = np.random.default_rng(0).uniform(50, 200, (40, 40)).astype("float32")
+        evidence, _ = verify._best_lie(picture, picture, np.eye(2, 3))
+        assert evidence.altered and resampled.same_photograph
