@@ -3,10 +3,11 @@
 PYTHON ?= python3
 PIP_FLAGS ?=            # e.g. --no-index --find-links wheels, for a machine without network
 RUN ?= runs/demo-$(shell date +%Y%m%d-%H%M%S)
+PROCESSES ?= 2          # that run tests, 1.5 GB each
 VENV := .venv
 BIN := $(VENV)/bin
-# A file's tests share what they train, so each file goes to one process (1.5 GB each).
-PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+# A file's tests share what they train, so each file goes to one process.
+PYTEST := $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile
 
 .PHONY: demo test test-slow clean
 

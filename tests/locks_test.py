@@ -18,6 +18,8 @@ from nexperia_tf.models import backbones, classifier
 from nexperia_tf.runs import run_folders
 from nexperia_tf.serving import export
 
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).parents[1]
 WRITER = """
 import sys, time

@@ -23,6 +23,8 @@ from nexperia_tf.models import backbones, classifier, folding
 from nexperia_tf.runs import run_folders
 from nexperia_tf.serving import export
 
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).parents[2]
 FOREIGN = pathlib.Path(__file__).parent / "foreign"
 LIBRARY = pathlib.Path(tf.sysconfig.get_lib()) / "libtensorflow_cc.so.2"

@@ -20,6 +20,8 @@ from nexperia_tf.study import folds, forest, page, plan, trees
 from nexperia_tf.study.command import COSTS
 from nexperia_tf.training import loop, model_setup, monitor
 
+pytestmark = pytest.mark.slow
+
 COMMAND = "study"
 LOTS = {"train": 6, "validation": 3, "test": 3}
 TIMES = {"ms", "seconds", "time"}

@@ -17,6 +17,8 @@ from nexperia_tf.data.measure import measurement
 from nexperia_tf.data.prepare import splits
 from nexperia_tf.sample import command as sample
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def planting(script) -> types.ModuleType:
