@@ -9,7 +9,6 @@ import keras
 import numpy as np
 
 from nexperia_tf import errors
-from nexperia_tf.models import backbones
 
 FILE_NAME = "model.safetensors"
 
@@ -75,13 +74,12 @@ def load(model: keras.Model, weights: str, *, fixed: bool = False) -> None:
         raise errors.BadInput(f"{path}: {error}") from None
 
 
-def find_published(backbone: str) -> Published:
-    """The names of a backbone's published weights.
+def find_published(name: str) -> Published:
+    """The names of a backbone's published weights, by its full name.
 
     Raises:
         errors.BadInput: nothing is published for it.
     """
-    name = backbones.full_name(backbone)
     if name not in IMAGENET:
         raise errors.BadInput(
             f"--weights imagenet: nothing is published for {name}; "

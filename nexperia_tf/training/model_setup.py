@@ -65,7 +65,7 @@ def check_start(config: configs.Config) -> None:
             has another one.
     """
     if config.network.weights == "imagenet":
-        pretrained.find_published(config.network.backbone)
+        pretrained.find_published(backbones.full_name(config.network.backbone))
     if not config.network.init:
         return
     name = run_folders.load(config.network.init).config.network.backbone
