@@ -92,8 +92,11 @@ def one_line(shown) -> str:
     return line
 
 
-def test_train_says_why_it_stopped_and_what_is_in_force(trained, run_command, capsys):
+def test_train_says_why_it_stopped_and_what_is_in_force(
+    trained, run_command, capsys, monkeypatch
+):
     # Also where --resume finds the run complete.
+    monkeypatch.setitem(backbones.BACKBONES, "tiny", SHAPE)
     assert run_command("train", "--resume", "--out", trained) == 0
     shown = capsys.readouterr().out
     epochs = json.loads((trained / run_folders.METRICS).read_text())["epochs"]
@@ -319,7 +322,7 @@ def test_a_run_and_its_savedmodel_that_differ_do_not_decide(
     argv = (run, run, "--out", run.parent / "ensemble")
     assert run_command("ensemble", *argv) == 2
     assert "has 0.5 baked in" in one_line(capsys.readouterr())
-    remedy = line.partition("python -m ")[2].split()
+    remedy = line.partition("nexperia ")[2].split()
     assert run_command(*remedy) == 0
     assert run_command("predict", run, raw, "--out", out) == 0
 
