@@ -11,7 +11,6 @@ the undisturbed run.
 
 import argparse
 import csv
-import dataclasses
 import io
 import os
 import pathlib
@@ -64,7 +63,7 @@ def main() -> None:
         first = time.monotonic() - started
         started = time.monotonic()
         told = configs.load(str(place / "whole" / run_folders.CONFIG))
-        finish(start(dataclasses.replace(told, out=str(place / "again"))))
+        finish(start(told.changed(out=str(place / "again"))))
         length = time.monotonic() - started
         print(f"undisturbed: {length:.1f} s, {first:.1f} s with preparation")
         compare(place / "whole", place / "again")
