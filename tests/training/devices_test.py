@@ -52,7 +52,7 @@ for optimizer, atol in (("sgd", 1e-5), ("adamw", 1e-3)):
         np.testing.assert_allclose(ours, theirs, atol=10 * atol)
 for knob, value in (("batch_size", 7), ("clip_norm", 1.0), ("accumulate", 2)):
     try:
-        trained("mirrored", optimizer="sgd x", **{knob: value})
+        trained("mirrored", optimizer="momentum", **{knob: value})
     except errors.BadInput as error:
         assert f"--{knob.replace('_', '-')}" in str(error), error
     else:
