@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from datasets.nexperia import nexperia_dataset_builder
-from nexperia_tf.data.records import reading, store
+from nexperia_tf.data.records import origin, reading, store
 from nexperia_tf.sample import command as sample
 
 
@@ -102,7 +102,7 @@ class SampleTest(_Sample, tfds.testing.DatasetBuilderTestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.enterClassContext(mock.patch.object(store, "SAMPLE_DEVICES", 60))
+        cls.enterClassContext(mock.patch.object(origin, "SAMPLE_DEVICES", 60))
         super().setUpClass()
 
     @staticmethod

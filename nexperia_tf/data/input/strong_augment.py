@@ -4,6 +4,7 @@ keras-cv is frozen at 0.9.0 and keeps hidden random state: no run that uses it c
 repeated or resumed to the bit. Nothing else in the package imports it.
 """
 
+import secrets
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -25,6 +26,10 @@ def policy(name: str) -> Change:
     """
     import keras_cv  # seconds to import, and only for who asks for it
 
+    # The layers draw from TensorFlow's generator, which it does not make by itself
+    # once a deterministic run has been in this process.
+    seed = secrets.randbits(31)
+    tf.random.set_global_generator(tf.random.Generator.from_seed(seed))
     layer = {
         "randaugment": lambda: keras_cv.layers.RandAugment(
             value_range=(0, 255), augmentations_per_image=2, magnitude=0.3
