@@ -107,6 +107,7 @@ def pictures(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_an_inspection_engineer_comes_from_pictures_to_scores(pictures, run_command):
     """README's commands as they stand, but for a small network and one epoch."""
     section = PAGES["README.md"].split("\n## ")[2]

@@ -248,6 +248,7 @@ for one, other in zip(alone, together):
 """
 
 
+@pytest.mark.slow
 def test_two_replicas_with_synchronised_statistics_agree_with_one():
     # A process of its own: logical devices are fixed before TensorFlow's first use.
     done = subprocess.run(

@@ -55,6 +55,7 @@ def test_outputs_are_timms_on_jax():
     run("-c", PARITY, backend="jax")
 
 
+@pytest.mark.slow
 def test_gpu_benchmark_runs_its_small_case_on_a_cpu():
     backend = "jax" if importlib.util.find_spec("jax") else "tensorflow"
     printed = run(*GPU_BENCHMARK, backend=backend)

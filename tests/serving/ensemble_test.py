@@ -16,6 +16,8 @@ from nexperia_tf.runs import run_folders, training_pictures
 from nexperia_tf.serving import ensemble, export
 from nexperia_tf.statistics import calibration, choices, metrics
 
+pytestmark = pytest.mark.slow
+
 COMMAND = "ensemble"
 PICTURES = 200
 

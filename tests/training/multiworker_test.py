@@ -9,6 +9,8 @@ import tensorflow as tf
 from nexperia_tf import errors
 from nexperia_tf.training import devices
 
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).parents[2]
 
 

@@ -19,6 +19,8 @@ from nexperia_tf.data.prepare import kept_splits, splits
 from nexperia_tf.data.records import store
 from nexperia_tf.sample import command as sample
 
+pytestmark = pytest.mark.slow
+
 HEADER = ["path", "label", "group"]
 
 
