@@ -71,8 +71,8 @@ def found_in(folder: pathlib.Path, paths: list[str]) -> search.Findings:
     )
 
 
-def across(found: search.Findings, photograph: dict[str, str]) -> int:
-    """Copies that a split of the rest puts on the other side than their original.
+def across(found: search.Findings, photograph: dict[str, str]) -> list[str]:
+    """Those that a split of the rest puts on the other side than their original.
 
     Args:
         found: copies and twins.
@@ -87,8 +87,8 @@ def across(found: search.Findings, photograph: dict[str, str]) -> int:
     resolve.drop_duplicates(rows, found)
     splits.assign(rows, seed=0)
     split_of = {row.path: row.split for row in rows if row.used}
-    sides = ((split_of.get(path), split_of.get(of)) for path, of in photograph.items())
-    return sum(bool(one and other) and one != other for one, other in sides)
+    sides = {p: (split_of.get(p), split_of.get(of)) for p, of in photograph.items()}
+    return [p for p, (one, other) in sides.items() if one and other and one != other]
 
 
 def main(raw: pathlib.Path, planted: int, rims: int, defects: int, seed: int) -> None:
@@ -113,7 +113,11 @@ def main(raw: pathlib.Path, planted: int, rims: int, defects: int, seed: int) ->
     photograph |= {path: source for path, (_, source) in truth.items()}
     part = photograph | {path: source for path, (_, source) in altered.items()}
     report(found, photograph, part, truth, altered)
-    print(f"copies on another side of a split: {across(found, part)}")
+    apart = {*across(found, part)}
+    print(
+        f"on another side of a split than their part: {len(apart & {*truth})} copies, "
+        f"{len(apart & {*altered})} altered parts"
+    )
     print(f"{len(photograph)} images in {seconds:.0f} s; {found.settings}")
 
 
