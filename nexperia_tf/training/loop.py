@@ -6,7 +6,6 @@ import datetime
 import functools
 import pathlib
 import shutil
-from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -72,7 +71,7 @@ def train(config: configs.Config, *, resume: bool = False) -> pathlib.Path | Non
         data = _data(config, folder, workers)
         # After the data: making records draws random numbers, reading them does not.
         keras.utils.set_random_seed(config.run.seed)
-        with _policy(_precision(config.network.precision)):
+        with devices.dtype_policy(devices.precision(config.network.precision)):
             with workers.strategy.scope():
                 model = model_setup.build(
                     config,
@@ -253,23 +252,6 @@ def _warn_of_small_boxes(rows: list, image_size: int) -> None:
         )
 
 
-def _precision(name: str) -> str:
-    if name != "auto":
-        return name
-    return "mixed_float16" if tf.config.list_physical_devices("GPU") else "float32"
-
-
-@contextlib.contextmanager
-def _policy(name: str) -> Iterator[None]:
-    """Sets Keras' dtype policy for a while."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
 def _open(folder: pathlib.Path, config: configs.Config, data: Data) -> None:
     """Makes the run folder, or checks that it was made for this config."""
     facts = _facts(config, data)
@@ -311,7 +293,7 @@ def _facts(config: configs.Config, data: Data) -> dict:
         "channels": data.channels,
         "prior": data.balance.share,
         "splits": data.sizes,
-        "precision": _precision(config.network.precision),
+        "precision": devices.precision(config.network.precision),
         "labels": list(labels.NAMES),
     }
 
@@ -486,10 +468,8 @@ def _image_ids(config: configs.Config, data: Data, epoch: int, step: int) -> lis
 def _finish(
     folder: pathlib.Path, config: configs.Config, data: Data, epochs: dict
 ) -> None:
-    if not (
-        folder / training_pictures.TRAINED_ON
-    ).is_file():  # begun by an older version
-        _list_pictures(folder, data)
+    if not (folder / training_pictures.TRAINED_ON).is_file():
+        _list_pictures(folder, data)  # begun by an older version
     finish.finish(
         folder,
         config,
