@@ -65,9 +65,13 @@ class Display(keras.callbacks.Callback):
 
     def _move_bar(self, logs: dict) -> None:
         pace = f"loss {logs['loss']:.4f}  {history.rate(self._watched.images_per_s)}"
-        if self._watched.step == self._watched.steps.count:
-            pace = "validating"
-        self._bar.update(self._bar.task_ids[0], completed=self._watched.step, pace=pace)
+        last = self._watched.step == self._watched.steps.count
+        self._bar.update(
+            self._bar.task_ids[0],
+            completed=self._watched.step,
+            pace="validating" if last else pace,
+            refresh=last,  # now: the epoch may end before the next redrawing
+        )
 
     def _step_line(self, logs: dict) -> str:
         watched = self._watched
