@@ -186,21 +186,14 @@ def _served(served, dataset: "store.Dataset", split: str) -> predictions.Predict
 
     scores: list[float] = []
     batch: list[bytes] = []
-    for record in reading.load(dataset, split).as_numpy_iterator():
+    for record in reading.load(dataset, split, only=["image"]).as_numpy_iterator():
         batch.append(record["image"])
         if len(batch) == BATCH:
             scores += served.score_bytes(batch)[0]
             batch = []
     if batch:
         scores += served.score_bytes(batch)[0]
-    columns = reading.metadata(dataset, split)
-    return predictions.Predictions(
-        image_id=columns.pop("image_id"),
-        label=columns.pop("label"),
-        score=scores,
-        columns=columns,
-        source=f"{dataset.name} {split}",
-    )
+    return run_folders.table(dataset, split, scores)
 
 
 def with_records(

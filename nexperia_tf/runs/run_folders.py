@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import pathlib
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -151,7 +151,7 @@ class Run:
             image_size=self.image_size,
             channels=self.channels,
         )
-        return table(self.dataset, split, logits, self.calibration)
+        return table(self.dataset, split, self.calibration.scores(logits))
 
 
 def known_as(path: pathlib.Path) -> str:
@@ -326,38 +326,25 @@ def logits_of(
 
 
 def table(
-    dataset: "store.Dataset",
-    split: str,
-    logits: np.ndarray,
-    calibration: Calibration,
+    dataset: "store.Dataset", split: str, score: Sequence[float]
 ) -> predictions.Predictions:
-    """The predictions table of a split, from its raw logits in record order."""
-    columns = metadata(dataset, split)
-    return predictions.Predictions(
-        image_id=columns.pop("image_id"),
-        label=columns.pop("label"),
-        score=calibration.scores(logits),
-        columns=columns,
-        source=f"{dataset.name} {split}",
-    )
+    """The predictions table of a split, from the scores of its devices.
 
-
-def metadata(dataset: "store.Dataset", split: str) -> dict[str, np.ndarray]:
-    """What a predictions table says of the devices, in record order.
-
-    Returns:
-        arrays of shape `(devices,)` by column: image_id and label (-1 for unlabelled),
-        and group, lot, machine, defect_type as text.
+    Args:
+        dataset: the records.
+        split: which of its splits.
+        score: probability of defect by device, in the order of the records.
     """
     from nexperia_tf.data.records import reading
 
-    names = ("image_id", "label", *predictions.OPTIONAL)
-    rows = reading.load(dataset, split).map(lambda record: [record[n] for n in names])
-    columns = zip(*rows.as_numpy_iterator())
-    return {
-        name: np.array([v.decode() if isinstance(v, bytes) else v for v in values])
-        for name, values in zip(names, columns)
-    }
+    columns = reading.metadata(dataset, split)
+    return predictions.Predictions(
+        image_id=columns.pop("image_id"),
+        label=columns.pop("label"),
+        score=score,
+        columns=columns,
+        source=f"{dataset.name} {split}",
+    )
 
 
 def probability(logits: np.ndarray) -> np.ndarray:

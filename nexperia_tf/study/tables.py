@@ -121,7 +121,7 @@ def _scored(run: run_folders.Run, dataset, split: str) -> predictions.Prediction
     logits = run_folders.logits_of(
         run.model(), dataset, split, image_size=size, channels=channels
     )
-    return run_folders.table(dataset, split, logits, run.calibration)
+    return run_folders.table(dataset, split, run.calibration.scores(logits))
 
 
 def combined(name: str, how: ensemble.Combination, entries: Sequence[Entry]) -> Entry:

@@ -56,11 +56,11 @@ def finish(
     }
     # Devices that chose no epoch say best what a logit is worth.
     fitted_on = next(split for split in run_folders.CALIBRATED_ON if split in logits)
-    truth = run_folders.metadata(dataset, fitted_on)["label"]
+    truth = reading.metadata(dataset, fitted_on, ["label"])["label"]
     decides = calibration.fit(logits[fitted_on], truth, where=fitted_on)
     run_folders.write_calibration(folder / run_folders.CALIBRATION, decides)
     scored = {
-        split: run_folders.table(dataset, split, values, decides)
+        split: run_folders.table(dataset, split, decides.scores(values))
         for split, values in logits.items()
     }
     (folder / "predictions").mkdir(exist_ok=True)

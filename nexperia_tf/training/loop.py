@@ -462,7 +462,9 @@ def _image_ids(config: configs.Config, data: Data, epoch: int, step: int) -> lis
         drawn_only=config.drawn.drawn_only,
         cache=config.pictures.cache,
     )
-    return list(run_folders.metadata(data.dataset, "train")["image_id"][indices])
+    return list(
+        reading.metadata(data.dataset, "train", ["image_id"])["image_id"][indices]
+    )
 
 
 def _finish(
@@ -491,4 +493,4 @@ def _validation(
         batch_size=2 * config.optimisation.batch_size,  # no gradients are kept
         cache=config.pictures.cache,
     )
-    return batches, run_folders.metadata(data.dataset, "validation")["label"]
+    return batches, reading.metadata(data.dataset, "validation", ["label"])["label"]

@@ -79,7 +79,7 @@ def run_folder(tmp_path_factory, small_backbone):
         logits = run_folders.logits_of(
             model, dataset, split, image_size=SIZE, channels=1
         )
-        scored = run_folders.table(dataset, split, logits, calibration)
+        scored = run_folders.table(dataset, split, calibration.scores(logits))
         predictions.write(folder / "predictions" / f"{split}.csv", scored)
     files.write_csv(
         folder / run_folders.HISTORY, ["epoch"], [[1]]

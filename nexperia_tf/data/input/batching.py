@@ -142,7 +142,7 @@ def batch_indices(
     count = reading.split_sizes(dataset)[TRAIN]
     kept = _keeps(dataset, TRAIN, image_size, channels, cache)
     window = count if kept else SHUFFLE_WINDOW
-    labels = reading.metadata(dataset, TRAIN)["label"]
+    labels = reading.metadata(dataset, TRAIN, ["label"])["label"]
     parts = _parts(
         dataset,
         tf.data.Dataset.range(count),
@@ -197,7 +197,7 @@ def steps_per_epoch(
     """
     count = reading.split_sizes(dataset).get(TRAIN, 0)
     if good_only:
-        count = int(np.sum(reading.metadata(dataset, TRAIN)["label"] == 0))
+        count = int(np.sum(reading.metadata(dataset, TRAIN, ["label"])["label"] == 0))
     if count < batch_size:
         raise errors.BadInput(
             f"{dataset.folder}: {count} {'good ' * good_only}images to train on are "
@@ -240,7 +240,7 @@ def _parts(
     given = devices.filter(is_defect)
     if not drawn:
         return [[_Part(good)], [_Part(given)]]
-    is_given = reading.metadata(dataset, TRAIN)["label"] == 1
+    is_given = reading.metadata(dataset, TRAIN, ["label"])["label"] == 1
     n_given = 0 if good_only else int(np.sum(is_given))
     n_drawn = drawn * np.sum(~is_given)
     share = float(n_drawn / (n_given + n_drawn))

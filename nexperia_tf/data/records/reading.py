@@ -1,6 +1,7 @@
 """Records read back, always in the same order."""
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Iterable, Sequence
 
@@ -8,9 +9,12 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from nexperia_tf import errors
+from nexperia_tf import errors, predictions
 from nexperia_tf.data import manifest
 from nexperia_tf.data.records import store
+
+COLUMNS = ("image_id", "label", *predictions.OPTIONAL)  # of a table of scores
+BATCH = 1024  # records at once, where they are read without their pictures
 
 
 def _is_news(record: logging.LogRecord) -> bool:
@@ -84,23 +88,40 @@ def load(
     )
 
 
-def metadata(dataset: store.Dataset, split: str) -> dict[str, np.ndarray]:
-    """What predictions say of the devices of a split, in the order of `load`.
+def metadata(
+    dataset: store.Dataset, split: str, columns: Sequence[str] = COLUMNS
+) -> dict[str, np.ndarray]:
+    """What is known of the devices of a split beside their pictures.
+
+    Read from the records, not from the manifest, because only they have the order of
+    `load`, by which scores and batches are counted. No picture is unpacked.
+
+    Args:
+        dataset: the records.
+        split: which of its splits.
+        columns: image_id, label (-1 for unlabelled), group, lot, machine, defect_type.
 
     Returns:
-        image_id, label (int, -1 for unlabelled), group, lot, machine and defect_type,
-        each an array of shape `(devices,)`.
+        a read-only array of shape `(devices,)` for each column: int64 for label, else
+        text.
 
     Raises:
         errors.BadInput: no image is in that split.
     """
-    names = ("image_id", "label", "group", "lot", "machine", "defect_type")
-    devices = load(dataset, split).map(lambda record: [record[n] for n in names])
-    columns = zip(*devices.as_numpy_iterator())
-    return {
-        name: np.array([v.decode() if isinstance(v, bytes) else v for v in values])
-        for name, values in zip(names, columns)
-    }
+    return dict(_metadata(dataset, split, tuple(columns)))
+
+
+@functools.lru_cache(maxsize=32)  # records of a data folder never change
+def _metadata(
+    dataset: store.Dataset, split: str, columns: tuple[str, ...]
+) -> dict[str, np.ndarray]:
+    batches = list(load(dataset, split, only=columns).batch(BATCH).as_numpy_iterator())
+    found = {name: np.concatenate([b[name] for b in batches]) for name in columns}
+    for name, values in found.items():
+        if values.dtype == object:
+            found[name] = np.array([value.decode() for value in values])
+        found[name].setflags(write=False)
+    return found
 
 
 def examples(

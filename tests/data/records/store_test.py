@@ -121,6 +121,28 @@ def test_metadata_stands_in_record_order(dataset):
     assert [r["label"] for r in loaded] == columns["label"].tolist()
 
 
+def test_metadata_has_the_columns_asked_for_and_unpacks_no_picture(
+    dataset, monkeypatch
+):
+    whole = reading.metadata(dataset, "test")
+    assert tuple(whole) == reading.COLUMNS
+    reading._metadata.cache_clear()
+    asked, load = [], reading.load
+
+    def spied(dataset, split, *, only=()):
+        records = load(dataset, split, only=only)
+        asked.append(set(records.element_spec))
+        return records
+
+    monkeypatch.setattr(reading, "load", spied)
+    for _ in range(2):  # the second answer is kept from the first
+        part = reading.metadata(dataset, "test", ["label", "lot"])
+        assert {k: v.tolist() for k, v in part.items()} == {
+            name: whole[name].tolist() for name in ("label", "lot")
+        }
+    assert asked == [{"label", "lot"}]
+
+
 def test_the_deprecations_that_tfds_calls_itself_are_kept_off(dataset):
     absl, lines = logging.getLogger("absl"), []
     handler = logging.Handler()
