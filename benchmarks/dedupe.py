@@ -48,7 +48,7 @@ def ours(folder: pathlib.Path, answer: pathlib.Path) -> None:
     seconds = {"read": now() - start}
     step, began = "prepare", now()
 
-    def progress(name: str, done: int, total: int) -> None:
+    def on_progress(name: str, done: int, total: int) -> None:
         nonlocal step, began
         if name != step:
             seconds[step], step, began = now() - began, name, now()
@@ -57,7 +57,7 @@ def ours(folder: pathlib.Path, answer: pathlib.Path) -> None:
         pictures,
         load=lambda path: images.load((folder / path).read_bytes()).pixels,
         workers=2,
-        progress=progress,
+        on_progress=on_progress,
     )
     seconds[step] = now() - began
     pairs = [

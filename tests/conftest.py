@@ -51,6 +51,25 @@ def run_command():
     return run
 
 
+@pytest.fixture
+def terminal():
+    """A pseudo-terminal: a file to write to, and what gives all that it was shown."""
+    end = "<end of what was written>"
+    pty = pytest.importorskip("pty", reason="Windows has none")
+    ours, theirs = pty.openpty()
+    with open(theirs, "w", encoding="utf-8") as file:
+
+        def screen() -> str:
+            print(end, end="", file=file, flush=True)
+            shown = ""
+            while not shown.endswith(end):  # it comes in pieces, some a moment later
+                shown += os.read(ours, 100_000).decode()
+            return shown.removesuffix(end)
+
+        yield file, screen
+    os.close(ours)
+
+
 @pytest.fixture(scope="session")
 def no_network():
     """Any attempt to leave the machine fails the test that made it."""

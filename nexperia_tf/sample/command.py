@@ -10,16 +10,16 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import cv2
 import numpy as np
-import rich.progress
 import tyro
 
 from nexperia_tf import bounds, command, errors, files
 from nexperia_tf import labels as label_names
+from nexperia_tf.data import progress
 from nexperia_tf.sample import canvas, defects, drawing, look, plan, visibility
 from nexperia_tf.sample.canvas import HEIGHT, WIDTH
 from nexperia_tf.sample.look import Look
@@ -46,7 +46,7 @@ def draw(
     devices: int = 3400,
     seed: int = 0,
     form: str = "hand_over",
-    progress: Callable[[Iterable], Iterable] = iter,
+    on_progress: progress.Callback = progress.silent,
 ) -> None:
     """Draws a raw folder of look-alike devices; the same bytes for the same arguments.
 
@@ -55,7 +55,7 @@ def draw(
         devices: how many devices; copies and broken files come on top.
         seed: another seed draws other devices.
         form: "hand_over" or "second_stage".
-        progress: wraps the list of files, to show how far the drawing is.
+        on_progress: called as `on_progress(step, pictures drawn, pictures)`.
 
     Raises:
         errors.BadInput: `out` exists or cannot be written, fewer than 20 devices, or
@@ -72,10 +72,11 @@ def draw(
         threads = cv2.getNumThreads()
         cv2.setNumThreads(1)  # one picture is too small to share among threads
         try:
-            for place in progress(range(len(paths))):
+            for place in range(len(paths)):
                 content, box = _file(planned, place, seed)
                 (folder / paths[place]).write_bytes(content)
                 boxes.append(box)
+                on_progress("Drawing pictures", place + 1, len(paths))
         finally:
             cv2.setNumThreads(threads)
         _ANNOTATE[form](folder, planned.files, paths, boxes, seed)
@@ -355,15 +356,12 @@ class Arguments(command.Options):
 
 def main(arguments: Arguments) -> None:
     """Draws the sample and says where it is."""
-
-    def progress(places):
-        return rich.progress.track(places, description="drawing devices")
-
-    draw(
-        arguments.out,
-        devices=arguments.devices,
-        seed=arguments.seed,
-        form=arguments.form,
-        progress=progress,
-    )
+    with progress.reporting() as on_progress:
+        draw(
+            arguments.out,
+            devices=arguments.devices,
+            seed=arguments.seed,
+            form=arguments.form,
+            on_progress=on_progress,
+        )
     print(f"{arguments.out}: {arguments.devices} devices, version {VERSION}")

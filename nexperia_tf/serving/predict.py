@@ -10,10 +10,9 @@ from typing import Annotated
 
 import numpy as np
 import tyro
-from rich import progress
 
 from nexperia_tf import bounds, command, errors, files
-from nexperia_tf.data import images
+from nexperia_tf.data import images, progress
 from nexperia_tf.runs import run_folders
 from nexperia_tf.serving import thresholds
 
@@ -163,8 +162,8 @@ def main(arguments: Arguments) -> None:
                 batch_size=arguments.batch_size,
                 threshold=threshold,
             ),
+            "Scoring pictures",
             total=total,
-            description="Scoring",
         )
     )
     write(arguments.out, rows)

@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 
 import numpy as np
 import tyro
-from rich import progress
 
 from nexperia_tf import bounds, command, errors, files, predictions
+from nexperia_tf.data import progress
 from nexperia_tf.models import backbones
 from nexperia_tf.runs import run_folders, training_pictures
 
@@ -77,7 +77,7 @@ def extract(
     import keras
 
     from nexperia_tf.data.input import batching
-    from nexperia_tf.data.records import origin, reading
+    from nexperia_tf.data.records import reading
 
     if stage not in STAGES:
         raise errors.BadInput(f"--stage {stage}: one of {', '.join(STAGES)}.")
@@ -91,11 +91,8 @@ def extract(
     batches = batching.evaluation_batches(
         dataset, split, image_size=size, channels=channels, batch_size=batch_size
     )
-    shown = progress.track(
-        batches, f"{split}, {stage}", len(batches), console=origin.SCREEN
-    )
     at = 0
-    for images, _ in shown:
+    for images, _ in progress.track(batches, f"Features of {stage}, {split}"):
         found = np.asarray(part.predict_on_batch(images))
         values[at : at + len(found)] = found.reshape(len(found), numbers)
         at += len(found)

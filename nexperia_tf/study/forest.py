@@ -10,10 +10,9 @@ from typing import Annotated
 
 import numpy as np
 import tyro
-from rich import progress
 
 from nexperia_tf import bounds, command, errors, files, labels, predictions
-from nexperia_tf.data import manifest
+from nexperia_tf.data import manifest, progress
 from nexperia_tf.runs import run_folders, training_pictures
 from nexperia_tf.statistics import calibration, metrics
 from nexperia_tf.study import features

@@ -2,15 +2,13 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 import keras
 import rich.console
-from rich import progress
+import rich.progress
 
+from nexperia_tf.data import progress
 from nexperia_tf.training import history, monitor
-
-LOG_EVERY = 60.0  # seconds between two lines within an epoch where no bar can be drawn
 
 
 class Display(keras.callbacks.Callback):
@@ -37,11 +35,11 @@ class Display(keras.callbacks.Callback):
         self._console = console or rich.console.Console()
         self._clock = clock
         self._printed = clock()  # when the last line was
-        self._bar: progress.Progress | None = None
+        self._bar: rich.progress.Progress | None = None
 
     def on_epoch_begin(self, epoch, logs=None):
         self._printed = self._clock()
-        if can_draw(self._console):
+        if progress.can_draw(self._console):
             number = history.numbered(epoch + 1, self._watched.stopping.epochs)
             self._bar = _bar(self._console)
             self._bar.add_task(number, total=self._watched.steps.count, pace="")
@@ -50,7 +48,7 @@ class Display(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         if self._bar:
             self._move_bar(logs)
-        elif self._clock() - self._printed >= LOG_EVERY:
+        elif self._clock() - self._printed >= progress.LOG_EVERY:
             self._print(self._step_line(logs))
 
     def on_epoch_end(self, epoch, logs=None):
@@ -89,19 +87,13 @@ class Display(keras.callbacks.Callback):
         self._console.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
-def can_draw(console: rich.console.Console) -> bool:
-    """Whether a bar can be drawn over: on a terminal, whatever colours are forced."""
-    file: Any = console.file
-    return bool(getattr(file, "isatty", bool)()) and not console.is_dumb_terminal
-
-
-def _bar(console: rich.console.Console) -> progress.Progress:
-    return progress.Progress(
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-        progress.MofNCompleteColumn(),
-        progress.TextColumn("{task.fields[pace]}"),
-        progress.TimeRemainingColumn(),
+def _bar(console: rich.console.Console) -> rich.progress.Progress:
+    return rich.progress.Progress(
+        rich.progress.TextColumn("{task.description}"),
+        rich.progress.BarColumn(),
+        rich.progress.MofNCompleteColumn(),
+        rich.progress.TextColumn("{task.fields[pace]}"),
+        rich.progress.TimeRemainingColumn(),
         console=console,
         transient=True,
     )

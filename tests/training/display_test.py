@@ -1,7 +1,6 @@
 """What training prints, on a terminal and elsewhere."""
 
 import io
-import os
 import types
 
 import pytest
@@ -11,25 +10,6 @@ from nexperia_tf.training import display, history
 
 ROW = {"epoch": 1, "loss": 0.0412, "val_auc": 0.98123, "val_log_loss": 0.3}
 ROW |= {"val_fpr_at_tpr_0.991": 0.042, "val_fpr_at_tpr_0.995": 0.098}
-END = "<end of what was written>"
-
-
-@pytest.fixture
-def terminal():
-    """A pseudo-terminal: a file to write to, and what gives all that it was shown."""
-    pty = pytest.importorskip("pty", reason="Windows has none")
-    ours, theirs = pty.openpty()
-    with open(theirs, "w", encoding="utf-8") as file:
-
-        def screen() -> str:
-            print(END, end="", file=file, flush=True)
-            shown = ""
-            while not shown.endswith(END):  # it comes in pieces, some a moment later
-                shown += os.read(ours, 100_000).decode()
-            return shown.removesuffix(END)
-
-        yield file, screen
-    os.close(ours)
 
 
 @pytest.fixture

@@ -52,14 +52,14 @@ def search(
     thumbnails: np.ndarray,
     *,
     workers: int = 1,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[list[Candidate], dict]:
     """The pairs that are more alike than chance makes different images.
 
     Args:
         thumbnails: uint8 `(n, side, side)`, in the order of their paths.
         workers: threads.
-        progress: called as `progress(images done, images)`.
+        on_progress: called as `on_progress(images done, images)`.
 
     Returns:
         The candidates, sorted, and the settings of the search.
@@ -74,7 +74,7 @@ def search(
     expected = min(pairs, _affordable(len(shown)))
     rate, alike = expected / pairs, space.cosines(*copies)
     limit = _limit(seen, alike, rate)
-    close = _close(seen, limit, workers, progress)
+    close = _close(seen, limit, workers, on_progress)
     del seen
     unlike = space.unlikeness(*copies)
     most = float(np.quantile(unlike, 1 - _WEAKEST))
@@ -357,7 +357,7 @@ def _near(rows, columns, start: int, limit: float):
 
 
 def _close(
-    seen: Sequence[np.ndarray], limit: float, workers: int, progress
+    seen: Sequence[np.ndarray], limit: float, workers: int, on_progress
 ) -> np.ndarray:
     """All pairs `a < b` that reach the limit, in their likeliest turn.
 
@@ -380,7 +380,7 @@ def _close(
         first[1:] = (np.diff(a) != 0) | (np.diff(b) != 0)
         return np.stack([a, b, turn], 1)[first]
 
-    return _in_blocks(of_block, count, workers, progress)
+    return _in_blocks(of_block, count, workers, on_progress)
 
 
 def _upright(
@@ -402,7 +402,7 @@ def _upright(
     return _in_blocks(of_block, len(shown), workers, lambda done, total: None)
 
 
-def _in_blocks(of_block, count: int, workers: int, progress) -> np.ndarray:
+def _in_blocks(of_block, count: int, workers: int, on_progress) -> np.ndarray:
     """What `of_block` says of each block of rows, one after the other."""
     parts, starts = [], range(0, count, fingerprints.BLOCK)
     with (
@@ -411,5 +411,5 @@ def _in_blocks(of_block, count: int, workers: int, progress) -> np.ndarray:
     ):
         for start, part in zip(starts, pool.map(of_block, starts)):
             parts.append(part)
-            progress(min(start + fingerprints.BLOCK, count), count)
+            on_progress(min(start + fingerprints.BLOCK, count), count)
     return np.concatenate(parts)

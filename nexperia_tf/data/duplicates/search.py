@@ -8,16 +8,19 @@ re-take make twin groups, which stay and are never split.
 import collections
 import concurrent.futures
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import threadpoolctl
 
+from nexperia_tf.data import progress
 from nexperia_tf.data.duplicates import candidates, clusters, connected, verify
 from nexperia_tf.data.measure import measurement, signature
 
 BYTE, PIXEL, PHOTOMETRIC, GEOMETRIC = "byte", "pixel", "photometric", "geometric"
 TWIN = "twin"
+COMPARING, VERIFYING = "Comparing pictures", "Verifying pairs"  # steps
 SAME_PHOTOGRAPH = (BYTE, PIXEL, PHOTOMETRIC, GEOMETRIC)
 
 
@@ -74,7 +77,7 @@ def find(
     *,
     load: Callable[[str], np.ndarray],
     workers: int = 1,
-    progress: Callable[[str, int, int], None] | None = None,
+    on_progress: progress.Callback = progress.silent,
 ) -> Findings:
     """Finds duplicates and twins among images of one product.
 
@@ -83,12 +86,11 @@ def find(
         load: gives the pixels of a path, uint8 `(h, w)` or `(h, w, 3)`; called from
             threads, for candidates only.
         workers: threads that verify candidates.
-        progress: called as `progress(step, done, total)` now and then.
+        on_progress: called as `on_progress(step, done, total)` now and then.
 
     Returns:
         The same findings for any order of pictures and any number of workers.
     """
-    tell = progress or (lambda step, done, total: None)
     pictures = sorted(pictures, key=lambda picture: picture.path)
     equals = _equal_pixels(pictures)
     kept = sorted((group[0] for group in equals), key=lambda picture: picture.path)
@@ -96,7 +98,7 @@ def find(
     found, settings = candidates.search(
         thumbnails,
         workers=workers,
-        progress=lambda done, total: tell("compare", done, total),
+        on_progress=functools.partial(on_progress, COMPARING),
     )
     verdicts: dict[tuple[int, int], verify.Verdict] = {}
     around = [[place] for place in range(len(kept))]  # by place, the kept one first
@@ -107,7 +109,7 @@ def find(
             [picture.format == "JPEG" for picture in kept],
         )
         verdicts = _verdicts(
-            found, verifier, workers, lambda *count: tell("verify", *count)
+            found, verifier, workers, functools.partial(on_progress, VERIFYING)
         )
         settings |= verifier.settings
         preferences = [preference(picture) for picture in kept]
@@ -141,7 +143,7 @@ def _verdicts(
     found: Sequence[candidates.Candidate],
     verifier: verify.Verifier,
     workers: int,
-    tell: Callable[[int, int], None],
+    on_progress: Callable[[int, int], None],
 ) -> dict[tuple[int, int], verify.Verdict]:
     """What is more than a look-alike, by the places of the two pictures."""
     size = 64
@@ -154,7 +156,7 @@ def _verdicts(
         judged = pool.map(lambda chunk: [verifier.verdict(p) for p in chunk], chunks)
         for chunk, answers in zip(chunks, judged):
             done += len(chunk)
-            tell(done, len(found))
+            on_progress(done, len(found))
             for pair, verdict in zip(chunk, answers):
                 known = verdicts.get((pair.a, pair.b), verify.LOOK_ALIKE)
                 if verdict.same_photograph or (verdict.twin and not known.twin):

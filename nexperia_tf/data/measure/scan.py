@@ -17,10 +17,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 import cv2
 
+from nexperia_tf.data import progress
 from nexperia_tf.data.measure import measurement, scan_cache
 from nexperia_tf.data.measure.measurement import Measures
 
 MAX_BYTES = 512 * 1024 * 1024  # a larger file is no device image
+STEP = "Reading pictures"
 _CHUNK = 64  # files per task of a worker
 _PER_WORKER = 400  # files that pay for starting one more process
 
@@ -31,7 +33,7 @@ def measure(
     *,
     workers: int | None = None,
     cache: pathlib.Path | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    on_progress: progress.Callback = progress.silent,
 ) -> dict[str, Measures]:
     """Measures of every file, in any order of paths and number of workers the same.
 
@@ -41,19 +43,18 @@ def measure(
         workers: processes; the number of cores by default, fewer for few files. With
             1 the work is done in this process.
         cache: folder of measures by content hash; None keeps none.
-        progress: called as `progress("read", done, total)`.
+        on_progress: called as `on_progress(step, done, total)`.
     """
     done: dict[str, Measures] = {}
     with scan_cache.Cache.opened(cache) as kept:
         stamps = {path: scan_cache.stamp(raw / path) for path in paths}
         done.update(kept.by_stamp(raw, stamps))
         todo = [path for path in paths if path not in done]
-        tell = progress or (lambda step, done, total: None)
-        tell("read", len(done), len(paths))
+        on_progress(STEP, len(done), len(paths))
         for path, measures in _passed(raw, todo, _count(workers, todo), kept.file):
             done[path] = measures
             kept.add(raw, path, stamps[path], measures)
-            tell("read", len(done), len(paths))
+            on_progress(STEP, len(done), len(paths))
     return done
 
 

@@ -12,14 +12,13 @@ import functools
 import os
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
-import rich.progress
 import tyro
 
 from nexperia_tf import bounds, command, errors, files, labels
-from nexperia_tf.data import images, manifest
+from nexperia_tf.data import images, manifest, progress
 from nexperia_tf.data.duplicates import resolve, search
 from nexperia_tf.data.measure import measurement, scan, scan_cache, signature
 from nexperia_tf.data.prepare import (
@@ -36,7 +35,6 @@ from nexperia_tf.data.prepare import (
 from nexperia_tf.data.raw import layouts
 
 SUMMARY = "summary.json"
-Progress = Callable[[str, int, int], None]  # step, done, total
 
 
 def prepare(
@@ -57,7 +55,7 @@ def prepare(
     leave_one_out: str | None = None,
     calibration_share: float = 0.0,
     keep_splits: str | os.PathLike | kept_splits.Kept | None = kept_splits.AUTO,
-    progress: Progress | None = None,
+    on_progress: progress.Callback = progress.silent,
 ) -> list[manifest.Row]:
     """Prepares a raw folder and publishes the findings as folder `out`.
 
@@ -82,7 +80,7 @@ def prepare(
         keep_splits: run, prepared or data folder whose pictures keep their splits;
             `auto` takes the newest of the same raw folder that lies beside `out`, with
             the same calibration share where there is one; `none` deals anew.
-        progress: called as `progress(step, done, total)`.
+        on_progress: called as `on_progress(step, done, total)`.
 
     Returns:
         The rows of the manifest, sorted by path.
@@ -114,11 +112,11 @@ def prepare(
                 [row.path for row in run.rows],
                 workers=workers,
                 cache=cache,
-                progress=progress,
+                on_progress=on_progress,
             )
             _fill(run, measures)
         with _timed(run, "copies and twins"):
-            _find_copies(run, measures, workers, progress)
+            _find_copies(run, measures, workers, on_progress)
         with _timed(run, "clean"):
             _clean(run, unboxed)
         del measures
@@ -173,7 +171,7 @@ def _find_copies(
     run: prepared.Prepared,
     measures: dict[str, measurement.Measures],
     workers: int | None,
-    progress: Progress | None,
+    on_progress: progress.Callback,
 ) -> None:
     pictures = [
         search.Measured.of(row.path, measures[row.path])
@@ -184,7 +182,7 @@ def _find_copies(
         pictures,
         load=functools.partial(_pixels, run.raw),
         workers=workers or os.cpu_count() or 1,
-        progress=progress,
+        on_progress=on_progress,
     )
     run.findings = decisions.without_denied(found, run.decided)
     resolve.name_groups(run.rows, run.findings)
@@ -333,20 +331,6 @@ def _timed(run: prepared.Prepared, step: str) -> Iterator[None]:
     run.seconds[step] = round(time.perf_counter() - start, 2)
 
 
-@contextlib.contextmanager
-def progress_bar() -> Iterator[Progress]:
-    """A bar for each step of `prepare`."""
-    with rich.progress.Progress(transient=False) as bars:
-        tasks: dict[str, rich.progress.TaskID] = {}
-
-        def progress(step: str, done: int, total: int) -> None:
-            if step not in tasks:
-                tasks[step] = bars.add_task(step, total=total)
-            bars.update(tasks[step], completed=done, total=total)
-
-        yield progress
-
-
 @dataclasses.dataclass(frozen=True)
 class Arguments(command.Options):
     """Cleans, deduplicates and splits a raw folder, and says why."""
@@ -396,8 +380,8 @@ def main(arguments: Arguments) -> None:
     options["decided"] = options.pop("decisions")
     raw, out = options.pop("raw"), options.pop("out")
     options.pop("debug")
-    with progress_bar() as progress:
-        rows = prepare(raw, out, progress=progress, **options)
+    with progress.reporting() as report_progress:
+        rows = prepare(raw, out, on_progress=report_progress, **options)
     print(summary.in_words(rows))
     for line in summary.facts(files.read_json(arguments.out / SUMMARY)):
         print(line)

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from nexperia_tf import errors, labels, locks
-from nexperia_tf.data import manifest
+from nexperia_tf.data import manifest, progress
 from nexperia_tf.data.raw import layouts
 from nexperia_tf.data.records import origin
 
@@ -121,7 +121,7 @@ class Nexperia(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         self.info.metadata["content"] = made_from
 
     def _generate_examples(self, rows: Sequence[manifest.Row]) -> Iterator[tuple]:
-        for row in origin.track(rows, f"Writing {rows[0].split} records"):
+        for row in progress.track(rows, f"Writing {rows[0].split} records"):
             yield row.image_id, example(self._raw, row)
 
 

@@ -3,19 +3,16 @@
 import concurrent.futures
 import contextlib
 import dataclasses
-import functools
 import hashlib
 import json
 import os
 import pathlib
 from collections.abc import Iterable, Iterator
 
-import rich.console
 import tensorflow_datasets as tfds
-from rich import progress
 
 from nexperia_tf import files, locks, version
-from nexperia_tf.data import manifest
+from nexperia_tf.data import manifest, progress
 from nexperia_tf.data.measure import scan_cache
 from nexperia_tf.data.prepare import command as prepare
 from nexperia_tf.data.prepare import decisions, kept_splits
@@ -25,7 +22,7 @@ SCHEMA = "1.0.0"  # raised with every change of what a record holds
 SAMPLE = "sample"
 SAMPLE_DEVICES = 3400
 
-SCREEN = rich.console.Console(stderr=True)  # progress, apart from a command's answer
+SCREEN = progress.SCREEN
 
 
 @dataclasses.dataclass(eq=False)
@@ -47,11 +44,15 @@ def drawn_sample(data_dir: pathlib.Path) -> pathlib.Path:
     """The sample's raw folder, drawn when it is not there yet."""
     raw = data_dir / f"sample-v{sample.VERSION}" / "raw"
     if not raw.exists():
-        shown = functools.partial(track, title="Drawing look-alike devices")
         with locks.held(raw, busy="draws the sample"):
             if not raw.exists():  # by now
-                with unless_another_was_quicker(raw):
-                    sample.draw(raw, devices=SAMPLE_DEVICES, seed=0, progress=shown)
+                with (
+                    unless_another_was_quicker(raw),
+                    progress.reporting() as on_progress,
+                ):
+                    sample.draw(
+                        raw, devices=SAMPLE_DEVICES, seed=0, on_progress=on_progress
+                    )
     return raw
 
 
@@ -138,13 +139,13 @@ def write_prepared(
     config: Config,
     keep: kept_splits.Kept | None,
 ) -> None:
-    """Prepares `raw` as a config says, with a bar for each step."""
-    with prepare.progress_bar() as shown:
+    """Prepares `raw` as a config says, and shows how far each step is."""
+    with progress.reporting() as on_progress:
         prepare.prepare(
             raw,
             out,
             keep_splits=keep or kept_splits.NONE,
-            progress=shown,
+            on_progress=on_progress,
             **config.options(),
         )
 
@@ -160,10 +161,3 @@ def unless_another_was_quicker(folder: pathlib.Path) -> Iterator[None]:
     except OSError:
         if not folder.exists():
             raise
-
-
-def track(items: Iterable, title: str) -> Iterable:
-    """`items`, with a bar on the error stream."""
-    return progress.track(
-        items, title, transient=True, console=SCREEN, disable=not SCREEN.is_terminal
-    )
