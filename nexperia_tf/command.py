@@ -137,10 +137,10 @@ def flags(arguments: type) -> list[str]:
     """Names of all fields of a dataclass, of those in it, too."""
     from nexperia_tf import bounds
 
-    found = []
+    names = []
     for name, kind in bounds.declared(arguments).items():
-        found += flags(kind) if dataclasses.is_dataclass(kind) else [name]
-    return found
+        names += flags(kind) if dataclasses.is_dataclass(kind) else [name]
+    return names
 
 
 def with_own_flags(message: str, own: set[str]) -> str:
@@ -153,10 +153,10 @@ def with_own_flags(message: str, own: set[str]) -> str:
     'pass a smaller batch_size, or --debug'
     """
 
-    def renamed(found: re.Match) -> str:
-        flag = found["flag"] or ""
+    def renamed(match: re.Match) -> str:
+        flag = match["flag"] or ""
         is_own = {flag, flag.replace("-", "_"), flag.removeprefix("no-")} & own
-        return found[0] if is_own or not flag else flag.replace("-", "_")
+        return match[0] if is_own or not flag else flag.replace("-", "_")
 
     return _COMMAND_OR_FLAG.sub(renamed, message)
 

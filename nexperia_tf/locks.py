@@ -138,11 +138,11 @@ def _sweep(place: pathlib.Path) -> None:
         elif ".partial" in path.name:
             _remove(path)
     for path in list(place.parent.iterdir()):
-        if found := _PARTIAL.fullmatch(path.name):
-            if found["name"] == place.name:
+        if match := _PARTIAL.fullmatch(path.name):
+            if match["name"] == place.name:
                 _remove(path)
             # Single files are written without a lock, within moments.
-            elif path.is_dir() and (other := _try(place.with_name(found["name"]))):
+            elif path.is_dir() and (other := _try(place.with_name(match["name"]))):
                 _remove(path)
                 _release(other)
         elif is_transient(path.name) and path.name != f".{place.name}.lock":

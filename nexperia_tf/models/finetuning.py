@@ -37,8 +37,8 @@ def _part(name):
     >>> _part("stem_conv/kernel"), _part("stage4_block1_bn1"), _part("logit")
     (0, 4, 5)
     """
-    found = re.match("(stem|stage[1-4])(?![a-z0-9])", name)
-    return PARTS.index(found[1]) if found else len(PARTS)
+    match = re.match("(stem|stage[1-4])(?![a-z0-9])", name)
+    return PARTS.index(match[1]) if match else len(PARTS)
 
 
 def rate_share(name: str, layer_decay: float) -> float:

@@ -123,10 +123,10 @@ def _check(path: pathlib.Path) -> None:
     if not re.fullmatch("[0-9a-f]{64}", expected):
         return
     with open(path, "rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != expected:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != expected:
         raise errors.BadInput(
-            f"{path}: SHA-256 is {found}, published is {expected}; "
+            f"{path}: SHA-256 is {digest}, published is {expected}; "
             "delete the file and run again"
         )
 

@@ -143,10 +143,10 @@ def _open(folder: pathlib.Path) -> Member:
 def _check_alike(first: Member, member: Member) -> None:
     wanted = first.served.facts | {"labels": list(labels.NAMES)}
     for key in ALIKE:
-        found = member.served.facts.get(key)
-        if found != wanted[key]:
+        value = member.served.facts.get(key)
+        if value != wanted[key]:
             raise errors.BadInput(
-                f"{member.served.folder}: its {key} is {found}, but the ensemble of "
+                f"{member.served.folder}: its {key} is {value}, but the ensemble of "
                 f"{first.served.folder} needs {wanted[key]}; members share "
                 f"{', '.join(ALIKE)}."
             )
@@ -287,7 +287,9 @@ def chosen(
     """
     if fitted and split == "validation":
         return choices.UNKNOWN
-    return choices.product(one.chose.get(split, choices.UNKNOWN) for one in members)
+    return choices.product(
+        member.chose.get(split, choices.UNKNOWN) for member in members
+    )
 
 
 def calibrate(
@@ -337,7 +339,7 @@ def calibrate(
     score = fitted.scores(calibration.logits(validation.score))
     defects = validation.label == labels.POSITIVE
     groups = clustered.groups_of(validation)
-    found = operating_point.choose(
+    choice = operating_point.choose(
         score[defects],
         groups=None if groups is None else groups[defects],
         grouped_by=clustered.word_of(validation) or "group",
@@ -347,12 +349,12 @@ def calibrate(
         max_escape=max_escape,
         confidence=confidence,
     )
-    if not found.guaranteed:
-        raise errors.BadInput(f"--max-escape {max_escape}: refused: {found.refusal}")
-    facts = found.facts(validation.source)
+    if not choice.guaranteed:
+        raise errors.BadInput(f"--max-escape {max_escape}: refused: {choice.refusal}")
+    facts = choice.facts(validation.source)
     return dataclasses.replace(
         fitted,
-        threshold=operating_point.serving_threshold(found.threshold),
+        threshold=operating_point.serving_threshold(choice.threshold),
         origin=run_folders.GUARANTEED,
         basis=operating_point.promise(facts),
     )

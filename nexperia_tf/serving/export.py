@@ -91,10 +91,10 @@ def publish_run(
 
 def disagreement(run: run_folders.Run) -> str:
     """How the newest SavedModel of a run differs from its calibration.json, or ""."""
-    found = versions(run.folder / run_folders.SAVED_MODEL)
-    if not found:
+    published = versions(run.folder / run_folders.SAVED_MODEL)
+    if not published:
         return ""
-    version = found[-1]
+    version = published[-1]
     baked = run_folders.calibration_from(
         files.read_json(version / FACTS), where=str(version / FACTS)
     )
@@ -187,7 +187,9 @@ def _graph(logit: Callable, image_size: int, channels: int) -> tf.Module:
 
 def _scores(logit: Callable, shown: list[np.ndarray], image_size: int) -> np.ndarray:
     """What the model itself says of pictures, `(pictures,)`."""
-    boxed = [preprocess.letterbox(tf.constant(one), image_size) for one in shown]
+    boxed = [
+        preprocess.letterbox(tf.constant(picture), image_size) for picture in shown
+    ]
     exact = tf.config.experimental.tensor_float_32_execution_enabled()
     tf.config.experimental.enable_tensor_float_32_execution(False)
     try:
@@ -265,8 +267,8 @@ def find(folder: str | pathlib.Path) -> pathlib.Path:
     for base in (folder, folder / run_folders.SAVED_MODEL):
         if (base / "saved_model.pb").is_file():
             return base
-        if found := versions(base):
-            return found[-1]
+        if published := versions(base):
+            return published[-1]
     raise errors.BadInput(
         f"{folder}: holds no SavedModel; name a run folder or what nexperia export "
         "wrote."

@@ -31,13 +31,13 @@ def pictures(folder: pathlib.Path) -> list[pathlib.Path]:
     """
     if not folder.is_dir():
         raise errors.BadInput(f"{folder}: no such folder; name one with pictures.")
-    found = (p for p in folder.rglob("*") if p.suffix.lower() in ENDINGS)
-    found = sorted(p for p in found if p.is_file())
-    if not found:
+    paths = (p for p in folder.rglob("*") if p.suffix.lower() in ENDINGS)
+    paths = sorted(p for p in paths if p.is_file())
+    if not paths:
         raise errors.BadInput(
             f"{folder}: holds no picture ({', '.join(sorted(ENDINGS))})."
         )
-    return found
+    return paths
 
 
 def open_model(model: str | pathlib.Path) -> "export.Served":

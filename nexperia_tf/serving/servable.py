@@ -145,8 +145,8 @@ def _asking(session: tf.compat.v1.Session, folder: pathlib.Path) -> Callable:
         log.setLevel(level)
     for name, given in INPUTS.items():
         signature = graph.signature_def[name]
-        found = {key: tensor.dtype for key, tensor in signature.outputs.items()}
-        if list(signature.inputs) != [given] or found != OUTPUTS:
+        outputs = {key: tensor.dtype for key, tensor in signature.outputs.items()}
+        if list(signature.inputs) != [given] or outputs != OUTPUTS:
             raise Unservable(f"signature {name} is not {given} to {', '.join(OUTPUTS)}")
 
     def ask(name: str, tensor: object) -> dict[str, np.ndarray]:

@@ -127,17 +127,17 @@ def reliability(
     bins = []
     for number in np.unique(member):
         inside = member == number
-        found = defects[inside]
+        in_bin = defects[inside]
         bins.append(
             Bin(
                 low=float(scores[inside].min()),
                 high=float(scores[inside].max()),
                 mean_score=float(scores[inside].mean()),
-                n=len(found),
-                n_defect=int(found.sum()),
+                n=len(in_bin),
+                n_defect=int(in_bin.sum()),
                 rate=clustered.rate(
-                    found,
-                    found.astype(float),
+                    in_bin,
+                    in_bin.astype(float),
                     None if groups is None else groups[inside],
                     confidence=confidence,
                 ),

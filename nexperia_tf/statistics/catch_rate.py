@@ -72,14 +72,14 @@ def overkill(
     points = metrics.fpr_at_tpr(labels, scores, targets, where=where)
     defects, scores = metrics.check(labels, scores, where=where)
     member = None if groups is None else clustered.members(groups)
-    found = []
+    rates = []
     for point in points:
         low, high = _limits(defects, scores, point, member, (1 - confidence) / 2)
         reason = ""
         if high is None:
             reason = _reason(point.tpr, confidence, alone=groups is None)
-        found.append(Overkill(point, low, high, reason))
-    return found
+        rates.append(Overkill(point, low, high, reason))
+    return rates
 
 
 def _limits(defects, scores, point, member, tail: float) -> tuple[float, float | None]:
@@ -149,10 +149,10 @@ def _plan(
 
     def limit(side, step):
         hits = typical(step.rank) * good_worth
-        found = intervals.clopper_pearson(
+        interval = intervals.clopper_pearson(
             hits, good_worth, confidence=1 - 2 * step.error
         )
-        return getattr(found, side)
+        return getattr(interval, side)
 
     # Too high when at most rank - 1 defects pass at the true threshold.
     few = math.floor(escape * n_defect) + 1

@@ -91,11 +91,11 @@ def of_export(facts: Mapping, split: str) -> Choices:
         return NOTHING
     if split != "validation":
         return ASSUMED
-    found = noted(facts)
-    if found.count in (None, 1):
-        return found
-    why = f"{found.why}, if its training judged them (else pass --choices 1)"
-    return dataclasses.replace(found, why=why)
+    recorded = noted(facts)
+    if recorded.count in (None, 1):
+        return recorded
+    why = f"{recorded.why}, if its training judged them (else pass --choices 1)"
+    return dataclasses.replace(recorded, why=why)
 
 
 def of_table(path: str | pathlib.Path) -> Choices:
@@ -138,15 +138,15 @@ def count(
     return None if None in (judged, before) else judged * before
 
 
-def product(found: Iterable[Choices]) -> Choices:
+def product(several: Iterable[Choices]) -> Choices:
     """Of several models as one: each member could have been any of its epochs."""
-    found = list(found)
-    if None in (one.count for one in found):
+    several = list(several)
+    if None in (choices.count for choices in several):
         return UNKNOWN
-    total = math.prod(one.count for one in found)
+    total = math.prod(choices.count for choices in several)
     if total > 1:
         return of_combinations(total)
-    return ASSUMED if ASSUMED in found else NOTHING
+    return ASSUMED if ASSUMED in several else NOTHING
 
 
 def _epochs(history: pathlib.Path) -> int | None:

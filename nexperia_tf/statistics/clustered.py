@@ -94,8 +94,8 @@ def headline(
     """
     labels, scores = metrics.check(labels, scores, where=where)
     if groups is None or count(groups) == len(labels):
-        found = intervals.newcombe(labels, scores, confidence=confidence)
-        return Headline(**dataclasses.asdict(found))
+        interval = intervals.newcombe(labels, scores, confidence=confidence)
+        return Headline(**dataclasses.asdict(interval))
     parts = Parts.of(labels, [scores], groups)
     value, units = metrics.auc(labels, scores), parts.units
     if reason := _no_limits(value, parts, word):
@@ -275,11 +275,11 @@ def rate(
     devices = effective(hits, scores, members(groups), confidence=confidence)
     share = devices / hits.size
     count_worth = min(float(hits.sum()) * share, devices)
-    found = intervals.clopper_pearson(count_worth, devices, confidence=confidence)
+    interval = intervals.clopper_pearson(count_worth, devices, confidence=confidence)
     if share == 1:
-        return found
+        return interval
     return intervals.Interval(
-        float(np.mean(hits)), found.low, found.high, "clopper-pearson-by-group"
+        float(np.mean(hits)), interval.low, interval.high, "clopper-pearson-by-group"
     )
 
 

@@ -116,7 +116,7 @@ def compare(
     if not pairs:
         return {}
     tests = _by_device if groups is None else _by_group
-    found = tests(
+    results = tests(
         labels,
         runs,
         pairs,
@@ -125,20 +125,20 @@ def compare(
         seed=seed,
         replicates=replicates,
     )
-    adjusted = holm([one["p"] for one in found])
+    adjusted = holm([result["p"] for result in results])
     return {
         pair: Difference(
-            **{name: one[name] for name in one if name != "same_ranks"},
+            **{name: result[name] for name in result if name != "same_ranks"},
             p_adjusted=p,
-            words=_verdict(one, p),
+            words=_verdict(result, p),
         )
-        for pair, one, p in zip(pairs, found, adjusted)
+        for pair, result, p in zip(pairs, results, adjusted)
     }
 
 
-def _verdict(found: dict, p_adjusted: float) -> str:
-    needed = found["groups_needed"]
-    if needed is not None and found["units"] < needed and not found["same_ranks"]:
+def _verdict(result: dict, p_adjusted: float) -> str:
+    needed = result["groups_needed"]
+    if needed is not None and result["units"] < needed and not result["same_ranks"]:
         return TOO_FEW
     return APART if p_adjusted < SIGNIFICANCE else ALIKE
 
@@ -170,8 +170,8 @@ def _by_device(
         if max(p_delong[place], p_bootstrap[place]) < SIGNIFICANCE and len(pairs) > 1
     ]
     if open_pairs:
-        some = [pairs[place] for place in open_pairs]
-        finer = _resolved(labels, runs, some, family=len(pairs), seed=seed)
+        unsettled = [pairs[place] for place in open_pairs]
+        finer = _resolved(labels, runs, unsettled, family=len(pairs), seed=seed)
         for place, p in zip(open_pairs, finer):
             p_bootstrap[place] = p
     return [
@@ -200,23 +200,23 @@ def _by_device(
     ]
 
 
-def _resolved(labels, runs, some, *, family: int, seed: int) -> list[float]:
+def _resolved(labels, runs, pairs, *, family: int, seed: int) -> list[float]:
     """Bootstrap p of some pairs, fine enough for the first step of Holm."""
     level = SIGNIFICANCE / family
     wanted = math.ceil(2 * RESOLUTION / level)  # the smallest p is 2 / (replicates + 1)
     replicates = max(200, min(wanted, BOOTSTRAP_WORK // len(labels)))
-    asked = sorted({place for pair in some for place in pair})
+    asked = sorted({place for pair in pairs for place in pair})
     draws = intervals.bootstrap_aucs(
         labels, [runs[place] for place in asked], seed=seed, replicates=replicates
     )
-    found = []
-    for first, second in some:
+    p_values = []
+    for first, second in pairs:
         drawn = draws[:, asked.index(first)] - draws[:, asked.index(second)]
         counted = _two_sided(drawn)
         if replicates < wanted and counted <= 2 / (replicates + 1):
             counted = float(2 * stats.norm.sf(abs(drawn.mean()) / drawn.std()))
-        found.append(counted)
-    return found
+        p_values.append(counted)
+    return p_values
 
 
 def _by_group(
@@ -233,7 +233,7 @@ def _by_group(
     apart = np.array([added[i] - added[j] for i, j in pairs])
     flipped = sign_flip(apart, level=SIGNIFICANCE / len(pairs), seed=seed)
     by_group = parts.covariance() if parts.can_leave_out else None
-    found = []
+    results = []
     for pair, p_flip, moved in zip(pairs, flipped, apart):
         value = aucs[pair[0]] - aucs[pair[1]]
         drawn = draws[:, pair[0]] - draws[:, pair[1]]
@@ -242,7 +242,7 @@ def _by_group(
         if error:
             reached = abs(value) / error
             p_jackknife = float(2 * stats.t.sf(reached, parts.freedom()))
-        found.append(
+        results.append(
             _difference(
                 value,
                 error,
@@ -265,7 +265,7 @@ def _by_group(
                 "same_ranks": bool(np.abs(moved).sum() < ROUNDING),
             }
         )
-    return found
+    return results
 
 
 def sign_flip(

@@ -153,9 +153,9 @@ def lowest(scores: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
     if groups is None:
         return np.sort(scores)
     index = clustered.members(np.asarray(groups, dtype=str))
-    found = np.full(index.max() + 1, np.inf)
-    np.minimum.at(found, index, scores)
-    return np.sort(found)
+    minima = np.full(index.max() + 1, np.inf)
+    np.minimum.at(minima, index, scores)
+    return np.sort(minima)
 
 
 def hit_probability(size: np.ndarray, rate: float, rho: float) -> np.ndarray:
@@ -200,8 +200,8 @@ def rho_limit(sizes: np.ndarray, hits: np.ndarray, *, delta: float) -> float:
         sizes, hits: int arrays of shape `(groups,)`.
     """
     pairs, counts = np.unique(np.stack([sizes, hits]), axis=1, return_counts=True)
-    found = _profile(pairs, counts, float(hits.sum() / sizes.sum()))
-    bent = 2 * (found.max() - found) <= stats.norm.ppf(1 - delta) ** 2
+    likelihoods = _profile(pairs, counts, float(hits.sum() / sizes.sum()))
+    bent = 2 * (likelihoods.max() - likelihoods) <= stats.norm.ppf(1 - delta) ** 2
     last = int(np.flatnonzero(bent).max())
     return 1.0 if last == len(RHOS) - 1 else float(RHOS[last + 1])
 

@@ -138,8 +138,8 @@ def average_precision(
     """Mean precision over the defects, each at its own score."""
     defects, scores = check(labels, scores, where=where, metric="Average precision")
     false_calls, caught, _ = _counts(defects, scores)
-    found = np.diff(caught, prepend=0)
-    return float(np.sum(found * (caught / (caught + false_calls))) / caught[-1])
+    newly_caught = np.diff(caught, prepend=0)
+    return float(np.sum(newly_caught * (caught / (caught + false_calls))) / caught[-1])
 
 
 def brier(labels: np.ndarray, scores: np.ndarray, *, where: str = "scores") -> float:

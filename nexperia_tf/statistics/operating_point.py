@@ -397,14 +397,14 @@ def rests_on(point: Mapping) -> str:
     """
     defects = counted(point["calibration_defects"], "defect")
     words = f"{defects} of {point['calibrated_on']}"
-    word, found = point["grouped_by"], point["groups"]
+    word, groups = point["grouped_by"], point["groups"]
     if point["method"] == guarantee.DEVICES:
         words += f", each of another {word}" if word else ", each its own group"
     elif point["method"] == guarantee.UNITS:
-        words += f" in {counted(found, word)}, each {word} counted as one device"
+        words += f" in {counted(groups, word)}, each {word} counted as one device"
     else:
         words += (
-            f" in {counted(found, word)}, worth "
+            f" in {counted(groups, word)}, worth "
             f"{point['effective_defects']:.0f} independent ones (two missed in "
             f"one {word} are taken to correlate by at most "
             f"{point['rho']:.2g}, from where {percent(round(point['rho_level'], 4))} "

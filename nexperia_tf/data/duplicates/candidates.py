@@ -64,43 +64,45 @@ def search(
     Returns:
         The candidates, sorted, and the settings of the search.
     """
-    shown = np.flatnonzero(~views.featureless(thumbnails))
-    if len(shown) < 2:
-        return [], {"compared": len(shown)}
-    described = _described(thumbnails, shown, workers)
-    space, copies = _learned(thumbnails, shown, described, workers)
-    seen = _seen_in_all_turns(described, space)
-    pairs = len(shown) * (len(shown) - 1) // 2
-    expected = min(pairs, _affordable(len(shown)))
-    rate, alike = expected / pairs, space.cosines(*copies)
-    limit = _limit(seen, alike, rate)
-    close = _close(seen, limit, workers, on_progress)
-    del seen
+    textured = np.flatnonzero(~views.featureless(thumbnails))
+    if len(textured) < 2:
+        return [], {"compared": len(textured)}
+    descriptions = _descriptions(thumbnails, textured, workers)
+    space, copies = _learned(thumbnails, textured, descriptions, workers)
+    projections = _projected_in_all_turns(descriptions, space)
+    n_pairs = len(textured) * (len(textured) - 1) // 2
+    expected = min(n_pairs, _affordable(len(textured)))
+    rate, alike = expected / n_pairs, space.cosines(*copies)
+    limit = _limit(projections, alike, rate)
+    close = _close(projections, limit, workers, on_progress)
+    del projections
     unlike = space.unlikeness(*copies)
     most = float(np.quantile(unlike, 1 - _WEAKEST))
-    close = close[_unlikeness(space, described, close) <= most]
+    close = close[_unlikeness(space, descriptions, close) <= most]
     # Most copies are upright, and all directions tell these better than a few do.
-    upright_most = min(most, _upright_limit(space, described, unlike, rate))
-    upright = _upright(space, described, upright_most, workers)
-    del described
-    plain, prints = fingerprints.of(thumbnails, shown, noise=TOLERANCE["noise"])
+    upright_most = min(most, _upright_limit(space, descriptions, unlike, rate))
+    upright = _upright(space, descriptions, upright_most, workers)
+    del descriptions
+    plain, prints = fingerprints.of(thumbnails, textured, noise=TOLERANCE["noise"])
     near = fingerprints.nearest(prints) if len(plain) > 1 else []
     near = [(int(plain[a]), int(plain[b])) for a, b in near]
-    found = {tuple(pair) for pair in [*close.tolist(), *upright.tolist()]}
-    added = {(a, b, 0) for a, b in near} - found
-    found |= added
+    pairs = {tuple(pair) for pair in [*close.tolist(), *upright.tolist()]}
+    added = {(a, b, 0) for a, b in near} - pairs
+    pairs |= added
     settings = {
-        "compared": len(shown),
+        "compared": len(textured),
         "directions": [space.first.shape[1], space.directions.shape[1]],
         "tolerance": TOLERANCE,
         "expected_false_pairs": expected,
         "cosine_at_least": round(limit, 4),
         "unlikeness_at_most": round(most, 4),
         "upright_unlikeness_at_most": round(upright_most, 4),
-        "candidates": len(found),
+        "candidates": len(pairs),
         "candidates_by_fingerprint": len(added),
     }
-    candidates = [Candidate(int(shown[a]), int(shown[b]), turn) for a, b, turn in found]
+    candidates = [
+        Candidate(int(textured[a]), int(textured[b]), turn) for a, b, turn in pairs
+    ]
     return sorted(candidates), settings
 
 
@@ -126,22 +128,23 @@ class _Space:
         return self.directions[:, :DIRECTIONS] / scale
 
     @property
-    def telling(self) -> np.ndarray:
-        """How much a difference along each direction says, `(d,)`."""
+    def weights(self) -> np.ndarray:
+        """How much a difference along each direction counts, `(d,)`."""
         return np.maximum(1 - 0.5 / np.maximum(self.variances, 1e-18), 0)
 
-    def shown(self, described: np.ndarray) -> np.ndarray:
-        """What descriptions show along all directions, `(n, d)`."""
-        return (described - self.mean) @ self.directions
+    def projected(self, descriptions: np.ndarray) -> np.ndarray:
+        """Descriptions along all directions, `(n, d)`."""
+        return (descriptions - self.mean) @ self.directions
 
-    def cosines(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    def cosines(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """How alike rows of two `(n, SIZE)` are in the first directions."""
-        seen = [
-            fingerprints.unit((rows - self.mean) @ self.first) for rows in (one, other)
+        projections = [
+            fingerprints.unit((rows - self.mean) @ self.first)
+            for rows in (first, second)
         ]
-        return np.einsum("nd,nd->n", *seen)
+        return np.einsum("nd,nd->n", *projections)
 
-    def unlikeness(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    def unlikeness(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """How much less likely copies differ so than different images, `(n,)`.
 
         Along a direction the difference of copies has variance 1, that of different
@@ -149,8 +152,8 @@ class _Space:
         grows with 1 - 1 / 2v. What copies change more than images differ tells nothing.
         The sum is relative to what both show, or plain images would all be copies.
         """
-        x, y = self.shown(one), self.shown(other)
-        return (x - y) ** 2 @ self.telling / np.maximum((x * x + y * y).sum(1), 1e-9)
+        x, y = self.projected(first), self.projected(second)
+        return (x - y) ** 2 @ self.weights / np.maximum((x * x + y * y).sum(1), 1e-9)
 
 
 def _affordable(images: int) -> int:
@@ -190,64 +193,64 @@ def _cells(side: int) -> np.ndarray:
     return np.maximum(weight, 0).astype(np.float32)
 
 
-def turned_places() -> list[np.ndarray]:
+def turned_indices() -> list[np.ndarray]:
     """Where each number of a turned image's description stands in the upright one."""
     places = np.arange(SIZE).reshape(BEARINGS, CELLS, CELLS)
     bearing = np.arange(BEARINGS)
     quarter = BEARINGS // 4
-    found = []
+    indices = []
     for turn in range(views.TURNS):
         source = bearing + quarter * (turn % 4)
         if turn >= 4:  # mirrored last: right is left
             source = (BEARINGS // 2 - bearing) + quarter * (turn % 4)
         cells = [views.turned(places[k], turn) for k in source % BEARINGS]
-        found.append(np.stack(cells).ravel())
-    return found
+        indices.append(np.stack(cells).ravel())
+    return indices
 
 
-def _described(thumbnails, shown, workers: int) -> np.ndarray:
-    """Descriptions of `thumbnails[shown]`, float32 `(len(shown), SIZE)`."""
-    described = np.empty((len(shown), SIZE), np.float32)
+def _descriptions(thumbnails, textured, workers: int) -> np.ndarray:
+    """Descriptions of `thumbnails[textured]`, float32 `(len(textured), SIZE)`."""
+    descriptions = np.empty((len(textured), SIZE), np.float32)
 
     def fill(start: int) -> None:
         block = slice(start, start + fingerprints.BLOCK)
-        described[block] = describe(views.band(thumbnails[shown[block]]))
+        descriptions[block] = describe(views.band(thumbnails[textured[block]]))
 
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        list(pool.map(fill, range(0, len(shown), fingerprints.BLOCK)))
-    return described
+        list(pool.map(fill, range(0, len(textured), fingerprints.BLOCK)))
+    return descriptions
 
 
 def _learned(
-    thumbnails: np.ndarray, shown: np.ndarray, described: np.ndarray, workers: int
+    thumbnails: np.ndarray, textured: np.ndarray, descriptions: np.ndarray, workers: int
 ) -> tuple[_Space, tuple[np.ndarray, np.ndarray]]:
     """Directions of most variance among images for the least among copies.
 
     Args:
         thumbnails: as `search` takes them.
-        shown: places of those that show something.
-        described: their descriptions.
+        textured: places of those that show something.
+        descriptions: of these.
         workers: threads.
 
     Returns:
         The directions, and descriptions of other images and of their simulated copies.
     """
-    mean = described.mean(0)
-    places = fingerprints.spread(len(shown), fingerprints.LEARNED_FROM)
-    copies = simulated_copies(thumbnails[shown[places]], _COPIES)
-    copies = _described(copies, np.arange(len(copies)), workers)
+    mean = descriptions.mean(0)
+    places = fingerprints.spread(len(textured), fingerprints.LEARNED_FROM)
+    copies = simulated_copies(thumbnails[textured[places]], _COPIES)
+    copies = _descriptions(copies, np.arange(len(copies)), workers)
     copies = copies.reshape(len(places), _COPIES, SIZE)
     # One half teaches, the other half tells how alike copies look after that.
-    changes = (copies[::2] - described[places[::2], None]).reshape(-1, SIZE)
+    changes = (copies[::2] - descriptions[places[::2], None]).reshape(-1, SIZE)
     within = changes.T.astype(np.float64) @ changes / len(changes)
     within += np.eye(SIZE) * (_RIDGE * np.trace(within) / SIZE + 1e-9)
     among = np.zeros_like(within)
-    for start in range(0, len(described), fingerprints.BLOCK):
-        apart = (described[start : start + fingerprints.BLOCK] - mean).astype(
+    for start in range(0, len(descriptions), fingerprints.BLOCK):
+        differences = (descriptions[start : start + fingerprints.BLOCK] - mean).astype(
             np.float64
         )
-        among += apart.T @ apart / len(described)
-    count = min(MORE_DIRECTIONS, max(1, len(shown) // 2))  # few images span little
+        among += differences.T @ differences / len(descriptions)
+    count = min(MORE_DIRECTIONS, max(1, len(textured) // 2))  # few images span little
     ends = [SIZE - count, SIZE - 1]
     variances, directions = scipy.linalg.eigh(among, within, subset_by_index=ends)
     space = _Space(
@@ -255,28 +258,34 @@ def _learned(
         directions[:, ::-1].astype(np.float32),
         variances[::-1].astype(np.float32),
     )
-    originals = np.repeat(described[places[1::2]], _COPIES, axis=0)
+    originals = np.repeat(descriptions[places[1::2]], _COPIES, axis=0)
     return space, (originals, copies[1::2].reshape(-1, SIZE))
 
 
-def _seen_in_all_turns(described: np.ndarray, space: _Space) -> list[np.ndarray]:
-    """What each turn of the images shows in the directions, each `(n, DIRECTIONS)`."""
-    seen, first = [], space.first
-    for place in turned_places():
+def _projected_in_all_turns(
+    descriptions: np.ndarray, space: _Space
+) -> list[np.ndarray]:
+    """Each turn of the images along the first directions, each `(n, DIRECTIONS)`."""
+    projections, first = [], space.first
+    for place in turned_indices():
         turned = np.empty_like(first)
         turned[place] = first  # as good as turning every description
-        seen.append(fingerprints.unit(described @ turned - space.mean @ first))
-    return seen
+        projections.append(
+            fingerprints.unit(descriptions @ turned - space.mean @ first)
+        )
+    return projections
 
 
-def _unlikeness(space: _Space, described: np.ndarray, close: np.ndarray) -> np.ndarray:
+def _unlikeness(
+    space: _Space, descriptions: np.ndarray, close: np.ndarray
+) -> np.ndarray:
     """Of pairs `(a, b, turn)`, `(n, 3)`, by what all directions say."""
-    places, found = np.stack(turned_places()), np.empty(len(close), np.float32)
+    places, values = np.stack(turned_indices()), np.empty(len(close), np.float32)
     for start in range(0, len(close), fingerprints.BLOCK):
         a, b, turn = close[start : start + fingerprints.BLOCK].T
-        turned = np.take_along_axis(described[b], places[turn], 1)
-        found[start : start + len(a)] = space.unlikeness(described[a], turned)
-    return found
+        turned = np.take_along_axis(descriptions[b], places[turn], 1)
+        values[start : start + len(a)] = space.unlikeness(descriptions[a], turned)
+    return values
 
 
 def simulated_copies(pictures: np.ndarray, each: int) -> np.ndarray:
@@ -301,17 +310,17 @@ def simulated_copies(pictures: np.ndarray, each: int) -> np.ndarray:
     return np.stack(copies)
 
 
-def _limit(seen: Sequence[np.ndarray], copies: np.ndarray, rate: float) -> float:
+def _limit(projections: Sequence[np.ndarray], copies: np.ndarray, rate: float) -> float:
     """The cosine that candidates reach.
 
     Nearly all simulated copies reach it, unless more than a share `rate` of the pairs
     of different images would, too. Among these, pairs as alike as most simulated copies
     are left out: a folder full of copies does not say what chance is.
     """
-    places = fingerprints.spread(len(seen[0]), fingerprints.CHANCE_FROM)
-    upright = seen[0][places]
+    places = fingerprints.spread(len(projections[0]), fingerprints.CHANCE_FROM)
+    upright = projections[0][places]
     best = np.full((len(places), len(places)), -1, np.float32)
-    for turned in seen:
+    for turned in projections:
         np.maximum(best, upright @ turned[places].T, out=best)
     chance = best[np.triu_indices(len(places), 1)]
     chance = chance[chance < np.quantile(copies, 0.25)]
@@ -322,23 +331,23 @@ def _limit(seen: Sequence[np.ndarray], copies: np.ndarray, rate: float) -> float
 
 
 def _upright_limit(
-    space: _Space, described: np.ndarray, copies: np.ndarray, rate: float
+    space: _Space, descriptions: np.ndarray, copies: np.ndarray, rate: float
 ) -> float:
     """The unlikeness that a share `rate` of the upright pairs stays below.
 
     Args:
         space: with all directions.
-        described: descriptions of the images.
+        descriptions: of the images.
         copies: unlikeness of simulated copies; pairs like most of these are left out.
         rate: a share of the pairs.
     """
-    places = fingerprints.spread(len(described), fingerprints.CHANCE_FROM)
-    shown = space.shown(described[places])
+    places = fingerprints.spread(len(descriptions), fingerprints.CHANCE_FROM)
+    shown = space.projected(descriptions[places])
     strength = (shown * shown).sum(1)
     chance = []
-    for k, (one, power) in enumerate(zip(shown, strength)):
-        apart = (shown[k + 1 :] - one) ** 2 @ space.telling
-        chance.append(apart / np.maximum(strength[k + 1 :] + power, 1e-9))
+    for k, (vector, power) in enumerate(zip(shown, strength)):
+        differences = (shown[k + 1 :] - vector) ** 2 @ space.weights
+        chance.append(differences / np.maximum(strength[k + 1 :] + power, 1e-9))
     chance = np.concatenate(chance)
     chance = chance[chance > np.quantile(copies, 0.75)]
     return float(np.quantile(chance, min(1.0, rate))) if len(chance) else float("inf")
@@ -348,31 +357,31 @@ def _near(rows, columns, start: int, limit: float):
     """Places, values where products of rows with all columns from `start` reach it."""
     memory = np.empty((len(rows), _TILE), np.float32)  # once: it is large
     for left in range(start, len(columns), _TILE):
-        some = columns[left : left + _TILE]
-        products = memory.ravel()[: len(rows) * len(some)]
-        np.matmul(rows, some.T, out=products.reshape(len(rows), -1))
+        block = columns[left : left + _TILE]
+        products = memory.ravel()[: len(rows) * len(block)]
+        np.matmul(rows, block.T, out=products.reshape(len(rows), -1))
         (near,) = np.nonzero(products >= limit)
-        a, b = np.divmod(near, len(some))
+        a, b = np.divmod(near, len(block))
         yield a + start, b + left, products[near]
 
 
 def _close(
-    seen: Sequence[np.ndarray], limit: float, workers: int, on_progress
+    projections: Sequence[np.ndarray], limit: float, workers: int, on_progress
 ) -> np.ndarray:
     """All pairs `a < b` that reach the limit, in their likeliest turn.
 
     Returns:
         Rows `(a, b, turn)`, int `(pairs, 3)`, sorted.
     """
-    count = len(seen[0])
+    count = len(projections[0])
 
     def of_block(start: int) -> np.ndarray:
-        rows, found = seen[0][start : start + fingerprints.BLOCK], []
-        for turn, turned in enumerate(seen):
+        rows, blocks = projections[0][start : start + fingerprints.BLOCK], []
+        for turn, turned in enumerate(projections):
             for a, b, cosines in _near(rows, turned, start, limit):
                 likely = cosines + _UPRIGHT * (turn == 0)
-                found.append((a, b, np.full(len(a), turn), likely))
-        a, b, turn, likely = map(np.concatenate, zip(*found))
+                blocks.append((a, b, np.full(len(a), turn), likely))
+        a, b, turn, likely = map(np.concatenate, zip(*blocks))
         order = np.lexsort((turn, -likely, b, a))
         order = order[(a < b)[order]]
         a, b, turn = a[order], b[order], turn[order]
@@ -384,19 +393,21 @@ def _close(
 
 
 def _upright(
-    space: _Space, described: np.ndarray, most: float, workers: int
+    space: _Space, descriptions: np.ndarray, most: float, workers: int
 ) -> np.ndarray:
     """All pairs `a < b` whose unlikeness is at most `most`, as `(a, b, 0)`."""
-    shown = space.shown(described)
+    shown = space.projected(descriptions)
     # (v_a + v_b - 2 w x_a x_b) / (s_a + s_b) <= most is one product of rows.
-    rest = (shown * shown) @ (space.telling - most) / 2
+    rest = (shown * shown) @ (space.weights - most) / 2
     ones = np.ones_like(rest)
-    left = np.column_stack([shown * space.telling, -rest, ones])
+    left = np.column_stack([shown * space.weights, -rest, ones])
     right = np.column_stack([shown, ones, -rest])
 
     def of_block(start: int) -> np.ndarray:
-        found = list(_near(left[start : start + fingerprints.BLOCK], right, start, 0.0))
-        a, b, _ = map(np.concatenate, zip(*found))
+        blocks = list(
+            _near(left[start : start + fingerprints.BLOCK], right, start, 0.0)
+        )
+        a, b, _ = map(np.concatenate, zip(*blocks))
         return np.stack([a, b, np.zeros_like(a)], 1)[a < b]
 
     return _in_blocks(of_block, len(shown), workers, lambda done, total: None)

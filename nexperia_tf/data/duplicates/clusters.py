@@ -25,31 +25,31 @@ class Clusters:
     Args:
         preferences: of each picture by its place; among equals the lowest is kept.
         verdicts: what two pictures are to each other, by their places, lower first.
-        leaning: where a copy lies between two pictures, 0 at the first, 1 at the
-            other; called with the places of all three.
+        position_between: where a copy lies between two pictures, 0 at the first, 1 at
+            the second; called with the places of all three.
     """
 
     def __init__(
         self,
         preferences: Sequence[tuple],
         verdicts: Mapping[tuple[int, int], verify.Verdict],
-        leaning: Callable[[int, int, int], float],
+        position_between: Callable[[int, int, int], float],
     ):
         self._preferences = preferences
         self._verdicts = verdicts
-        self._leaning = leaning
+        self._position_between = position_between
         self._copies = _tied(verdicts, lambda v: v.same_photograph)
         self._unmoved = _tied(verdicts, lambda v: v.same_photograph and not v.moved)
         self._differ = _tied(verdicts, lambda v: v.altered and not v.moved)
         self._altered = _tied(verdicts, lambda v: v.altered)
 
-    def found(self) -> list[list[int]]:
+    def all(self) -> list[list[int]]:
         """All pictures by place, copies of one together, the one to keep first."""
         pairs = [(a, b) for a, tied in self._copies.items() for b in tied]
         groups = connected.components(pairs, nodes=range(len(self._preferences)))
-        return sorted(cluster for group in groups for cluster in self._parted(group))
+        return sorted(cluster for group in groups for cluster in self._split_up(group))
 
-    def _parted(self, group: Sequence[int]) -> list[list[int]]:
+    def _split_up(self, group: Sequence[int]) -> list[list[int]]:
         """The clusters among pictures that copies, or copies of copies, connect."""
         clusters, rest = [], set(group)
         while rest:
@@ -88,7 +88,7 @@ class Clusters:
         rivals += [(kept, other, k) for k in self._differ[other] & ties[kept]]
         if verdict.moved:  # resampling changes more than a faint scratch
             return not (rivals and verdict.max_local_residual)
-        return all(self._leaning(*three) < _CLEARLY for three in rivals)
+        return all(self._position_between(*three) < _CLEARLY for three in rivals)
 
     def _residual(self, a: int, b: int) -> float:
         return self._verdict(a, b).max_local_residual

@@ -10,11 +10,10 @@ CHANCE_FROM = 2000  # images whose pairs say what chance is
 BLOCK = 512
 FINGERPRINT = 256  # numbers
 _FINER_THAN = 2  # pixels of a thumbnail; deviation of the filter
-_PLAIN = (
-    2  # times the noise that copies may have; who shows more is found by its gradients
-)
+# Times the noise that copies may have; what shows more is found by its gradients.
+_PLAIN = 2
 _SHARED_PATTERNS = 16  # of all fingerprints, left out
-_SHARERS = 10  # images at least that share each of them
+_LEAST_IMAGES = 10  # images at least that share each of them
 _NEAREST = 3  # images whose fingerprints are each other's may be copies,
 _BEYOND_CHANCE = 5  # if they are alike by so many deviations of chance
 
@@ -54,8 +53,8 @@ def of(
 def _fine(pictures: np.ndarray) -> np.ndarray:
     """Of uint8 `(n, side, side)` what is finer than shading, float32 `(n, pixels)`."""
     levels = pictures.astype(np.float32)
-    for one in levels:
-        one -= cv2.GaussianBlur(one, (0, 0), _FINER_THAN)
+    for level in levels:
+        level -= cv2.GaussianBlur(level, (0, 0), _FINER_THAN)
     inner = slice(_FINER_THAN, -_FINER_THAN)
     return levels[:, inner, inner].reshape(len(levels), -1)
 
@@ -64,15 +63,15 @@ def _fine_patterns(thumbnails: np.ndarray, among: np.ndarray) -> np.ndarray:
     """What the fine levels of the thumbnails at these places have in common."""
     sample = among[spread(len(among), LEARNED_FROM // 2)]
     return shared_patterns(
-        _fine(thumbnails[sample]), _SHARED_PATTERNS, sharers=_SHARERS
+        _fine(thumbnails[sample]), _SHARED_PATTERNS, min_images=_LEAST_IMAGES
     )
 
 
 def nearest(prints: np.ndarray) -> list[tuple[int, int]]:
     """Pairs `a < b` of fingerprints that are among each other's nearest."""
     count = len(prints)
-    some = prints[spread(count, CHANCE_FROM)]
-    chance = np.abs(some @ some.T)[np.triu_indices(len(some), 1)]
+    drawn = prints[spread(count, CHANCE_FROM)]
+    chance = np.abs(drawn @ drawn.T)[np.triu_indices(len(drawn), 1)]
     limit = _BEYOND_CHANCE * float(np.median(chance)) / 0.6745
     near = set()
     for start in range(0, count, BLOCK):
@@ -87,7 +86,9 @@ def nearest(prints: np.ndarray) -> list[tuple[int, int]]:
     return sorted((a, b) for a, b in near if a < b and (b, a) in near)
 
 
-def shared_patterns(pictures: np.ndarray, most: int, *, sharers: int = 1) -> np.ndarray:
+def shared_patterns(
+    pictures: np.ndarray, most: int, *, min_images: int = 1
+) -> np.ndarray:
     """What flat pictures `(n, pixels)` have in common, as rows of length 1.
 
     The mean is the first thing they share, so it need not be taken out before.
@@ -95,14 +96,16 @@ def shared_patterns(pictures: np.ndarray, most: int, *, sharers: int = 1) -> np.
     Args:
         pictures: float32.
         most: patterns, the strongest.
-        sharers: pictures that must show a pattern; what only two share makes them
+        min_images: pictures that must show a pattern; what only two share makes them
             copies.
     """
     count = min(most, len(pictures) // 8)
     values, vectors = np.linalg.eigh(pictures @ pictures.T)
     first = len(pictures) - count
     values, vectors = values[first:], vectors[:, first:]
-    shared = 1 / (vectors**4).sum(0) >= sharers  # n where all show it alike, else less
+    shared = (
+        1 / (vectors**4).sum(0) >= min_images
+    )  # n where all show it alike, else less
     return (vectors / np.sqrt(values + 1e-9)).T[shared] @ pictures
 
 

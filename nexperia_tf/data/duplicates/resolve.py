@@ -61,11 +61,11 @@ def drop_conflicts(
     known = {row.path: row for row in rows}
     conflicts = []
     for cluster in findings.clusters:
-        members = [known[path] for path in cluster if known[path].label]
-        judged = [row for row in members if row.used]
+        labelled = [known[path] for path in cluster if known[path].label]
+        judged = [row for row in labelled if row.used]
         if len({row.label for row in judged}) < 2:
             continue
-        conflicts.append(members)
+        conflicts.append(labelled)
         for row in judged:
             if row.path not in kept:
                 row.dropped_because = "label_conflict"
@@ -118,11 +118,11 @@ def _parts(
     """Copies of one photograph of which one stays each."""
     had = {settled[row.path] for row in rows if row.path in settled}
     last = max(had, key=_RANK.__getitem__, default="")
-    one = across_splits and (len(had) < 2 or not all(row.label for row in rows))
+    together = across_splits and (len(had) < 2 or not all(row.label for row in rows))
     parts: dict[str, list[manifest.Row]] = collections.defaultdict(list)
     for row in rows:
         split = settled.get(row.path, last) if across_splits else row.split
-        parts["" if one else split].append(row)
+        parts["" if together else split].append(row)
     return parts.values()
 
 
@@ -181,7 +181,7 @@ def split_groups(rows: Iterable[manifest.Row], split_of: Mapping[str, str]) -> i
         split = split_of.get(row.path)
         if split and split != manifest.UNLABELLED:
             splits[row.group].add(split)
-    return sum(len(found) > 1 for found in splits.values())
+    return sum(len(names) > 1 for names in splits.values())
 
 
 def _drop(row: manifest.Row, best: manifest.Row, kind: str) -> None:
@@ -196,7 +196,7 @@ def _kind(
     first: str,
     kinds: Mapping[tuple[str, str], str],
 ) -> str:
-    """Evidence for a copy: its pair with `best`, else the weaker way over `first`."""
+    """Kind of a copy: of its pair with `best`, else the weaker of both to `first`."""
 
     def between(a: str, b: str) -> str | None:
         return kinds.get((min(a, b), max(a, b)))
@@ -205,5 +205,5 @@ def _kind(
     if direct:
         return direct
     steps = [between(row.path, first), between(first, best.path)]
-    found = [search.SAME_PHOTOGRAPH.index(step) for step in steps if step]
-    return search.SAME_PHOTOGRAPH[max(found, default=0)]
+    strengths = [search.SAME_PHOTOGRAPH.index(step) for step in steps if step]
+    return search.SAME_PHOTOGRAPH[max(strengths, default=0)]

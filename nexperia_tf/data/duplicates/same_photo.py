@@ -34,7 +34,7 @@ _SHARED = 0.75
 _EXCESS = 0.12  # in a copy all texture is as strong, but for noise: sisters reach 1.13
 _NOISE = (0.0, 0.7)  # deviations of the two filters whose difference shows noise
 _GRAIN = (0.8, 2.5)  # the same for what is a bit coarser and bears a lying half aside
-_SUSPICIOUS = 0.12  # share of the grain; lying better, the noise may show as shared
+_SUSPICIOUS = 0.12  # share of the grain; better aligned, the noise may show as shared
 _HINT = 0.08  # the same, exposures unequal; copies reach .35, what shares grain .1
 _ONE_SIDED = 0.1  # of what tells two apart; another photograph differs by .3 to .7
 _CALM = 0.3  # of the blocks, the flattest: there the tone curve is off by least
@@ -62,8 +62,8 @@ _BEARINGS = 16  # of lines
 
 
 @dataclasses.dataclass(frozen=True)
-class Proof:
-    """What the pixels say.
+class Comparison:
+    """What two aligned pictures have in common, and where they differ.
 
     Attributes:
         shared_noise: part of the cleaner picture's noise that is in the other: about 1
@@ -73,10 +73,10 @@ class Proof:
         max_local_residual: the largest local difference, in deviations of the
             differences at places of like texture.
         max_line_residual: the largest mean of such differences along a short line.
-        deviation: of the differences, blurred, in levels; less where they lie better.
-        resampled: whether one picture was, to lie on the other; then they differ along
-            every edge, and a line tells nothing.
-        off_curve: share of the pixels that are not where the most of their level are.
+        deviation: of the differences, blurred, in levels; less when better aligned.
+        resampled: whether one picture was, to be aligned; then they differ along every
+            edge, and a line proves nothing.
+        off_curve: share of the pixels whose level is not what most of it became.
         departure: deviation of the differences, not blurred, in levels.
         own_noise: what one picture has of noise that the other one lacks, at most, as
             a part of what tells them apart, of the one that has less: about 0 in
@@ -96,7 +96,7 @@ class Proof:
 
     @property
     def suspicious(self) -> bool:
-        """Whether more may be shared when the pictures are laid better."""
+        """Whether more may be shared when the pictures are better aligned."""
         return self.shared_grain >= _SUSPICIOUS
 
     @property
@@ -138,13 +138,13 @@ def examine(
     inside: np.ndarray,
     *,
     resampled: bool = False,
-) -> Proof:
-    """Compares two pictures that lie on one another.
+) -> Comparison:
+    """Compares two aligned pictures.
 
     Args:
         first, second: float32 grey levels, `(height, width)`.
         inside: bool of the same shape, where both have content.
-        resampled: whether one was, to lie so.
+        resampled: whether one was, to be aligned.
     """
     inside = _shrunk(inside)
     extreme = (np.minimum(first, second) <= _BLACK) | (
@@ -152,22 +152,22 @@ def examine(
     )
     graded = inside & _shrunk(~extreme)  # neither clipped nor next to it
     if graded.mean() < _LEAST_GRADED:
-        return Proof()
+        return Comparison()
     smooth = [cv2.GaussianBlur(p, (0, 0), 2)[graded] for p in (first, second)]
     exposed = _exposure(*smooth)(first)
     grain, texture, first_is_noisier = _shared(exposed, second, graded, _GRAIN)
     if not grain >= _SUSPICIOUS:
-        return Proof(shared_grain=grain)
+        return Comparison(shared_grain=grain)
     noise, *_ = _shared(exposed, second, graded, _NOISE)
     if not noise >= _SHARED:
-        return Proof(noise, grain, texture)
+        return Comparison(noise, grain, texture)
     if first_is_noisier:
         first, second = second, first
     seen = inside & (first > _BLACK) & (first < _WHITE)
     table = _levels(first[seen], second[seen])
     expected = _expected(first, table)
     residuals = _residuals(first, second, expected, inside)
-    return Proof(
+    return Comparison(
         noise,
         grain,
         texture,
@@ -187,12 +187,14 @@ def differs_by_rounding(
     Args:
         first, second, inside: as `examine` takes them.
     """
-    some = _shrunk(inside)[::3, ::2]
+    graded = _shrunk(inside)[::3, ::2]
     first, second = first[::3, ::2], second[::3, ::2]
-    some &= (np.minimum(first, second) > _BLACK) & (np.maximum(first, second) < _WHITE)
-    if some.mean() < _LEAST_GRADED:
+    graded &= (np.minimum(first, second) > _BLACK) & (
+        np.maximum(first, second) < _WHITE
+    )
+    if graded.mean() < _LEAST_GRADED:
         return False
-    first, second = first[some], second[some]
+    first, second = first[graded], second[graded]
     level = np.rint(first).astype(np.intp)
     count = np.bincount(level, minlength=256)
     off = np.bincount(level, second - first, 256) / np.maximum(count, 1)
@@ -200,13 +202,13 @@ def differs_by_rounding(
     return bool(off.std() <= 1.2 * _ROUNDED_AWAY)
 
 
-def leaning(copy: np.ndarray, one: np.ndarray, other: np.ndarray) -> float:
-    """Where `copy` lies between two pictures that differ: 0 at `one`, 1 at `other`.
+def position_between(copy: np.ndarray, first: np.ndarray, second: np.ndarray) -> float:
+    """Where `copy` lies between two pictures: 0 at `first`, 1 at `second`.
 
     Noise can hide a scratch at every single pixel, but not along all of it.
 
     Args:
-        copy, one, other: float32 grey levels `(height, width)`, on one another.
+        copy, first, second: float32 grey levels `(height, width)`, aligned.
 
     Returns:
         NaN where the copy shows nothing of what the two differ in.
@@ -214,11 +216,14 @@ def leaning(copy: np.ndarray, one: np.ndarray, other: np.ndarray) -> float:
     seen = (copy > _BLACK) & (copy < _WHITE)
     if seen.mean() < _LEAST_GRADED:
         return float("nan")
-    exposed = _exposure(*(cv2.GaussianBlur(p, (0, 0), 2)[seen] for p in (one, copy)))
-    start, end = (np.clip(exposed(p), 0, 255).astype(np.float64) for p in (one, other))
-    way = end - start
-    length = float((way * way).sum())
-    return float(((copy - start) * way).sum()) / length if length else float("nan")
+    exposed = _exposure(*(cv2.GaussianBlur(p, (0, 0), 2)[seen] for p in (first, copy)))
+    start, end = (
+        np.clip(exposed(levels), 0, 255).astype(np.float64)
+        for levels in (first, second)
+    )
+    apart = end - start
+    length = float((apart * apart).sum())
+    return float(((copy - start) * apart).sum()) / length if length else float("nan")
 
 
 def _shrunk(mask: np.ndarray) -> np.ndarray:
@@ -293,7 +298,7 @@ def hints_at_shared_grain(first: np.ndarray, second: np.ndarray) -> bool:
     """Whether `examine` may find shared grain, from a look that costs a tenth.
 
     Args:
-        first, second: grain of two pictures that lie on one another.
+        first, second: grain of two aligned pictures.
     """
     rim = 1 + max(first.shape) // 12  # there one may have no content
     inner = slice(rim, -rim), slice(rim, -rim)
@@ -363,7 +368,7 @@ def _off_curve(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def _own_noise(clean, noisy, expected, graded) -> float:
-    """The noise that the cleaner one does not share, see `Proof.own_noise`."""
+    """The noise that the cleaner one does not share, see `Comparison.own_noise`."""
     apart, shown = (_between(p, _NOISE) for p in (noisy - expected, expected))
     usable = _blocks(graded) > 0.9
     if usable.sum() < _FEWEST_BLOCKS:

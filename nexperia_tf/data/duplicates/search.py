@@ -93,33 +93,38 @@ def find(
     """
     pictures = sorted(pictures, key=lambda picture: picture.path)
     equals = _equal_pixels(pictures)
-    kept = sorted((group[0] for group in equals), key=lambda picture: picture.path)
-    thumbnails = signature.thumbnails([picture.signature for picture in kept])
-    found, settings = candidates.search(
+    unique = sorted((group[0] for group in equals), key=lambda picture: picture.path)
+    thumbnails = signature.thumbnails([picture.signature for picture in unique])
+    pairs, settings = candidates.search(
         thumbnails,
         workers=workers,
         on_progress=functools.partial(on_progress, COMPARING),
     )
     verdicts: dict[tuple[int, int], verify.Verdict] = {}
-    around = [[place] for place in range(len(kept))]  # by place, the kept one first
-    if found:
+    clustered = [[place] for place in range(len(unique))]  # places, the kept one first
+    if pairs:
         verifier = verify.Verifier(
             thumbnails,
-            lambda place: load(kept[place].path),
-            [picture.format == "JPEG" for picture in kept],
+            lambda place: load(unique[place].path),
+            [picture.format == "JPEG" for picture in unique],
         )
         verdicts = _verdicts(
-            found, verifier, workers, functools.partial(on_progress, VERIFYING)
+            pairs, verifier, workers, functools.partial(on_progress, VERIFYING)
         )
         settings |= verifier.settings
-        preferences = [preference(picture) for picture in kept]
-        around = clusters.Clusters(preferences, verdicts, verifier.leaning).found()
+        preferences = [preference(picture) for picture in unique]
+        clustered = clusters.Clusters(
+            preferences, verdicts, verifier.position_between
+        ).all()
     equal_to = {group[0].path: group for group in equals}
-    copies = [[p.path for k in one for p in equal_to[kept[k].path]] for one in around]
+    copies = [
+        [picture.path for place in cluster for picture in equal_to[unique[place].path]]
+        for cluster in clustered
+    ]
     return Findings(
-        pairs=_pairs(equals, verdicts, around, equal_to, kept),
+        pairs=_pairs(equals, verdicts, clustered, equal_to, unique),
         clusters=sorted(cluster for cluster in copies if len(cluster) > 1),
-        twin_groups=_twin_groups(verdicts, copies, kept),
+        twin_groups=_twin_groups(verdicts, copies, unique),
         settings=settings,
     )
 
@@ -140,24 +145,26 @@ def _equal_pixels(pictures: Sequence[Measured]) -> list[list[Measured]]:
 
 
 def _verdicts(
-    found: Sequence[candidates.Candidate],
+    candidate_pairs: Sequence[candidates.Candidate],
     verifier: verify.Verifier,
     workers: int,
     on_progress: Callable[[int, int], None],
 ) -> dict[tuple[int, int], verify.Verdict]:
     """What is more than a look-alike, by the places of the two pictures."""
     size = 64
-    chunks = [found[k : k + size] for k in range(0, len(found), size)]
+    chunks = [
+        candidate_pairs[k : k + size] for k in range(0, len(candidate_pairs), size)
+    ]
     verdicts, done = {}, 0
     with (
         threadpoolctl.threadpool_limits(1),  # the chunks are the parallelism
         concurrent.futures.ThreadPoolExecutor(workers) as pool,
     ):
         judged = pool.map(lambda chunk: [verifier.verdict(p) for p in chunk], chunks)
-        for chunk, answers in zip(chunks, judged):
+        for chunk, chunk_verdicts in zip(chunks, judged):
             done += len(chunk)
-            on_progress(done, len(found))
-            for pair, verdict in zip(chunk, answers):
+            on_progress(done, len(candidate_pairs))
+            for pair, verdict in zip(chunk, chunk_verdicts):
                 known = verdicts.get((pair.a, pair.b), verify.LOOK_ALIKE)
                 if verdict.same_photograph or (verdict.twin and not known.twin):
                     verdicts[pair.a, pair.b] = verdict
@@ -167,20 +174,20 @@ def _verdicts(
 def _pairs(
     equals: Iterable[list[Measured]],
     verdicts: Mapping[tuple[int, int], verify.Verdict],
-    around: Sequence[list[int]],
+    clustered: Sequence[list[int]],
     equal_to: Mapping[str, list[Measured]],
-    kept: Sequence[Measured],
+    unique: Sequence[Measured],
 ) -> list[Pair]:
     """Every verified pair, and every dropped image beside the one that stays.
 
-    Two copies of one photograph are not called twins for having been altered otherwise.
+    Two copies of one photograph are no twins, even where both were altered.
     """
-    found = {}
-    kept_of = {place: cluster[0] for cluster in around for place in cluster}
+    pairs = {}
+    kept_of = {place: cluster[0] for cluster in clustered for place in cluster}
 
     def add(path: str, other: str, kind: str, similarity: float, residual: float):
         ends = min(path, other), max(path, other)
-        found[ends] = Pair(*ends, kind, round(similarity, 4), round(residual, 2))
+        pairs[ends] = Pair(*ends, kind, round(similarity, 4), round(residual, 2))
 
     for first, *others in equals:
         for other in others:
@@ -189,16 +196,16 @@ def _pairs(
     for (a, b), verdict in verdicts.items():
         if verdict.twin and kept_of[a] == kept_of[b]:
             continue
-        add(kept[a].path, kept[b].path, *_evidence(verdict))
-    for first, *others in around:
+        add(unique[a].path, unique[b].path, *_pair_columns(verdict))
+    for first, *others in clustered:
         for other in others:
             verdict = verdicts[min(first, other), max(first, other)]
-            for equal in equal_to[kept[other].path]:
-                add(kept[first].path, equal.path, *_evidence(verdict))
-    return sorted(found.values())
+            for equal in equal_to[unique[other].path]:
+                add(unique[first].path, equal.path, *_pair_columns(verdict))
+    return sorted(pairs.values())
 
 
-def _evidence(verdict: verify.Verdict) -> tuple[str, float, float]:
+def _pair_columns(verdict: verify.Verdict) -> tuple[str, float, float]:
     kind = TWIN
     if verdict.same_photograph:
         kind = GEOMETRIC if verdict.moved else PHOTOMETRIC
@@ -208,12 +215,12 @@ def _evidence(verdict: verify.Verdict) -> tuple[str, float, float]:
 def _twin_groups(
     verdicts: Iterable[tuple[int, int]],
     copies: Iterable[list[str]],
-    kept: Sequence[Measured],
+    unique: Sequence[Measured],
 ) -> list[list[str]]:
     """Images tied by any verified pair, where they are more than one cluster."""
     cluster_of = {path: cluster for cluster in copies for path in cluster}
     ties = [(cluster[0], path) for cluster in copies for path in cluster]
-    ties += [(kept[a].path, kept[b].path) for a, b in verdicts]
+    ties += [(unique[a].path, unique[b].path) for a, b in verdicts]
     return [
         group
         for group in connected.components(ties)

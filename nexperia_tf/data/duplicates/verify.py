@@ -1,6 +1,6 @@
 """Looks at candidate pairs and says what they are to each other.
 
-Three looks, each only at what the one before left: the thumbnails laid on one another;
+Three looks, each only at what the one before left: the thumbnails, aligned;
 a larger view, which tells twins; and every pixel, which proves copies (`same_photo`).
 What the images of the product share is subtracted before two are compared, and how
 alike two must be for the next look is learned from simulated copies.
@@ -52,7 +52,7 @@ class Verdict:
         alike: they share their finest texture; one may have been altered since.
         moved: whether a copy, altered or not, is turned, shifted, rotated or cropped.
         similarity: correlation of what the product does not explain, -1 to 1.
-        max_local_residual: see `same_photo.Proof`; infinite where none was possible.
+        max_local_residual: see `same_photo.Comparison`; infinite without one.
     """
 
     same_photograph: bool = False
@@ -127,21 +127,21 @@ class Verifier:
             return LOOK_ALIKE
         return self._at_full_size(pair, motion, correlation, strength)
 
-    def leaning(self, copy: int, one: int, other: int) -> float:
-        """Where an unmoved copy lies between two images, see `same_photo.leaning`."""
-        levels = [self._grey(image) for image in (copy, one, other)]
+    def position_between(self, copy: int, first: int, second: int) -> float:
+        """`same_photo.position_between` of three images; NaN if their shapes differ."""
+        levels = [self._grey(image) for image in (copy, first, second)]
         if len({grey.shape for grey in levels}) > 1:
             return float("nan")
-        return same_photo.leaning(*levels)
+        return same_photo.position_between(*levels)
 
     def _first_look(self, first, second) -> tuple[float, np.ndarray | None]:
         """How alike two thumbnails are, and the motion of the second onto the first."""
         best = -1.0, None
         for model, blur in _MODELS:
-            motion = laid_on(first, second, _REST, model=model, blur=blur)
+            motion = align(first, second, _REST, model=model, blur=blur)
             if motion is not None:
                 correlation, _ = self._small.compare(first, moved(second, motion))
-                best = max(best, (correlation, motion), key=lambda found: found[0])
+                best = max(best, (correlation, motion), key=lambda look: look[0])
             if best[0] >= self._limits[0]:
                 break
         return best
@@ -150,7 +150,7 @@ class Verifier:
         """The same of two views, how much they show of their own, a better motion."""
         before, after = (signature.SIDE,) * 2, (VIEW,) * 2
         motion = rescaled(motion, (before, before), (after, after))
-        refined = laid_on(first, second, motion)
+        refined = align(first, second, motion)
         motion = motion if refined is None else refined
         second = moved(second, motion)
         return *self._large.compare(_blurred(first), _blurred(second)), motion
@@ -158,15 +158,15 @@ class Verifier:
     def _at_full_size(self, pair, motion, correlation, strength) -> Verdict:
         first, second = self._grey(pair.a), views.turned(self._grey(pair.b), pair.turn)
         motion = rescaled(motion, ((VIEW,) * 2,) * 2, (first.shape, second.shape))
-        _, likeliest, _ = next(_ways_to_lay(first, second, motion))
+        _, likeliest, _ = next(_alignments(first, second, motion))
         grain = views.turned(self._grain_of(pair.b), pair.turn)
-        grain, _ = _laid(grain, likeliest, first.shape, cv2.INTER_LINEAR)
+        grain, _ = _warped(grain, likeliest, first.shape, cv2.INTER_LINEAR)
         if not same_photo.hints_at_shared_grain(self._grain_of(pair.a), grain):
             return Verdict(similarity=_similarity(correlation, strength, OWN_ALONE))
-        best, shifted = _best_lie(first, second, motion)
+        best, shifted = _best_alignment(first, second, motion)
         if not best.same_photograph and (rimless := self._without_rims(pair)):
-            again = _best_lie(*rimless, motion)
-            if explains_more(again[0], best):
+            again = _best_alignment(*rimless, motion)
+            if lies_better(again[0], best):
                 best, shifted = again
         changed = shifted or pair.turn > 0
         own = OWN if best.suspicious else OWN_ALONE
@@ -211,7 +211,7 @@ class Verifier:
         """
         first, looks = [], []
         for pair in zip(seen, candidates.simulated_copies(seen, 1)):
-            small = np.stack([_resized(one, signature.SIDE) for one in pair])
+            small = np.stack([_resized(picture, signature.SIDE) for picture in pair])
             correlation, motion = self._first_look(*views.band(small))
             if motion is not None:
                 looks.append(self._second_look(*views.band(np.stack(pair)), motion)[0])
@@ -267,9 +267,10 @@ class _Product:
 
     def compare(self, first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
         """Correlation of what two bands show of their own, and its deviation."""
-        one, other = self._own(first), self._own(second)
-        power = float(np.sqrt(float(one @ one) * float(other @ other)))
-        return float(one @ other) / max(power, 1e-9), float(np.sqrt(power / one.size))
+        first, second = self._own(first), self._own(second)
+        power = float(np.sqrt(float(first @ first) * float(second @ second)))
+        correlation = float(first @ second) / max(power, 1e-9)
+        return correlation, float(np.sqrt(power / first.size))
 
     def _own(self, band):
         flat = self._flat(band)
@@ -280,17 +281,17 @@ class _Product:
         return np.ascontiguousarray(band[m:-m, m:-m]).ravel()
 
 
-def alike(evidence: same_photo.Proof, similarity: float) -> bool:
+def alike(comparison: same_photo.Comparison, similarity: float) -> bool:
     """Whether shared grain makes two images twins.
 
-    >>> plain = same_photo.Proof(shared_grain=0.6)  # the camera's pattern, it may be
+    >>> plain = same_photo.Comparison(shared_grain=0.6)  # the camera's, perhaps
     >>> alike(plain, similarity=0.1), alike(plain, similarity=0.3)
     (False, True)
-    >>> alike(same_photo.Proof(shared_grain=0.95), similarity=0.1)
+    >>> alike(same_photo.Comparison(shared_grain=0.95), similarity=0.1)
     True
     """
-    enough = similarity >= _SIMILAR or evidence.shared_grain >= _ALL_GRAIN
-    return evidence.alike and enough
+    enough = similarity >= _SIMILAR or comparison.shared_grain >= _ALL_GRAIN
+    return comparison.alike and enough
 
 
 def _similarity(correlation: float, strength: float, own: float) -> float:
@@ -301,7 +302,7 @@ def _similarity(correlation: float, strength: float, own: float) -> float:
     return correlation * min(1.0, strength / own) ** 2
 
 
-def laid_on(
+def align(
     fixed: np.ndarray,
     moving: np.ndarray,
     start: np.ndarray,
@@ -309,7 +310,7 @@ def laid_on(
     model: int = cv2.MOTION_AFFINE,
     blur: int = 5,
 ) -> np.ndarray | None:
-    """The motion that lays `moving` on `fixed`; None if none is found.
+    """The motion that aligns `moving` with `fixed`; None if none is found.
 
     Args:
         fixed, moving: float32 `(height, width)`.
@@ -327,7 +328,7 @@ def laid_on(
         _, motion = cv2.findTransformECC(
             fixed, moving, start, model, stop, inside, blur
         )
-    except cv2.error:  # it did not converge: these two do not lie on one another
+    except cv2.error:  # it did not converge: these two cannot be aligned
         return None
     corners = np.array([[x, y, 1] for x in (0, width) for y in (0, height)])
     way = np.abs(corners @ motion.T - corners[:, :2]).max()
@@ -368,49 +369,49 @@ def rescaled(motion: np.ndarray, before: tuple, after: tuple) -> np.ndarray:
     return np.column_stack([linear, moving * offset - 0.5])
 
 
-def _best_lie(first, second, motion) -> tuple[same_photo.Proof, bool]:
-    """The evidence where two pictures lie best, and whether one is moved for it."""
-    best, shifted = same_photo.Proof(), False
-    for way, lie, interpolation in _ways_to_lay(first, second, motion):
-        laid, inside = _laid(second, lie, first.shape, interpolation)
+def _best_alignment(first, second, motion) -> tuple[same_photo.Comparison, bool]:
+    """The comparison in the best alignment, and whether it moves one picture."""
+    best, shifted = same_photo.Comparison(), False
+    for shift, alignment, interpolation in _alignments(first, second, motion):
+        warped, inside = _warped(second, alignment, first.shape, interpolation)
         resampled = interpolation != cv2.INTER_NEAREST
-        evidence = same_photo.examine(first, laid, inside, resampled=resampled)
-        if explains_more(evidence, best):
-            best, shifted = evidence, way
-        if best.same_photograph or not evidence.suspicious:
+        comparison = same_photo.examine(first, warped, inside, resampled=resampled)
+        if lies_better(comparison, best):
+            best, shifted = comparison, shift
+        if best.same_photograph or not comparison.suspicious:
             break
     if best.alike and not best.same_photograph:
-        # Of a resampled picture lines tell nothing: one that lies well as it is keeps
+        # In a resampled picture lines prove nothing: one that is aligned as it is keeps
         # its faint scratch.
         unmoved = best.same_exposure and not best.resampled
         most = best.deviation / 2 if unmoved else best.deviation
-        again = _resampled_again(first, second, lie, most=most)
+        again = _resampled_again(first, second, alignment, most=most)
         best, shifted = (again, True) if again else (best, shifted)
     return best, shifted
 
 
-def _resampled_again(first, second, motion, *, most) -> same_photo.Proof | None:
-    """The proof that one picture, moved as image tools do it, is the other.
+def _resampled_again(first, second, motion, *, most) -> same_photo.Comparison | None:
+    """A comparison that proves one picture, resampled by a tool, to be the other.
 
     Args:
         first, second: grey levels.
-        motion: lays the second on the first.
+        motion: aligns the second with the first.
         most: deviation of the differences; resampling in vain adds some everywhere,
             beside which a faint scratch no longer stands out.
     """
     back = cv2.invertAffineTransform(motion)
-    for fixed, moving, lie in ((first, second, motion), (second, first, back)):
+    for fixed, moving, alignment in ((first, second, motion), (second, first, back)):
         for interpolation in (cv2.INTER_LINEAR, cv2.INTER_CUBIC):
-            laid, inside = _laid(moving, lie, fixed.shape, interpolation)
-            if same_photo.differs_by_rounding(fixed, laid, inside):
-                evidence = same_photo.examine(fixed, laid, inside, resampled=True)
-                if evidence.same_photograph and evidence.deviation <= most:
-                    return evidence
+            warped, inside = _warped(moving, alignment, fixed.shape, interpolation)
+            if same_photo.differs_by_rounding(fixed, warped, inside):
+                comparison = same_photo.examine(fixed, warped, inside, resampled=True)
+                if comparison.same_photograph and comparison.deviation <= most:
+                    return comparison
     return None
 
 
-def _ways_to_lay(first: np.ndarray, second: np.ndarray, affine: np.ndarray):
-    """Ways to lay `second` on `first`, likeliest first.
+def _alignments(first: np.ndarray, second: np.ndarray, affine: np.ndarray):
+    """Ways to align `second` with `first`, likeliest first.
 
     Yields:
         Whether it is moved, by which motion, and how it is sampled.
@@ -426,20 +427,22 @@ def _ways_to_lay(first: np.ndarray, second: np.ndarray, affine: np.ndarray):
         if whole.any() or first.shape != second.shape:
             yield True, np.column_stack([np.eye(2), whole]), cv2.INTER_NEAREST
     yield True, affine, cv2.INTER_CUBIC
-    refined = laid_on(_fine(first), _fine(second), affine, blur=1)
+    refined = align(_fine(first), _fine(second), affine, blur=1)
     if refined is not None:
         yield True, refined, cv2.INTER_CUBIC
 
 
-def explains_more(evidence: same_photo.Proof, before: same_photo.Proof) -> bool:
-    """Whether two pictures lie better than in the way tried before."""
+def lies_better(
+    comparison: same_photo.Comparison, before: same_photo.Comparison
+) -> bool:
+    """Whether two pictures are better aligned than in the way tried before."""
     if before.same_photograph:
         return False
     if before.same_exposure:
-        # Lying better they differ less everywhere; a scratch stays, however they lie.
-        return evidence.same_exposure and evidence.deviation < before.deviation / 2
-    better = evidence.shared_grain > np.nan_to_num(before.shared_grain, nan=-1)
-    return evidence.same_photograph or bool(better)
+        # Better aligned, they differ less everywhere; a scratch stays in any alignment.
+        return comparison.same_exposure and comparison.deviation < before.deviation / 2
+    better = comparison.shared_grain > np.nan_to_num(before.shared_grain, nan=-1)
+    return comparison.same_photograph or bool(better)
 
 
 def _fine(grey):
@@ -448,13 +451,13 @@ def _fine(grey):
     return logs - cv2.GaussianBlur(logs, (0, 0), 4)
 
 
-def _laid(second, motion, shape, interpolation):
-    """`second` where `motion` lays it, and which of its pixels it has there."""
+def _warped(second, motion, shape, interpolation):
+    """`second` moved by `motion`, and which pixels of the result have content."""
     if motion is _REST:
         return second, np.ones(shape, bool)
     flags = interpolation | cv2.WARP_INVERSE_MAP
     size = shape[::-1]
     motion = motion.astype(np.float32)
-    laid = cv2.warpAffine(second, motion, size, flags=flags)
+    warped = cv2.warpAffine(second, motion, size, flags=flags)
     inside = cv2.warpAffine(np.ones_like(second), motion, size, flags=flags) > 0.999
-    return laid, inside
+    return warped, inside

@@ -37,10 +37,10 @@ def lookup(cache: str | None) -> Iterator[Callable[[str], Measures | None]]:
 
         def known(sha256: str) -> Measures | None:
             try:
-                found = database.execute(query, (sha256,)).fetchone()
+                row = database.execute(query, (sha256,)).fetchone()
             except sqlite3.Error:  # busy or damaged: measuring again is always right
                 return None
-            return found and _unpacked(*found)
+            return row and _unpacked(*row)
 
         yield known
 
@@ -117,9 +117,9 @@ class Cache:
         try:
             for path, stamp in stamps.items():
                 key = (_key(raw, path), stamp)
-                found = stamp and self._database.execute(query, key).fetchone()
-                if found:
-                    done[path] = _unpacked(*found)
+                row = stamp and self._database.execute(query, key).fetchone()
+                if row:
+                    done[path] = _unpacked(*row)
         except sqlite3.Error:
             return {}
         return done

@@ -55,10 +55,10 @@ def phash(pixels: np.ndarray) -> str:
 
 def thumbnails(signatures: list[bytes]) -> np.ndarray:
     """The thumbnails, uint8 of shape `(n, 64, 64)`."""
-    found = np.empty((len(signatures), SIDE, SIDE), np.uint8)
-    for one, signature in zip(found, signatures):
-        one.flat = np.frombuffer(signature, np.uint8)
-    return found
+    frames = np.empty((len(signatures), SIDE, SIDE), np.uint8)
+    for frame, signature in zip(frames, signatures):
+        frame.flat = np.frombuffer(signature, np.uint8)
+    return frames
 
 
 def cosines(count: int, size: int) -> np.ndarray:

@@ -52,7 +52,10 @@ def _without_left_rim(grey: np.ndarray) -> np.ndarray:
 
 def featureless(pictures: np.ndarray) -> np.ndarray:
     """Which pictures of `(n, side, side)` show nothing, bool `(n,)`."""
-    return np.array([cv2.meanStdDev(one)[1].item() for one in pictures]) < FEATURELESS
+    return (
+        np.array([cv2.meanStdDev(picture)[1].item() for picture in pictures])
+        < FEATURELESS
+    )
 
 
 def band(pictures: np.ndarray) -> np.ndarray:

@@ -268,15 +268,15 @@ def _good_class(where: pathlib.Path, names: list[str], good: str | None) -> str:
     names = [name for name in names if name]
     if good is not None:
         exact = [name for name in names if name == good]
-        found = exact or [name for name in names if name.lower() == good.lower()]
+        matches = exact or [name for name in names if name.lower() == good.lower()]
     else:
-        found = [name for name in names if name.lower() in GOOD_NAMES]
-    if len(found) == 1:
-        return found[0]
+        matches = [name for name in names if name.lower() in GOOD_NAMES]
+    if len(matches) == 1:
+        return matches[0]
     if not names:
         raise errors.BadInput(f"{where}: holds no class; one is needed for good.")
     shown = ", ".join(names[:8])
-    problem = "no class" if not found else "more than one class"
+    problem = "no class" if not matches else "more than one class"
     wanted = good or "good, ok or pass"
     raise errors.BadInput(
         f"{where}: {problem} named {wanted} among {shown}; say with --good NAME which "
@@ -395,9 +395,13 @@ def _check_classes(raw: pathlib.Path, folder: RawFolder) -> None:
             f"{raw}: no images found for form {folder.layout}; check the path, or name "
             "another form with --layout."
         )
-    found = {row.label for row in folder.rows} - {""}
-    if found != set(labels.NAMES):
-        only = f"only {found.pop()} images" if found else "no labelled images"
+    labels_found = {row.label for row in folder.rows} - {""}
+    if labels_found != set(labels.NAMES):
+        only = (
+            f"only {labels_found.pop()} images"
+            if labels_found
+            else "no labelled images"
+        )
         raise errors.BadInput(
             f"{raw}: {only} found; images of both classes, good and defect, are needed."
         )

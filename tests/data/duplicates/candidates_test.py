@@ -19,7 +19,7 @@ def thumbnails() -> np.ndarray:
 
 def test_a_turned_picture_has_its_numbers_in_other_places(thumbnails):
     upright = candidates.describe(views.band(thumbnails[:2]))
-    for turn, places in enumerate(candidates.turned_places()):
+    for turn, places in enumerate(candidates.turned_indices()):
         turned = np.stack([views.turned(one, turn) for one in thumbnails[:2]])
         described = candidates.describe(views.band(turned))
         np.testing.assert_allclose(described, upright[:, places], atol=2e-3)

@@ -3,9 +3,9 @@ import pytest
 from nexperia_tf.data.duplicates import clusters, verify
 
 
-def found(verdicts, *, count=3, leaning=lambda copy, one, other: 0.5):
+def found(verdicts, *, count=3, position_between=lambda copy, one, other: 0.5):
     preferences = [(place,) for place in range(count)]
-    return clusters.Clusters(preferences, verdicts, leaning).found()
+    return clusters.Clusters(preferences, verdicts, position_between).all()
 
 
 def copy(residual=1.0, *, moved=False):
@@ -21,7 +21,7 @@ def test_what_may_be_a_copy_of_either_of_two_altered_parts_joins_neither(moved):
     assert found(verdicts) == [[0], [1], [2]]
     if not moved:
         to_the_first = lambda copy, one, other: float(one == 1)  # noqa: E731
-        assert found(verdicts, leaning=to_the_first) == [[0, 2], [1]]
+        assert found(verdicts, position_between=to_the_first) == [[0, 2], [1]]
 
 
 def test_the_picture_with_the_most_copies_is_kept():

@@ -18,14 +18,14 @@ def pair() -> tuple[np.ndarray, np.ndarray]:
 def test_a_noisy_copy_leans_to_the_picture_it_was_made_of(pair, gain):
     noise = np.random.default_rng(1).normal(0, 5, pair[0].shape)
     copies = [np.clip(gain * p + noise, 0, 255).astype(np.float32) for p in pair]
-    assert abs(same_photo.leaning(copies[0], *pair)) < 0.3
-    assert abs(same_photo.leaning(copies[1], *pair) - 1) < 0.3
+    assert abs(same_photo.position_between(copies[0], *pair)) < 0.3
+    assert abs(same_photo.position_between(copies[1], *pair) - 1) < 0.3
 
 
 def test_a_copy_that_shows_no_difference_leans_nowhere(pair):
     white = np.full_like(pair[0], 255)
-    assert np.isnan(same_photo.leaning(white, *pair))
-    assert np.isnan(same_photo.leaning(pair[0], pair[0], pair[0]))
+    assert np.isnan(same_photo.position_between(white, *pair))
+    assert np.isnan(same_photo.position_between(pair[0], pair[0], pair[0]))
 
 
 def test_the_first_look_at_grain_refuses_no_copy_and_most_others(pair):

@@ -221,20 +221,20 @@ def test_no_verified_pair_stands_on_both_sides_of_a_split(originals, planting, s
 
 def test_a_scratch_is_not_wiped_away_by_resampling():
     whole = {"shared_noise": 1.0, "shared_grain": 1.0, "shared_texture": 1.0}
-    scratched = same_photo.Proof(
+    scratched = same_photo.Comparison(
         **whole,
         max_local_residual=7,
         max_line_residual=5,
         deviation=0.3,
         own_noise=0.0,
     )
-    resampled = same_photo.Proof(
+    resampled = same_photo.Comparison(
         **whole, max_local_residual=7, deviation=0.29, resampled=True, departure=0.3
     )
     assert resampled.same_photograph and not scratched.same_photograph
-    assert not verify.explains_more(resampled, scratched)
+    assert not verify.lies_better(resampled, scratched)
     shifted = dataclasses.replace(scratched, deviation=2.0)  # half a pixel, say
-    assert verify.explains_more(resampled, shifted)
+    assert verify.lies_better(resampled, shifted)
 
 
 def test_resampling_in_vain_proves_nothing(monkeypatch):
@@ -247,8 +247,10 @@ def test_resampling_in_vain_proves_nothing(monkeypatch):
         ((0.2841, 6.9, 4.9), (0.2815, 6.8)),
     ):
         names = ("deviation", "max_local_residual", "max_line_residual")
-        unmoved = same_photo.Proof(**whole, **dict(zip(names, place)), own_noise=-100)
-        resampled = same_photo.Proof(
+        unmoved = same_photo.Comparison(
+            **whole, **dict(zip(names, place)), own_noise=-100
+        )
+        resampled = same_photo.Comparison(
             **whole, **dict(zip(names, again)), resampled=True, departure=0.1
         )
         answers = {False: unmoved, True: resampled}
@@ -259,5 +261,5 @@ def test_resampling_in_vain_proves_nothing(monkeypatch):
         monkeypatch.setattr(same_photo, "examine", examined)
         monkeypatch.setattr(same_photo, "differs_by_rounding", lambda *seen: True)
         picture = np.random.default_rng(0).uniform(50, 200, (40, 40)).astype("float32")
-        evidence, _ = verify._best_lie(picture, picture, np.eye(2, 3))
+        evidence, _ = verify._best_alignment(picture, picture, np.eye(2, 3))
         assert evidence.altered and resampled.same_photograph
