@@ -107,24 +107,24 @@ def compare(arguments: Arguments, name: str, raw, dataset, cache: str) -> None:
 
 def rate(dataset, cache: str, seconds: float) -> tuple[float, float]:
     """Images per second of time and of CPU time, after one epoch to warm up."""
-    from nexperia_tf.data.input import batching
-
-    batches = batching.training_batches(
-        dataset,
-        image_size=SIZE,
-        channels=1,
-        batch_size=BATCH,
-        seed=0,
-        epochs=1_000_000,
-        cache=cache,
-    )
-    batches = iter(batches)
-    for _ in range(batching.steps_per_epoch(dataset, BATCH)):
+    batches, steps = shown(dataset, SIZE, BATCH, cache)
+    for _ in range(steps):
         next(batches)
     count, start, cpu = 0, time.perf_counter(), time.process_time()
     while time.perf_counter() - start < seconds:
-        count += len(next(batches)[1])
+        count += len(next(batches)["label"])
     return count / (time.perf_counter() - start), count / (time.process_time() - cpu)
+
+
+def shown(dataset, size: int, batch_size: int, cache: str) -> tuple:
+    """Batches without end, and how many there are in an epoch."""
+    from nexperia_tf.data.input import balance, batching, order, pictures
+    from nexperia_tf.data.records import reading
+
+    labels = reading.metadata(dataset, "train", ("label",))["label"]
+    dealt = order.Order(batch_size, 0, balance.Balance.of(labels))
+    kept = pictures.Pictures(size, 1, cache)
+    return iter(batching.training(dataset, kept, dealt, epochs=1_000_000)), dealt.steps
 
 
 def peer(arguments: Arguments, raw: pathlib.Path, *, memory: bool) -> tuple:
@@ -140,29 +140,20 @@ def waiting(dataset) -> None:
     """Share of the time of 20 training steps that goes by before the batch is there."""
     import keras
 
-    from nexperia_tf.data.input import batching
     from nexperia_tf.models import classifier
 
     model = classifier.build("resnext26_32x4d", image_size=128, channels=1)
     model.compile("adamw", keras.losses.BinaryCrossentropy(from_logits=True))
     for cache in ("none", "memory"):
-        batches = batching.training_batches(
-            dataset,
-            image_size=128,
-            channels=1,
-            batch_size=32,
-            seed=0,
-            epochs=1000,
-            cache=cache,
-        )
-        batches = iter(batches)
-        model.train_on_batch(*next(batches))  # traces
+        batches, _ = shown(dataset, 128, 32, cache)
+        first = next(batches)
+        model.train_on_batch(first["image"], first["label"])  # traces
         waited, start = 0.0, time.perf_counter()
         for _ in range(20):
             before = time.perf_counter()
-            images, labels = next(batches)
+            batch = next(batches)
             waited += time.perf_counter() - before
-            model.train_on_batch(images, labels)
+            model.train_on_batch(batch["image"], batch["label"])
         share = waited / (time.perf_counter() - start)
         print(
             f"waiting, resnext26_32x4d at 128 px, cache {cache}: {share:.2%} of a step"

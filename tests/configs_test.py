@@ -5,7 +5,7 @@ import pytest
 
 from nexperia_tf import bounds, configs, errors
 from nexperia_tf.configs import checks, groups
-from nexperia_tf.data.input import batching
+from nexperia_tf.data.input import changes
 from nexperia_tf.data.raw import layouts
 
 
@@ -173,5 +173,5 @@ def test_no_named_experiment_holds_what_is_ignored_or_refused(name):
 
 def test_names_that_stand_in_two_places_are_the_same():
     kind = bounds.declared(groups.Pictures)["augment"]
-    assert set(bounds.choices_of(kind)) == set(batching.AUGMENTS)
+    assert set(bounds.choices_of(kind)) == set(changes.AUGMENTS)
     assert checks.LAYOUTS == layouts.NAMES

@@ -30,6 +30,11 @@ class Shape:
         """Channels of the 3x3 convolutions of a stage, counted from 0."""
         return self.planes[stage] * self.width // 64 * self.groups
 
+    @property
+    def stride(self) -> int:
+        """Pixels of the picture between two places of the last stage."""
+        return 4 * 2 ** (len(self.blocks) - 1)  # the stem's, halved at each stage
+
 
 BACKBONES = {
     "resnet50": Shape((3, 4, 6, 3)),
@@ -49,6 +54,15 @@ ALIASES = {"resnext": "resnext50_32x4d", "wide_resnet": "wide_resnet50_2"}
 def names() -> list[str]:
     """All names that `--backbone` takes."""
     return [*ALIASES, *BACKBONES]
+
+
+def shape(backbone: str) -> Shape:
+    """The shape that a name or an alias stands for.
+
+    Raises:
+        errors.BadInput: there is no such backbone.
+    """
+    return BACKBONES[full_name(backbone)]
 
 
 def full_name(backbone: str) -> str:

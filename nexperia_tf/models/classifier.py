@@ -42,7 +42,7 @@ def build(
     shape = backbone
     if isinstance(backbone, str):
         name = backbones.full_name(backbone)
-        shape = backbones.BACKBONES[name]
+        shape = backbones.shape(name)
     image = keras.Input((image_size, image_size, channels), name="image")
     scale, offset = preprocess.scale_and_offset(channels)
     # float32 whatever the policy: eight bits of pixel do not survive bfloat16's offset.
@@ -77,8 +77,8 @@ def with_map(model: keras.Model) -> keras.Model:
 
     Returns:
         model from `image` to a dict: `logit` as before, and `map`, float32 of shape
-        `(batch, height / 32, width / 32, 1)`, logits of a defect in each place of the
-        last stage.
+        `(batch, height / stride, width / stride, 1)`, rounded up: logits of a defect in
+        each place of the last stage, as far apart as `Shape.stride` says.
     """
     places = keras.layers.Conv2D(
         1, 1, bias_initializer=_starting_bias(0.1), dtype="float32", name=MAP
@@ -87,16 +87,9 @@ def with_map(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, outputs, name=model.name)
 
 
-def map_stride(model: keras.Model) -> int:
-    """Pixels that a place of the map is wide; 0 where the model has none."""
-    if not isinstance(model.output, dict):
-        return 0
-    return math.ceil(model.input.shape[1] / model.output[MAP].shape[1])
-
-
 def without_map(model: keras.Model) -> keras.Model:
     """The classifier alone, whose layers are shared; itself where it has no map."""
-    if not map_stride(model):
+    if not isinstance(model.output, dict):
         return model
     return keras.Model(model.input, model.output[LOGIT], name=model.name)
 

@@ -313,16 +313,11 @@ def logits_of(
     batch_size: int = 64,
 ) -> np.ndarray:
     """Raw logits of every device of a split, float32 of shape `(devices,)`."""
-    from nexperia_tf.data.input import batching
+    from nexperia_tf.data.input import batching, pictures
 
-    batches = batching.evaluation_batches(
-        dataset,
-        split,
-        image_size=image_size,
-        channels=channels,
-        batch_size=batch_size,
-    )
-    return model.predict(batches, verbose=0).ravel()
+    shown = pictures.Pictures(image_size, channels, cache="none")
+    batches = batching.evaluation(dataset, split, shown, batch_size=batch_size)
+    return model.predict(batching.images(batches), verbose=0).ravel()
 
 
 def table(

@@ -76,7 +76,7 @@ def extract(
     """
     import keras
 
-    from nexperia_tf.data.input import batching
+    from nexperia_tf.data.input import batching, pictures
     from nexperia_tf.data.records import reading
 
     if stage not in STAGES:
@@ -88,12 +88,11 @@ def extract(
     devices = len(columns["image_id"])
     _check_size(devices, numbers, max_gigabytes, f"{split}, {stage}")
     values = np.empty((devices, numbers), np.float32)
-    batches = batching.evaluation_batches(
-        dataset, split, image_size=size, channels=channels, batch_size=batch_size
-    )
+    shown = pictures.Pictures(size, channels, cache="none")
+    batches = batching.evaluation(dataset, split, shown, batch_size=batch_size)
     at = 0
-    for images, _ in progress.track(batches, f"Features of {stage}, {split}"):
-        found = np.asarray(part.predict_on_batch(images))
+    for batch in progress.track(batches, f"Features of {stage}, {split}"):
+        found = np.asarray(part.predict_on_batch(batch["image"]))
         values[at : at + len(found)] = found.reshape(len(found), numbers)
         at += len(found)
     name, label = columns.pop("image_id"), columns.pop("label").astype(np.int8)

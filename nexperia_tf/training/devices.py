@@ -45,7 +45,7 @@ class Workers:
 
     @property
     def place(self) -> tuple[int, int]:
-        """Rank and count, as `batching.training_batches` takes them."""
+        """Rank and count, as `batching.training` takes them."""
         return self.rank, self.count
 
     def own_scope(self) -> contextlib.AbstractContextManager:

@@ -16,18 +16,20 @@ import tensorflow as tf
 from nexperia_tf import configs, errors, files, labels, locks, preprocess
 from nexperia_tf.configs import checks
 from nexperia_tf.data import manifest
-from nexperia_tf.data.input import augment, batching
+from nexperia_tf.data.input import augment, balance, batching
+from nexperia_tf.data.input import changes as changing
+from nexperia_tf.data.input import order as ordering
+from nexperia_tf.data.input import pictures as picturing
 from nexperia_tf.data.prepare import command as prepare
 from nexperia_tf.data.prepare import summary
 from nexperia_tf.data.records import reading, store
-from nexperia_tf.models import classifier
+from nexperia_tf.models import backbones, classifier
 from nexperia_tf.runs import environment, run_folders, training_pictures
 from nexperia_tf.training import (
     devices,
     display,
     finish,
     history,
-    losses,
     model_setup,
     monitor,
     weight_average,
@@ -75,9 +77,9 @@ def train(config: configs.Config, *, resume: bool = False) -> pathlib.Path | Non
             with workers.strategy.scope():
                 model = model_setup.build(
                     config,
-                    channels=data.channels,
-                    prior=data.balance.prior,
-                    steps=_steps(config, data),
+                    channels=data.pictures.channels,
+                    prior=data.order.balance.prior,
+                    steps=data.order.steps,
                 )
             with workers.chief_first():
                 if workers.chief:
@@ -98,18 +100,14 @@ class Data:
 
     Attributes:
         dataset: the records.
-        sizes: devices in each split.
-        channels: 1 when every picture is grey, else 3.
-        shown: devices that training takes in an epoch.
+        pictures: how they are decoded; grey where every one is.
+        order: how the training devices are dealt to batches.
         book: the pictures that training and the runs before it learn from.
-        balance: how much good devices and defects, drawn ones too, count among them.
     """
 
     dataset: store.Dataset
-    sizes: dict[str, int]
-    channels: int
-    shown: int
-    balance: losses.Balance
+    pictures: picturing.Pictures
+    order: ordering.Order
     book: training_pictures.Book
 
 
@@ -157,24 +155,30 @@ def _data(
     if workers.chief:
         _say_what_preparing_found(dataset)
     train_rows = [row for row in rows if row.split == "train"]
-    given = [row.label for row in train_rows]
-    good, defects = given.count(labels.GOOD), given.count(labels.DEFECT)
-    shown = good if config.drawn.drawn_only else good + defects
-    if shown < config.optimisation.batch_size:
-        raise errors.BadInput(
-            f"{config.data.data}: {shown} training devices make no batch of "
-            f"{config.optimisation.batch_size}; pass a smaller --batch-size."
-        )
+    order = _order(config, train_rows)
     _warn_of_small_boxes(train_rows, config.pictures.image_size)
-    balance = losses.Balance(
-        config.loss.balance,
-        good=good,
-        defects=shown - good,
-        drawn=config.drawn.drawn,
+    pictures = picturing.Pictures(
+        config.pictures.image_size, reading.channels(dataset), config.pictures.cache
     )
     book = _book(config, folder, rows)
     _check_seen(config, rows, book, say=workers.chief)
-    return Data(dataset, sizes, reading.channels(dataset), shown, balance, book)
+    return Data(dataset, pictures, order, book)
+
+
+def _order(config: configs.Config, rows: list) -> ordering.Order:
+    counted = balance.Balance.of(
+        np.array([row.label == labels.DEFECT for row in rows]),
+        kind=config.loss.balance,
+        drawn=config.drawn.drawn,
+        drawn_only=config.drawn.drawn_only,
+    )
+    batch_size = config.optimisation.batch_size
+    if counted.devices < batch_size:
+        raise errors.BadInput(
+            f"{config.data.data}: {counted.devices} training devices make no batch of "
+            f"{batch_size}; pass a smaller --batch-size."
+        )
+    return ordering.Order(batch_size, config.run.seed, counted)
 
 
 def _book(
@@ -290,9 +294,9 @@ def _list_pictures(folder: pathlib.Path, data: Data) -> None:
 def _facts(config: configs.Config, data: Data) -> dict:
     """What the run has found out, for config.json."""
     return {
-        "channels": data.channels,
-        "prior": data.balance.share,
-        "splits": data.sizes,
+        "channels": data.pictures.channels,
+        "prior": data.order.balance.share,
+        "splits": reading.split_sizes(data.dataset),
         "precision": devices.precision(config.network.precision),
         "labels": list(labels.NAMES),
     }
@@ -311,7 +315,7 @@ def _fit(
     average = weight_average.WeightAverage(kept, ema) if ema else None
     watched = _monitor(config, data, folder, workers, average)
     watched.set_model(model)
-    first_epoch, first_step = watched.restore()
+    reached = ordering.Position(*watched.restore())
     if watched.stopped:
         return watched.summary
     # The average moves before it is validated.
@@ -320,22 +324,18 @@ def _fit(
     if workers.chief:
         board = keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False)
         callbacks += [shown, board]
-    for first, last, skipped in _parts(
-        first_epoch, first_step, config.optimisation.epochs
-    ):
+    for start, last in _parts(reached, config.optimisation.epochs):
         if model.stop_training:
             break
-        batches = _batches(
-            config, data, workers, first, last, skipped, classifier.map_stride(model)
-        )
-        if workers.chief and first == skipped == 0:
+        batches = _batches(config, data, workers, start, last)
+        if workers.chief and start == ordering.Position():
             _show(batches, folder / "tensorboard" / "train")
         with workers.patched_fit(), contextlib.closing(shown):
             model.fit(
                 workers.distribute(batches),
                 epochs=last,
-                initial_epoch=first,
-                steps_per_epoch=_steps(config, data) - skipped,
+                initial_epoch=start.epoch,
+                steps_per_epoch=data.order.steps - start.step,
                 callbacks=callbacks,
                 shuffle=False,  # the pipeline has done so
                 verbose=0,
@@ -360,9 +360,9 @@ def _monitor(
             minutes=config.run.time_budget,
         ),
         steps=monitor.Steps(
-            _steps(config, data),
+            data.order.steps,
             batch_size=config.optimisation.batch_size,
-            image_ids=functools.partial(_image_ids, config, data),
+            image_ids=functools.partial(_image_ids, data),
             checkpoint_every=config.run.checkpoint_steps,
         ),
         average=average,
@@ -371,59 +371,68 @@ def _monitor(
     )
 
 
-def _parts(epoch: int, step: int, epochs: int) -> list[tuple[int, int, int]]:
-    """First epoch, last epoch and skipped steps of each fit that is left.
+def _parts(
+    start: ordering.Position, epochs: int
+) -> list[tuple[ordering.Position, int]]:
+    """Start and last epoch of each fit that is left.
 
     A checkpoint within an epoch leaves a part of one, which is a fit of its own.
 
-    >>> _parts(2, 0, 5), _parts(2, 7, 5), _parts(4, 7, 5), _parts(5, 0, 5)
-    ([(2, 5, 0)], [(2, 3, 7), (3, 5, 0)], [(4, 5, 7)], [])
+    >>> parts = _parts(ordering.Position(2, 7), epochs=5)
+    >>> [(start.epoch, start.step, last) for start, last in parts]
+    [(2, 7, 3), (3, 0, 5)]
+    >>> [last for start, last in _parts(ordering.Position(4, 7), epochs=5)]
+    [5]
+    >>> _parts(ordering.Position(5), epochs=5)
+    []
     """
-    parts = [(epoch, epoch + 1, step), (epoch + 1, epochs, 0)]
-    if not step:
-        parts = [(epoch, epochs, 0)]
-    return [part for part in parts if part[0] < part[1]]
+    parts = [(start, epochs)]
+    if start.step:
+        following = start.epoch + 1
+        parts = [(start, following), (ordering.Position(following), epochs)]
+    return [(first, last) for first, last in parts if first.epoch < last]
 
 
 def _batches(
     config: configs.Config,
     data: Data,
     workers: devices.Workers,
-    first_epoch: int,
-    last_epoch: int,
-    first_step: int,
-    map_stride: int,
+    start: ordering.Position,
+    epochs: int,
 ) -> tf.data.Dataset:
-    batches = batching.training_batches(
+    """Batches as `fit` takes them: images, targets and, if asked for, weights."""
+    batches = batching.training(
         data.dataset,
-        image_size=config.pictures.image_size,
-        channels=data.channels,
-        batch_size=config.optimisation.batch_size,
-        seed=config.run.seed,
-        epochs=last_epoch,
-        first_epoch=first_epoch,
-        first_step=first_step,
-        augment=config.pictures.augment,
-        policy=_changes(config),
-        balanced=data.balance.by_sampling,
-        drawn=config.drawn.drawn,
-        drawn_look=config.drawn.drawn_look,
-        drawn_only=config.drawn.drawn_only,
-        map_stride=map_stride,
-        cache=config.pictures.cache,
-        deterministic=config.run.deterministic,
+        data.pictures,
+        data.order,
+        epochs=epochs,
+        changes=_changes(config),
+        start=start,
         worker=workers.place,
     )
-    if map_stride:
-        return batches.map(_named)
-    return batches.map(data.balance.weighted) if data.balance.by_loss else batches
+    weights = data.order.balance.weights if data.order.balance.by_loss else None
+
+    def to_fit(batch: changing.Batch) -> tuple:
+        targets = batch["label"]
+        if "map" in batch:
+            targets = {classifier.LOGIT: batch["label"], classifier.MAP: batch["map"]}
+        shown = batch["image"], targets
+        return (*shown, weights(batch["label"])) if weights else shown
+
+    return batches.map(to_fit)
 
 
-def _named(images, labels, places):
-    return images, {classifier.LOGIT: labels, classifier.MAP: places}
+def _changes(config: configs.Config) -> changing.Changes:
+    stride = backbones.shape(config.network.backbone).stride
+    return changing.Changes(
+        config.pictures.augment,
+        _policy(config),
+        drawn_look=config.drawn.drawn_look,
+        map_stride=stride if config.drawn.drawn_map else 0,
+    )
 
 
-def _changes(config: configs.Config) -> augment.Policy:
+def _policy(config: configs.Config) -> augment.Policy:
     told = config.pictures
     if told.augment == "crop":
         return augment.Policy(told.flip, brightness=0.0, contrast=0.0, crop=True)
@@ -444,27 +453,11 @@ def _show(batches: tf.data.Dataset, folder: pathlib.Path) -> None:
         tf.summary.image("first batch", images, step=0, max_outputs=SHOWN)
 
 
-def _steps(config: configs.Config, data: Data) -> int:
-    return data.shown // config.optimisation.batch_size
-
-
-def _image_ids(config: configs.Config, data: Data, epoch: int, step: int) -> list[str]:
-    indices = batching.batch_indices(
-        data.dataset,
-        image_size=config.pictures.image_size,
-        channels=data.channels,
-        batch_size=config.optimisation.batch_size,
-        seed=config.run.seed,
-        epoch=epoch,
-        step=step,
-        balanced=data.balance.by_sampling,
-        drawn=config.drawn.drawn,
-        drawn_only=config.drawn.drawn_only,
-        cache=config.pictures.cache,
-    )
-    return list(
-        reading.metadata(data.dataset, "train", ["image_id"])["image_id"][indices]
-    )
+def _image_ids(data: Data, epoch: int, step: int) -> list[str]:
+    """The devices of a batch, both counted from 0."""
+    columns = reading.metadata(data.dataset, "train", ("image_id", "label"))
+    batch = data.order.epoch(columns["label"], epoch).indices[step]
+    return list(columns["image_id"][batch])
 
 
 def _finish(
@@ -476,7 +469,7 @@ def _finish(
         folder,
         config,
         data.dataset,
-        channels=data.channels,
+        channels=data.pictures.channels,
         book=data.book,
         epochs=epochs,
     )
@@ -485,12 +478,11 @@ def _finish(
 def _validation(
     config: configs.Config, data: Data
 ) -> tuple[tf.data.Dataset, np.ndarray]:
-    batches = batching.evaluation_batches(
+    batches = batching.evaluation(
         data.dataset,
         "validation",
-        image_size=config.pictures.image_size,
-        channels=data.channels,
+        data.pictures,
         batch_size=2 * config.optimisation.batch_size,  # no gradients are kept
-        cache=config.pictures.cache,
     )
-    return batches, reading.metadata(data.dataset, "validation", ["label"])["label"]
+    label = reading.metadata(data.dataset, "validation", ("label",))["label"]
+    return batching.images(batches), label

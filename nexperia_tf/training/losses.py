@@ -1,7 +1,5 @@
 """Losses on logits: focal loss in log space, and binary cross-entropy."""
 
-import dataclasses
-
 import keras
 from keras import ops
 
@@ -81,52 +79,3 @@ def named(
     if name == "bce":
         return FocalLoss(alpha=None, gamma=0.0, name="bce")
     raise errors.BadInput(f"--loss {name}: unknown; choose focal or bce")
-
-
-@dataclasses.dataclass(frozen=True)
-class Balance:
-    """What `--balance` comes to for the devices that an epoch shows.
-
-    Attributes:
-        kind: `none`, `loss` (devices are weighed) or `sampling` (batches hold as many
-            of both classes).
-        good, defects: devices with these labels that are learned from.
-        drawn: share of the good ones on which a defect is drawn, which then count as
-            defects.
-    """
-
-    kind: str
-    _: dataclasses.KW_ONLY
-    good: int
-    defects: int
-    drawn: float = 0.0
-
-    @property
-    def share(self) -> float:
-        """Share of defects, drawn ones too, before anything is balanced."""
-        return (self.drawn * self.good + self.defects) / (self.good + self.defects)
-
-    @property
-    def prior(self) -> float:
-        """Share of defects that the network learns: balanced classes are alike."""
-        return self.share if self.kind == "none" else 0.5
-
-    @property
-    def by_sampling(self) -> bool:
-        """Whether batches hold as many of both classes."""
-        return self.kind == "sampling"
-
-    @property
-    def by_loss(self) -> bool:
-        """Whether devices are weighed, as `weighted` does."""
-        return self.kind == "loss"
-
-    def weighted(self, images, labels):
-        """A batch with weights by which both classes count the same; 1 on average.
-
-        Args:
-            images: of any shape.
-            labels: `(batch,)`, 1 for defect; mixed pictures have labels in between.
-        """
-        defect, good = 0.5 / self.share, 0.5 / (1 - self.share)
-        return images, labels, labels * defect + (1 - labels) * good

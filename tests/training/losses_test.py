@@ -112,24 +112,3 @@ def test_impossible_weights_are_refused(knobs):
 def test_unknown_loss_names_the_choices():
     with pytest.raises(errors.BadInput, match="--loss hinge: .*focal or bce"):
         losses.named("hinge")
-
-
-@pytest.mark.parametrize(
-    ("kind", "prior"), [("none", 0.2 + 0.8 * 0.25), ("loss", 0.5), ("sampling", 0.5)]
-)
-def test_balanced_classes_are_learned_as_equally_likely(kind, prior):
-    balance = losses.Balance(kind, good=80, defects=20, drawn=0.25)
-    assert balance.prior == pytest.approx(prior)
-    assert balance.share == pytest.approx(0.4)  # 20 given defects and 20 drawn ones
-    assert (balance.by_loss, balance.by_sampling) == (
-        kind == "loss",
-        kind == "sampling",
-    )
-
-
-def test_weighed_devices_count_as_much_in_both_classes_and_1_on_average():
-    labels = np.array([1.0] * 4 + [0.0] * 12)
-    balance = losses.Balance("loss", good=12, defects=4)
-    _, _, weights = balance.weighted(None, labels)
-    assert weights[labels == 1].sum() == pytest.approx(weights[labels == 0].sum())
-    assert weights.mean() == pytest.approx(1)

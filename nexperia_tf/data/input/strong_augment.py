@@ -11,18 +11,19 @@ import tensorflow as tf
 
 NAMES = ("randaugment", "gridmask", "mixup", "cutmix")
 
-Change = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+Batch = dict[str, tf.Tensor]
 
 
-def policy(name: str) -> Change:
+def policy(name: str) -> Callable[[Batch], Batch]:
     """A function of one batch for `tf.data.Dataset.map`.
 
     Args:
         name: one of `NAMES`; "mixup" and "cutmix" blend labels too.
 
     Returns:
-        takes uint8 images of shape `(batch, size, size, channels)` and float32 labels
-        of shape `(batch,)`, gives the same, changed; blended labels lie in [0, 1].
+        takes a batch with `image`, uint8 of shape `(batch, size, size, channels)`, and
+        `label`, float32 of shape `(batch,)`, and gives the same, changed; blended
+        labels lie in [0, 1].
     """
     import keras_cv  # seconds to import, and only for who asks for it
 
@@ -39,17 +40,17 @@ def policy(name: str) -> Change:
         "cutmix": keras_cv.layers.CutMix,
     }[name]()
 
-    def change(images, labels):
+    def change(batch: Batch) -> Batch:
+        images, labels = batch["image"], batch["label"]
         grey = images.shape[-1] == 1
         pixels = tf.cast(images, tf.float32)
         if grey:  # RandAugment takes colour only
             pixels = tf.image.grayscale_to_rgb(pixels)
-        batch = {"images": pixels, "labels": labels[:, None]}
-        batch = layer(batch, training=True)
-        pixels = tf.saturate_cast(tf.round(batch["images"]), tf.uint8)
+        changed = layer({"images": pixels, "labels": labels[:, None]}, training=True)
+        pixels = tf.saturate_cast(tf.round(changed["images"]), tf.uint8)
         if grey:
             pixels = tf.image.rgb_to_grayscale(pixels)
-        pixels = tf.ensure_shape(pixels, images.shape)
-        return pixels, tf.reshape(batch["labels"], tf.shape(labels))
+        labels = tf.reshape(changed["labels"], tf.shape(labels))
+        return batch | {"image": tf.ensure_shape(pixels, images.shape), "label": labels}
 
     return change

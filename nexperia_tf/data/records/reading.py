@@ -72,10 +72,7 @@ def load(
     """
     builder = _builder(dataset)
     if split not in builder.info.splits:
-        there = ", ".join(f"{s} ({n})" for s, n in split_sizes(dataset).items())
-        raise errors.BadInput(
-            f"{dataset.folder}: no images in split {split!r}; there are {there}."
-        )
+        raise _no_images(dataset, split)
     decoders = {"image": tfds.decode.SkipDecoding()}
     if only:
         decoders = {name: decoders[name] for name in only if name in decoders}
@@ -84,8 +81,21 @@ def load(
     return builder.as_dataset(
         split=split,
         decoders=decoders,
-        read_config=tfds.ReadConfig(try_autocache=False),
+        # File after file: the order in which `files_of` names them.
+        read_config=tfds.ReadConfig(try_autocache=False, interleave_cycle_length=1),
     )
+
+
+def files_of(dataset: store.Dataset, split: str) -> list[str]:
+    """The TFRecord files of a split, in the order in which `load` reads them.
+
+    Raises:
+        errors.BadInput: no image is in that split.
+    """
+    splits = _builder(dataset).info.splits
+    if split not in splits:
+        raise _no_images(dataset, split)
+    return [str(path) for path in splits[split].filepaths]
 
 
 def metadata(
@@ -151,6 +161,13 @@ def _example(record: dict[str, tf.Tensor]) -> Example:
         boxes=record["boxes"].numpy().tolist(),
         image=record["image"].numpy() if "image" in record else b"",
         **{name: record[name].numpy().decode() for name in texts},
+    )
+
+
+def _no_images(dataset: store.Dataset, split: str) -> errors.BadInput:
+    there = ", ".join(f"{s} ({n})" for s, n in split_sizes(dataset).items())
+    return errors.BadInput(
+        f"{dataset.folder}: no images in split {split!r}; there are {there}."
     )
 
 

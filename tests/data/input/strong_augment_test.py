@@ -24,13 +24,14 @@ def test_policies_change_pictures_and_only_blends_change_labels(name, channels, 
     tf.random.set_seed(0)
     images = np.repeat(images, channels, axis=-1)
     labels = np.array([0, 1] * (BATCH // 2), np.float32)
-    batches = tf.data.Dataset.from_tensors((images, labels)).repeat(4)
+    batches = tf.data.Dataset.from_tensors({"image": images, "label": labels}).repeat(4)
     changed = list(batches.map(strong_augment.policy(name)).as_numpy_iterator())
     assert len(changed) == 4
-    for new_images, new_labels in changed:
+    for batch in changed:
+        new_images, new_labels = batch["image"], batch["label"]
         assert new_images.shape == images.shape and new_images.dtype == np.uint8
         assert new_labels.shape == (BATCH,) and new_labels.dtype == np.float32
         assert new_labels.min() >= 0 and new_labels.max() <= 1
-    assert any(not np.array_equal(new, images) for new, _ in changed)
-    blended = any(not np.array_equal(new, labels) for _, new in changed)
+    assert any(not np.array_equal(batch["image"], images) for batch in changed)
+    blended = any(not np.array_equal(batch["label"], labels) for batch in changed)
     assert blended == (name in ("mixup", "cutmix"))
