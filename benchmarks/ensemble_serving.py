@@ -20,6 +20,7 @@ import tempfile
 import numpy as np
 
 from nexperia_tf import command
+from nexperia_tf.data.source import DataSource
 
 command.import_tensorflow()
 
@@ -61,13 +62,13 @@ def main() -> None:
         version = ensemble.publish(
             members, mean, place / "mean", decides=run_folders.Calibration()
         )
-        dataset = store.build(arguments.data)
+        dataset = store.build(DataSource(arguments.data))
         found = reading.load(dataset, arguments.split).take(FILES)
         pictures = [record["image"] for record in found.as_numpy_iterator()]
         served = export.load(version)
         same_scores(served, [member.served for member in members], pictures)
         opened = opening.open_scores(
-            version, split=arguments.split, data=arguments.data
+            version, split=arguments.split, named=DataSource(arguments.data)
         )
         same_verdicts(served, opened.subject.scored, pictures, place)
         times(served, [m.served for m in members], pictures, arguments.rounds)

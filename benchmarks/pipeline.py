@@ -22,6 +22,7 @@ import time
 import cv2
 
 from nexperia_tf import command
+from nexperia_tf.data.source import DataSource
 
 SIZE, BATCH = 224, 64
 FORMATS = ("bmp", "png", "jpg")
@@ -84,7 +85,7 @@ def built(raw: pathlib.Path):
     from nexperia_tf.data import manifest
     from nexperia_tf.data.records import store
 
-    dataset = store.build(raw, data_dir=raw.parent / "data")
+    dataset = store.build(DataSource(raw, raw.parent / "data"))
     for row in manifest.read(dataset.prepared / "manifest.csv"):
         if not row.used:
             (raw / row.path).unlink()

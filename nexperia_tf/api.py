@@ -15,7 +15,7 @@ import os
 import pathlib
 import typing
 
-from nexperia_tf import bounds, command, configs, errors, files
+from nexperia_tf import bounds, command, configs, files
 from nexperia_tf.configs import checks
 
 if typing.TYPE_CHECKING:
@@ -142,12 +142,8 @@ def load(path: Path) -> Model:
 
 def _changed(values, changes: dict):
     """A dataclass with other values; a name or value it does not take is refused."""
-    known = [field.name for field in dataclasses.fields(values)]
-    for name in changes:
-        if name not in known:
-            raise errors.BadInput(f"{name}: {bounds.unknown(name, known)}.")
     changed = {name: _plain(value) for name, value in changes.items()}
-    values = dataclasses.replace(values, **changed)
+    values = bounds.changed(values, changed)
     bounds.check(values)
     bounds.check_files(values)
     return values

@@ -16,7 +16,7 @@ import json
 import pathlib
 import types
 import typing
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import annotated_types
 import pydantic
@@ -140,15 +140,52 @@ def check_unused(instance: object, names: Iterable[str], because: str) -> None:
             )
 
 
-def fields(instance: object) -> Iterator[tuple[str, object, object, object]]:
-    """Name, declaration, value and default of all fields, those within fields, too."""
+def fields(
+    instance: object, defaults: object = None
+) -> Iterator[tuple[str, object, object, object]]:
+    """Name, declaration, value and default of all fields, those within fields, too.
+
+    Args:
+        instance: of a dataclass.
+        defaults: another one of it, in place of the defaults of its class.
+    """
     kinds = declared(type(instance))
     for field in dataclasses.fields(instance):
         value = getattr(instance, field.name)
+        default = _default(field) if defaults is None else getattr(defaults, field.name)
         if dataclasses.is_dataclass(value):
-            yield from fields(value)
+            yield from fields(value, default)
         else:
-            yield field.name, kinds[field.name], value, field.default
+            yield field.name, kinds[field.name], value, default
+
+
+def _default(field: dataclasses.Field) -> object:
+    made = field.default_factory
+    return field.default if made is dataclasses.MISSING else made()
+
+
+def changed(instance, values: Mapping[str, object]):
+    """The same dataclass with other values of its fields and of those within them.
+
+    Raises:
+        errors.BadInput: there is no such field.
+    """
+    known = [name for name, *_ in fields(instance)]
+    for name in values:
+        if name not in known:
+            raise errors.BadInput(f"{name}: {unknown(name, known)}.")
+    return _changed(instance, values)
+
+
+def _changed(instance, values: Mapping[str, object]):
+    replaced = {}
+    for field in dataclasses.fields(instance):
+        value = getattr(instance, field.name)
+        if dataclasses.is_dataclass(value):
+            replaced[field.name] = _changed(value, values)
+        elif field.name in values:
+            replaced[field.name] = values[field.name]
+    return dataclasses.replace(instance, **replaced)
 
 
 @functools.cache

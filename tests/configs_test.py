@@ -31,6 +31,17 @@ def test_a_config_json_without_groups_gives_the_same_config(tmp_path):
     assert configs.facts_from(flat) == {"channels": 3}
 
 
+def test_pictures_are_named_in_old_and_new_files_as_ever(tmp_path):
+    told = {"data": "photos", "data_dir": "d", "unboxed": "keep"}
+    told |= {"good": "fine", "group": "tray"}
+    path = tmp_path / "config.json"
+    for written in ({"schema": 1} | told, {"schema": 2, "data": told}):
+        path.write_text(json.dumps(written))
+        assert configs.load(str(path)) == configs.of(**told)
+    kept = [*told, "calibration_share", "keep_splits", "refuse_seen"]
+    assert list(configs.to_json(configs.of(**told), {})["data"]) == kept
+
+
 def test_a_person_may_write_only_the_groups_that_differ(tmp_path):
     path = tmp_path / "mine.json"
     told = {"optimisation": {"epochs": 3}, "run": {"seed": 7}}

@@ -14,6 +14,7 @@ from PIL import Image
 
 from datasets.nexperia import nexperia_dataset_builder
 from nexperia_tf.data.records import origin, reading, store
+from nexperia_tf.data.source import DataSource
 from nexperia_tf.sample import command as sample
 
 
@@ -77,7 +78,7 @@ class _Sample(_Form):
         super().setUpClass()
         # What a split holds is the preparation's word: ask it once.
         cls.BUILDER_CONFIG_NAMES_TO_TEST = [cls.CONFIG]
-        dataset = store.build(cls.EXAMPLE_DIR, data_dir=cls.place / "data")
+        dataset = store.build(DataSource(cls.EXAMPLE_DIR, cls.place / "data"))
         cls.SPLITS = reading.split_sizes(dataset)
 
 

@@ -42,14 +42,7 @@ class Config:
         Raises:
             errors.BadInput: no group has a field of that name.
         """
-        of_group: dict[str, dict] = {}
-        for field, value in values.items():
-            of_group.setdefault(group_of(field), {})[field] = value
-        replaced = {
-            group: dataclasses.replace(getattr(self, group), **own)
-            for group, own in of_group.items()
-        }
-        return dataclasses.replace(self, **replaced)
+        return bounds.changed(self, values)
 
     def flat(self) -> dict[str, object]:
         """Value of each field, without groups."""
@@ -72,20 +65,6 @@ def _declared() -> dict[str, tuple[str, object]]:
         for group, fields in bounds.declared(Config).items()
         for field, kind in bounds.declared(fields).items()
     }
-
-
-def group_of(field: str) -> str:
-    """The group that a field is in.
-
-    Raises:
-        errors.BadInput: there is no such field.
-
-    >>> group_of("image_size")
-    'pictures'
-    """
-    if field not in _declared():
-        raise errors.BadInput(f"{field}: {bounds.unknown(field, list(_declared()))}.")
-    return _declared()[field][0]
 
 
 def names() -> list[str]:

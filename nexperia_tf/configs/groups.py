@@ -8,28 +8,13 @@ from typing import Annotated, Literal
 
 from nexperia_tf import bounds
 from nexperia_tf.bounds import within
+from nexperia_tf.data import source
 from nexperia_tf.models import backbones
 
 
 @dataclasses.dataclass(frozen=True)
-class Data:
+class Data(source.DataSource):
     """Which pictures, and how they are split."""
-
-    data: str = "sample"
-    """sample, a raw folder, LAYOUT:FOLDER with second_stage, first_stage, hand_over or
-    folder as LAYOUT, or a folder that nexperia prepare wrote."""
-
-    data_dir: str = "data"
-    """Where prepared records are kept; made once for each content."""
-
-    unboxed: Literal["auto", "drop", "keep"] = "auto"
-    """Defects without a box: auto drops them where the raw form has boxes."""
-
-    good: str = ""
-    """Which class folder is the good one (default: good, ok or pass)."""
-
-    group: str = ""
-    """Column whose values stay whole when splitting (default: lot, or group)."""
 
     calibration_share: Annotated[float, *bounds.CALIBRATION_SHARE] = 0.0
     """Share of the labelled devices, whole groups out of train, that chooses thresholds

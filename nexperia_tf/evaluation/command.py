@@ -9,6 +9,7 @@ import numpy as np
 import tyro
 
 from nexperia_tf import bounds, command, errors, files, predictions
+from nexperia_tf.data.source import NOTHING, DataSource
 from nexperia_tf.evaluation import opening
 from nexperia_tf.evaluation.report import answers, evidence, figures, page, verdicts
 from nexperia_tf.runs import training_pictures
@@ -42,12 +43,9 @@ class Arguments(command.Options):
     labels: Annotated[str, *bounds.a_file()] = ""
     """CSV of image_id,label that judges the same scores by other labels."""
 
-    data: str = ""
-    """Dataset behind a SavedModel or a table, as nexperia train --data takes it."""
-
-    data_dir: str = ""
-    """Where prepared records are kept; made once for each content. When empty, where a
-    run's own config says, else data."""
+    source: DataSource = NOTHING
+    """Pictures behind a SavedModel or a table. A run knows its own, and how they were
+    read, where nothing else is named."""
 
     calibration: tuple[str, ...] = ()
     """Table of scores that chooses the threshold, one for each RUN; a run folder takes
@@ -131,6 +129,9 @@ def _check(arguments: Arguments) -> None:
             f"--calibration: one table for each RUN. Received "
             f"{len(arguments.calibration)} for {len(arguments.runs)} runs."
         )
+    if not (arguments.source.data or any(map(_is_run, arguments.runs))):
+        names = ("data_dir", "good", "group", "unboxed")
+        bounds.check_unused(arguments, names, "without --data")
     if not arguments.heatmaps:
         bounds.check_unused(arguments, ["stage"], "with --no-heatmaps")
     if arguments.submission:
@@ -138,6 +139,10 @@ def _check(arguments: Arguments) -> None:
         bounds.check_unused(arguments, names, "with --submission")
     if arguments.set_threshold:
         _check_set_threshold(arguments)
+
+
+def _is_run(path: str | pathlib.Path) -> bool:
+    return (pathlib.Path(path) / "config.json").is_file()
 
 
 def _check_set_threshold(arguments: Arguments) -> None:
@@ -160,7 +165,7 @@ def _check_set_threshold(arguments: Arguments) -> None:
             f"{run}: a table of scores keeps no threshold; name its run folder for "
             "--set-threshold."
         )
-    if run.is_dir() and not (run / "config.json").is_file():
+    if run.is_dir() and not _is_run(run):
         raise errors.BadInput(
             f"{run}: --set-threshold changes run folders only, a SavedModel's "
             "threshold is baked in; name its run, or give predict --threshold."
@@ -168,15 +173,15 @@ def _check_set_threshold(arguments: Arguments) -> None:
 
 
 def _open(arguments: Arguments) -> list[opening.Opened]:
-    if arguments.data or any(pathlib.Path(run).is_dir() for run in arguments.runs):
+    folders = [run for run in arguments.runs if pathlib.Path(run).is_dir()]
+    if arguments.source.data or folders:
         command.import_tensorflow()  # tables alone do without it
     tables = arguments.calibration or (None,) * len(arguments.runs)
     opened = [
         opening.open_scores(
             run,
             split=arguments.split,
-            data=arguments.data,
-            data_dir=arguments.data_dir,
+            named=arguments.source,
             calibration=table,
         )
         for run, table in zip(arguments.runs, tables)
@@ -318,8 +323,7 @@ def _auc_as_given(table: predictions.Predictions, confidence: float) -> dict | N
 def _with_records(
     arguments: Arguments, opened: list[opening.Opened]
 ) -> tuple[list[opening.Opened], list[str]]:
-    named = {"data": arguments.data, "data_dir": arguments.data_dir}
-    found = [opening.with_records(one, **named) for one in opened]
+    found = [opening.with_records(one, arguments.source) for one in opened]
     notes = dict.fromkeys(note for _, note in found if note)
     for one in opened:
         for caution in opening.cautions(one, split=arguments.split):

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from nexperia_tf import errors, predictions
+from nexperia_tf.data import source
 from nexperia_tf.evaluation import slices
 from nexperia_tf.evaluation.report import figures
 from nexperia_tf.runs import run_folders, training_pictures
@@ -19,7 +20,6 @@ if typing.TYPE_CHECKING:
     from nexperia_tf.data.records import store
 
 BATCH = 64
-DATA_DIR = "data"  # of records, as nexperia train has it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +45,7 @@ def open_scores(
     path: str | os.PathLike,
     *,
     split: str = "test",
-    data: str = "",
-    data_dir: str = "",
+    named: source.DataSource = source.NOTHING,
     calibration: str | os.PathLike | None = None,
 ) -> Opened:
     """Opens a run folder, a SavedModel folder or a predictions.csv.
@@ -54,8 +53,8 @@ def open_scores(
     Args:
         path: what `nexperia train`, `nexperia export` or another program wrote.
         split: which devices to judge; a table holds its own.
-        data: the dataset a SavedModel is scored on, as `train --data` takes it.
-        data_dir: where records are kept; a run knows its own.
+        named: the pictures a SavedModel is scored on; a run knows its own, where
+            nothing else is named.
         calibration: table of the devices that choose the threshold; a run and a
             SavedModel take their calibration split, else their validation split.
 
@@ -76,10 +75,10 @@ def open_scores(
             subject, book=_book(made_by), looks=training_pictures.looks_of(made_by)
         )
     if (path / "config.json").is_file():
-        opened = _run(path, split, data_dir, given)
+        opened = _run(path, split, named, given)
         return _told(opened, calibration) if calibration else opened
     if path.is_dir():
-        opened = _saved_model(path, split, data, data_dir, given)
+        opened = _saved_model(path, split, named, given)
         return _told(opened, calibration) if calibration else opened
     raise errors.BadInput(
         f"{path}: no such file or folder; name a run folder, a SavedModel folder or a "
@@ -102,12 +101,10 @@ def _told(opened: Opened, table: str | os.PathLike) -> Opened:
 def _run(
     path: pathlib.Path,
     split: str,
-    data_dir: str,
+    named: source.DataSource,
     given: predictions.Predictions | None,
 ) -> Opened:
-    run = run_folders.load(path)
-    if data_dir:  # its records lie elsewhere by now
-        run = dataclasses.replace(run, config=run.config.changed(data_dir=data_dir))
+    run = run_folders.load(path).at(named)
     there = [
         name
         for name in run_folders.CALIBRATED_ON
@@ -144,8 +141,7 @@ def _book(folder: pathlib.Path) -> training_pictures.Book | None:
 def _saved_model(
     path: pathlib.Path,
     split: str,
-    data: str,
-    data_dir: str,
+    named: source.DataSource,
     given: predictions.Predictions | None,
 ) -> Opened:
     if not any(path.rglob("saved_model.pb")):
@@ -153,7 +149,7 @@ def _saved_model(
             f"{path}: holds neither a run nor a SavedModel; name a folder that "
             "nexperia train or export wrote, or a predictions.csv."
         )
-    if not data:
+    if not named.data:
         raise errors.BadInput(
             f"{path}: a SavedModel holds no scores; name the dataset with --data."
         )
@@ -161,7 +157,7 @@ def _saved_model(
     from nexperia_tf.serving import export
 
     served = export.load(path)
-    dataset = store.build(data, data_dir=data_dir or DATA_DIR)
+    dataset = store.build(named.over(source.DataSource()))
     scored = _served(served, dataset, split)
     sizes = reading.split_sizes(dataset)
     there = [
@@ -197,21 +193,25 @@ def _served(served, dataset: "store.Dataset", split: str) -> predictions.Predict
 
 
 def with_records(
-    opened: Opened, *, data: str = "", data_dir: str = ""
+    opened: Opened, named: source.DataSource = source.NOTHING
 ) -> tuple[Opened, str]:
     """Adds what the records know: box sizes, brightness, groups of training.
+
+    Args:
+        opened: a run, a SavedModel or a table.
+        named: the pictures behind a table.
 
     Returns:
         the same with its dataset, and a note for the report when there is none.
     """
     dataset = opened.dataset
     try:
-        if dataset is None and data:
+        if dataset is None and opened.run is not None:
+            dataset = opened.run.dataset
+        elif dataset is None and named.data:
             from nexperia_tf.data.records import store
 
-            dataset = store.build(data, data_dir=data_dir or DATA_DIR)
-        elif dataset is None and opened.run is not None:
-            dataset = opened.run.dataset
+            dataset = store.build(named.over(source.DataSource()))
     except errors.BadInput as error:
         return opened, f"Pictures and image slices are left out: {error}"
     if dataset is None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from nexperia_tf import configs, errors, files, labels, predictions
+from nexperia_tf.data import source
 
 if typing.TYPE_CHECKING:
     import keras
@@ -92,11 +93,13 @@ class Run:
         folder: where it is.
         config: what it was told, as config.json holds it.
         facts: what it found out: channels, sizes of splits, share of defects ...
+        elsewhere: whether its records are to be made of pictures named by `at`.
     """
 
     folder: pathlib.Path
     config: configs.Config
     facts: Mapping
+    elsewhere: bool = False
 
     @property
     def name(self) -> str:
@@ -125,10 +128,32 @@ class Run:
         facts = files.read_json(path) if path.is_file() else {}
         return chosen_epoch(facts["epochs"]) if "epochs" in facts else ""
 
+    def at(self, place: source.DataSource) -> "Run":
+        """The same run with its pictures where `place` says, as far as it does."""
+        config = self.config.changed(**vars(place.over(self.config.data)))
+        return dataclasses.replace(self, config=config, elsewhere=bool(place.data))
+
     @functools.cached_property
     def dataset(self) -> "store.Dataset":
-        """The records the run was trained on, built again where they are gone."""
-        return dataset_of(self.config, self.folder / PICTURES)
+        """The records the run was trained on, built again where they are gone.
+
+        Pictures that `at` has named are taken in place of those, with the splits that
+        the run knows them by.
+        """
+        if not self.elsewhere:
+            return dataset_of(self.config, self.folder / PICTURES)
+        from nexperia_tf.data.records import reading, store
+
+        told = self.config.data
+        dataset = store.build(
+            told, calibration_share=told.calibration_share, init=self.folder
+        )
+        if reading.channels(dataset) > self.channels:
+            raise errors.BadInput(
+                f"{told.data}: holds colour pictures, {self.folder} has learned from "
+                "grey ones; name grey ones."
+            )
+        return dataset
 
     def model(self) -> "keras.Model":
         """The best model of the run; gives the raw logit of shape `(batch, 1)`.
@@ -186,11 +211,7 @@ def dataset_of(config: configs.Config, pictures: pathlib.Path) -> "store.Dataset
             return found
         keep_splits = str(pictures.parent)
     return store.build(
-        config.data.data,
-        data_dir=config.data.data_dir,
-        unboxed=None if config.data.unboxed == "auto" else config.data.unboxed,
-        good=config.data.good or None,
-        group=config.data.group or None,
+        config.data,
         calibration_share=config.data.calibration_share,
         keep_splits=keep_splits,
         init=config.network.init,

@@ -9,19 +9,31 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Annotated, Literal
 
-from nexperia_tf import bounds, command, errors, files, labels, locks, predictions
+from nexperia_tf import (
+    bounds,
+    command,
+    configs,
+    errors,
+    files,
+    labels,
+    locks,
+    predictions,
+)
+from nexperia_tf.data.source import NOTHING, DataSource
 from nexperia_tf.study import plan
 
 PLAN, COSTS = "plan.json", "costs.json"
 SCHEMA = 1  # of plan.json
+LATER = {"unboxed": "auto"}  # what older ones do not say
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments(command.Options):
     """Trains and compares what the study compared; writes study.html, .md and .json."""
 
-    data: str = "sample"
-    """sample, a raw folder or LAYOUT:FOLDER, as nexperia train --data takes it."""
+    source: DataSource = NOTHING
+    """Pictures of the study: those of --config, else the sample, where nothing is
+    named."""
 
     out: str = ""
     """Folder of the study; the same command on the same folder goes on with it."""
@@ -47,15 +59,6 @@ class Arguments(command.Options):
     labels: Annotated[str, *bounds.a_file()] = ""
     """CSV of image_id,label that judges the test devices by other labels."""
 
-    data_dir: str = "data"
-    """Where prepared records are kept."""
-
-    good: str = ""
-    """Which class folder is the good one (default: good, ok or pass)."""
-
-    group: str = ""
-    """Column whose values stay whole when splitting (default: lot, or group)."""
-
     plan: bool = False
     """Show the planned runs and stop."""
 
@@ -79,14 +82,10 @@ def _study(arguments: Arguments, out: pathlib.Path) -> None:
     from nexperia_tf.study import forest, members, page
 
     forest.skops_io()  # its forests come last, hours after the networks
-    dataset = store.build(
-        arguments.data,
-        data_dir=arguments.data_dir,
-        good=arguments.good or None,
-        group=arguments.group or None,
-    )
+    named = _source(arguments)
+    dataset = store.build(named)
     sizes = reading.split_sizes(dataset)
-    _check_splits(arguments.data, dataset, sizes)
+    _check_splits(named.data, dataset, sizes)
     planned = _planned(
         arguments,
         channels=reading.channels(dataset),
@@ -106,7 +105,7 @@ def _planned(
 ) -> plan.Plan:
     from nexperia_tf.study import members
 
-    own = ("data", "data_dir", "good", "group")
+    named = _source(arguments)
     # A network of grey devices cannot look at colour.
     drawn = not _pretrained(arguments) and channels == 1
     return plan.make(
@@ -115,9 +114,15 @@ def _planned(
         seeds=_seeds(arguments),
         extended=arguments.extended,
         train_devices=train_devices,
-        backbone_data=members.backbone_data(arguments.data_dir) if drawn else "",
-        shared={name: getattr(arguments, name) for name in own},
+        backbone_data=members.backbone_data(named.data_dir) if drawn else "",
+        shared=dataclasses.asdict(named),
     )
+
+
+def _source(arguments: Arguments) -> DataSource:
+    """The pictures, by what is named, else by the config that all runs start from."""
+    told = configs.load(arguments.config).data if arguments.config else DataSource()
+    return arguments.source.over(told)
 
 
 def _seeds(arguments: Arguments) -> int:
@@ -144,14 +149,17 @@ def _out(arguments: Arguments) -> pathlib.Path:
 
 def _described(arguments: Arguments) -> dict:
     """What may not change while a study goes on; seeds and extensions may."""
-    fixed = ("data", "scale", "config", "pretrained", "good", "group")
-    return {"schema": SCHEMA} | {name: getattr(arguments, name) for name in fixed}
+    fixed = ("scale", "config", "pretrained")
+    told = {name: getattr(arguments, name) for name in fixed}
+    named = dataclasses.asdict(_source(arguments))
+    named.pop("data_dir")  # may be moved
+    return {"schema": SCHEMA} | told | named
 
 
 def _check_same(out: pathlib.Path, arguments: Arguments) -> None:
     before = files.read_json(out / PLAN)
     for name, value in _described(arguments).items():
-        if before.get(name) != value:
+        if before.get(name, LATER.get(name)) != value:
             raise errors.BadInput(
                 f"{out / PLAN}: the study was begun with {name} {before.get(name)!r}, "
                 f"not {value!r}; go on with the same, or name another --out."
@@ -206,7 +214,7 @@ def _payload(
     weights = sorted((out / tables.WEIGHTS).glob("*.json"))
     return {
         "schema": tables.SCHEMA,
-        "data": arguments.data,
+        "data": _source(arguments).data,
         "scale": arguments.scale,
         "seeds": _seeds(arguments),
         "extended": arguments.extended,

@@ -14,6 +14,7 @@ import tyro
 
 from nexperia_tf import bounds, command, errors, files, predictions
 from nexperia_tf.data import progress
+from nexperia_tf.data.source import NOTHING, DataSource
 from nexperia_tf.models import backbones
 from nexperia_tf.runs import run_folders, training_pictures
 
@@ -181,11 +182,8 @@ class Arguments(command.Options):
     backbone: Annotated[str, *bounds.one_of(backbones.names)] = "resnext101_32x8d"
     """With --weights: the network."""
 
-    data: str = "sample"
-    """With --weights: the dataset, as nexperia train takes it."""
-
-    data_dir: str = "data"
-    """With --weights: where prepared records are kept."""
+    source: DataSource = NOTHING
+    """Pictures to look at: those of RUN, else the sample, where nothing is named."""
 
     image_size: Annotated[int, *bounds.IMAGE_SIZE] = 224
     """With --weights: side of the letterboxed square, pixels."""
@@ -204,7 +202,7 @@ def main(arguments: Arguments) -> None:
     if bool(arguments.run) == bool(arguments.weights):
         raise errors.BadInput("RUN or --weights: name one of them.")
     if arguments.run:
-        names = ("backbone", "data", "data_dir", "image_size")
+        names = ("backbone", "image_size")
         bounds.check_unused(arguments, names, "with RUN, which has its own")
     files.refuse_existing(arguments.out)
     command.import_tensorflow()
@@ -245,7 +243,7 @@ def _opened(
 ) -> tuple["keras.Model", "store.Dataset", dict]:
     """Model, records, and what features.json says of them."""
     if arguments.run:
-        run = run_folders.load(arguments.run)
+        run = run_folders.load(arguments.run).at(arguments.source)
         kept = ("backbone", "weights", "loss", "image_size", "seed")
         told = run.config.flat()
         facts = {name: told[name] for name in kept}
@@ -255,7 +253,7 @@ def _opened(
     from nexperia_tf.data.records import reading, store
     from nexperia_tf.models import classifier, pretrained
 
-    dataset = store.build(arguments.data, data_dir=arguments.data_dir)
+    dataset = store.build(arguments.source.over(DataSource()))
     keras.utils.set_random_seed(0)  # of random weights
     model = classifier.build(
         arguments.backbone,

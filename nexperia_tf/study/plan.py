@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from nexperia_tf import configs, errors
 from nexperia_tf.configs import checks
+from nexperia_tf.data.source import DataSource
 
 RESNEXT, WIDE = "resnext", "wide"
 BCE, FOCAL = "bce", "focal"
@@ -170,7 +171,8 @@ def make(
 
 
 def _backbone(base: configs.Config, data: str) -> Step:
-    config = base.changed(data=data, loss="bce", good="", group="")
+    drawn = DataSource(data, base.data.data_dir)
+    config = base.changed(loss="bce", **vars(drawn))
     return Step(PRETRAINED, "ResNeXt trained on other drawn devices", config)
 
 

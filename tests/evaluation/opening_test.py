@@ -12,6 +12,7 @@ import pytest
 from nexperia_tf import configs, errors, files, predictions
 from nexperia_tf.data import manifest
 from nexperia_tf.data.records import reading, store
+from nexperia_tf.data.source import DataSource
 from nexperia_tf.evaluation import opening
 from nexperia_tf.evaluation.report import figures, plots
 from nexperia_tf.models import backbones, classifier
@@ -65,7 +66,7 @@ def run_folder(tmp_path_factory, small_backbone):
         data_dir=str(base / "data"),
         image_size=SIZE,
     )
-    dataset = store.build(config.data.data, data_dir=config.data.data_dir)
+    dataset = store.build(config.data)
     folder = base / "untrained"
     folder.mkdir()
     described = configs.to_json(config, {"channels": 1})
@@ -192,7 +193,7 @@ def test_a_saved_model_scores_the_data_it_is_given(run_folder, served, monkeypat
     dataset = run.dataset
     monkeypatch.setattr(store, "build", lambda data, **_: dataset)
     monkeypatch.setattr(export, "load", lambda folder: served)
-    opened = opening.open_scores(saved, data="sample")
+    opened = opening.open_scores(saved, named=DataSource())
     expected = run.predictions("test")
     assert opened.subject.scored.image_id.tolist() == expected.image_id.tolist()
     np.testing.assert_allclose(

@@ -11,6 +11,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from nexperia_tf import errors, files, predictions
 from nexperia_tf.data import manifest
+from nexperia_tf.data.source import DataSource
 from nexperia_tf.evaluation import opening
 from nexperia_tf.runs import run_folders, training_pictures
 from nexperia_tf.serving import ensemble, export
@@ -433,7 +434,9 @@ def test_a_process_without_us_gives_500_files_evaluates_verdicts(
     (tmp_path / "raw" / "labels.csv").write_text(
         "\n".join(["path,label,split", *lines])
     )
-    opened = opening.open_scores(mean, split="test", data=str(tmp_path / "raw"))
+    opened = opening.open_scores(
+        mean, split="test", named=DataSource(str(tmp_path / "raw"))
+    )
     scored = opened.subject.scored
     names = [str(tmp_path / "raw" / f"{name}.png") for name in scored.image_id]
     shown = subprocess.run(

@@ -13,6 +13,7 @@ from nexperia_tf import configs, files
 from nexperia_tf.configs import checks
 from nexperia_tf.data import manifest
 from nexperia_tf.data.records import reading, store
+from nexperia_tf.data.source import DataSource
 from nexperia_tf.models import backbones
 from nexperia_tf.runs import run_folders
 from nexperia_tf.statistics import metrics
@@ -303,7 +304,7 @@ def test_seeds_and_folds_repeat_every_member():
 
 
 def test_folds_part_the_training_lots_and_bags_draw_them(raw, whole, tmp_path):
-    dataset = store.build(raw, data_dir=raw.parent / "data")
+    dataset = store.build(DataSource(raw, raw.parent / "data"))
     given = {r.image_id: r for r in manifest.read(dataset.prepared / "manifest.csv")}
     held_out = []
     for name in ("fold1", "fold2", "bag1"):
@@ -321,7 +322,7 @@ def test_folds_part_the_training_lots_and_bags_draw_them(raw, whole, tmp_path):
         else:
             assert 1 < len(train) < LOTS["train"]  # about 63 % of them
     assert len(set(held_out)) == len(held_out) == 9 * LOTS["train"]
-    again = store.build(tmp_path / "fold1", data_dir=tmp_path / "data")
+    again = store.build(DataSource(tmp_path / "fold1", tmp_path / "data"))
     tables = [reading.metadata(one, "validation") for one in (dataset, again)]
     assert set(tables[0]["image_id"]) == set(tables[1]["image_id"])
 

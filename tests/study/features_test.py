@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -91,6 +92,31 @@ def test_a_network_without_a_run_takes_weights_and_data(raw, run_command, tmp_pa
     assert run_command(COMMAND, *argv, "--out", out) == 0
     assert not (out / "train.npz").exists()
     assert features.read(out / "test.npz").values.shape == (DEVICES, 32)
+
+
+def test_a_runs_pictures_may_have_moved(raw, run_folder, run_command, tmp_path):
+    moved = tmp_path / "moved"
+    shutil.copytree(raw, moved)
+    words = ("--data", moved, "--data-dir", tmp_path / "data", "--split", "test")
+    assert run_command(COMMAND, run_folder, *words, "--out", tmp_path / "there") == 0
+    assert len(list((tmp_path / "data").glob("moved-*"))) == 1
+    words = ("--split", "test", "--out", tmp_path / "here")
+    assert run_command(COMMAND, run_folder, *words) == 0
+    here, there = (features.read(tmp_path / n / "test.npz") for n in ("here", "there"))
+    assert list(here.image_id) == list(there.image_id)
+    np.testing.assert_array_equal(here.values, there.values)
+
+
+def test_a_network_of_grey_pictures_is_given_no_colour(
+    raw, run_folder, run_command, tmp_path, capsys
+):
+    for file in shutil.copytree(raw, tmp_path / "colour").glob("*.png"):
+        pixels = np.stack(3 * [np.asarray(Image.open(file))], axis=-1)
+        pixels[..., 0] //= 2
+        Image.fromarray(pixels).save(file)
+    words = ("--data", tmp_path / "colour", "--data-dir", tmp_path / "data")
+    assert run_command(COMMAND, run_folder, *words, "--out", tmp_path / "out") == 2
+    assert "holds colour pictures" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

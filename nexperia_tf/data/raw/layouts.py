@@ -79,16 +79,17 @@ def scan(
     raw: pathlib.Path,
     layout: str | None = None,
     *,
-    good: str | None = None,
-    group: str | None = None,
+    good: str = "",
+    group: str = "",
 ) -> RawFolder:
     """Rows of all images below a raw folder.
 
     Args:
         raw: the folder; nothing in it is written.
         layout: name of its form; found out by default.
-        good: class name of good devices (form `folder`).
-        group: column whose value makes a group; the `group` column, else the lot.
+        good: class name of good devices (form `folder`); good, ok or pass when empty.
+        group: column whose value makes a group; the `group` column, else the lot, when
+            empty.
 
     Raises:
         errors.BadInput: nothing to learn from: missing, empty, one class only, a
@@ -108,7 +109,7 @@ def scan(
     return folder
 
 
-def _second_stage(raw: pathlib.Path, good: str | None) -> RawFolder:
+def _second_stage(raw: pathlib.Path, good: str) -> RawFolder:
     train = raw / "train" / "train_contest"
     rows = [
         *_labelled(raw, train / "good_all", labels.GOOD),
@@ -124,7 +125,7 @@ def _second_stage(raw: pathlib.Path, good: str | None) -> RawFolder:
     return folder
 
 
-def _first_stage(raw: pathlib.Path, good: str | None) -> RawFolder:
+def _first_stage(raw: pathlib.Path, good: str) -> RawFolder:
     rows = [
         *_labelled(raw, raw / "train" / "good_0", labels.GOOD),
         *_labelled(raw, raw / "train" / "bad_1", labels.DEFECT),
@@ -133,7 +134,7 @@ def _first_stage(raw: pathlib.Path, good: str | None) -> RawFolder:
     return RawFolder("first_stage", rows)
 
 
-def _hand_over(raw: pathlib.Path, good: str | None) -> RawFolder:
+def _hand_over(raw: pathlib.Path, good: str) -> RawFolder:
     folder = RawFolder("hand_over", [], has_boxes=True, names_types=True)
     for passed in _pass_folders(raw):
         folder.rows += _labelled(raw, passed, labels.GOOD)
@@ -147,7 +148,7 @@ def _hand_over(raw: pathlib.Path, good: str | None) -> RawFolder:
     return folder
 
 
-def _class_folders(raw: pathlib.Path, good: str | None) -> RawFolder:
+def _class_folders(raw: pathlib.Path, good: str) -> RawFolder:
     names = [folder.name for folder in _folders(raw)]
     good = _good_class(raw, names, good)
     folder = RawFolder("folder", [], names_types=True)
@@ -164,16 +165,14 @@ def _class_folders(raw: pathlib.Path, good: str | None) -> RawFolder:
     return folder
 
 
-def _folder(raw: pathlib.Path, good: str | None) -> RawFolder:
+def _folder(raw: pathlib.Path, good: str) -> RawFolder:
     table = raw / "labels.csv"
     if table.is_file():
         return _labels_table(raw, table, good)
     return _class_folders(raw, good)
 
 
-def _labels_table(
-    raw: pathlib.Path, table: pathlib.Path, good: str | None
-) -> RawFolder:
+def _labels_table(raw: pathlib.Path, table: pathlib.Path, good: str) -> RawFolder:
     header, lines = tables.read(table, ("path", "label"))
     has_boxes = all(name in header for name in _CORNERS)
     good = _good_class(table, sorted({cells["label"] for _, cells in lines}), good)
@@ -264,9 +263,9 @@ def _label(text: str, good: str) -> tuple[str, str]:
     return labels.DEFECT, "" if text.lower() in DEFECT_NAMES else text
 
 
-def _good_class(where: pathlib.Path, names: list[str], good: str | None) -> str:
+def _good_class(where: pathlib.Path, names: list[str], good: str) -> str:
     names = [name for name in names if name]
-    if good is not None:
+    if good:
         exact = [name for name in names if name == good]
         matches = exact or [name for name in names if name.lower() == good.lower()]
     else:
@@ -284,7 +283,7 @@ def _good_class(where: pathlib.Path, names: list[str], good: str | None) -> str:
     )
 
 
-LAYOUTS: dict[str, Callable[[pathlib.Path, str | None], RawFolder]] = {
+LAYOUTS: dict[str, Callable[[pathlib.Path, str], RawFolder]] = {
     "second_stage": _second_stage,
     "first_stage": _first_stage,
     "hand_over": _hand_over,
@@ -417,8 +416,8 @@ def _name_images(rows: list[manifest.Row]) -> None:
         row.image_id = name if counts[name] == 1 else row.path
 
 
-def _set_groups(raw: pathlib.Path, rows: list[manifest.Row], column: str | None):
-    if column is not None and not any(value(row, column) for row in rows):
+def _set_groups(raw: pathlib.Path, rows: list[manifest.Row], column: str):
+    if column and not any(value(row, column) for row in rows):
         raise errors.BadInput(
             f"{raw}: --group {column}: no image has a value in that column; name a "
             "column of labels.csv, lot or machine."

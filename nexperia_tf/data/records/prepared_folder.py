@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import pathlib
+from collections.abc import Mapping
 
 from nexperia_tf import errors, files
 from nexperia_tf.data import manifest
@@ -24,14 +25,13 @@ class PreparedFolder:
         folder: where they lie.
         raw: the raw folder that the summary names.
         layout: its form.
-        good, group: the options that decided how the raw folder was read.
+        options: what it was prepared with, by name: good, group, ...
     """
 
     folder: pathlib.Path
     raw: pathlib.Path
     layout: str
-    good: str | None = None
-    group: str | None = None
+    options: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
     @property
     def config(self) -> origin.Config:
@@ -58,7 +58,8 @@ class PreparedFolder:
         """
         again = f"; run nexperia prepare {self.raw} again."
         rows = {row.path: row for row in manifest.read(self.folder / MANIFEST)}
-        found = layouts.scan(self.raw, self.layout, good=self.good, group=self.group)
+        read_by = {name: self.options.get(name) or "" for name in ("good", "group")}
+        found = layouts.scan(self.raw, self.layout, **read_by)
         now = {row.path: row for row in found.rows}
         for path, row in rows.items():
             said = ""
@@ -90,16 +91,11 @@ def read(folder: str | os.PathLike) -> PreparedFolder | None:
     facts = files.read_json(folder / prepare.SUMMARY)
     if not facts.keys() >= {"raw", "layout", "manifest_schema"}:
         return None  # a raw folder that happens to hold such names
-    raw, options = pathlib.Path(facts["raw"]), facts.get("options", {})
+    raw = pathlib.Path(facts["raw"])
     if not raw.is_dir():
         raise errors.BadInput(
             f"{folder}: was prepared from {raw}, which is gone; put it back, or run "
             "nexperia prepare on its pictures where they are now."
         )
-    return PreparedFolder(
-        folder,
-        raw,
-        facts["layout"],
-        good=options.get("good"),
-        group=options.get("group"),
-    )
+    options = facts.get("options", {}) | {"unboxed": facts["unboxed"]["rule"]}
+    return PreparedFolder(folder, raw, facts["layout"], options)

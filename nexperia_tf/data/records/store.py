@@ -15,6 +15,7 @@ from nexperia_tf.data.prepare import command as prepare
 from nexperia_tf.data.prepare import kept_splits
 from nexperia_tf.data.raw import layouts
 from nexperia_tf.data.records import builder, origin, prepared_folder
+from nexperia_tf.data.source import DataSource
 from nexperia_tf.sample import command as sample
 
 SOURCE = "source.json"  # beside the records: what they were made from
@@ -41,28 +42,18 @@ class Dataset:
 
 
 def build(
-    data: str | os.PathLike,
+    source: DataSource,
     *,
-    data_dir: str | os.PathLike = "data",
-    layout: str | None = None,
-    unboxed: str | None = None,
-    good: str | None = None,
-    group: str | None = None,
     calibration_share: float = 0.0,
     keep_splits: str | os.PathLike = kept_splits.AUTO,
     init: str | os.PathLike = "",
 ) -> Dataset:
-    """The records of `data`, made on the way when they are not there yet.
+    """The records of some pictures, made on the way when they are not there yet.
 
     Args:
-        data: "sample", the path of a raw folder, "LAYOUT:PATH", or what
-            `nexperia prepare` wrote, whose cleaning and splits stand.
-        data_dir: where sample, manifests and records are kept; one folder for each
-            content and set of options, written beside and renamed when whole.
-        layout: raw form, detected by default.
-        unboxed: what becomes of defects without a box, "drop" or "keep".
-        good: which class is good, for form `folder`.
-        group: the column that must not be torn by the split.
+        source: which pictures; the cleaning and the splits of what `nexperia prepare`
+            wrote stand. In its `data_dir` lies one folder for each content and set of
+            options, written beside and renamed when whole.
         calibration_share: of the labelled devices, cut from train as split calibration.
         keep_splits: run, prepared or data folder whose pictures keep their splits;
             `auto` takes those in `data_dir` of the same raw folder: of `init`, else
@@ -73,32 +64,19 @@ def build(
     Raises:
         errors.BadInput: no such folder, or nothing in it that can be used.
     """
-    data_dir = pathlib.Path(data_dir)
+    data, data_dir = str(source.data), pathlib.Path(source.data_dir)
+    asked = source.named() | {"calibration_share": calibration_share}
     if found := prepared_folder.read(data):
-        asked = {
-            "--unboxed": unboxed,
-            "--good": good,
-            "--group": group,
-            "--calibration-share": calibration_share,
-        }
         _refuse_to_prepare_again(found, asked, keep_splits)
         folder = _of_prepared(found, data_dir)
         return Dataset(f"nexperia/{found.layout}", folder, folder / "prepared")
-    if str(data) == origin.SAMPLE:
-        raw = origin.drawn_sample(data_dir)
-        layout = layout or "hand_over"
+    if data == origin.SAMPLE:
+        raw, layout = origin.drawn_sample(data_dir), "hand_over"
         config, name = origin.SAMPLE, f"sample-v{sample.VERSION}"
     else:
-        raw, layout = _raw_folder(str(data), layout, data_dir)
+        raw, layout = _raw_folder(data, data_dir)
         config, name = layout, raw.resolve().name
-    options = origin.Config(
-        config,
-        layout=layout,
-        unboxed=unboxed,
-        good=good,
-        group=group,
-        calibration_share=calibration_share,
-    )
+    options = origin.Config(config, layout=layout, **asked)
     folder = _built(data_dir, name, raw, options, keep_splits, init)
     return Dataset(f"nexperia/{config}", folder, folder / "prepared")
 
@@ -121,9 +99,10 @@ def _refuse_to_prepare_again(
 ) -> None:
     settled = keep_splits in (kept_splits.AUTO, kept_splits.NONE)
     if not settled and not kept_splits.is_of_run(found.folder, keep_splits):
-        asked = {**asked, "--keep-splits": keep_splits}
-    for flag, value in asked.items():
-        if value:
+        asked = {**asked, "keep_splits": keep_splits}
+    for name, value in asked.items():
+        if value and value != found.options.get(name):
+            flag = f"--{name.replace('_', '-')}"
             raise errors.BadInput(
                 f"{found.folder}: is prepared already; leave {flag} out here, or pass "
                 f"it to nexperia prepare {found.raw}."
@@ -153,13 +132,11 @@ def _of_prepared(
     return folder
 
 
-def _raw_folder(
-    data: str, layout: str | None, data_dir: pathlib.Path
-) -> tuple[pathlib.Path, str]:
+def _raw_folder(data: str, data_dir: pathlib.Path) -> tuple[pathlib.Path, str]:
+    """The folder that `data` names, and its form."""
     prefix, _, rest = data.partition(":")
-    if prefix in layouts.LAYOUTS:
-        data, layout = rest, prefix
-    raw = pathlib.Path(data)
+    layout = prefix if prefix in layouts.LAYOUTS else ""
+    raw = pathlib.Path(rest if layout else data)
     if not raw.is_dir():
         raise errors.BadInput(
             f"{raw}: no such folder; give a raw folder, LAYOUT:PATH, what nexperia "

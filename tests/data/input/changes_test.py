@@ -7,6 +7,7 @@ from PIL import Image
 from nexperia_tf import errors
 from nexperia_tf.data.input import augment, changes
 from nexperia_tf.data.records import store
+from nexperia_tf.data.source import DataSource
 
 PLAIN = {"augment": "none"}
 
@@ -69,7 +70,7 @@ def test_no_defect_is_drawn_where_nobody_sees_it(look, training, tmp_path_factor
         lines.append([name, path.parent.name, "train"])
     with open(place / "raw/labels.csv", "w", newline="") as file:
         csv.writer(file).writerows(lines)
-    wide = store.build(place / "raw", data_dir=place / "data")
+    wide = store.build(DataSource(place / "raw", place / "data"))
     batches = training(
         wide,
         size=64,

@@ -8,6 +8,7 @@ from PIL import Image
 from nexperia_tf import preprocess
 from nexperia_tf.data.input import balance, batching, changes, order, pictures
 from nexperia_tf.data.records import reading, store
+from nexperia_tf.data.source import DataSource
 
 SPLITS = ["train"] * 46 + ["validation"] * 10 + ["unlabelled"] * 3
 
@@ -44,7 +45,7 @@ def dataset(tmp_path_factory):
         csv.writer(file).writerows(lines)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(place / "cache"))
-        return store.build(place / "raw", data_dir=place / "data")
+        return store.build(DataSource(place / "raw", place / "data"))
 
 
 @pytest.fixture(scope="session")

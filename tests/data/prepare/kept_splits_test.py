@@ -17,6 +17,7 @@ from nexperia_tf.data.duplicates import resolve, search
 from nexperia_tf.data.prepare import command as prepare
 from nexperia_tf.data.prepare import kept_splits, splits
 from nexperia_tf.data.records import store
+from nexperia_tf.data.source import DataSource
 from nexperia_tf.sample import command as sample
 
 pytestmark = pytest.mark.slow
@@ -119,14 +120,14 @@ def test_an_exact_copy_added_goes_where_the_old_picture_is(raw, tmp_path):
 
 def test_records_find_the_earlier_data_folder_and_are_named_after_it(raw, tmp_path):
     data_dir = tmp_path / "data"
-    first = store.build(raw, data_dir=data_dir)
+    first = store.build(DataSource(raw, data_dir))
     _add(raw, range(60, 72))
-    second = store.build(raw, data_dir=data_dir)
+    second = store.build(DataSource(raw, data_dir))
     before, after = _splits(first.prepared), _splits(second.prepared)
     assert {name: after[name] for name in before} == before
-    assert store.build(raw, data_dir=data_dir) == second  # nothing has changed
-    anew = store.build(raw, data_dir=data_dir, keep_splits="none")
-    named = store.build(raw, data_dir=data_dir, keep_splits=first.data_dir)
+    assert store.build(DataSource(raw, data_dir)) == second  # nothing has changed
+    anew = store.build(DataSource(raw, data_dir), keep_splits="none")
+    named = store.build(DataSource(raw, data_dir), keep_splits=first.data_dir)
     assert named == second and anew.data_dir != second.data_dir
     summary = json.loads((anew.prepared / "summary.json").read_text())
     assert summary["kept_splits"] is None
@@ -141,52 +142,52 @@ def test_devices_that_calibrate_are_taken_over_only_where_nothing_fits_better(
         return kept_splits.in_words(summary["kept_splits"])
 
     data, run = tmp_path / "data", tmp_path / "runs" / "cut"
-    plain = store.build(raw, data_dir=data)
-    cut = store.build(raw, data_dir=data, calibration_share=0.2)
+    plain = store.build(DataSource(raw, data))
+    cut = store.build(DataSource(raw, data), calibration_share=0.2)
     run.mkdir(parents=True)
     shutil.copy(cut.prepared / "manifest.csv", run / kept_splits.RUN_COPY)
     count = list(_splits(cut.prepared).values()).count("calibration")
     _add(raw, range(60, 66))
-    more = store.build(raw, data_dir=data)
+    more = store.build(DataSource(raw, data))
     assert f"from {plain.prepared}" in said(more) and "a calibration" not in said(more)
     assert "calibration" not in _splits(more.prepared).values()
     _add(raw, range(66, 72))
-    on = store.build(raw, data_dir=data, init=run)  # though the plain one is newer
+    on = store.build(DataSource(raw, data), init=run)  # though the plain one is newer
     assert f"from {cut.prepared}" in said(on)
     assert f"; a calibration split of {count} devices comes with them" in said(on)
     for folder in (plain, more):
         shutil.rmtree(folder.data_dir)
     _add(raw, range(72, 78))
-    last = store.build(raw, data_dir=data)  # of its own share, else of any
+    last = store.build(DataSource(raw, data))  # of its own share, else of any
     assert f"from {on.prepared}" in said(last) and count > 1
 
 
 def test_splits_of_the_run_to_learn_on_from_hold_wherever_its_records_lie(
     raw, tmp_path
 ):
-    elsewhere = store.build(raw, data_dir=tmp_path / "elsewhere")
+    elsewhere = store.build(DataSource(raw, tmp_path / "elsewhere"))
     run = tmp_path / "runs" / "base"
     run.mkdir(parents=True)
     shutil.copy(elsewhere.prepared / "manifest.csv", run / kept_splits.RUN_COPY)
     before = _splits(elsewhere.prepared)
     data = tmp_path / "data"
-    same = store.build(raw, data_dir=data)
-    assert store.build(raw, data_dir=data, init=run) == same  # no picture moves
+    same = store.build(DataSource(raw, data))
+    assert store.build(DataSource(raw, data), init=run) == same  # no picture moves
     # By another hand the same pictures were dealt otherwise.
     other = {"train": "test", "test": "train"}
     rows = manifest.read(run / kept_splits.RUN_COPY)
     for row in rows:
         row.split = other.get(row.split, row.split)
     manifest.write(run / kept_splits.RUN_COPY, rows)
-    mine = store.build(raw, data_dir=data, init=run)
+    mine = store.build(DataSource(raw, data), init=run)
     assert mine != same
     swapped = {k: other.get(split, split) for k, split in before.items()}
     assert _splits(mine.prepared) == swapped
     summary = json.loads((mine.prepared / "summary.json").read_text())
     said = kept_splits.in_words(summary["kept_splits"])
     assert f"splits kept from {run} (the run of --init; " in said
-    assert store.build(raw, data_dir=data, init=run) == mine
-    assert store.build(raw, data_dir=data, init=run, keep_splits="none") == same
+    assert store.build(DataSource(raw, data), init=run) == mine
+    assert store.build(DataSource(raw, data), init=run, keep_splits="none") == same
     # A run that learned from other pictures says nothing of these.
     strange = [dataclasses.replace(row, sha256="0", pixel_sha256="0") for row in rows]
     manifest.write(run / kept_splits.RUN_COPY, strange)

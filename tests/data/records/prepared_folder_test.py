@@ -6,6 +6,7 @@ import pytest
 
 from nexperia_tf.data import manifest
 from nexperia_tf.data.records import reading, store
+from nexperia_tf.data.source import DataSource
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def prepared(class_folders, run_command, tmp_path):
 
 
 def test_records_hold_what_was_prepared(prepared, tmp_path):
-    dataset = store.build(prepared, data_dir=tmp_path / "data")
+    dataset = store.build(DataSource(prepared, tmp_path / "data"))
     rows = [row for row in manifest.read(prepared / "manifest.csv") if row.used]
     for split, count in reading.split_sizes(dataset).items():
         mine = [row for row in rows if row.split == split]
@@ -28,7 +29,7 @@ def test_records_hold_what_was_prepared(prepared, tmp_path):
     for name in ("manifest.csv", "summary.json"):
         assert (dataset.prepared / name).read_bytes() == (prepared / name).read_bytes()
     records = sorted(path.stat().st_mtime_ns for path in dataset.folder.iterdir())
-    assert store.build(prepared, data_dir=tmp_path / "data") == dataset
+    assert store.build(DataSource(prepared, tmp_path / "data")) == dataset
     after = sorted(path.stat().st_mtime_ns for path in dataset.folder.iterdir())
     assert after == records  # made once
     assert store.of_manifest(prepared / "manifest.csv", tmp_path / "data") == dataset
@@ -58,7 +59,7 @@ def test_stale_pictures_end_in_one_line_and_2(
 ):
     raw, whole, data = tmp_path / "raw", tmp_path / "whole", tmp_path / "data"
     if built:
-        store.build(prepared, data_dir=data)
+        store.build(DataSource(prepared, data))
     shutil.copytree(raw, whole)
     for words, change in CHANGES.items():
         change(raw)
@@ -84,5 +85,5 @@ def test_a_raw_folder_may_hold_files_of_such_names(class_folders, tmp_path):
     raw = class_folders()
     (raw / "manifest.csv").write_text("a,b\n1,2\n")
     (raw / "summary.json").write_text(json.dumps({"raw": "no"}))
-    dataset = store.build(raw, data_dir=tmp_path / "data")
+    dataset = store.build(DataSource(raw, tmp_path / "data"))
     assert np.sum(list(reading.split_sizes(dataset).values())) == 24

@@ -8,6 +8,7 @@ from PIL import Image
 
 from nexperia_tf import errors
 from nexperia_tf.data.records import builder, random_access, reading, store
+from nexperia_tf.data.source import DataSource
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def dataset(tmp_path_factory):
         csv.writer(file).writerows(lines)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(place / "cache"))
-        built = store.build(place / "raw", data_dir=place / "data")
+        built = store.build(DataSource(place / "raw", place / "data"))
     several = tfds.download.DownloadConfig(num_shards=3, try_download_gcs=False)
     again = builder.Nexperia(
         data_dir=place / "several",

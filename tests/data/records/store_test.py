@@ -16,6 +16,7 @@ from nexperia_tf import errors, labels
 from nexperia_tf.data import manifest
 from nexperia_tf.data.measure import scan_cache
 from nexperia_tf.data.records import builder, origin, reading, store
+from nexperia_tf.data.source import DataSource
 
 ROOT = pathlib.Path(__file__).parents[3]
 FORMATS = ("bmp", "png", "jpg")
@@ -65,7 +66,7 @@ def write_labels(folder: pathlib.Path, lines: list) -> None:
 
 @pytest.fixture(scope="module")
 def dataset(raw, tmp_path_factory):
-    return store.build(raw, data_dir=tmp_path_factory.mktemp("data"))
+    return store.build(DataSource(raw, tmp_path_factory.mktemp("data")))
 
 
 @pytest.fixture
@@ -186,25 +187,25 @@ def test_nothing_asks_the_network(raw, tmp_path, no_network, monkeypatch):
 
     # TFDS's cloud probe does not go through Python's sockets.
     monkeypatch.setattr(gcs_utils, "exists", refuse)
-    dataset = store.build(raw, data_dir=tmp_path)
+    dataset = store.build(DataSource(raw, tmp_path))
     assert len(tfds.load(dataset.name, data_dir=tmp_path / dataset.data_dir)) == 4
 
 
 def test_a_second_call_builds_nothing(dataset, raw, no_prepare):
-    assert store.build(raw, data_dir=dataset.data_dir.parent) == dataset
-    assert store.build(f"folder:{raw}", data_dir=dataset.data_dir.parent) == dataset
+    assert store.build(DataSource(raw, dataset.data_dir.parent)) == dataset
+    assert store.build(DataSource(f"folder:{raw}", dataset.data_dir.parent)) == dataset
 
 
 def test_the_same_content_elsewhere_builds_nothing(dataset, raw, tmp_path, no_prepare):
     copy = shutil.copytree(raw, tmp_path / raw.name, copy_function=shutil.copyfile)
-    assert store.build(copy, data_dir=dataset.data_dir.parent) == dataset
+    assert store.build(DataSource(copy, dataset.data_dir.parent)) == dataset
 
 
 def test_other_content_or_options_are_built_apart(dataset, raw, tmp_path):
-    kept = store.build(raw, data_dir=dataset.data_dir.parent, unboxed="keep")
+    kept = store.build(DataSource(raw, dataset.data_dir.parent, unboxed="keep"))
     copy = shutil.copytree(raw, tmp_path / raw.name)
     (copy / "01.png").write_bytes((copy / "04.png").read_bytes())
-    changed = store.build(copy, data_dir=dataset.data_dir.parent)
+    changed = store.build(DataSource(copy, dataset.data_dir.parent))
     assert len({dataset.data_dir, kept.data_dir, changed.data_dir}) == 3
 
 
@@ -245,9 +246,9 @@ def test_other_content_of_equal_size_and_time_is_seen(change, raw, tmp_path):
     shutil.copytree(raw, tmp_path / "raw")
     one, other = tmp_path / "raw" / "00.bmp", tmp_path / "raw" / "06.bmp"
     os.utime(one, ns=(0, other.stat().st_mtime_ns))
-    before = store.build(tmp_path / "raw", data_dir=tmp_path / "data")
+    before = store.build(DataSource(tmp_path / "raw", tmp_path / "data"))
     change(one, other)
-    after = store.build(tmp_path / "raw", data_dir=tmp_path / "data")
+    after = store.build(DataSource(tmp_path / "raw", tmp_path / "data"))
     assert after.folder != before.folder
     assert _content(after)["00.bmp"] == _content(before)["06.bmp"]
 
@@ -274,9 +275,9 @@ def test_a_link_that_leads_elsewhere_is_seen(kind, tmp_path):
             link.symlink_to(tmp_path / name.replace("scratch", place))
 
     lead("old")
-    before = store.build(raw, data_dir=tmp_path / "data")
+    before = store.build(DataSource(raw, tmp_path / "data"))
     lead("new")
-    after = store.build(raw, data_dir=tmp_path / "data")
+    after = store.build(DataSource(raw, tmp_path / "data"))
     assert after.folder != before.folder
     assert _content(after)["scratch/0.bmp"] != _content(before)["scratch/0.bmp"]
     # A link around in a circle is not followed for ever.
@@ -286,11 +287,11 @@ def test_a_link_that_leads_elsewhere_is_seen(kind, tmp_path):
 
 def test_a_decision_beside_the_raw_folder_counts_as_content(raw, tmp_path):
     copy = shutil.copytree(raw, tmp_path / "place" / raw.name)
-    before = store.build(copy, data_dir=tmp_path / "data")
+    before = store.build(DataSource(copy, tmp_path / "data"))
     (tmp_path / "place" / "decisions.csv").write_text(
         "path,decision,value\n01.png,drop,\n"
     )
-    after = store.build(copy, data_dir=tmp_path / "data")
+    after = store.build(DataSource(copy, tmp_path / "data"))
     sizes = [sum(reading.split_sizes(d).values()) for d in (before, after)]
     assert sizes == [48, 47]
 
@@ -301,7 +302,7 @@ def test_an_interrupted_build_leaves_nothing(raw, tmp_path, monkeypatch):
 
     monkeypatch.setattr(builder.Nexperia, "_generate_examples", stop)
     with pytest.raises(KeyboardInterrupt):
-        store.build(raw, data_dir=tmp_path)
+        store.build(DataSource(raw, tmp_path))
     assert not any(tmp_path.iterdir())
 
 
@@ -316,7 +317,7 @@ def test_a_build_that_another_process_finished_first_is_taken(
         publish(beside, path)
 
     monkeypatch.setattr(store.files, "publish", late)
-    dataset = store.build(raw, data_dir=tmp_path)
+    dataset = store.build(DataSource(raw, tmp_path))
     assert reading.split_sizes(dataset)["train"] == 24
     assert [path.name for path in tmp_path.iterdir()] == [dataset.data_dir.name]
 
@@ -334,24 +335,24 @@ def test_one_channel_for_grey_three_when_one_picture_is_colour(dataset, raw, tmp
     assert reading.channels(dataset) == 1
     copy = shutil.copytree(raw, tmp_path / raw.name)
     line(copy, 1, channels=3)
-    assert reading.channels(store.build(copy, data_dir=tmp_path / "data")) == 3
+    assert reading.channels(store.build(DataSource(copy, tmp_path / "data"))) == 3
 
 
 def test_the_sample_is_drawn_once(tmp_path, monkeypatch, no_network):
     monkeypatch.setattr(origin, "SAMPLE_DEVICES", 60)
-    dataset = store.build("sample", data_dir=tmp_path)
+    dataset = store.build(DataSource("sample", tmp_path))
     assert dataset.name == "nexperia/sample"
     assert {"train", "test"} <= set(reading.split_sizes(dataset))
     monkeypatch.setattr(origin.sample, "draw", None)
-    assert store.build("sample", data_dir=tmp_path) == dataset
+    assert store.build(DataSource("sample", tmp_path)) == dataset
 
 
 def test_bad_input_is_named_in_one_line(dataset, raw, tmp_path):
     nowhere = tmp_path / "nowhere"
     with pytest.raises(errors.BadInput, match="nowhere: no such folder; give a raw"):
-        store.build(nowhere, data_dir=tmp_path)
+        store.build(DataSource(nowhere, tmp_path))
     with pytest.raises(errors.BadInput, match="lies in the raw folder"):
-        store.build(raw, data_dir=raw / "data")
+        store.build(DataSource(raw, raw / "data"))
     with pytest.raises(errors.BadInput, match=r"no images in split 'gold'; .*test \(8"):
         reading.load(dataset, "gold")
     with pytest.raises(errors.BadInput, match="no image '99' in split 'test'"):

@@ -1,0 +1,70 @@
+"""Which pictures a command is pointed at, and how a raw folder of them is read.
+
+The docstring of a field is its help on the command line of every command that has it.
+"""
+
+import dataclasses
+from typing import Literal
+
+AUTO = "auto"  # of `unboxed`: as the raw form has it
+
+
+@dataclasses.dataclass(frozen=True)
+class RawOptions:
+    """How a raw folder is read."""
+
+    unboxed: Literal["auto", "drop", "keep"] = AUTO
+    """Defects without a box: auto drops them where the raw form has boxes."""
+
+    good: str = ""
+    """Which class is the good one (default: good, ok or pass)."""
+
+    group: str = ""
+    """Column whose values stay whole when splitting (default: lot, or group)."""
+
+    def named(self) -> dict[str, str | None]:
+        """Values by name, None where one is left open.
+
+        So summary.json and the names of data folders have always known them.
+        """
+        return {
+            "unboxed": None if self.unboxed == AUTO else self.unboxed,
+            "good": self.good or None,
+            "group": self.group or None,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where pictures are, and where their records are kept."""
+
+    data: str = "sample"
+    """sample, a raw folder, LAYOUT:FOLDER with second_stage, first_stage, hand_over or
+    folder as LAYOUT, or a folder that nexperia prepare wrote."""
+
+    data_dir: str = "data"
+    """Where prepared records are kept; made once for each content."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSource(RawOptions, Place):  # the fields of the last base come first
+    """Which pictures, and how they are read.
+
+    How they are split belongs to training and preparing: who evaluates under other
+    splits prepares the folder so, and names what was prepared.
+    """
+
+    def over(self, own: "DataSource") -> "DataSource":
+        """What `own` says, but for what is named here.
+
+        >>> named = DataSource(data="", data_dir="here", good="fine")
+        >>> named.over(DataSource("photos", good="ok", group="lot")).good
+        'fine'
+        """
+        names = [field.name for field in dataclasses.fields(DataSource)]
+        said = {name: getattr(own, name) for name in names}
+        said |= {n: v for n in names if (v := getattr(self, n)) not in ("", AUTO)}
+        return DataSource(**said)
+
+
+NOTHING = DataSource(data="", data_dir="")  # where a run, say, knows its own
