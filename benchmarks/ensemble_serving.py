@@ -60,7 +60,7 @@ def main() -> None:
         members = ensemble.open_members(arguments.runs)
         mean = ensemble.combination(("mean",), members)
         version = ensemble.publish(
-            members, mean, place / "mean", decides=run_folders.Calibration()
+            members, mean, place / "mean", in_force=run_folders.Calibration()
         )
         dataset = store.build(DataSource(arguments.data))
         found = reading.load(dataset, arguments.split).take(FILES)

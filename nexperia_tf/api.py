@@ -50,7 +50,7 @@ class Model:
 
         Args:
             folder: BMP, JPEG and PNG of any size, searched with its subfolders.
-            threshold: decides in place of the model's own, in [0, 1].
+            threshold: replaces the model's own, in [0, 1].
             batch_size: pictures scored at once.
 
         Returns:
@@ -96,7 +96,7 @@ def prepare(raw: Path, out: Path, **options) -> "list[manifest.Row]":
     """Cleans, deduplicates and splits a raw folder, as `nexperia prepare` does.
 
     Args:
-        raw: folder of one of the four forms; only read.
+        raw: folder of one of the four layouts; only read.
         out: folder to make, which `train(data=out)` takes.
         options: as `data.prepare.command.prepare` has them: layout, good, group, ...
 

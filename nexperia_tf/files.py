@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: write beside, fsync, rename."""
+"""Files that are either whole or absent: write to a partial file, fsync, rename."""
 
 import contextlib
 import csv
@@ -22,16 +22,16 @@ def write_bytes(path: str | os.PathLike, content: bytes) -> None:
         OSError: the disk is full or the place not writable; nothing is left behind.
     """
     path = pathlib.Path(path)
-    beside = locks.partial(path)
+    partial = locks.partial(path)
     try:
-        with open(beside, "wb") as file:
+        with open(partial, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(beside, path)
+        os.replace(partial, path)
     except BaseException as error:
         _name(error, path)
-        beside.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
 
@@ -76,7 +76,7 @@ def read_json(path: str | os.PathLike) -> dict:
 
 @contextlib.contextmanager
 def new_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """Yields a folder beside `path` that becomes `path` when the block ends well.
+    """Yields a partial folder that becomes `path` when the block ends well.
 
     Raises:
         errors.BadInput: `path` exists already, its place cannot be written, or another
@@ -86,20 +86,20 @@ def new_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     refuse_existing(path)
     with locks.held(path):
         refuse_existing(path)  # by now
-        beside = locks.partial(path)
+        partial = locks.partial(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            beside.mkdir()
+            partial.mkdir()
         except OSError as error:
             raise errors.BadInput(
                 f"{path}: cannot be written ({error.strerror}); choose another folder."
             ) from None
         try:
-            yield beside
-            publish(beside, path)
+            yield partial
+            publish(partial, path)
         except BaseException as error:
             _name(error, path)
-            shutil.rmtree(beside, ignore_errors=True)
+            shutil.rmtree(partial, ignore_errors=True)
             raise
 
 
@@ -127,20 +127,20 @@ def check_writable(path: str | os.PathLike) -> None:
         ) from None
 
 
-def move_into_place(beside: pathlib.Path, path: pathlib.Path) -> None:
-    """Syncs the file `beside`, written by a library, and renames it to `path`."""
-    _sync(beside)
-    os.replace(beside, path)
+def move_into_place(partial: pathlib.Path, path: pathlib.Path) -> None:
+    """Syncs the file `partial`, written by a library, and renames it to `path`."""
+    _sync(partial)
+    os.replace(partial, path)
     _sync_folder(path.parent)
 
 
-def publish(beside: pathlib.Path, path: pathlib.Path) -> None:
-    """Syncs every file below `beside` and renames the folder to `path`."""
-    for folder, _, names in os.walk(beside):
+def publish(partial: pathlib.Path, path: pathlib.Path) -> None:
+    """Syncs every file below `partial` and renames the folder to `path`."""
+    for folder, _, names in os.walk(partial):
         for name in names:
             _sync(pathlib.Path(folder) / name)
         _sync_folder(pathlib.Path(folder))
-    os.rename(beside, path)
+    os.rename(partial, path)
     _sync_folder(path.parent)
 
 

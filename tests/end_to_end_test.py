@@ -78,23 +78,47 @@ EPOCH = re.compile(
 )
 
 
-@pytest.mark.parametrize("name", ["train", "evaluate", "predict", "export"])
-def test_a_log_holds_what_this_project_says_and_no_library(
-    name, raw, run_folder, tmp_path
+LOGGED = {
+    "sample": ("sample", "OUT", "--devices", "30"),
+    "prepare": ("prepare", "RAW", "--out", "OUT"),
+    "train": ("train", "--data", "RAW", *TINY, "--epochs", "1", "--out", "OUT"),
+    "evaluate": ("evaluate", "RUN", "--no-heatmaps", "--out", "OUT"),
+    "predict": ("predict", "RUN", "RAW", "--out", "OUT"),
+    "export": ("export", "--run", "RUN", "--out", "OUT"),
+    "features": ("features", "RUN", "--out", "OUT"),
+    "forest": ("forest", "FEATURES", "--trees", "10", "--out", "OUT"),
+}
+LOGGED["deterministic"] = (*LOGGED["train"], "--deterministic")
+# What shows how far a long step is, where there is no terminal.
+PROGRESS = {
+    "sample": "Drawing pictures: ",
+    "prepare": "Reading pictures: ",
+    "predict": "Scoring pictures: ",
+    "features": "Computing features, test: ",
+    "forest": "Growing forests: ",
+}
+
+
+@pytest.fixture(scope="module")
+def logged_places(raw, run_folder, run_command, tmp_path_factory):
+    features = tmp_path_factory.mktemp("features") / "of_run"
+    assert run_command("features", run_folder, "--out", features) == 0
+    return {"RAW": raw, "RUN": run_folder, "FEATURES": features}
+
+
+@pytest.mark.parametrize("name", LOGGED)
+def test_a_log_holds_what_this_project_says_no_library_and_no_bar(
+    name, logged_places, tmp_path
 ):
-    data_dir, out = run_folder.parent / "data", tmp_path / "out"
-    once = ("--data", raw, "--data-dir", data_dir, *TINY, "--epochs", "1")
-    words = {
-        "train": (*once, "--out", out),
-        "evaluate": (run_folder, "--no-heatmaps", "--out", out),
-        "predict": (run_folder, raw, "--out", tmp_path / "scores.csv"),
-        "export": ("--run", run_folder, "--out", out),
-    }
+    places = logged_places | {"OUT": tmp_path / "out"}
+    words = [str(places.get(word, word)) for word in LOGGED[name]]
+    if words[0] == "train":
+        words += ["--data-dir", str(places["RUN"].parent / "data")]
     # As a shell starts it: what this process was told of logs is not passed on.
     hushed = ("TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS")
     shell = {key: value for key, value in os.environ.items() if key not in hushed}
     done = subprocess.run(
-        [sys.executable, "-m", "nexperia_tf", name, *map(str, words[name])],
+        [sys.executable, "-m", "nexperia_tf", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -103,9 +127,10 @@ def test_a_log_holds_what_this_project_says_and_no_library(
     )
     assert done.returncode == 0, done.stdout
     assert not NOISE.search(done.stdout), done.stdout
-    if name == "train":
+    assert "━" not in done.stdout and "\x1b" not in done.stdout
+    assert PROGRESS.get(name, "") in done.stdout
+    if words[0] == "train":
         assert EPOCH.search(done.stdout), done.stdout
-        assert "━" not in done.stdout and "\x1b" not in done.stdout
 
 
 def test_counts_reconcile_from_raw_to_records(raw, run_folder):

@@ -87,7 +87,7 @@ class HandOverTest(_Sample, tfds.testing.DatasetBuilderTestCase):
 
     @staticmethod
     def draw(raw):
-        sample.draw(raw, devices=60, form="hand_over")
+        sample.draw(raw, devices=60, layout="hand_over")
 
 
 class SecondStageTest(_Sample, tfds.testing.DatasetBuilderTestCase):
@@ -95,7 +95,7 @@ class SecondStageTest(_Sample, tfds.testing.DatasetBuilderTestCase):
 
     @staticmethod
     def draw(raw):
-        sample.draw(raw, devices=60, form="second_stage")
+        sample.draw(raw, devices=60, layout="second_stage")
 
 
 class SampleTest(_Sample, tfds.testing.DatasetBuilderTestCase):

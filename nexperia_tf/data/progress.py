@@ -14,20 +14,29 @@ SCREEN = rich.console.Console(stderr=True)  # apart from a command's answer
 LOG_EVERY = 60.0  # seconds between two lines of a step where no bar can be drawn
 
 
-def track(items: Iterable, step: str, *, total: int | None = None) -> Iterator:
+def track(
+    items: Iterable,
+    step: str,
+    *,
+    total: int | None = None,
+    size: Callable[[Any], int] = lambda item: 1,
+) -> Iterator:
     """`items`, while the error stream shows how many are done.
 
     Args:
         items: what is worked on, one after another.
         step: what is done with them, as "Scoring pictures".
-        total: how many there are, where `items` has no length.
+        total: how many there are, where `items` has no length or is batched.
+        size: how many an item is, where it is a batch.
     """
     total = len(items) if total is None else total  # type: ignore[arg-type]
-    with reporting() as report:
-        report(step, 0, total)
-        for done, item in enumerate(items, 1):
+    done = 0
+    with reporting() as on_progress:
+        on_progress(step, 0, total)
+        for item in items:
             yield item
-            report(step, done, total)
+            done += size(item)
+            on_progress(step, done, total)
 
 
 @contextlib.contextmanager

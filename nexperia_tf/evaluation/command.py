@@ -187,7 +187,7 @@ def _open(arguments: Arguments) -> list[opening.Opened]:
         for run, table in zip(arguments.runs, tables)
     ]
     if arguments.choices is not None:
-        told = choices.told(arguments.choices)
+        told = choices.stated(arguments.choices)
         opened = [
             dataclasses.replace(o, subject=dataclasses.replace(o.subject, chose=told))
             for o in opened

@@ -1,6 +1,6 @@
 """Draws look-alike devices: `nexperia sample OUT --devices N`.
 
-The raw folder it makes has the form, the names and the faults of a hand-over from the
+The raw folder it makes has the layout, the names and the faults of a hand-over from the
 line, and `truth.csv` beside them says what was planted. No stage reads truth.csv; a
 person gives it to `nexperia evaluate --labels`.
 """
@@ -27,7 +27,7 @@ from nexperia_tf.sample.plan import Device, File, Lot
 
 VERSION = visibility.VERSION
 SCHEMA = 1
-FORMS = ("hand_over", "second_stage")
+LAYOUTS = ("hand_over", "second_stage")
 TRUTH = "truth.csv"
 TRUTH_HEADER = (
     *("image_id", "label", "defect_type", "visibility", "kind", "source"),
@@ -45,7 +45,7 @@ def draw(
     *,
     devices: int = 3400,
     seed: int = 0,
-    form: str = "hand_over",
+    layout: str = "hand_over",
     on_progress: progress.Callback = progress.silent,
 ) -> None:
     """Draws a raw folder of look-alike devices; the same bytes for the same arguments.
@@ -54,17 +54,17 @@ def draw(
         out: the folder to make; it appears when it is complete.
         devices: how many devices; copies and broken files come on top.
         seed: another seed draws other devices.
-        form: "hand_over" or "second_stage".
+        layout: "hand_over" or "second_stage".
         on_progress: called as `on_progress(step, pictures drawn, pictures)`.
 
     Raises:
         errors.BadInput: `out` exists or cannot be written, fewer than 20 devices, or
-            an unknown form.
+            an unknown layout.
     """
-    if form not in FORMS:
-        raise errors.BadInput(f"--form {form}: choose one of {', '.join(FORMS)}.")
+    if layout not in LAYOUTS:
+        raise errors.BadInput(f"--layout {layout}: choose one of {', '.join(LAYOUTS)}.")
     planned = plan.plan(devices, seed)
-    paths = _PATHS[form](planned.files, seed)
+    paths = _PATHS[layout](planned.files, seed)
     with files.new_folder(out) as folder:
         for name in {str(pathlib.PurePosixPath(path).parent) for path in paths}:
             (folder / name).mkdir(parents=True, exist_ok=True)
@@ -79,9 +79,9 @@ def draw(
                 on_progress("Drawing pictures", place + 1, len(paths))
         finally:
             cv2.setNumThreads(threads)
-        _ANNOTATE[form](folder, planned.files, paths, boxes, seed)
+        _ANNOTATE[layout](folder, planned.files, paths, boxes, seed)
         _write_truth(folder, planned, paths, boxes)
-        _write_summary(folder, planned, devices, seed, form)
+        _write_summary(folder, planned, devices, seed, layout)
 
 
 def device(
@@ -214,7 +214,7 @@ _ENCODE: dict[str, Callable[[np.ndarray], bytes]] = {
 }
 
 
-# --- the two raw forms -------------------------------------------------------------
+# --- the two layouts ---------------------------------------------------------------
 
 
 def _ending(file: File) -> str:
@@ -317,7 +317,7 @@ def _write_truth(folder, plan, paths, boxes) -> None:
     files.write_csv(folder / TRUTH, TRUTH_HEADER, sorted(rows))
 
 
-def _write_summary(folder, plan, devices: int, seed: int, form: str) -> None:
+def _write_summary(folder, plan, devices: int, seed: int, layout: str) -> None:
     kinds = [file.kind or "device" for file in plan.files]
     types = [file.device.defect_type or "good" for file in plan.files]
     files.write_json(
@@ -327,7 +327,7 @@ def _write_summary(folder, plan, devices: int, seed: int, form: str) -> None:
             "sample_version": VERSION,
             "devices": devices,
             "seed": seed,
-            "form": form,
+            "form": layout,
             "files": len(plan.files),
             "lots": len(plan.lots),
             "files_by_kind": {kind: kinds.count(kind) for kind in sorted(set(kinds))},
@@ -350,8 +350,10 @@ class Arguments(command.Options):
     """How many devices; copies and broken files come on top."""
     seed: Annotated[int, *bounds.SEED] = 0
     """Another seed draws other devices."""
-    form: Literal["hand_over", "second_stage"] = "hand_over"
-    """Raw form of the folder."""
+    layout: Annotated[
+        Literal["hand_over", "second_stage"], tyro.conf.arg(aliases=["--form"])
+    ] = "hand_over"
+    """Layout of the folder."""
 
 
 def main(arguments: Arguments) -> None:
@@ -361,7 +363,7 @@ def main(arguments: Arguments) -> None:
             arguments.out,
             devices=arguments.devices,
             seed=arguments.seed,
-            form=arguments.form,
+            layout=arguments.layout,
             on_progress=on_progress,
         )
     print(f"{arguments.out}: {arguments.devices} devices, version {VERSION}")

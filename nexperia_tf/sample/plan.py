@@ -1,7 +1,7 @@
-"""Who is who in a sample: lots, labels, names, and everything planted among them.
+"""What a sample holds: lots, labels, names, and everything planted among them.
 
 The plan is a list of files; no pixel is drawn here. Label, name, lot, machine and
-place in the reel are dealt independently of each other, so that no part of a name
+place in the reel are drawn independently of each other, so that no part of a name
 tells a defect from a good device.
 """
 
@@ -55,7 +55,7 @@ ESCAPEE_RATE = 0.010  # of the devices filed as good
 NO_DEVICE_RATE = 0.004  # of the devices filed as good
 UNBOXED_RATE = 0.012  # of the boxed defects
 ZERO_BOX_RATE = 0.004  # of the boxed defects
-TEST_RATE = 0.10  # of all files, form second_stage
+TEST_RATE = 0.10  # of all files, layout second_stage
 
 BROKEN = ("truncated", "empty_file", "text_file")
 COPIES = tuple(kind for kind in RATES if kind not in BROKEN)
@@ -220,43 +220,43 @@ def _levels(random, types: list[str]) -> list[str]:
     levels = {}
     for name in sorted(set(types)):
         shares = {k: share for k, (share, _) in visibility.TABLE[name].items()}
-        dealt = quotas(shares, types.count(name))
-        levels[name] = [dealt[k] for k in random.permutation(len(dealt))]
+        quota = quotas(shares, types.count(name))
+        levels[name] = [quota[k] for k in random.permutation(len(quota))]
     return [levels[name].pop() for name in types]
 
 
 class _Names:
-    """File stems of the real grammar; no two alike, in one mix of forms for all."""
+    """File stems of the real grammar; no two alike, one mix of patterns for all."""
 
     def __init__(self, random, lots: list[Lot]):
         self._random, self._lots, self._taken = random, lots, set()
 
-    def new(self, lot: int, *, beside: str | None = None) -> str:
-        """A free stem; `beside` asks for the next place of the reel after that stem."""
+    def new(self, lot: int, *, after: str | None = None) -> str:
+        """A free stem; `after` asks for the next place of the reel after that stem."""
         while True:
-            stem = self._draw(lot) if beside is None else _next_in_reel(beside)
+            stem = self._draw(lot) if after is None else _next_in_reel(after)
             place = _place(stem)
             if place not in self._taken:
                 self._taken.add(place)
                 return stem
-            beside = None if beside is None else stem
+            after = None if after is None else stem
 
     def _draw(self, index: int) -> str:
         random, lot = self._random, self._lots[index]
         sub, track = random.integers(1, 78), random.integers(1, 3)
         sequence, position = random.integers(3, 1264), random.integers(1, 5)
         place = f"{track}_{sequence}_{position}"
-        form = int(np.searchsorted([0.55, 0.95, 0.995], random.random()))
+        pattern = int(np.searchsorted([0.55, 0.95, 0.995], random.random()))
         return (
             f"{lot.name}_{sub:02d}-{lot.code}-ITISA{lot.machine}-{place}",
             f"{lot.name}_{sub:02d}-APG_ITIS_H{lot.machine}_{place}",
             f"{lot.name}_{sub:02d}_{place}",
             place,
-        )[form]
+        )[pattern]
 
 
 def _place(stem: str) -> tuple[str, str]:
-    """Lot with reel, and place in it: two forms of one place are one device."""
+    """Lot with reel, and place in it: one place is one device, in any pattern."""
     head, place = stem[: -len(_tail(stem))], _tail(stem)
     return head[:15], place
 
@@ -348,7 +348,7 @@ def _plant_copies(random, names: _Names, files: list[File], devices: int) -> Non
         source = files[place]
         if kind == "burst":
             for shot in range(1, 2 + int(random.integers(1, 3))):
-                name = names.new(source.lot, beside=source.name)
+                name = names.new(source.lot, after=source.name)
                 files.append(_copy(source, int(place), name, kind, shot=shot))
             continue
         lot = source.lot if random.random() < 0.75 else int(random.integers(lots))

@@ -1,4 +1,4 @@
-"""Several models as one SavedModel: a picture is decoded once and judged by all."""
+"""Several models as one SavedModel: a picture is decoded once and scored by all."""
 
 import dataclasses
 import pathlib
@@ -31,7 +31,7 @@ OF = ("scores", "logits")
 
 @dataclasses.dataclass(frozen=True)
 class Combination:
-    """How the members' verdicts become one.
+    """How the answers of the models are combined.
 
     Attributes:
         of: "scores" takes the weighted mean of the probabilities, "logits" the weighted
@@ -74,9 +74,9 @@ class Member:
         logit: from letterboxed uint8 pictures to its calibrated logits.
         validation: its scores of the validation split, where it is a run.
         calibration: its scores of the split calibration, where it is a run and has one.
-        chose: models that the devices of these two chose among; an export alone tells
-            it for its validation devices.
-        book: what it was trained on.
+        chose: by split, how many models its devices chose among; an export knows it of
+            its validation devices only.
+        book: the devices it was trained on.
         looks: what its pictures show, where it is a run that kept a list of them.
     """
 
@@ -113,7 +113,7 @@ def _open(folder: pathlib.Path) -> Member:
 
     tables: dict[str, predictions.Predictions] = {}
     served = export.load(folder)
-    chose = {"validation": choices.noted(served.facts)}
+    chose = {"validation": choices.of_facts(served.facts)}
     book, looks = training_pictures.of_export(served.folder), None
     if (folder / run_folders.CONFIG).is_file():
         book, looks = (
@@ -162,12 +162,12 @@ def combination(method: Sequence[str], members: Sequence[Member]) -> Combination
     Raises:
         errors.BadInput: no such method, or a file that does not fit.
     """
-    even = (1 / len(members),) * len(members)
+    equal = (1 / len(members),) * len(members)
     match tuple(method):
         case ("mean",):
-            return Combination("scores", even)
+            return Combination("scores", equal)
         case ("logit-mean",):
-            return Combination("logits", even)
+            return Combination("logits", equal)
         case ("weights", path):
             return read_weights(path, [member.name for member in members])
     raise errors.BadInput(
@@ -219,13 +219,13 @@ def _is_number(value: object) -> bool:
 
 
 @dataclasses.dataclass(frozen=True)
-class Deciding:
+class CalibrationDevices:
     """The devices that calibrate an ensemble and set its threshold.
 
     Attributes:
         scored: the ensemble's scores of them, before any calibration of its own.
-        chose: models that they chose among.
-        taught: those that a member was trained on; None where nobody can tell.
+        chose: how many models they chose among.
+        taught: those that a member was trained on; None where that is not known.
     """
 
     scored: predictions.Predictions
@@ -233,14 +233,14 @@ class Deciding:
     taught: training_pictures.Found | None = None
 
 
-def deciding(
+def calibration_devices(
     members: Sequence[Member], combined: Combination, *, fitted: bool = False
-) -> Deciding | None:
+) -> CalibrationDevices | None:
     """The members' common calibration devices, else their validation devices.
 
     Args:
         members: the models.
-        combined: how their verdicts become one.
+        combined: how the members' logits are combined.
         fitted: whether its weights may come from the validation devices.
 
     Returns:
@@ -258,7 +258,7 @@ def deciding(
         source = f"the members' common {split}"
         scored = dataclasses.replace(tables[0], score=score, source=source)
         chose = chosen(members, split, fitted=fitted)
-        return Deciding(scored, chose, _taught(members, scored.image_id))
+        return CalibrationDevices(scored, chose, _taught(members, scored.image_id))
     return None
 
 
@@ -266,12 +266,12 @@ def _taught(
     members: Sequence[Member], names: Sequence[str]
 ) -> training_pictures.Found | None:
     """Which devices any member was trained on, by the list that names most of them."""
-    shown = [member.looks for member in members if member.looks is not None]
-    if not shown:
+    lists = [member.looks for member in members if member.looks is not None]
+    if not lists:
         return None
-    fullest = max(shown, key=lambda one: sum(name in one.own for name in names))
+    fullest = max(lists, key=lambda looks: sum(name in looks.own for name in names))
     return training_pictures.judged(
-        names, fullest, training_pictures.merged(one.book for one in members)
+        names, fullest, training_pictures.merged(member.book for member in members)
     )
 
 
@@ -309,9 +309,9 @@ def calibrate(
     changes which device scores below which, so neither costs the guarantee anything.
 
     Args:
-        combined: how the members' verdicts become one.
-        validation: the ensemble's scores of the devices that decide.
-        chose: models that these chose among.
+        combined: how the members' logits are combined.
+        validation: the ensemble's scores of the devices to calibrate on.
+        chose: how many models these chose among.
         taught: those that a member was trained on; any spoils the guarantee.
         max_escape: escape rate to guarantee; None leaves the threshold at .5.
         confidence: of that guarantee.
@@ -345,7 +345,7 @@ def calibrate(
         grouped_by=clustered.word_of(validation) or "group",
         choices=chose.count,
         why=chose.why,
-        **operating_point.told(taught),
+        **operating_point.training_counts(taught),
         max_escape=max_escape,
         confidence=confidence,
     )
@@ -365,17 +365,17 @@ def publish(
     combined: Combination,
     base: pathlib.Path,
     *,
-    decides: run_folders.Calibration,
+    in_force: run_folders.Calibration,
     chose: choices.Choices = choices.UNKNOWN,
 ) -> pathlib.Path:
     """Writes the ensemble's next version below `base`, whole or not at all.
 
     Args:
         members: from `open_members`.
-        combined: how their verdicts become one.
+        combined: how the members' logits are combined.
         base: the folder TensorFlow Serving watches.
-        decides: temperature, offset and threshold of the ensemble.
-        chose: models that its validation devices chose among, from `chosen`.
+        in_force: temperature, offset and threshold of the ensemble.
+        chose: how many models its validation devices chose among, from `chosen`.
 
     Returns:
         the version's folder; its signatures are those of `export.publish_logit`.
@@ -387,7 +387,7 @@ def publish(
     def logit(images: tf.Tensor) -> tf.Tensor:
         # No member waits for another: TensorFlow runs them side by side.
         logits = tf.stack([member.logit(images) for member in members])
-        return decides.logits(combined.logit(logits))
+        return in_force.logits(combined.logit(logits))
 
     facts = members[0].served.facts
     books = [training_pictures.of_export(member.served.folder) for member in members]
@@ -396,42 +396,43 @@ def publish(
         base,
         image_size=facts["image_size"],
         channels=facts["channels"],
-        calibration=decides,
+        calibration=in_force,
         trained_on=training_pictures.merged(books),
         facts={"combines": combined.of, "bias": combined.bias}
         | {choices.CHOSE_AMONG: chose.count}
         | {
             choices.MEMBERS: [
-                _described(*one) for one in zip(members, combined.weights)
+                _described(member, weight)
+                for member, weight in zip(members, combined.weights)
             ]
         },
     )
 
 
 def _described(member: Member, weight: float) -> dict:
-    kept = ("backbone", "members", "temperature", "offset")
+    copied = ("backbone", "members", "temperature", "offset")
     facts = member.served.facts
     return {"name": member.name, "weight": weight} | {
-        name: facts[name] for name in kept if name in facts
+        name: facts[name] for name in copied if name in facts
     }
 
 
-def _left_to_fit(
+def _log_loss_line(
     combined: Combination,
-    decides: run_folders.Calibration,
+    in_force: run_folders.Calibration,
     validation: predictions.Predictions,
 ) -> str:
-    """How far the scores are from probabilities, as the validation devices say."""
-    score = decides.scores(calibration.logits(validation.score))
-    left = calibration.fit(calibration.logits(score), validation.label)
+    """The log loss on the validation devices, and the one after calibrating again."""
+    score = in_force.scores(calibration.logits(validation.score))
+    refit = calibration.fit(calibration.logits(score), validation.label)
     now = metrics.log_loss(validation.label, score)
-    best = metrics.log_loss(validation.label, calibration.rescaled(score, left))
+    best = metrics.log_loss(validation.label, calibration.rescaled(score, refit))
     line = f"Log loss on the common validation {now:.4f}"
-    if combined.of == "logits" or (decides.temperature, decides.offset) != (1, 0):
+    if combined.of == "logits" or (in_force.temperature, in_force.offset) != (1, 0):
         return line
     return (
         f"{line}; --recalibrate would make it {best:.4f}, by temperature "
-        f"{left.temperature:.3g} and offset {left.offset:+.3g}"
+        f"{refit.temperature:.3g} and offset {refit.offset:+.3g}"
     )
 
 
@@ -469,26 +470,28 @@ def main(arguments: Arguments) -> None:
     members = open_members(arguments.models)
     combined = combination(arguments.method, members)
     fitted = arguments.method[0] == "weights"
-    found = deciding(members, combined, fitted=fitted)
-    validation = None if found is None else found.scored
-    decides = calibrate(
+    devices = calibration_devices(members, combined, fitted=fitted)
+    validation = None if devices is None else devices.scored
+    in_force = calibrate(
         combined,
         validation,
-        chose=choices.ASSUMED if found is None else found.chose,
-        taught=None if found is None else found.taught,
+        chose=choices.ASSUMED if devices is None else devices.chose,
+        taught=None if devices is None else devices.taught,
         max_escape=arguments.max_escape,
         confidence=arguments.confidence,
         recalibrate=arguments.recalibrate,
     )
     base = pathlib.Path(arguments.out)
     chose = chosen(members, fitted=fitted)
-    folder = publish(members, combined, base, decides=decides, chose=chose)
+    folder = publish(members, combined, base, in_force=in_force, chose=chose)
     for member, weight in zip(members, combined.weights):
         print(f"{member.name}: weight {weight:.4g}")
-    print(f"Temperature {decides.temperature:.4g}, offset {decides.offset:+.4g}")
-    if found is not None:
-        print(_left_to_fit(combined, decides, found.scored))
-        if said := operating_point.trained_on(**operating_point.told(found.taught)):
-            print(f"warning: {said}.")
-    print(f"In force: {decides.words}")
+    print(f"Temperature {in_force.temperature:.4g}, offset {in_force.offset:+.4g}")
+    if devices is not None:
+        print(_log_loss_line(combined, in_force, devices.scored))
+        if warning := operating_point.trained_on(
+            **operating_point.training_counts(devices.taught)
+        ):
+            print(f"warning: {warning}.")
+    print(f"In force: {in_force.words}")
     print(f"SavedModel: {folder}")

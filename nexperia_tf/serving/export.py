@@ -15,7 +15,7 @@ from nexperia_tf.serving import servable
 from nexperia_tf.statistics import choices
 
 SCHEMA = 1  # of FACTS
-FACTS = pathlib.PurePosixPath("assets.extra/nexperia.json")  # what the graph hides
+FACTS = pathlib.PurePosixPath("assets.extra/nexperia.json")  # settings baked in
 BYTES, PIXELS = servable.BYTES, servable.PIXELS
 
 
@@ -40,7 +40,8 @@ def publish(
         image_size: side of the letterboxed square.
         channels: 1 or 3.
         calibration: temperature, offset and threshold to bake in.
-        chose_among: models that its validation devices chose among; None: unknown.
+        chose_among: how many models its validation devices chose among; None where that
+            is unknown.
 
     Returns:
         the version's folder.
@@ -64,14 +65,14 @@ def publish(
 
 def publish_run(
     run: run_folders.Run,
-    decides: run_folders.Calibration,
+    in_force: run_folders.Calibration,
     *,
     out: str | pathlib.Path = "",
 ) -> pathlib.Path:
     """Writes the next version of a run's best model; returns its folder.
 
-    Without `out` it is written in the run, and calibration.json behind it, so that the
-    two say the same.
+    Without `out` it is written in the run, and then calibration.json, so that the two
+    agree.
     """
     folder = publish(
         run.model(),
@@ -79,12 +80,12 @@ def publish_run(
         backbone=run.config.network.backbone,
         image_size=run.image_size,
         channels=run.channels,
-        calibration=decides,
+        calibration=in_force,
         chose_among=choices.of_run(run, "validation").count,
         trained_on=training_pictures.of_run(run.folder),
     )
     if not out:
-        run_folders.write_calibration(run.folder / run_folders.CALIBRATION, decides)
+        run_folders.write_calibration(run.folder / run_folders.CALIBRATION, in_force)
         files.write_manifest(run.folder)
     return folder
 
@@ -124,9 +125,9 @@ def publish_logit(
     Signatures: `serving_default` takes `image_bytes` (string, `(N,)`), `image_pixels`
     takes uint8 of shape `(N, height, width, channels)`; both give `score` (float32,
     `(N,)`, calibrated probability of defect) and `label` (string, `(N,)`). Decode,
-    resize, scale, calibration and threshold are inside. Beside the graph stand its
-    warm-up requests, nexperia.json and MANIFEST.sha256. What a server could not load,
-    or would answer otherwise, is not published.
+    resize, scale, calibration and threshold are part of the graph. Its folder
+    also holds warm-up requests, nexperia.json and MANIFEST.sha256. What a server could
+    not load, or would answer differently, is not published.
 
     Args:
         logit: from uint8 of shape `(N, image_size, image_size, channels)`, letterboxed,
@@ -135,8 +136,8 @@ def publish_logit(
         image_size: side of the letterboxed square.
         channels: 1 or 3.
         calibration: the threshold to bake in, and what `logit` has applied.
-        facts: what else nexperia.json shall say.
-        trained_on: the pictures it has learned from.
+        facts: what else to write to nexperia.json.
+        trained_on: the pictures it was trained on.
 
     Returns:
         the version's folder.
@@ -149,27 +150,27 @@ def publish_logit(
     shown = servable.pictures(image_size, channels)
     facts = {"schema": SCHEMA, **facts, "image_size": image_size}
     facts |= {"channels": channels, "labels": list(labels.NAMES)}
-    # The number is taken and used by one at a time.
+    # One process at a time takes a version number and uses it.
     with locks.held(base, busy="publishes a version there"):
         target = base / str(next_version(base))
-        with files.new_folder(target) as beside:
-            tf.saved_model.save(graph, str(beside), signatures)
-            (beside / FACTS).parent.mkdir(exist_ok=True)
-            files.write_json(beside / FACTS, facts | dataclasses.asdict(calibration))
-            if trained_on:  # its pictures by hash alone: no lot leaves the house
+        with files.new_folder(target) as partial:
+            tf.saved_model.save(graph, str(partial), signatures)
+            (partial / FACTS).parent.mkdir(exist_ok=True)
+            files.write_json(partial / FACTS, facts | dataclasses.asdict(calibration))
+            if trained_on:  # pictures by hash alone: lots stay private
                 training_pictures.write(
-                    beside / training_pictures.EXPORTED, trained_on, groups=False
+                    partial / training_pictures.EXPORTED, trained_on, groups=False
                 )
-            servable.write_warmup(beside / servable.WARMUP, shown[0])
+            servable.write_warmup(partial / servable.WARMUP, shown[0])
             scores = _scores(graph.logit, shown, image_size)
             try:
-                servable.check(beside, shown, scores, threshold=calibration.threshold)
+                servable.check(partial, shown, scores, threshold=calibration.threshold)
             except servable.Unservable as error:
                 raise errors.BadInput(
                     f"{target}: not published, no server could use it: {error}; "
                     "export again with the TensorFlow and Keras that setup.cfg names."
                 ) from error
-            files.write_manifest(beside)
+            files.write_manifest(partial)
     return target
 
 
@@ -179,14 +180,14 @@ def _graph(logit: Callable, image_size: int, channels: int) -> tf.Module:
     # An ensemble calls it: its members then share one decode.
     shape = (None, image_size, image_size, channels)
     graph.logit = _function(logit, tf.TensorSpec(shape, tf.uint8))
-    # By the function's own word. Keras' variables are wrappers: a session fills what
+    # As the function lists them. Keras' variables are wrappers: a session restores what
     # is tracked, and the graph reads what is wrapped.
     graph.variables_read = list(graph.logit.get_concrete_function().variables)
     return graph
 
 
 def _scores(logit: Callable, shown: list[np.ndarray], image_size: int) -> np.ndarray:
-    """What the model itself says of pictures, `(pictures,)`."""
+    """The model's own scores of pictures, `(pictures,)`."""
     boxed = [
         preprocess.letterbox(tf.constant(picture), image_size) for picture in shown
     ]
@@ -220,7 +221,7 @@ class Served:
 
     Attributes:
         folder: the version that was loaded.
-        facts: what stands in its nexperia.json: threshold, temperature, image_size ...
+        facts: content of its nexperia.json: threshold, temperature, image_size ...
     """
 
     folder: pathlib.Path
@@ -298,7 +299,7 @@ def load(folder: str | pathlib.Path) -> Served:
 def _signatures(
     logit: Callable, image_size: int, channels: int, threshold: float
 ) -> dict[str, Callable]:
-    """Both ways in, with one graph behind them."""
+    """Both signatures, of one graph."""
     names = tf.constant(labels.NAMES)
 
     def answer(images: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -67,7 +67,7 @@ def predict(
         model: a run folder or a SavedModel's, or what `open_model` gave.
         folder: pictures of any size, grey or colour; labels are not needed.
         batch_size: pictures scored at once.
-        threshold: decides in place of the model's own.
+        threshold: replaces the model's own.
 
     Yields:
         one row for each file, in order of path, with the keys of `COLUMNS`; what
@@ -86,25 +86,25 @@ def _rows(
     batch: list[pathlib.Path],
     threshold: float | None,
 ) -> Iterator[dict]:
-    decides = served.calibration.threshold if threshold is None else threshold
+    used = served.calibration.threshold if threshold is None else threshold
     rows, contents = [], []
     for path in batch:
         row = dict.fromkeys(COLUMNS, "")
         row["path"] = path.relative_to(folder).as_posix()
-        # One bad item fails a whole request: check before sending.
+        # One bad picture fails a whole request: check it before.
         content, row["problem"] = _checked(path, served.facts["channels"])
         if content is not None:
             contents.append(content)
         rows.append(row)
     if contents:
-        scores, words = served.score_bytes(contents)
+        scores, verdicts = served.score_bytes(contents)
         if threshold is not None:  # compared in float32, as a SavedModel would
-            words = run_folders.verdicts(np.float32(scores), np.float32(threshold))
-        answers = iter(zip(scores, words))
+            verdicts = run_folders.verdicts(np.float32(scores), np.float32(threshold))
+        answers = iter(zip(scores, verdicts))
         for row in rows:
             if not row["problem"]:
                 row["score"], row["label"] = next(answers)
-                row["threshold"] = decides
+                row["threshold"] = used
     yield from rows
 
 
@@ -148,7 +148,7 @@ class Arguments(command.Options):
 
 
 def main(arguments: Arguments) -> None:
-    """Scores, writes the table and says what was found."""
+    """Scores, writes the table and prints a summary."""
     command.import_tensorflow()
     files.check_writable(arguments.out)
     total = len(pictures(pathlib.Path(arguments.folder)))
@@ -183,12 +183,12 @@ def main(arguments: Arguments) -> None:
 
 
 def _not_scored(rows: list[dict]) -> str:
-    """How many have no score, and the commonest problem, of equals the first met."""
+    """How many have no score, and the commonest problem; of equals, the first."""
     problems = collections.Counter(row["problem"] for row in rows if row["problem"])
-    said = f"{problems.total()} not scored"
+    line = f"{problems.total()} not scored"
     for commonest, count in problems.most_common(1):
-        said += f": {count} x {commonest}"
-    return said
+        line += f": {count} x {commonest}"
+    return line
 
 
 def _threshold(text: str) -> float | None:

@@ -1,7 +1,7 @@
-"""Whether a server can load a SavedModel and answers as the model does.
+"""Checks that a server can load a SavedModel and answers as the model does.
 
-`tf.saved_model.load` builds Python objects anew and gives each function its variables.
-A server has nothing but the graph and the checkpoint: TensorFlow Serving, the C API,
+`tf.saved_model.load` rebuilds Python objects and gives each function its variables.
+A server has only the graph and the checkpoint: TensorFlow Serving, the C API,
 saved_model_cli and TF1 programs load both into a session. `check` does the same.
 """
 
@@ -26,7 +26,7 @@ PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}  # ops that call the expor
 
 
 class Unservable(Exception):
-    """A server would refuse the SavedModel or answer something else."""
+    """A server would refuse the SavedModel or answer differently."""
 
 
 def pictures(image_size: int, channels: int) -> list[np.ndarray]:
@@ -38,8 +38,8 @@ def pictures(image_size: int, channels: int) -> list[np.ndarray]:
 
 
 def write_warmup(path: pathlib.Path, picture: np.ndarray) -> None:
-    """Requests that a server runs before it calls a version ready, one a signature."""
-    # Here and below, not above: who only loads a SavedModel does without.
+    """Requests that a server runs before it is ready, one per signature."""
+    # Imported in functions: loading a SavedModel does not need it.
     from tensorflow_serving.apis import prediction_log_pb2
 
     inputs = {
@@ -68,33 +68,33 @@ def check(
         folder: the version, with its warm-up requests.
         shown: pictures, uint8 `(height, width, channels)`, the first that of the
             warm-up requests.
-        scores: what the model says of them, `(pictures,)`.
-        threshold: from which score on a label is `defect`.
+        scores: the model's own, `(pictures,)`.
+        threshold: lowest score of `defect`.
 
     Raises:
-        Unservable: it cannot be loaded, lacks what was promised, or answers otherwise;
+        Unservable: it cannot be loaded, lacks what was promised, or errs;
             the message is one line.
     """
     try:
         _refuse_what_servers_lack(_read(folder))
         requests = list(_requests(folder, shown, scores))
-        # The processor has room where a graphics card may have none beside training.
+        # On the CPU: a GPU may have no memory left while a training runs on it.
         config = tf.compat.v1.ConfigProto(device_count={"GPU": 0})
         with tf.Graph().as_default(), tf.compat.v1.Session(config=config) as session:
-            ask = _asking(session, folder)
+            ask = _asker(session, folder)
             for what, signature, tensor, expected in requests:
                 _compare(what, ask(signature, tensor), expected, threshold)
     except Unservable:
         raise
-    except Exception as error:  # whatever it is, a server would meet it, too
+    except Exception as error:  # whatever it is, a server would run into it, too
         raise Unservable(f"{type(error).__name__}: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:
-    """The line of a message that says something; TensorFlow's have many."""
+    """The first informative line of a message; TensorFlow's have many."""
     lines = (line.strip() for line in str(error).splitlines())
-    said = (line for line in lines if line and not line.endswith((":", ">")))
-    return next(said, "it says no more")
+    informative = (line for line in lines if line and not line.endswith((":", ">")))
+    return next(informative, "without a message")
 
 
 def _read(folder: pathlib.Path) -> tensorflow_internals.MetaGraphDef:
@@ -120,7 +120,7 @@ def _refuse_what_servers_lack(graph: tensorflow_internals.MetaGraphDef) -> None:
 def _requests(
     folder: pathlib.Path, shown: Sequence[np.ndarray], scores: np.ndarray
 ) -> Iterator[tuple[str, str, object, np.ndarray]]:
-    """What it is, its signature, its tensor and the expected scores, a request each."""
+    """Description, signature, tensor and expected scores, for each request."""
     from tensorflow_serving.apis import prediction_log_pb2
 
     for record in tf.data.TFRecordDataset(str(folder / WARMUP)).as_numpy_iterator():
@@ -135,10 +135,10 @@ def _requests(
         yield f"{name} without pictures", name, nothing, scores[:0]
 
 
-def _asking(session: tf.compat.v1.Session, folder: pathlib.Path) -> Callable:
+def _asker(session: tf.compat.v1.Session, folder: pathlib.Path) -> Callable:
     log = tf.get_logger()
     level = log.level
-    log.setLevel(logging.ERROR)  # that sessions are a thing of the past is known
+    log.setLevel(logging.ERROR)  # hides the warning that sessions are deprecated
     try:
         graph = tf.compat.v1.saved_model.load(session, [TAG], str(folder))
     finally:
@@ -175,7 +175,7 @@ def _compare(
 
 
 def _tolerance() -> float:
-    """How far a score may be off: kernels round, and a GPU's otherwise than a CPU's."""
+    """How far a score may be off: GPU and CPU kernels round differently."""
     return 1e-3 if tf.config.list_physical_devices("GPU") else 1e-5
 
 

@@ -15,8 +15,8 @@ TPR = "tpr="
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked:
-    """What a person asked for: a threshold, or the catch rate it shall have.
+class Wanted:
+    """What a person asked for: a threshold, or its catch rate.
 
     Attributes:
         threshold: devices with a score at or above it are called defect.
@@ -27,7 +27,7 @@ class Asked:
     tpr: float | None = None
 
 
-def asked(text: str, *, flag: str) -> Asked:
+def asked(text: str, *, flag: str) -> Wanted:
     """Reads `.3` or `tpr=.99`.
 
     >>> asked("tpr=.99", flag="--set-threshold").tpr
@@ -46,17 +46,17 @@ def asked(text: str, *, flag: str) -> Asked:
             f"{flag} {text}: a score between 0 and 1, such as .3, or {TPR}.99, the "
             "share of defects to catch."
         )
-    return Asked(tpr=number) if wants_rate else Asked(threshold=number)
+    return Wanted(tpr=number) if wants_rate else Wanted(threshold=number)
 
 
 def decided(
     before: run_folders.Calibration,
-    wanted: Asked,
+    wanted: Wanted,
     chosen_on: predictions.Predictions,
     *,
     taught: training_pictures.Found | None = None,
 ) -> run_folders.Calibration:
-    """The calibration with the threshold that was asked for, marked as no guarantee.
+    """The calibration with the requested threshold, marked as not guaranteed.
 
     A catch rate gives the highest threshold that catches that share of the defects of
     `chosen_on`, of which those of `taught` were trained on.
@@ -71,8 +71,8 @@ def decided(
         f"{TPR}{wanted.tpr:g} on {chosen_on.source}: {n_defect - point.misses} of "
         f"{n_defect} defects"
     )
-    if said := operating_point.trained_on(**operating_point.told(taught)):
-        basis += f"; {said}"
+    if warning := operating_point.trained_on(**operating_point.training_counts(taught)):
+        basis += f"; {warning}"
     return dataclasses.replace(
         before,
         threshold=operating_point.serving_threshold(point.threshold),
@@ -81,7 +81,7 @@ def decided(
     )
 
 
-def store(run: run_folders.Run, decides: run_folders.Calibration) -> "pathlib.Path":
+def store(run: run_folders.Run, in_force: run_folders.Calibration) -> "pathlib.Path":
     """Puts a threshold into force: exports it and writes calibration.json.
 
     The export comes first: when it fails, nothing has changed.
@@ -92,7 +92,7 @@ def store(run: run_folders.Run, decides: run_folders.Calibration) -> "pathlib.Pa
     from nexperia_tf.serving import export
 
     with locks.held(run.folder, busy=run_folders.BUSY):
-        version = export.publish_run(run, decides)
-    print(f"Stored in {run.folder / run_folders.CALIBRATION}: {decides.words}")
+        version = export.publish_run(run, in_force)
+    print(f"Stored in {run.folder / run_folders.CALIBRATION}: {in_force.words}")
     print(f"SavedModel: {version}")
     return version

@@ -1,8 +1,8 @@
-"""Whether a score of .2 means a defect in one of five devices.
+"""Makes a score of .2 mean a defect in one of five devices.
 
-Platt scaling: every logit is multiplied by one number above 0 and moved by another,
-both fitted on the validation split. The first mends how sure the model is, the second
-at which share of defects: training that balances the classes has learned another one.
+Platt scaling: every logit is multiplied by one positive number and shifted by another,
+both fitted on the validation split. The first corrects over- or underconfidence, the
+second the share of defects: training that balances the classes learns a different one.
 No rank changes, so AUC and every FPR at TPR stay as they are.
 """
 
@@ -51,15 +51,15 @@ def fit(
     ends = np.array([logits.min(), logits.max()])
 
     def offset(slope: float) -> float:
-        """The best one for this slope, where the scores expect as many as there are."""
+        """The best one for this slope: the mean score is the share of defects."""
         low, high = -LARGEST_LOGIT - slope * ends[0], LARGEST_LOGIT - slope * ends[1]
 
-        def missing(at: float) -> float:
+        def excess(at: float) -> float:
             return float(np.mean(special.expit(slope * logits + at) - target))
 
-        if missing(low) >= 0 or missing(high) <= 0:
-            return low if missing(low) >= 0 else high
-        return float(optimize.brentq(missing, low, high, xtol=1e-10))
+        if excess(low) >= 0 or excess(high) <= 0:
+            return low if excess(low) >= 0 else high
+        return float(optimize.brentq(excess, low, high, xtol=1e-10))
 
     def loss(log_slope: float) -> float:
         slope = np.exp(log_slope)
@@ -70,10 +70,10 @@ def fit(
     spread = max(np.ptp(ends), 1e-9)
     steepest = min(1 / COLDEST, 2 * LARGEST_LOGIT / spread)
     bounds = np.log([min(1 / HOTTEST, steepest / 2), steepest])
-    found = optimize.minimize_scalar(
+    optimum = optimize.minimize_scalar(
         loss, bounds=bounds, method="bounded", options={"xatol": 1e-8}
     )
-    slope = float(np.exp(found.x))
+    slope = float(np.exp(optimum.x))
     return run_folders.Calibration(temperature=1 / slope, offset=offset(slope))
 
 
@@ -83,20 +83,20 @@ def logits(scores: np.ndarray) -> np.ndarray:
     return special.logit(np.clip(scores, nearest, 1 - nearest))
 
 
-def rescaled(scores: np.ndarray, decides: run_folders.Calibration) -> np.ndarray:
-    """Probabilities as they would be after one more calibration."""
-    return decides.scores(logits(scores))
+def rescaled(scores: np.ndarray, in_force: run_folders.Calibration) -> np.ndarray:
+    """Probabilities after one more calibration."""
+    return in_force.scores(logits(scores))
 
 
 @dataclasses.dataclass(frozen=True)
 class Bin:
-    """Devices of like score: what was promised and what was found.
+    """Devices of similar score: predicted and observed share of defects.
 
     Attributes:
         low, high: lowest and highest score among them.
-        mean_score: the promise.
+        mean_score: the predicted share.
         n, n_defect: how many, and how many were defects.
-        rate: share of defects with its exact limits.
+        rate: the observed share with its exact limits.
     """
 
     low: float
@@ -114,11 +114,11 @@ def reliability(
     groups: np.ndarray | None = None,
     confidence: float = 0.95,
 ) -> list[Bin]:
-    """Promise against truth, lowest scores first.
+    """Predicted against observed shares of defects, lowest scores first.
 
     Bins are equally wide in log-odds, the outermost open; empty ones are left out.
-    Bins of equal count would spend all but one on devices nobody doubts. Limits take
-    devices in `groups`, names of shape `(devices,)`, as `clustered.rate` does.
+    Bins of equal count would put all but one on devices that are clearly good. Limits
+    take devices in `groups`, names of shape `(devices,)`, as `clustered.rate` does.
     """
     defects, scores = metrics.check(labels, scores, metric="Reliability")
     odds = logits(scores)

@@ -1,8 +1,8 @@
-"""The overkill that catching a share of all defects costs, with limits that hold.
+"""The overkill that catching a share of all defects costs, with valid limits.
 
 The defects that are judged set the threshold themselves, so two things are uncertain:
 where the threshold for the true catch rate lies, and how many good devices lie above
-it. Limits of the second alone cover less than half of what they promise
+it. Limits of the second alone cover less than half of their nominal level
 (benchmarks/overkill_coverage.py). The overkill of a threshold that was chosen on other
 devices is another quantity: `clustered.rate` is for that one.
 """
@@ -22,10 +22,10 @@ TYPICAL = 0.05  # overkill that the split of the error is planned for; no limit 
 
 @dataclasses.dataclass(frozen=True)
 class Overkill:
-    """Overkill at a catch rate, with what is known of it.
+    """Overkill at a catch rate, with its limits.
 
     Attributes:
-        point: what the threshold of these defects does here.
+        point: the threshold that these defects set, and its overkill here.
         low, high: limits of the overkill at the true catch rate; `high` is None where
             no defect's score lies below its threshold for certain.
         reason: why there is no upper limit; "" where there is one.
@@ -130,7 +130,7 @@ def _plan(
     tail: float,
     independent: bool,
 ) -> _Plan:
-    """Which order statistics to take, and what error each leaves; no score is seen.
+    """Which order statistics to take, and what error each leaves; uses no score.
 
     Of all splits of the error the one is taken whose limit would be nearest if overkill
     were TYPICAL at the target and went with the inverse of the escape rate.

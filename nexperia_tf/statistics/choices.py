@@ -1,4 +1,4 @@
-"""How many models the devices that set a threshold had to choose from.
+"""How many models were compared on the devices that set a threshold.
 
 The epoch that training keeps is the best on validation: partly by luck with just those
 devices, which then set its threshold, too. A guarantee from them must hold for each
@@ -40,13 +40,13 @@ UNKNOWN = Choices(None, "chose among a number of models that is unknown")
 MEMBERS = "members"  # in nexperia.json: it is an ensemble
 
 
-def told(count: int) -> Choices:
+def stated(count: int) -> Choices:
     """The number a person gave with `--choices`."""
     return Choices(count, f"chose among {count} by --choices")
 
 
 def of_epochs(count: int | None) -> Choices:
-    """From the number a run or an export has noted."""
+    """From the number recorded in a run or an export."""
     if count is None:
         return UNKNOWN
     return NOTHING if count == 1 else Choices(count, f"chose among {count} epochs")
@@ -62,21 +62,21 @@ def of_combinations(count: int | None) -> Choices:
 def of_run(run: run_folders.Run, split: str) -> Choices:
     """How many models the devices of a split of a run chose among.
 
-    As training noted it; counted now for a run that is older than the note.
+    As training recorded it; counted now for a run that is older than the record.
     """
     metrics = run.folder / run_folders.METRICS
-    noted = files.read_json(metrics).get(split, {}) if metrics.is_file() else {}
-    if CHOSE_AMONG in noted:
-        return of_epochs(noted[CHOSE_AMONG])
+    recorded = files.read_json(metrics).get(split, {}) if metrics.is_file() else {}
+    if CHOSE_AMONG in recorded:
+        return of_epochs(recorded[CHOSE_AMONG])
     table = run.folder / "predictions" / f"{split}.csv"
     ids = predictions.read(table).image_id if table.is_file() else ()
     return of_epochs(count(run.folder, run.config, split, ids))
 
 
-def noted(facts: Mapping) -> Choices:
-    """How many models its validation devices chose among, as a nexperia.json says.
+def of_facts(facts: Mapping) -> Choices:
+    """How many models its validation devices chose among, from a nexperia.json.
 
-    Older exports do not: theirs may have chosen any number.
+    Unknown for older exports, which do not record it.
     """
     count = facts.get(CHOSE_AMONG)
     return of_combinations(count) if MEMBERS in facts else of_epochs(count)
@@ -85,13 +85,13 @@ def noted(facts: Mapping) -> Choices:
 def of_export(facts: Mapping, split: str) -> Choices:
     """How many models the devices of a split of a data set chose among, for an export.
 
-    Nobody knows whether they are those that its training judged: it counts as if.
+    They are taken to be those that its training validated on.
     """
     if split == manifest.CALIBRATION:
         return NOTHING
     if split != "validation":
         return ASSUMED
-    recorded = noted(facts)
+    recorded = of_facts(facts)
     if recorded.count in (None, 1):
         return recorded
     why = f"{recorded.why}, if its training judged them (else pass --choices 1)"
@@ -122,13 +122,13 @@ def count(
 
     Args:
         folder: the run folder, with its history.csv.
-        config: what it was told.
-        split: which of its splits the devices are; validation alone is judged.
+        config: of the run.
+        split: the one of the devices; only validation chooses anything.
         image_ids: the devices.
 
     Returns:
-        the number of epochs judged, times that of each run it was initialised from that
-        cannot be shown to have judged others; None where one of these is gone.
+        the number of epochs validated, times that of each run it was initialised from,
+        unless that one validated on other devices; None where one of these is gone.
     """
     judged: int | None = 1
     # With --monitor last nothing is chosen, nor does it ever stop early.

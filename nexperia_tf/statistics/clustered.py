@@ -1,7 +1,7 @@
-"""What is known of a model when its devices come in groups: lots, bursts, modules.
+"""Limits for devices that come in groups: lots, bursts, modules.
 
 Devices of one group resemble each other, so many devices of few groups say little about
-the next group. Everything here takes groups as what was drawn.
+the next group. Everything here takes groups, not devices, as the sampled units.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from scipy import special, stats
 from nexperia_tf import predictions
 from nexperia_tf.statistics import intervals, metrics
 
-FEWEST = 3  # groups: of two nobody can tell how groups differ
+FEWEST = 3  # groups: two do not show how groups differ
 
 
 def groups_of(table: predictions.Predictions) -> np.ndarray | None:
@@ -28,7 +28,7 @@ def groups_of(table: predictions.Predictions) -> np.ndarray | None:
 
 
 def word_of(table: predictions.Predictions) -> str | None:
-    """What devices share, as a person says it; None where each stands alone."""
+    """What devices share, lot or group; None where each stands alone."""
     if groups_of(table) is None:
         return None
     group = table.column("group")
@@ -47,18 +47,21 @@ def count(groups: Sequence[str]) -> int:
 
 def members(groups: Sequence[str]) -> np.ndarray:
     """The number of its group for each device, shape `(devices,)`, from 0."""
-    seen: dict = {}
-    numbers = [seen.setdefault(g or place, len(seen)) for place, g in enumerate(groups)]
+    indices: dict = {}
+    numbers = [
+        indices.setdefault(group or place, len(indices))
+        for place, group in enumerate(groups)
+    ]
     return np.array(numbers, dtype=np.intp)
 
 
 @dataclasses.dataclass(frozen=True)
 class Headline(intervals.Interval):
-    """An AUC with limits that hold for the groups there are, or with none.
+    """An AUC, with limits where the groups allow any.
 
     Attributes:
         reason: why there are no limits; "" where there are.
-        groups: how many groups stand behind it; None where devices stand alone.
+        groups: how many groups it rests on; None where devices stand alone.
         design_effect: how many devices in groups are worth one that stands alone.
     """
 
@@ -88,7 +91,7 @@ def headline(
         labels: array of shape `(devices,)`, 1 for defect and 0 for good.
         scores: array of shape `(devices,)`, higher means more likely a defect.
         groups: names of shape `(devices,)`; "" is a group of its own.
-        word: how a reason calls a group.
+        word: for a group, in `reason`.
         confidence: level of the two-sided interval.
         where: names the file in errors.
     """

@@ -42,7 +42,7 @@ class Bound:
 
     Attributes:
         sizes: devices in each group.
-        delta: chance that the promise fails, for a rate.
+        delta: chance that the guarantee may fail, for a rate.
         level: share of devices below the threshold that showed how alike groups are;
             None where it was not looked for.
         likeness: upper limit of rho there.
@@ -105,8 +105,8 @@ class Bound:
         if self.method != LIMITED:
             return needed
         hit = float(np.mean(_hits(self.sizes, rate, self.rho(rate))))
-        even = len(self.sizes) / clustered.worth(self.sizes)
-        enough = max(FEWEST, 1 / rate) * even
+        unequal = len(self.sizes) / clustered.worth(self.sizes)
+        enough = max(FEWEST, 1 / rate) * unequal
         return min(needed, max(math.ceil(enough), _runs_needed(hit, self.left)))
 
     def devices_needed(self, rate: float) -> int:
@@ -124,7 +124,7 @@ def bound(
         scores: array of shape `(devices,)`; the lowest are missed first.
         groups: names of shape `(devices,)`; None: each device is its own.
         rate: the share to certify, in (0, 1).
-        delta: chance that the promise fails, in (0, 1).
+        delta: chance that the guarantee may fail, in (0, 1).
     """
     if groups is None:
         return Bound(np.ones(len(scores), dtype=int), delta)
@@ -201,8 +201,8 @@ def rho_limit(sizes: np.ndarray, hits: np.ndarray, *, delta: float) -> float:
     """
     pairs, counts = np.unique(np.stack([sizes, hits]), axis=1, return_counts=True)
     likelihoods = _profile(pairs, counts, float(hits.sum() / sizes.sum()))
-    bent = 2 * (likelihoods.max() - likelihoods) <= stats.norm.ppf(1 - delta) ** 2
-    last = int(np.flatnonzero(bent).max())
+    plausible = 2 * (likelihoods.max() - likelihoods) <= stats.norm.ppf(1 - delta) ** 2
+    last = int(np.flatnonzero(plausible).max())
     return 1.0 if last == len(RHOS) - 1 else float(RHOS[last + 1])
 
 

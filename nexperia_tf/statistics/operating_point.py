@@ -1,4 +1,4 @@
-"""Which threshold is safe, and what it costs.
+"""Which threshold is safe, and what overkill it costs.
 
 Where each calibration device is its own group, the guarantee rests on nothing but
 their count, as long as the devices to come are drawn like those. Devices of one lot
@@ -23,7 +23,7 @@ CONFIDENCE = 0.95
 
 @dataclasses.dataclass(frozen=True)
 class Guarantee:
-    """A threshold and what is certain about it.
+    """A threshold and the escape rate it guarantees.
 
     Attributes:
         max_escape: the escape rate asked for.
@@ -45,9 +45,9 @@ class Guarantee:
             devices are their own groups.
         rho_level: share of defects missed where it was looked for; None for rho 1.
         taught: calibration devices that were trained on; any spoils the guarantee.
-        unlisted: those of which nobody can tell.
-        why: what is known of their choices, behind "they".
-        grouped_by: what their groups are called; None where each device is its own.
+        unlisted: those for which that is not known.
+        why: `choices` in words, after "they".
+        grouped_by: word for a group; None where each device is its own.
     """
 
     max_escape: float
@@ -71,10 +71,10 @@ class Guarantee:
     unlisted: int = 0
 
     def facts(self, source: str) -> dict:
-        """The part of report.json's operating_point that calibration devices decide.
+        """The part of report.json's operating_point that depends on calibration alone.
 
         Args:
-            source: what the calibration devices are.
+            source: name of the calibration devices.
         """
         alone = self.method == guarantee.DEVICES
         return {
@@ -170,11 +170,11 @@ def choose(
         defect_scores: array of shape `(defects,)`, a calibration split's; the model
             must not have been trained on it.
         groups: their groups (lots), of shape `(defects,)`; None: each is its own.
-        grouped_by: what a group is called.
+        grouped_by: word for a group.
         choices: models that the same devices have chosen among; None when unknown.
-        why: that in words, behind "they"; "" counts them as models.
+        why: that in words, after "they"; "" says models.
         taught: how many calibration devices were trained on.
-        unlisted: of how many nobody can tell.
+        unlisted: for how many that is not known.
         max_escape: share of defects that may pass, in (0, 1).
         confidence: certainty, in (0, 1).
 
@@ -325,7 +325,7 @@ def band(
 
 @dataclasses.dataclass(frozen=True)
 class Shares:
-    """How the devices of one class are decided; each share carries its limits."""
+    """Shares of one class that pass, are reviewed, are rejected, with limits."""
 
     passed: intervals.Interval
     reviewed: intervals.Interval
@@ -368,7 +368,7 @@ def dppm(escape_rate: float, prevalence: float) -> float:
 
 
 def promise(point: Mapping) -> str:
-    """What stands behind a guaranteed threshold, for calibration.json and its readers.
+    """What a guaranteed threshold rests on, for calibration.json and its readers.
 
     Args:
         point: as `Guarantee.facts` gives it.
@@ -389,10 +389,10 @@ def counted(count: int, word: str) -> str:
 
 
 def rests_on(point: Mapping) -> str:
-    """Which devices set the threshold, what they count as, what they chose among.
+    """Which devices set the threshold, how they count, what they chose among.
 
-    >>> found = choose(np.linspace(0, 1, 620), choices=7, why="chose among 7 epochs")
-    >>> rests_on(found.facts("a validation"))
+    >>> chosen = choose(np.linspace(0, 1, 620), choices=7, why="chose among 7 epochs")
+    >>> rests_on(chosen.facts("a validation"))
     '620 defects of a validation, each its own group; they chose among 7 epochs'
     """
     defects = counted(point["calibration_defects"], "defect")
@@ -410,40 +410,40 @@ def rests_on(point: Mapping) -> str:
             f"{point['rho']:.2g}, from where {percent(round(point['rho_level'], 4))} "
             "are missed)"
         )
-    said = trained_on(point["taught"], point["unlisted"])
+    warning = trained_on(point["taught"], point["unlisted"])
     if point["taught"]:
-        return f"{words}; {said}, so they can certify nothing"
-    return f"{words}; they {point['choices_why']}" + (f"; {said}" if said else "")
+        return f"{words}; {warning}, so they can certify nothing"
+    return f"{words}; they {point['choices_why']}" + (f"; {warning}" if warning else "")
 
 
-def told(found: training_pictures.Found | None) -> dict[str, int]:
+def training_counts(judged: training_pictures.Found | None) -> dict[str, int]:
     """Counts of the calibration devices that a model knows, for `choose`."""
-    if found is None:
+    if judged is None:
         return {"taught": 0, "unlisted": 0}
-    return {"taught": len(found.names), "unlisted": found.unlisted}
+    return {"taught": len(judged.names), "unlisted": judged.unlisted}
 
 
 def trained_on(taught: int, unlisted: int = 0) -> str:
-    """How many of the calibration devices a model knows already; "" where none.
+    """How many of the calibration devices a model was trained on; "" where none.
 
     >>> trained_on(3), trained_on(0)
     ('3 of the calibration devices, or their twins, were trained on', '')
     >>> trained_on(0, 2)
     'whether 2 of the calibration devices were trained on is not known'
     """
-    said = []
+    clauses = []
     if taught:
         was = "was" if taught == 1 else "were"
-        said.append(
+        clauses.append(
             f"{taught} of the calibration devices, or their twins, {was} trained on"
         )
     if unlisted:
         was = "was" if unlisted == 1 else "were"
-        said.append(
+        clauses.append(
             f"whether {unlisted} of the calibration devices {was} trained on is not "
             "known"
         )
-    return "; ".join(said)
+    return "; ".join(clauses)
 
 
 def serving_threshold(threshold: float) -> float:
@@ -456,7 +456,7 @@ def serving_threshold(threshold: float) -> float:
 
 
 def percent(share: float) -> str:
-    """A share as a person writes it.
+    """A share in per cent.
 
     >>> percent(0.005), percent(0.997), percent(0.03)
     ('0.5 %', '99.7 %', '3 %')

@@ -92,10 +92,15 @@ def extract(
     shown = pictures.Pictures(size, channels, cache="none")
     batches = batching.evaluation(dataset, split, shown, batch_size=batch_size)
     at = 0
-    for batch in progress.track(batches, f"Features of {stage}, {split}"):
-        found = np.asarray(part.predict_on_batch(batch["image"]))
-        values[at : at + len(found)] = found.reshape(len(found), numbers)
-        at += len(found)
+    for batch in progress.track(
+        batches,
+        f"Computing {stage}, {split}",
+        total=devices,
+        size=lambda batch: len(batch["image"]),
+    ):
+        of_batch = np.asarray(part.predict_on_batch(batch["image"]))
+        values[at : at + len(of_batch)] = of_batch.reshape(len(of_batch), numbers)
+        at += len(of_batch)
     name, label = columns.pop("image_id"), columns.pop("label").astype(np.int8)
     return Features(name, label, values, columns)
 

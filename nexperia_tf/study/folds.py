@@ -1,4 +1,4 @@
-"""Folds and bags of a data set's training lots, as raw folders of form `folder`.
+"""Folds and bags of a data set's training lots, as raw folders of layout `folder`.
 
 Pictures are linked, not copied, where the file system can. Validation and test are
 those of the data set, but that a fold's test part is the lots it leaves out.

@@ -53,12 +53,12 @@ def save(
     for damaged in saved(folder):  # else resume would have begun there
         if damaged.name >= target.name:
             _remove(damaged)
-    with files.new_folder(target) as beside:
+    with files.new_folder(target) as partial:
         with writing(target):
-            _checkpoint(model, optimizer, more).write(str(beside / "weights"))
+            _checkpoint(model, optimizer, more).write(str(partial / "weights"))
         where = {"epoch": epoch, "step": step}
-        files.write_json(beside / "state.json", where | state)
-        files.write_manifest(beside)
+        files.write_json(partial / "state.json", where | state)
+        files.write_manifest(partial)
     for old in saved(folder)[:-keep]:
         if old.name != _named(best_epoch):
             _remove(old)

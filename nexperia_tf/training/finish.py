@@ -57,10 +57,10 @@ def finish(
     # Devices that chose no epoch say best what a logit is worth.
     fitted_on = next(split for split in run_folders.CALIBRATED_ON if split in logits)
     truth = reading.metadata(dataset, fitted_on, ["label"])["label"]
-    decides = calibration.fit(logits[fitted_on], truth, where=fitted_on)
-    run_folders.write_calibration(folder / run_folders.CALIBRATION, decides)
+    in_force = calibration.fit(logits[fitted_on], truth, where=fitted_on)
+    run_folders.write_calibration(folder / run_folders.CALIBRATION, in_force)
     scored = {
-        split: run_folders.table(dataset, split, decides.scores(values))
+        split: run_folders.table(dataset, split, in_force.scores(values))
         for split, values in logits.items()
     }
     (folder / "predictions").mkdir(exist_ok=True)
@@ -87,7 +87,7 @@ def finish(
             folder / run_folders.SAVED_MODEL,
             image_size=config.pictures.image_size,
             channels=channels,
-            calibration=decides,
+            calibration=in_force,
             backbone=config.network.backbone,
             chose_among=reached["validation"][choices.CHOSE_AMONG],
             trained_on=book,

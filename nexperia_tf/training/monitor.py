@@ -274,12 +274,12 @@ class Monitor(keras.callbacks.Callback):
 
 def save_model(model: keras.Model, path: pathlib.Path) -> None:
     """Publishes the model alone; the optimizer is in the checkpoints."""
-    beside = path.with_name(".best.partial.keras")  # Keras insists on the ending
+    partial = path.with_name(".best.partial.keras")  # Keras insists on the ending
     try:
-        model.save(beside)
-        files.move_into_place(beside, path)
+        model.save(partial)
+        files.move_into_place(partial, path)
     except OSError as error:
         error.filename = error.filename or str(path)
         raise
     finally:
-        beside.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)

@@ -59,6 +59,12 @@ def test_what_is_tracked_passes_unchanged_and_the_answer_stays_apart(capsys):
     assert written.err.startswith("Scoring pictures: 2 in ")
 
 
+def test_pictures_in_batches_are_counted_one_by_one(capsys):
+    batches = [["a.png", "b.png"], ["c.png"]]
+    list(progress.track(batches, "Decoding pictures", total=3, size=len))
+    assert capsys.readouterr().err.startswith("Decoding pictures: 3 in ")
+
+
 def test_a_step_that_fails_is_not_called_done(capsys):
     with pytest.raises(OSError, match="no disk"):
         for _ in progress.track(["a.png"], "Scoring pictures"):

@@ -54,8 +54,10 @@ def test_a_calibration_without_sense_is_refused_by_name(tmp_path, key, value):
 
 
 def test_arrays_and_tensors_get_the_same_logit():
-    decides = run_folders.Calibration(temperature=2.0, offset=-1.0)
+    in_force = run_folders.Calibration(temperature=2.0, offset=-1.0)
     raw = np.array([-40, 0, 3, 800], np.float32)
-    np.testing.assert_array_equal(decides.logits(raw), [-21, -1, 0.5, 399])
-    np.testing.assert_array_equal(decides.logits(tf.constant(raw)), decides.logits(raw))
-    assert decides.scores(raw)[3] == 1 and 0 < decides.scores(raw)[0] < 1e-9
+    np.testing.assert_array_equal(in_force.logits(raw), [-21, -1, 0.5, 399])
+    np.testing.assert_array_equal(
+        in_force.logits(tf.constant(raw)), in_force.logits(raw)
+    )
+    assert in_force.scores(raw)[3] == 1 and 0 < in_force.scores(raw)[0] < 1e-9

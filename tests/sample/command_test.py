@@ -71,10 +71,10 @@ def content(folder):
     }
 
 
-@pytest.mark.parametrize("form", sample.FORMS)
-def test_the_same_arguments_give_the_same_bytes(tmp_path, form):
+@pytest.mark.parametrize("layout", sample.LAYOUTS)
+def test_the_same_arguments_give_the_same_bytes(tmp_path, layout):
     for name in ("one", "two"):
-        sample.draw(tmp_path / name, devices=24, seed=5, form=form)
+        sample.draw(tmp_path / name, devices=24, seed=5, layout=layout)
     assert content(tmp_path / "one") == content(tmp_path / "two")
 
 
@@ -329,7 +329,7 @@ def test_small_samples_hold_both_classes_and_several_lots(devices):
 
 def test_second_stage_form_has_the_contests_folders_and_tables(tmp_path):
     raw = tmp_path / "raw"
-    sample.draw(raw, devices=40, seed=0, form="second_stage")
+    sample.draw(raw, devices=40, seed=0, layout="second_stage")
     truth = {row["image_id"]: row for row in read_table(raw / "truth.csv")}
     assert set(truth) == set(image_files(raw))
     folders = collections.Counter(str(pathlib.PurePosixPath(i).parent) for i in truth)
@@ -364,7 +364,7 @@ def test_command_draws_a_folder_and_refuses_an_existing_one(tmp_path, capsys):
     [
         ({"devices": 19}, r"--devices 19: a sample needs at least 20"),
         ({"seed": -1}, r"--seed -1: must be 0 or more"),
-        ({"form": "first_stage"}, r"--form first_stage: choose one of hand_over"),
+        ({"layout": "first_stage"}, r"--layout first_stage: choose one of hand_over"),
     ],
 )
 def test_bad_arguments_are_named_before_anything_is_written(

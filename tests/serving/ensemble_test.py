@@ -92,7 +92,7 @@ def test_the_ensemble_is_whole_and_says_what_it_is_made_of(mean):
 def test_an_ensemble_can_be_a_member(mean, members, contents, singles, tmp_path):
     both = ensemble.open_members([mean, members[0]])
     combined = ensemble.combination(("mean",), both)
-    ensemble.publish(both, combined, tmp_path, decides=run_folders.Calibration())
+    ensemble.publish(both, combined, tmp_path, in_force=run_folders.Calibration())
     scores, _ = export.load(tmp_path).score_bytes(contents)
     expected = (singles.mean(axis=0) + singles[0]) / 2
     np.testing.assert_allclose(scores, expected, atol=1e-6)

@@ -154,9 +154,9 @@ def test_a_threshold_that_was_set_is_in_force_everywhere(run, evaluate, table):
     words = "threshold 0.3 (set by hand, not guaranteed)"
     assert code == 0 and words in shown.out
     assert found["in_force"]["words"] == words and not found["in_force"]["guaranteed"]
-    decides = run_folders.load(run).calibration
-    assert (decides.threshold, decides.origin) == (0.3, "set")
-    assert export.find(run).name == "2" and export.load(run).calibration == decides
+    in_force = run_folders.load(run).calibration
+    assert (in_force.threshold, in_force.origin) == (0.3, "set")
+    assert export.find(run).name == "2" and export.load(run).calibration == in_force
     files.verify_manifest(run)
     said, rows = table(run)
     assert f"In force: {words}" in said
@@ -171,17 +171,17 @@ def test_a_threshold_that_was_set_is_in_force_everywhere(run, evaluate, table):
 def test_a_catch_rate_gives_the_highest_threshold_that_has_it(run, evaluate, tpr):
     code, shown, _ = evaluate("--set-threshold", f"tpr={tpr}")
     assert code == 0
-    decides = run_folders.load(run).calibration
+    in_force = run_folders.load(run).calibration
     validation = predictions.read(run / "predictions" / "validation.csv")
     defects = validation.score[validation.label == 1]
-    caught = int(np.sum(defects >= decides.threshold))
+    caught = int(np.sum(defects >= in_force.threshold))
     assert caught / len(defects) >= float(tpr)
-    next_higher = defects[defects > decides.threshold + 1e-5].min()
+    next_higher = defects[defects > in_force.threshold + 1e-5].min()
     assert np.mean(defects > next_higher) < float(tpr)
-    assert decides.origin == "target"
+    assert in_force.origin == "target"
     words = f"(tpr={float(tpr):g} on a validation: {caught} of {len(defects)} defects, "
     assert f"{words}not guaranteed)" in shown.out
-    assert export.load(run).calibration == decides
+    assert export.load(run).calibration == in_force
 
 
 def test_a_catch_rate_on_devices_that_were_trained_on_says_so(run, evaluate, tmp_path):
@@ -339,5 +339,5 @@ def test_a_failed_export_leaves_the_threshold_as_it_was(run, evaluate, monkeypat
 
 
 def test_rates_and_scores_are_told_apart():
-    assert thresholds.asked("tpr=1", flag="--x") == thresholds.Asked(tpr=1.0)
-    assert thresholds.asked(" .25", flag="--x") == thresholds.Asked(threshold=0.25)
+    assert thresholds.asked("tpr=1", flag="--x") == thresholds.Wanted(tpr=1.0)
+    assert thresholds.asked(" .25", flag="--x") == thresholds.Wanted(threshold=0.25)

@@ -113,7 +113,7 @@ def test_a_promise_for_each_model_that_could_have_been_chosen():
     assert seven.defects_needed == same.defects_needed > one.defects_needed
     few = operating_point.choose(scores[:300], choices=7, max_escape=0.01)
     assert "300 calibration defects that chose among 7 models" in few.refusal
-    many = {"choices": 7, "why": choices.told(7).why, "max_escape": 0.01}
+    many = {"choices": 7, "why": choices.stated(7).why, "max_escape": 0.01}
     few = operating_point.choose(scores[:300], **many)
     assert "300 calibration defects that chose among 7 by --choices" in few.refusal
     unknown = operating_point.choose(scores, choices=None, max_escape=0.01)

@@ -69,7 +69,9 @@ class Pictures:
         encoded = reading.load(dataset, split, only=("image",)).batch(_TOGETHER)
         batches = encoded.map(self._in_graph, tf.data.AUTOTUNE).prefetch(2)
         at = 0
-        for decoded in progress.track(batches, "Decoding pictures"):
+        for decoded in progress.track(
+            batches, "Decoding pictures", total=len(images), size=len
+        ):
             images[at : at + len(decoded)] = decoded
             at += len(decoded)
         return images

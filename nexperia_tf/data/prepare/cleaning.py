@@ -32,7 +32,7 @@ def rules_for(
     unboxed: str | None = None,
     device_threshold: float | None = None,
 ) -> Rules:
-    """The rules of a raw folder: `unboxed` is drop where its form has boxes."""
+    """The rules of a raw folder: `unboxed` is drop where its layout has boxes."""
     return Rules(
         unboxed=unboxed or (DROP if folder.has_boxes else KEEP),
         boxless_types=frozenset(boxless_types(folder)),

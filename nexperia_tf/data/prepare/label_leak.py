@@ -99,7 +99,9 @@ def fields(row: manifest.Row) -> dict[str, str | float]:
     digits = re.findall(r"\d+", path.stem)
     shared = row.group if row.group != row.image_id else ""
     return {
-        "name form": name["form"] if name["form"] != "other" else _shape(path.stem),
+        "name form": name["pattern"]
+        if name["pattern"] != "other"
+        else _shape(path.stem),
         "name length": float(len(path.stem)),
         "ending": path.suffix.lower(),
         "size": f"{row.width}x{row.height}",
@@ -115,7 +117,7 @@ def fields(row: manifest.Row) -> dict[str, str | float]:
 
 
 def _shape(stem: str) -> str:
-    """The name's form: runs of digits are 9, runs of letters A."""
+    """The name's pattern: runs of digits are 9, runs of letters A."""
     return re.sub(r"[^\W\d_]+", "A", re.sub(r"\d+", "9", stem))
 
 

@@ -1,6 +1,6 @@
-"""Raw folder forms to rows: labels, names and boxes, without opening an image.
+"""Raw folders to rows: labels, names and boxes, without opening an image.
 
-Four forms are known: `second_stage` and `first_stage` (the two contests), `hand_over`
+Four layouts are known: `second_stage` and `first_stage` (the two contests), `hand_over`
 (the maker's own) and `folder` (any product: a labels.csv or one folder per class).
 """
 
@@ -35,15 +35,15 @@ BOXLESS_TYPES = ("empty_pocket", "device_flip")
 
 @dataclasses.dataclass
 class RawFolder:
-    """What a raw folder says about its images.
+    """What the names and tables in a raw folder say about its images.
 
     Attributes:
-        layout: name of the form.
+        layout: name of its layout.
         rows: one per image file, sorted by path; measures are still empty.
-        has_boxes: whether the form brings boxes.
-        names_types: whether the form names kinds of defects.
+        has_boxes: whether boxes come with it.
+        names_types: whether its classes name kinds of defects.
         given_splits: whether the labelled images come with a split.
-        notes: things found that a report should say, one sentence each.
+        notes: what a report should mention, one sentence each.
     """
 
     layout: str
@@ -55,10 +55,10 @@ class RawFolder:
 
 
 def detect(raw: pathlib.Path) -> str:
-    """Name of the form of a raw folder.
+    """Name of the layout of a raw folder.
 
     Raises:
-        errors.BadInput: the folder is missing, empty or of no known form.
+        errors.BadInput: the folder is missing, empty or of no known layout.
     """
     raw = _existing(raw)
     if (raw / "defect_area.csv").is_file() or (raw / "train/train_contest").is_dir():
@@ -71,7 +71,7 @@ def detect(raw: pathlib.Path) -> str:
         return "folder"
     raise errors.BadInput(
         f"{raw}: no labels.csv and no folder per class in it; see README for the "
-        "four forms, or name one with --layout."
+        "four layouts, or name one with --layout."
     )
 
 
@@ -86,8 +86,8 @@ def scan(
 
     Args:
         raw: the folder; nothing in it is written.
-        layout: name of its form; found out by default.
-        good: class name of good devices (form `folder`); good, ok or pass when empty.
+        layout: its name; detected by default.
+        good: class name of good devices (layout `folder`); good, ok or pass when empty.
         group: column whose value makes a group; the `group` column, else the lot, when
             empty.
 
@@ -99,7 +99,7 @@ def scan(
     layout = layout or detect(raw)
     if layout not in LAYOUTS:
         raise errors.BadInput(
-            f"--layout {layout}: unknown form; write one of {', '.join(LAYOUTS)}."
+            f"--layout {layout}: unknown; write one of {', '.join(LAYOUTS)}."
         )
     folder = LAYOUTS[layout](raw, good)
     _check_classes(raw, folder)
@@ -136,10 +136,10 @@ def _first_stage(raw: pathlib.Path, good: str) -> RawFolder:
 
 def _hand_over(raw: pathlib.Path, good: str) -> RawFolder:
     folder = RawFolder("hand_over", [], has_boxes=True, names_types=True)
-    for passed in _pass_folders(raw):
-        folder.rows += _labelled(raw, passed, labels.GOOD)
-    for labelled in _labelled_folders(raw):
-        for kind in _folders(labelled):
+    for good_folder in _pass_folders(raw):
+        folder.rows += _labelled(raw, good_folder, labels.GOOD)
+    for defects in _labelled_folders(raw):
+        for kind in _folders(defects):
             rows = _labelled(raw, kind, labels.DEFECT, defect_type=kind.name)
             folder.rows += rows
             table = kind / "ImageLabel.csv"
@@ -179,15 +179,15 @@ def _labels_table(raw: pathlib.Path, table: pathlib.Path, good: str) -> RawFolde
     rows: dict[str, manifest.Row] = {}
     for where, cells in lines:
         row = _labels_row(raw, where, cells, good, has_boxes)
-        known = rows.setdefault(row.path, row)
-        if known is row:
+        first = rows.setdefault(row.path, row)
+        if first is row:
             continue
-        if _without_boxes(known) != _without_boxes(row):
+        if _without_boxes(first) != _without_boxes(row):
             raise errors.BadInput(
                 f"{where}: {row.path} stands in the table twice with different "
                 "values; keep one line per image, or lines that differ in the box only."
             )
-        known.boxes += row.boxes
+        first.boxes += row.boxes
     given = {bool(row.split) for row in rows.values() if row.label}
     if given == {True, False}:
         raise errors.BadInput(
@@ -341,14 +341,14 @@ def _add_boxes(
     boxes: Iterable[tuple[str, list]],
 ) -> None:
     """Gives boxes to the rows they name, by path or by name without folder."""
-    known: dict[str, manifest.Row] = {}
+    by_name: dict[str, manifest.Row] = {}
     for row in rows:
         without_ending = os.path.splitext(row.path)[0]
         for key in (row.path, without_ending):
-            known[key] = known[key.rpartition("/")[2]] = row
+            by_name[key] = by_name[key.rpartition("/")[2]] = row
     unknown = []
     for name, corners in boxes:
-        row = known.get(name)
+        row = by_name.get(name)
         if row is None:
             unknown.append(name)
         elif corners:
@@ -391,8 +391,8 @@ def _image_label(table: pathlib.Path) -> Iterator[tuple[str, list]]:
 def _check_classes(raw: pathlib.Path, folder: RawFolder) -> None:
     if not folder.rows:
         raise errors.BadInput(
-            f"{raw}: no images found for form {folder.layout}; check the path, or name "
-            "another form with --layout."
+            f"{raw}: no images found for layout {folder.layout}; check the path, or "
+            "name another one with --layout."
         )
     labels_found = {row.label for row in folder.rows} - {""}
     if labels_found != set(labels.NAMES):

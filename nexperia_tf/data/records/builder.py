@@ -48,7 +48,7 @@ class Nexperia(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             name=origin.SAMPLE, layout="hand_over", description="drawn look-alikes"
         ),
         *(
-            origin.Config(name=n, layout=n, description=f"form {n}")
+            origin.Config(name=n, layout=n, description=f"layout {n}")
             for n in layouts.LAYOUTS
         ),
     ]

@@ -22,12 +22,10 @@ SCHEMA = "1.0.0"  # raised with every change of what a record holds
 SAMPLE = "sample"
 SAMPLE_DEVICES = 3400
 
-SCREEN = progress.SCREEN
-
 
 @dataclasses.dataclass(eq=False)
 class Config(tfds.core.BuilderConfig):
-    """A raw form, with the options of `prepare.prepare`."""
+    """A layout of raw folders, with the options of `prepare.prepare`."""
 
     layout: str | None = None
     unboxed: str | None = None

@@ -228,7 +228,7 @@ def _operating_point(subject: Subject, settings: Settings) -> dict:
         grouped_by=clustered.word_of(chosen_on) or "group",
         choices=subject.chose.count,
         why=subject.chose.why,
-        **operating_point.told(subject.taught),
+        **operating_point.training_counts(subject.taught),
         max_escape=settings.max_escape,
         confidence=settings.confidence,
     )

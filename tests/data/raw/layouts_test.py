@@ -50,7 +50,7 @@ def _by_path(folder: layouts.RawFolder) -> dict:
 def test_names_are_read_by_their_grammar(name, form, lot, machine, sequence):
     fields = file_names.parse(name)
     found = (fields.get("lot"), fields.get("machine"), fields.get("sequence"))
-    assert (fields["form"], *found) == (form, lot, machine, sequence)
+    assert (fields["pattern"], *found) == (form, lot, machine, sequence)
 
 
 def test_second_stage_has_boxes_but_no_types_and_its_test_is_unlabelled(tmp_path):
@@ -214,7 +214,7 @@ def test_a_bad_labels_table_is_refused_in_one_line(tmp_path, table, message):
     assert "\n" not in str(error.value)
 
 
-def test_folders_without_a_form_are_refused(tmp_path):
+def test_folders_of_no_layout_are_refused(tmp_path):
     with pytest.raises(errors.BadInput, match="no such folder"):
         layouts.scan(tmp_path / "missing")
     with pytest.raises(errors.BadInput, match="is empty"):
@@ -227,7 +227,7 @@ def test_folders_without_a_form_are_refused(tmp_path):
     raw = _files(tmp_path / "raw", "ok/a.png", "ng/b.png")
     with pytest.raises(errors.BadInput, match="no image has a value in that column"):
         layouts.scan(raw, group="lot")
-    with pytest.raises(errors.BadInput, match="no images found for form hand_over"):
+    with pytest.raises(errors.BadInput, match="no images found for layout hand_over"):
         layouts.scan(raw, "hand_over")
     with pytest.raises(errors.BadInput, match="more than one class"):
         layouts.scan(_files(raw, "good/c.png"))
