@@ -4,49 +4,25 @@ import collections
 import csv
 import json
 import pathlib
-import re
 
 import cv2
 import numpy as np
 import PIL.Image
 import pytest
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.model_selection import cross_val_predict
 
 from nexperia_tf import command, errors
 from nexperia_tf.sample import command as sample
 from nexperia_tf.sample import plan, visibility
-from nexperia_tf.statistics import metrics
 
-# The grammar of the real names, forms P, D, S and N.
-NAME = re.compile(
-    r"((?P<lot>[A-Z0-9]{12})_(?P<sub>\d\d)"
-    r"(?P<form>-[A-Z0-9]{3}-ITISA\d{2,3}-|-APG_ITIS_H\d{2,3}_|_))?"
-    r"(?P<track>[12])_(?P<seq>\d{1,4})_(?P<pos>[1-4])(?P<copy> - Copy)?"
-)
-MEDIAN_BOXES = {  # width and height over the real annotations
-    "chipping": (79, 60),
-    "foreign_material": (67, 34),
-    "lead_defect": (53, 53),
-    "lead_glue": (34, 32),
-    "marking_defect": (166, 64),
-    "scratch": (79, 72),
-}
 DEVICES = 180
 
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
-    """A drawn folder of form hand_over and the rows of its truth.csv."""
+    """A drawn folder of layout hand_over and the rows of its truth.csv."""
     raw = tmp_path_factory.mktemp("sample") / "raw"
     sample.draw(raw, devices=DEVICES, seed=3)
     return raw, read_table(raw / "truth.csv")
-
-
-@pytest.fixture(scope="module")
-def benchmark():
-    """The plan of the benchmark sample; nothing is drawn."""
-    return plan.plan(3400, 0)
 
 
 def read_table(path):
@@ -213,121 +189,7 @@ def test_summary_carries_version_and_table(drawn):
     assert summary["visibility"].keys() == visibility.TABLE.keys()
 
 
-def test_names_follow_the_real_grammar_and_are_unique(benchmark):
-    names = [file.name for file in benchmark.files]
-    assert all(NAME.fullmatch(name) for name in names)
-    assert len(names) == len(set(names))
-
-
-def test_every_form_of_name_is_as_common_among_defects(benchmark):
-    shares = {}
-    for bad in (False, True):
-        forms = [
-            re.sub(r"\d|(?<=-)\w{3}(?=-)", "", NAME.fullmatch(file.name)["form"] or "N")
-            for file in benchmark.files
-            if bool(file.device.defect_type) == bad
-        ]
-        counts = collections.Counter(forms)
-        shares[bad] = {form: count / len(forms) for form, count in counts.items()}
-    for form in ("--ITISA-", "-APG_ITIS_H_", "_"):
-        assert shares[True][form] == pytest.approx(shares[False][form], abs=0.05)
-
-
-def test_parts_of_a_name_do_not_tell_the_label(benchmark):
-    ordinary = [file for file in benchmark.files if not file.kind]
-    parts = [NAME.fullmatch(file.name).groupdict("") for file in ordinary]
-    machines = [re.search(r"ITIS_?[AH](\d+)", file.name) for file in ordinary]
-    columns = [[len(part["form"]) for part in parts]]
-    columns.append([int(match[1]) if match else 0 for match in machines])
-    columns += [[int(part[key] or 0) for part in parts] for key in ("sub", "track")]
-    columns += [[int(part[key]) for part in parts] for key in ("seq", "pos")]
-    columns.append([file.lot for file in ordinary])
-    labels = np.array([bool(file.device.defect_type) for file in ordinary], int)
-    scores = cross_val_predict(
-        RandomForestClassifier(60, min_samples_leaf=10, random_state=0),
-        np.array(columns).T,
-        labels,
-        cv=4,
-        method="predict_proba",
-    )[:, 1]
-    assert metrics.auc(labels, scores) == pytest.approx(0.5, abs=0.05)
-
-
-def test_lots_and_machines_hold_both_labels_alike(benchmark):
-    by_lot, by_machine = collections.defaultdict(list), collections.defaultdict(list)
-    for file in benchmark.files:
-        if not file.kind:
-            bad = bool(file.device.defect_type)
-            by_lot[file.lot].append(bad)
-            by_machine[benchmark.lots[file.lot].machine].append(bad)
-    assert len(by_lot) >= 60
-    assert all(0.08 < np.mean(labels) < 0.35 for labels in by_lot.values())
-    assert all(0.17 < np.mean(labels) < 0.24 for labels in by_machine.values())
-
-
-def test_benchmark_has_enough_defects_for_a_test_split_of_lots(benchmark):
-    usable = [
-        file for file in benchmark.files if file.kind in ("", "escapee", "zero_box")
-    ]
-    defects = sum(bool(file.device.defect_type) for file in usable)
-    assert 0.15 * defects >= 104
-    assert defects / len(usable) == pytest.approx(0.21, abs=0.01)
-
-
-@pytest.mark.parametrize("defect_type", sorted(visibility.TABLE))
-def test_a_defect_changes_pixels_inside_its_box_only(defect_type):
-    for index, level in enumerate(visibility.TABLE[defect_type]):
-        clean, none = sample.device(2, index)
-        pixels, box = sample.device(2, index, defect_type, level=level)
-        assert none is None
-        assert (pixels != clean).any()
-        if defect_type in plan.UNBOXED_TYPES:
-            assert box is None
-            continue
-        x1, y1, x2, y2 = box
-        assert 0 <= x1 < x2 < 275 and 0 <= y1 < y2 < 267
-        outside = pixels != clean
-        assert outside[y1 : y2 + 1, x1 : x2 + 1].any()
-        outside[y1 : y2 + 1, x1 : x2 + 1] = False
-        assert not outside.any()
-
-
-@pytest.mark.parametrize("defect_type", sorted(MEDIAN_BOXES))
-def test_boxes_are_about_as_large_as_the_real_ones(defect_type):
-    boxes = np.array(
-        [sample.device(4, index, defect_type)[1] for index in range(40)], float
-    )
-    sizes = np.median(boxes[:, 2:] - boxes[:, :2], axis=0)
-    np.testing.assert_allclose(sizes, MEDIAN_BOXES[defect_type], rtol=0.45)
-
-
-@pytest.mark.parametrize("defect_type", ["chipping", "scratch", "lead_glue"])
-def test_fainter_levels_leave_fainter_traces(defect_type):
-    clean, _ = sample.device(6, 11)
-    traces = [
-        np.abs(
-            sample.device(6, 11, defect_type, level=level)[0].astype(int) - clean
-        ).sum()
-        for level in visibility.LEVELS
-    ]
-    assert traces == sorted(traces, reverse=True)
-
-
-def test_shares_of_every_type_add_up_to_one():
-    for levels in visibility.TABLE.values():
-        assert sum(share for share, _ in levels.values()) == pytest.approx(1)
-        assert set(levels) <= set(visibility.LEVELS)
-
-
-@pytest.mark.parametrize("devices", [20, 33, 100])
-def test_small_samples_hold_both_classes_and_several_lots(devices):
-    planned = plan.plan(devices, 1)
-    labels = collections.Counter(file.device.label for file in planned.files)
-    assert labels["defect"] >= 4 and labels["good"] >= 0.6 * devices
-    assert len({file.lot for file in planned.files}) >= 6
-
-
-def test_second_stage_form_has_the_contests_folders_and_tables(tmp_path):
+def test_second_stage_has_the_contests_folders_and_tables(tmp_path):
     raw = tmp_path / "raw"
     sample.draw(raw, devices=40, seed=0, layout="second_stage")
     truth = {row["image_id"]: row for row in read_table(raw / "truth.csv")}

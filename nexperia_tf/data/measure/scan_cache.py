@@ -88,7 +88,7 @@ class Cache:
                 )
             self.file = str(file.resolve())
         except (OSError, sqlite3.Error):
-            self._database = None
+            self._close()
 
     @classmethod
     @contextlib.contextmanager
@@ -100,8 +100,7 @@ class Cache:
             yield cache
         finally:
             cache._write()
-            if cache._database:
-                cache._database.close()
+            cache._close()
 
     def by_stamp(
         self, raw: pathlib.Path, stamps: dict[str, str]
@@ -130,6 +129,11 @@ class Cache:
         self._pending.append((_key(raw, path), stamp, measures))
         if len(self._pending) >= 4096:  # an interrupted pass keeps what it has done
             self._write()
+
+    def _close(self) -> None:
+        if self._database:
+            self._database.close()
+        self._database = None
 
     def _write(self) -> None:
         if not self._database or not self._pending:
