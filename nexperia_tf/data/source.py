@@ -6,7 +6,7 @@ The docstring of a field is its help on the command line of every command that h
 import dataclasses
 from typing import Literal
 
-AUTO = "auto"  # of `unboxed`: as the raw form has it
+AUTO = "auto"  # of `unboxed`: as the layout has it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,7 +14,7 @@ class RawOptions:
     """How a raw folder is read."""
 
     unboxed: Literal["auto", "drop", "keep"] = AUTO
-    """Defects without a box: auto drops them where the raw form has boxes."""
+    """Defects without a box: auto drops them where the layout has boxes."""
 
     good: str = ""
     """Which class is the good one (default: good, ok or pass)."""

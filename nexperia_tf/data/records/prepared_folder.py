@@ -24,7 +24,7 @@ class PreparedFolder:
     Attributes:
         folder: where they lie.
         raw: the raw folder that the summary names.
-        layout: its form.
+        layout: that of the raw folder.
         options: what it was prepared with, by name: good, group, ...
     """
 

@@ -133,7 +133,7 @@ def _of_prepared(
 
 
 def _raw_folder(data: str, data_dir: pathlib.Path) -> tuple[pathlib.Path, str]:
-    """The folder that `data` names, and its form."""
+    """The folder that `data` names, and its layout."""
     prefix, _, rest = data.partition(":")
     layout = prefix if prefix in layouts.LAYOUTS else ""
     raw = pathlib.Path(rest if layout else data)
