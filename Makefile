@@ -1,5 +1,6 @@
 # make demo: the main job on a fresh machine.  make test: lint, import contract, tests.
 # make test-slow: the tests that train, build or search for long.
+# make constraints: renews the versions that the tests run with.
 PYTHON ?= python3
 PIP_FLAGS ?=            # e.g. --no-index --find-links wheels, for a machine without network
 RUN ?= runs/demo-$(shell date +%Y%m%d-%H%M%S)
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 # A file's tests share what they train, so each file goes to one process.
 PYTEST := $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile
 
-.PHONY: demo test test-slow clean
+.PHONY: demo test test-slow constraints clean
 
 demo: $(VENV)/installed
 	$(BIN)/nexperia train --config demo --out $(RUN)
@@ -31,9 +32,20 @@ $(VENV)/installed: setup.cfg pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install $(PIP_FLAGS) -e .[forest]
 	touch $@
 
-$(VENV)/installed-test: setup.cfg pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install $(PIP_FLAGS) -e .[test]
+$(VENV)/installed-test: setup.cfg pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e .[test]
 	touch $@
+
+# Newest versions that setup.cfg allows, in an environment of their own.
+constraints:
+	rm -rf $(VENV)-newest
+	$(PYTHON) -m venv $(VENV)-newest
+	$(VENV)-newest/bin/python -m pip install $(PIP_FLAGS) -e .[test]
+	sed -n '/^#/p' constraints.txt > $(VENV)-newest/constraints.txt
+	$(VENV)-newest/bin/python -m pip freeze --exclude-editable | \
+	  grep -v '^nexperia_tf' >> $(VENV)-newest/constraints.txt
+	mv $(VENV)-newest/constraints.txt constraints.txt
+	rm -rf $(VENV)-newest
 
 clean:
 	rm -rf $(VENV) build *.egg-info
