@@ -5,15 +5,14 @@ The table is the border between models and their judges: any framework that can 
 """
 
 import collections
-import csv
 import dataclasses
 import os
-import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from nexperia_tf import errors, files, labels
+from nexperia_tf.data import tables
 
 SCHEMA = 1  # version of the columns below; a run names it in environment.json
 REQUIRED = ("image_id", "label", "score")
@@ -132,13 +131,14 @@ def read(path: str | os.PathLike) -> Predictions:
         errors.BadInput: no such file, no such column, or a cell that makes no sense;
             the message names the row.
     """
-    header, rows = read_table(path, REQUIRED, remedy="a table of scored devices")
-    cells = dict(zip(header, zip(*rows))) if rows else dict.fromkeys(header, ())
+    table = tables.table(
+        path, REQUIRED, remedy="name a table of scored devices", stripped=False
+    )
     return Predictions(
-        image_id=cells.pop("image_id"),
-        label=_labels(path, cells.pop("label")),
-        score=_scores(path, cells.pop("score")),
-        columns=cells,
+        image_id=table.column("image_id"),
+        label=_labels(table),
+        score=_scores(table),
+        columns={n: table.column(n) for n in table.header if n not in REQUIRED},
         source=str(path),
     )
 
@@ -152,18 +152,19 @@ def read_labels(path: str | os.PathLike) -> dict[str, tuple[int, str]]:
     Raises:
         errors.BadInput: as `read`, or a device named twice.
     """
-    header, rows = read_table(path, ("image_id", "label"), remedy="a table of labels")
-    name, label = header.index("image_id"), header.index("label")
-    kind = header.index("defect_type") if "defect_type" in header else None
+    table = tables.table(
+        path, ("image_id", "label"), remedy="name a table of labels", stripped=False
+    )
     verdicts: dict[str, tuple[int, str]] = {}
-    for number, row in enumerate(rows, start=2):
-        if row[name] in verdicts:
+    for where, cells in table.records():
+        name = cells["image_id"]
+        if name in verdicts:
             raise errors.BadInput(
-                f"{path}, row {number}: {row[name]!r} is named twice; keep one verdict."
+                f"{where}: {name!r} is named twice; keep one verdict."
             )
-        if row[label].strip():  # a device without a verdict judges nothing
-            verdict = _label(row[label], f"{path}, row {number}")
-            verdicts[row[name]] = verdict, "" if kind is None else row[kind]
+        if cells["label"].strip():  # a device without a verdict judges nothing
+            label = _label(cells["label"], where)
+            verdicts[name] = label, cells.get("defect_type", "")
     return verdicts
 
 
@@ -223,48 +224,10 @@ def _in_order_of(first: Predictions, table: Predictions) -> Predictions:
     return table
 
 
-def read_table(
-    path: str | os.PathLike, required: Sequence[str], *, remedy: str
-) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of a CSV that must have the `required` columns."""
-    path = pathlib.Path(path)
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            lines = list(_numbered(path, csv.reader(file)))
-    except (FileNotFoundError, IsADirectoryError):
-        raise errors.BadInput(f"{path}: no such file; name {remedy}.") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise errors.BadInput(f"{path}: is no CSV table ({error}).") from None
-    if not lines:
-        raise errors.BadInput(f"{path}: is empty; name {remedy}.")
-    header, *rows = lines
-    missing = [name for name in required if name not in header]
-    if missing or len(set(header)) < len(header):
-        raise errors.BadInput(
-            f"{path}: needs the columns {','.join(required)} once each. Received "
-            f"{','.join(header)[:200]}; name {remedy}."
-        )
-    return header, rows
-
-
-def _numbered(path: pathlib.Path, table: Iterator[list[str]]) -> Iterator[list[str]]:
-    """Rows of the table, each as long as the header; empty lines are left out."""
-    header = next(table, None)
-    if header is None:
-        return
-    yield [name.strip() for name in header]
-    for row in table:
-        if row and len(row) != len(header):
-            raise errors.BadInput(
-                f"{path}, line {table.line_num}: {len(row)} cells under "
-                f"{len(header)} columns; is the file cut off?"
-            )
-        if row:
-            yield row
-
-
-def _labels(path: str | os.PathLike, cells: Sequence[str]) -> list[int]:
-    meaning = {cell: _label(cell, f"{path}, column label") for cell in set(cells)}
+def _labels(table: tables.Table) -> list[int]:
+    cells = table.column("label")
+    first = {cell: row for row, cell in reversed(list(enumerate(cells)))}
+    meaning = {cell: _label(cell, table.where(row)) for cell, row in first.items()}
     return [meaning[cell] for cell in cells]
 
 
@@ -275,14 +238,15 @@ def _label(text: str, where: str) -> int:
     return labels.parse({"1.0": "1", "0.0": "0"}.get(word, word), where=where)
 
 
-def _scores(path: str | os.PathLike, cells: Sequence[str]) -> list[float]:
+def _scores(table: tables.Table) -> list[float]:
+    cells = table.column("score")
     scores = []
     try:
         scores.extend(map(float, cells))
     except ValueError:
         row = len(scores)  # those before it were numbers
         raise errors.BadInput(
-            f"{path}, row {row + 2}: score {cells[row]!r} is no number; write the "
+            f"{table.where(row)}: score {cells[row]!r} is no number; write the "
             "probability of defect."
         ) from None
     return scores

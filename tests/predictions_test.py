@@ -59,13 +59,19 @@ def test_tables_of_other_programs_are_read(tmp_path):
     [
         ("", "is empty"),
         ("image_id,label,score\n", "holds no device"),
-        ("id,score\na,1\n", "needs the columns image_id,label,score"),
+        (
+            "id,score\na,1\n",
+            "column 'image_id' is missing; the header must",
+        ),
         ("image_id,label,score\na,1,nan\n", "'a'.*no probability.*NaN"),
-        ("image_id,label,score\na,1,\n", "row 2: score '' is no number"),
+        ("image_id,label,score\na,1,\n", "csv:2: score '' is no number"),
         ("image_id,label,score\na,1,3.2\n", "score 3.2 of 'a'.*sigmoid"),
         ("image_id,label,score\na,maybe,.2\n", "label 'maybe' is unknown"),
         ("image_id,label,score\na,1,.2\na,1,.2\n", "'a' appears 2 times"),
-        ("image_id,label,score\na,1,.2\nb,1\n", "line 3: 2 cells under 3 columns"),
+        (
+            "image_id,label,score\na,1,.2\nb,1\n",
+            "csv:3: 2 cells where the header has 3",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_refused_by_name(tmp_path, text, words):
@@ -79,7 +85,7 @@ def test_a_missing_or_binary_file_is_one_clear_line(tmp_path):
     with pytest.raises(errors.BadInput, match="no such file"):
         predictions.read(tmp_path / "none.csv")
     (tmp_path / "p.csv").write_bytes(b"\xff\xfe\x00\x81" * 9)
-    with pytest.raises(errors.BadInput, match="no CSV table"):
+    with pytest.raises(errors.BadInput, match="not UTF-8"):
         predictions.read(tmp_path / "p.csv")
 
 
@@ -103,7 +109,7 @@ def test_other_labels_judge_the_same_scores(tmp_path):
 
 def test_two_verdicts_on_one_device_are_refused(tmp_path):
     path = written(tmp_path, "image_id,label\na,1\na,0\n")
-    with pytest.raises(errors.BadInput, match="row 3: 'a' is named twice"):
+    with pytest.raises(errors.BadInput, match="csv:3: 'a' is named twice"):
         predictions.read_labels(path)
 
 

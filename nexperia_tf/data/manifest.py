@@ -4,15 +4,13 @@
 along with the raw folder's own table. Rows are sorted by path.
 """
 
-import csv
 import dataclasses
-import io
 import json
 import os
-import pathlib
 from collections.abc import Sequence
 
 from nexperia_tf import errors, files
+from nexperia_tf.data import tables
 
 SCHEMA = 1
 
@@ -104,19 +102,9 @@ def read(path: str | os.PathLike) -> list[Row]:
     Raises:
         errors.BadInput: the file is missing, lacks a column or holds a bad value.
     """
-    try:
-        text = pathlib.Path(path).read_text("utf-8")
-    except FileNotFoundError:
-        raise errors.BadInput(
-            f"{path}: no such file; run nexperia prepare first."
-        ) from None
-    table = csv.DictReader(io.StringIO(text, newline=""))
-    missing = [name for name in COLUMNS if name not in (table.fieldnames or ())]
-    if missing:
-        raise errors.BadInput(
-            f"{path}: column {missing[0]!r} is missing; prepare the folder again."
-        )
-    return [_parse(cells, f"{path}:{table.line_num}") for cells in table]
+    remedy = "run nexperia prepare on the raw folder first"
+    table = tables.table(path, COLUMNS, remedy=remedy, stripped=False)
+    return [_parse(cells, where) for where, cells in table.records()]
 
 
 def write(path: str | os.PathLike, rows: Sequence[Row]) -> None:

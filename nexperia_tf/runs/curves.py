@@ -1,12 +1,12 @@
 """Learning curves of a run as one picture."""
 
-import csv
 import io
 import pathlib
 
 from matplotlib import figure
 
 from nexperia_tf import files
+from nexperia_tf.data import tables
 
 # Columns of history.csv that share an axis.
 PANELS = {
@@ -24,15 +24,14 @@ def draw(history: pathlib.Path, path: pathlib.Path, *, kept: tuple[int, str]) ->
         path: the picture.
         kept: the epoch whose model was kept, and what it is: "best of 9 epochs".
     """
-    with open(history, encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    epochs = [int(row["epoch"]) for row in rows]
+    table = tables.table(history, ["epoch"])
+    epochs = [int(epoch) for epoch in table.column("epoch")]
     sheet = figure.Figure(figsize=(12, 3.5), layout="constrained")
     for axes, (title, names) in zip(sheet.subplots(1, len(PANELS)), PANELS.items()):
         for name in names:
-            if name not in rows[0]:  # a run that an older version began
+            if name not in table.header:  # a run that an older version began
                 continue
-            values = [float(row[name]) for row in rows]
+            values = [float(value) for value in table.column(name)]
             axes.plot(epochs, values, marker=".", label=name)
         axes.axvline(kept[0], color="0.6", linestyle=":", label=kept[1])
         axes.set(title=title, xlabel="epoch")

@@ -8,14 +8,13 @@ several models' scores they shift some weight between members; that is taken for
 little to count.)
 """
 
-import csv
 import dataclasses
 import math
 import pathlib
 from collections.abc import Iterable, Mapping
 
 from nexperia_tf import configs, errors, files, predictions
-from nexperia_tf.data import manifest
+from nexperia_tf.data import manifest, tables
 from nexperia_tf.runs import run_folders
 
 CHOSE_AMONG = "chose_among"  # in metrics.json, by split, and in nexperia.json
@@ -152,8 +151,7 @@ def product(several: Iterable[Choices]) -> Choices:
 def _epochs(history: pathlib.Path) -> int | None:
     if not history.is_file():
         return None
-    with open(history, newline="", encoding="utf-8") as file:
-        return max(sum(1 for _ in csv.DictReader(file)), 1)
+    return max(len(tables.table(history, ["epoch"]).rows), 1)
 
 
 def _before(config: configs.Config, image_ids: frozenset[str]) -> int | None:

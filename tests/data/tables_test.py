@@ -1,4 +1,4 @@
-"""Tables that people wrote, with the faults they have."""
+"""The one reader of CSV tables, on tables with the faults that people's have."""
 
 import csv
 
@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nexperia_tf import errors
-from nexperia_tf.data import tables
+from nexperia_tf import errors, predictions
+from nexperia_tf.data import manifest, tables
 
 CELLS = st.text(
     st.characters(exclude_categories=["C", "Z"], exclude_characters="\ufeff"),
@@ -30,26 +30,60 @@ def test_what_the_csv_module_writes_is_read_again(table, lines):
     assert [tuple(cells.values()) for _, cells in read] == lines
 
 
-def test_a_spreadsheets_mark_spaces_and_empty_lines_do_no_harm(table):
-    table.write_text("path , label\n\n a.png, good \n", "utf-8-sig")
-    assert tables.read(table, ("label",)) == (
-        ["path", "label"],
-        [(f"{table}:3", {"path": "a.png", "label": "good"})],
-    )
+def test_spreadsheets_byte_order_marks_blank_lines_and_quotes_are_read(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes(b'\xef\xbb\xbfpath, label\r\n\r\n"a,\nb" ,good\r\nc,bad\r\n')
+    found = tables.table(path, ["label"])
+    assert found.header == ["path", "label"]
+    assert found.rows == [["a,\nb", "good"], ["c", "bad"]]
+    assert found.column("label") == ["good", "bad"]
+    # A line is named where it ends; the first row has a line break in its cell.
+    assert [where for where, _ in found.records()] == [f"{path}:4", f"{path}:5"]
+    assert tables.table(path, [], stripped=False).rows[0][0] == "a,\nb "
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("path\na.png\n", r"labels\.csv: column 'label' is missing"),
-        ("", "column 'path' is missing"),
-        ("path,label\na.png,good,1\n", r"labels\.csv:2: 3 columns where .* has 2"),
-    ],
-)
-def test_a_table_that_does_not_fit_is_refused_with_its_line(table, text, words):
-    table.write_text(text)
-    with pytest.raises(errors.BadInput, match=words):
-        tables.read(table, ("path", "label"))
+def test_columns_without_a_name_may_be_several(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("path,,\na,,\n")
+    assert tables.read(path, ("path",))[1][0][1]["path"] == "a"
+
+
+FAULTS = [
+    (None, "no such file"),
+    (b"", "is empty"),
+    (b"\n\n", "is empty"),
+    (b"a,b\n1,2\n", r"column '\w+' is missing; .* Received a,b"),
+    (b"{header},x,x\n", "column 'x' stands twice"),
+    (b"{header},x\n1\n", r":2: 1 cells where the header has \d+ columns"),
+    (b"{header}\n\xff\xfe", "is not UTF-8; save it"),
+    (b'{header}\n"open', r":\d+: "),
+]
+
+
+@pytest.mark.parametrize(("content", "words"), FAULTS)
+@pytest.mark.parametrize("reader", ["predictions", "labels", "manifest", "table"])
+def test_every_reader_refuses_in_the_same_words(tmp_path, reader, content, words):
+    readers = {
+        "predictions": (predictions.read, predictions.REQUIRED),
+        "labels": (predictions.read_labels, ("image_id", "label")),
+        "manifest": (manifest.read, manifest.COLUMNS),
+        "table": (lambda path: tables.read(path, ("path", "y")), ("path", "y")),
+    }
+    read, header = readers[reader]
+    path = tmp_path / "t.csv"
+    if content is not None:
+        path.write_bytes(content.replace(b"{header}", ",".join(header).encode()))
+    with pytest.raises(errors.BadInput, match=words) as error:
+        read(path)
+    line = str(error.value)
+    assert line.startswith(str(path)) and "\n" not in line and line.endswith(".")
+
+
+def test_a_nul_or_an_endless_cell_is_one_clear_line(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("path\n" + "x" * 200_000)
+    with pytest.raises(errors.BadInput, match=r"t.csv:2: is no line of a CSV table"):
+        tables.read(path, ("path",))
 
 
 def test_another_encoding_is_named(table):

@@ -196,7 +196,7 @@ def _bad(tmp_path, table: str) -> pathlib.Path:
         ("path,verdict\na.png,good\n", "column 'label' is missing"),
         ("path,label\na.png,good\nb.png,good\n", "only good images found"),
         ("path,label\na.png,fine\nb.png,bad\n", "--good NAME"),
-        ("path,label\na.png,good,1\n", "3 columns where the header has 2"),
+        ("path,label\na.png,good,1\n", "3 cells where the header has 2 columns"),
         ("path,label,split\na.png,good,train\nb.png,bad,\n", "some have none"),
         ("path,label,split\na.png,good,spring\n", "split 'spring' is unknown"),
         (
@@ -205,7 +205,7 @@ def _bad(tmp_path, table: str) -> pathlib.Path:
         ),
         ("path,label\na.png,good\na.png,bad\n", "stands in the table twice"),
         ("path,label,x1,y1,x2,y2\na.png,good,1,2,nan,4\n", "is no box"),
-        ("", "column 'path' is missing"),
+        ("", "labels.csv: is empty"),
     ],
 )
 def test_a_bad_labels_table_is_refused_in_one_line(tmp_path, table, message):
