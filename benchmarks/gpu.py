@@ -21,8 +21,7 @@ import keras
 import numpy as np
 from model_timing import Peer, interleaved, machine, matrix_rate
 
-from nexperia_tf.models import classifier
-from nexperia_tf.study import costs
+from nexperia_tf.models import classifier, costs
 from nexperia_tf.training import losses
 
 

@@ -24,10 +24,9 @@ from model_timing import (
     timed,
 )
 
-from nexperia_tf.models import classifier
+from nexperia_tf.models import classifier, costs
 from nexperia_tf.runs import run_folders
 from nexperia_tf.serving import export
-from nexperia_tf.study import costs
 
 
 def main() -> None:

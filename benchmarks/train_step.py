@@ -25,8 +25,7 @@ from model_timing import (
     timed,
 )
 
-from nexperia_tf.models import classifier, convolution
-from nexperia_tf.study import costs
+from nexperia_tf.models import classifier, convolution, costs
 from nexperia_tf.training import optimizers
 
 

@@ -11,10 +11,11 @@ import tyro
 from nexperia_tf import bounds, command, errors, files, predictions
 from nexperia_tf.data.source import NOTHING, DataSource
 from nexperia_tf.evaluation import opening
-from nexperia_tf.evaluation.report import answers, evidence, figures, page, verdicts
+from nexperia_tf.evaluation.report import judging, page, pictures, results, terminal
+from nexperia_tf.evaluation.subjects import Subject
 from nexperia_tf.runs import training_pictures
 from nexperia_tf.serving import thresholds
-from nexperia_tf.statistics import choices, clustered, operating_point
+from nexperia_tf.statistics import choices, operating_point
 
 GOLDEN_ESCAPED = 1  # exit code
 
@@ -95,25 +96,30 @@ def main(arguments: Arguments) -> int:
         return 0
     settings = _settings(arguments)
     out = report_folder(arguments)
-    opened, facts = _labelled(arguments, opened)
+    split = _split(arguments, opened)
+    opened, labels = _labelled(arguments, opened)
     if arguments.set_threshold:
         opened = [_set(arguments, opened[0])]
-    opened, facts["notes"] = _with_records(arguments, opened)
+    opened, notes = _with_records(arguments, opened)
     opened = opening.acquainted(opened)
     if arguments.refuse_seen:
         _refuse_seen(arguments, opened)
     subjects = _compared(arguments, [one.subject for one in opened])
-    payload = page.figures_of(subjects, settings, **facts)
+    report = page.report_of(subjects, settings, split=split, labels=labels, notes=notes)
     stage = arguments.stage if arguments.heatmaps else None
-    pictures = evidence.gather(opened, payload, split=arguments.split, stage=stage)
-    refusal = None if arguments.max_escape is None else _refusal(payload)
+    shown, report = pictures.of_report(
+        opened, report, split=arguments.split, stage=stage
+    )
+    refusal = None if arguments.max_escape is None else terminal.refusal(report)
     if arguments.max_escape is not None and not refusal:
-        _store(opened, subjects, payload, settings)
-    page.write(out, payload, subjects, pictures)
-    _print(payload, opened, out)
+        report = _store(opened, subjects, report)
+    page.write(out, report, subjects, shown)
+    _print(report, opened, out)
     if refusal:
         raise errors.BadInput(refusal)
-    return _golden_exit_code(payload)
+    escaped = terminal.escaped_golden(report)
+    print(*escaped, sep="\n", end="\n" if escaped else "")
+    return GOLDEN_ESCAPED if escaped else 0
 
 
 def _check(arguments: Arguments) -> None:
@@ -227,16 +233,16 @@ def _submit(arguments: Arguments, opened: list[opening.Opened]) -> None:
 
 def _refuse_seen(arguments: Arguments, opened: list[opening.Opened]) -> None:
     for one in opened:
-        known = one.subject.known
-        said = known and training_pictures.in_words(known.numbers(), arguments.split)
+        known = one.subject.seen
+        said = known and training_pictures.in_words(known.counts(), arguments.split)
         if known is None or said:
             because = said or "whether its devices were trained on is not known"
             raise errors.BadInput(f"refused: {one.subject.name}: {because}.")
 
 
-def _settings(arguments: Arguments) -> figures.Settings:
+def _settings(arguments: Arguments) -> results.Settings:
     max_escape = arguments.max_escape
-    return figures.Settings(
+    return results.Settings(
         max_escape=operating_point.MAX_ESCAPE if max_escape is None else max_escape,
         max_overkill=arguments.max_overkill,
         confidence=arguments.confidence,
@@ -279,62 +285,58 @@ def report_folder(arguments: Arguments) -> pathlib.Path:
     return place / f"{name}-{kind}"
 
 
+def _split(arguments: Arguments, opened: Sequence[opening.Opened]) -> str | None:
+    """The judged split; None for a table, which is judged whole."""
+    first = opened[0]
+    return None if first.run is None and first.dataset is None else arguments.split
+
+
 def _labelled(
     arguments: Arguments, opened: list[opening.Opened]
-) -> tuple[list[opening.Opened], dict]:
-    """The runs under the labels they are judged by, and what to say of these."""
-    facts: dict = {"split": arguments.split, "labels": None}
-    if opened[0].run is None and opened[0].dataset is None:
-        facts["split"] = None  # a table is judged whole
-    given = opened[0].subject.scored
+) -> tuple[list[opening.Opened], results.OtherLabels | None]:
+    """The runs under the labels they are judged by, and what these are."""
+    labels = None
     if arguments.labels:
+        given = opened[0].subject.scored
         verdicts = predictions.read_labels(arguments.labels)
         opened = [opening.relabelled(o, arguments.labels, verdicts) for o in opened]
         now = opened[0].subject.scored.label
-        facts["labels"] = {
-            "source": arguments.labels,
-            "to_defect": int(np.sum((given.label == 0) & (now == 1))),
-            "to_good": int(np.sum((given.label == 1) & (now == 0))),
-            "auc_as_given": _auc_as_given(given, arguments.confidence),
-        }
+        labels = results.OtherLabels(
+            source=arguments.labels,
+            to_defect=int(np.sum((given.label == 0) & (now == 1))),
+            to_good=int(np.sum((given.label == 1) & (now == 0))),
+            auc_as_given=_auc_as_given(given, arguments.confidence),
+        )
     for one in opened:
         if not one.subject.scored.labelled:
             raise errors.BadInput(
                 f"{one.subject.scored.source}: holds devices without a label; judge "
                 "them with --labels FILE or write their scores with --submission FILE."
             )
-    return opened, facts
+    return opened, labels
 
 
-def _auc_as_given(table: predictions.Predictions, confidence: float) -> dict | None:
+def _auc_as_given(
+    table: predictions.Predictions, confidence: float
+) -> results.Auc | None:
     if not table.labelled or len(set(table.label)) < 2:
         return None
-    found = clustered.headline(
-        table.label,
-        table.score,
-        clustered.groups_of(table),
-        word=clustered.word_of(table),
-        confidence=confidence,
-        where=table.source,
-    )
-    return dataclasses.asdict(found) | {"confidence": confidence}
+    return judging.auc(table, confidence)
 
 
 def _with_records(
     arguments: Arguments, opened: list[opening.Opened]
-) -> tuple[list[opening.Opened], list[str]]:
+) -> tuple[list[opening.Opened], tuple[str, ...]]:
     found = [opening.with_records(one, arguments.source) for one in opened]
     notes = dict.fromkeys(note for _, note in found if note)
     for one in opened:
         for caution in opening.cautions(one, split=arguments.split):
             print(caution)
             notes[caution] = None
-    return [one for one, _ in found], list(notes)
+    return [one for one, _ in found], tuple(notes)
 
 
-def _compared(
-    arguments: Arguments, subjects: list[figures.Subject]
-) -> list[figures.Subject]:
+def _compared(arguments: Arguments, subjects: list[Subject]) -> list[Subject]:
     """The subjects on the same devices in the same order, their mean behind them."""
     tables = predictions.aligned([subject.scored for subject in subjects])
     first = subjects[0]
@@ -345,71 +347,44 @@ def _compared(
     return [*subjects, opening.average(subjects)] if arguments.average else subjects
 
 
-def _print(payload: dict, opened: Sequence[opening.Opened], out: pathlib.Path) -> None:
+def _print(
+    report: results.Report, opened: Sequence[opening.Opened], out: pathlib.Path
+) -> None:
     folders = {one.subject.name: str(one.run.folder) for one in opened if one.run}
-    for found in payload.get("runs") or [payload]:
-        print(
-            f"{found['name']}: AUC {answers.auc(found['auc'])}, {found['n_defect']} "
-            f"defects of {found['n']}"
-        )
-        if against := answers.standing(found["auc"]):
-            print(f"  {against}")
-        if known := answers.acquaintance(found, payload["split"]):
-            print(f"  warning: {known}.")
-        for answer in answers.of_run(found)[:4]:
-            print(f"  {answer.question} {answer.answer}")
-        if found["in_force"]:
-            print(f"  {answers.in_force(found)}")
-            run = folders.get(found["name"], "RUN")
-            print(f"  {answers.proposal(found, run=run)}")
-        print(f"  {answers.threshold_by(found)}")
-    if payload["labels"] and payload["labels"]["auc_as_given"]:
-        as_given = answers.auc(payload["labels"]["auc_as_given"])
-        print(f"By the labels as given: AUC {as_given}")
-    for sentence in verdicts.comparison(payload.get("comparisons", [])):
-        print(sentence)
+    for line in terminal.lines(report, folders):
+        print(line)
     print(f"Report: {out / page.HTML}")
-
-
-def _refusal(payload: dict) -> str | None:
-    """Why the guaranteed threshold of a run is not stored."""
-    for found in payload.get("runs") or [payload]:
-        point = found["operating_point"]
-        if not point["guaranteed"] or point["broken"]:
-            because = point["refusal"] or answers.broken_promise(point)
-            return f"refused: {found['name']}: {because}"
-    return None
 
 
 def _store(
     opened: Sequence[opening.Opened],
-    subjects: Sequence[figures.Subject],
-    payload: dict,
-    settings: figures.Settings,
-) -> None:
+    subjects: Sequence[Subject],
+    report: results.Report,
+) -> results.Report:
     """Puts the guaranteed threshold into force, in the run and in its figures."""
     if len(opened) > 1 or opened[0].run is None:
         print("Threshold not stored: that takes one RUN, a run folder.")
-        return
+        return report
     from nexperia_tf.runs import run_folders
 
-    run, point = opened[0].run, payload["operating_point"]
-    decides = dataclasses.replace(
+    run, point = opened[0].run, report.runs[0].operating_point
+    calibrated = dataclasses.replace(
         run.calibration,
-        threshold=operating_point.serving_threshold(point["threshold"]),
+        threshold=operating_point.serving_threshold(point.threshold),
         origin=run_folders.GUARANTEED,
         basis=operating_point.promise(point),
     )
-    thresholds.store(run, decides)
-    stored = dataclasses.replace(subjects[0], in_force=decides)
-    payload |= figures.on_the_line(stored, settings, proposed=point["threshold"])
+    thresholds.store(run, calibrated)
+    stored = dataclasses.replace(subjects[0], in_force=calibrated)
+    now = judging.on_the_line(stored, report.settings, proposed=point.threshold)
+    return report.with_run(report.runs[0].name, **vars(now))
 
 
 def _set(arguments: Arguments, one: opening.Opened) -> opening.Opened:
     """The run with the threshold that a person asked for in force."""
     wanted = thresholds.asked(arguments.set_threshold, flag="--set-threshold")
     # Judged devices may be those that choose it: --split validation.
-    chosen_on = one.subject.calibration or one.subject.scored
+    chosen_on = one.subject.chosen_on
     decides = thresholds.decided(
         one.run.calibration, wanted, chosen_on, taught=opening.taught(one)
     )
@@ -419,17 +394,3 @@ def _set(arguments: Arguments, one: opening.Opened) -> opening.Opened:
         subject=dataclasses.replace(one.subject, in_force=decides),
         run=dataclasses.replace(one.run),  # read again
     )
-
-
-def _golden_exit_code(payload: dict) -> int:
-    escaped = [
-        (found["name"], device, answers.judged_at(found))
-        for found in payload.get("runs") or [payload]
-        for device in (found["golden"] or {"escaped": []})["escaped"]
-    ]
-    for name, device, at in escaped:
-        print(
-            f"golden device {device['image_id']} escapes {name}: score "
-            f"{device['score']:.4g} lies below the {at}"
-        )
-    return GOLDEN_ESCAPED if escaped else 0

@@ -1,7 +1,7 @@
 """Where the model looks: class activation maps, judged by annotated boxes.
 
 A map that ignores the boxes explains nothing, and one that a model of random weights
-draws as well shows the picture, not the model: both are measured beside.
+draws as well shows the picture, not the model: both are measured for comparison.
 """
 
 import dataclasses
@@ -21,16 +21,16 @@ if typing.TYPE_CHECKING:
 
 STAGES = ("stem", "stage1", "stage2", "stage3", "stage4")
 BATCH = 16
-SMOOTHING = 1 / 40  # of the canvas: evidence of neighbouring pixels belongs together
+SMOOTHING = 1 / 40  # of the canvas; neighbouring pixels are one finding
 
 
-def evidence(
+def class_activation_maps(
     model: "keras.Model",
     images: np.ndarray,
     *,
     stage: str = "stem",
 ) -> np.ndarray:
-    """Evidence for a defect, by place: gradient times activation (HiResCAM).
+    """Where the model sees a defect: gradient times activation (HiResCAM).
 
     Args:
         model: a classifier's flat graph, giving the raw logit.
@@ -85,7 +85,7 @@ def on_canvas(maps: np.ndarray, size: int) -> np.ndarray:
 
 
 def randomised(model: "keras.Model", *, seed: int = 0) -> "keras.Model":
-    """The same graph with fresh random weights, which has learnt nothing."""
+    """The same graph with fresh random weights, as before any training."""
     import keras
 
     keras.utils.set_random_seed(seed)
@@ -106,7 +106,7 @@ class Localisation:
     """How well maps find annotated boxes.
 
     Attributes:
-        n: boxed devices looked at.
+        n: boxed devices.
         pointing: share whose brightest place lies in a box, with exact limits, by
             group where the devices come in groups.
         centre: the same for always pointing at the centre of the picture.
@@ -148,17 +148,12 @@ def localisation(
         Zhang et al., 2016, Top-down Neural Attention by Excitation Backprop. A hit
         must lie inside; no margin is granted.
     """
-    hits, centred, energy, area, near = [], [], [], [], []
-    for heat, where in zip(maps, boxes, strict=True):
-        inside = _mask(where, heat.shape)
-        total = float(heat.sum())
-        brightest = np.unravel_index(int(heat.argmax()), heat.shape)
-        # A map without any evidence points nowhere.
-        hits.append(bool(total and inside[brightest]))
-        centred.append(bool(inside[heat.shape[0] // 2, heat.shape[1] // 2]))
-        energy.append(float(heat[inside].sum()) / total if total else 0.0)
-        area.append(float(inside.mean()))
-        near.append(_nearness(where, heat.shape))
+    pointings = [
+        _pointing(heatmap, own) for heatmap, own in zip(maps, boxes, strict=True)
+    ]
+    hits = np.array([p.hit for p in pointings])
+    centred = np.array([p.centre_hit for p in pointings])
+    energy = np.array([p.energy for p in pointings])
     if groups is not None and clustered.count(groups) == len(hits):
         groups = None
     units = None if groups is None else clustered.count(groups)
@@ -166,21 +161,53 @@ def localisation(
     if units is not None and units < clustered.FEWEST:
         few = f"{word} is" if units == 1 else f"{word}s are"
         reason = f"{units} {few} too few to show how {word}s differ"
-    played = [np.array(hits), np.array(centred)]
-    found = [
-        clustered.rate(mask, np.array(decided), groups, confidence=confidence)
-        for mask, decided in zip(played, (energy, near))
+    near = np.array([p.nearness for p in pointings])
+    rates = [
+        clustered.rate(hits, energy, groups, confidence=confidence),
+        clustered.rate(centred, near, groups, confidence=confidence),
+        _paired(hits, centred, groups, confidence),
     ]
-    found.append(_paired(*played, groups, confidence))
     if reason:
-        found = [intervals.Interval(one.value, None, None, "none") for one in found]
-    return Localisation(
-        len(hits), *found, float(np.mean(energy)), float(np.mean(area)), units, reason
+        rates = [intervals.Interval(r.value, None, None, "none") for r in rates]
+    area = float(np.mean([p.area for p in pointings]))
+    return Localisation(len(hits), *rates, float(np.mean(energy)), area, units, reason)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pointing:
+    """Where one map points.
+
+    Attributes:
+        hit: whether its brightest place lies in a box.
+        centre_hit: whether the centre does.
+        energy: share of its sum that lies in boxes.
+        area: share of the canvas that boxes cover.
+        nearness: how near the centre a box lies.
+    """
+
+    hit: bool
+    centre_hit: bool
+    energy: float
+    area: float
+    nearness: float
+
+
+def _pointing(heatmap: np.ndarray, boxes: np.ndarray) -> _Pointing:
+    inside = _mask(boxes, heatmap.shape)
+    total = float(heatmap.sum())
+    brightest = np.unravel_index(int(heatmap.argmax()), heatmap.shape)
+    rows, columns = heatmap.shape
+    return _Pointing(
+        hit=bool(total and inside[brightest]),  # an empty map points nowhere
+        centre_hit=bool(inside[rows // 2, columns // 2]),
+        energy=float(heatmap[inside].sum()) / total if total else 0.0,
+        area=float(inside.mean()),
+        nearness=_nearness(boxes, heatmap.shape),
     )
 
 
 def _nearness(boxes: np.ndarray, shape: tuple[int, int]) -> float:
-    """How near the centre a box's middle lies, which decides on a hit there."""
+    """How near the centre a box's middle lies; a hit there depends on it."""
     middle = (boxes[:, :2] + boxes[:, 2:]) / 2 - np.array(shape[::-1]) / 2
     return -float(np.hypot(*middle.T).min(initial=math.inf))
 

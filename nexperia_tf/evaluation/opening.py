@@ -11,7 +11,7 @@ import numpy as np
 from nexperia_tf import errors, predictions
 from nexperia_tf.data import source
 from nexperia_tf.evaluation import slices
-from nexperia_tf.evaluation.report import figures
+from nexperia_tf.evaluation.subjects import Subject
 from nexperia_tf.runs import run_folders, training_pictures
 from nexperia_tf.statistics import choices
 
@@ -34,7 +34,7 @@ class Opened:
         dataset: the records; None where only a table of scores is known.
     """
 
-    subject: figures.Subject
+    subject: Subject
     run: run_folders.Run | None = None
     book: training_pictures.Book | None = None
     looks: training_pictures.Looks | None = None
@@ -64,7 +64,7 @@ def open_scores(
     path = pathlib.Path(path)
     given = predictions.read(calibration) if calibration else None
     if path.is_file():
-        subject = figures.Subject(
+        subject = Subject(
             name=run_folders.known_as(path),
             scored=predictions.read(path),
             calibration=given,
@@ -115,12 +115,12 @@ def _run(
             run.predictions(there[0]), source=f"{run.name} {there[0]}"
         )
     scored = dataclasses.replace(run.predictions(split), source=f"{run.name} {split}")
-    subject = figures.Subject(
+    subject = Subject(
         name=run.name,
         scored=scored,
         calibration=given,
         in_force=run.calibration,
-        keeps=True,
+        stores_threshold=True,
         chose=choices.of_run(run, there[0] if there else split),
     )
     return Opened(
@@ -165,7 +165,7 @@ def _saved_model(
     ]
     if given is None and there:
         given = _served(served, dataset, there[0])
-    subject = figures.Subject(
+    subject = Subject(
         name=run_folders.known_as(path),
         scored=scored,
         calibration=given,
@@ -230,7 +230,7 @@ def with_records(
     subject = dataclasses.replace(
         opened.subject,
         columns=image_columns(found),
-        trained_on=_groups(opened, rows.values()),
+        training_groups=_groups(opened, rows.values()),
     )
     looks = opened.looks or training_pictures.looks(list(rows.values()))
     opened = dataclasses.replace(opened, looks=looks)
@@ -258,14 +258,16 @@ def acquainted(opened: Sequence[Opened]) -> list[Opened]:
         known = one.book and training_pictures.judged(
             names, fits[0] if fits else None, one.book
         )
-        subject = dataclasses.replace(one.subject, known=known, taught=taught(one))
+        subject = dataclasses.replace(
+            one.subject, seen=known, seen_calibration=taught(one)
+        )
         found.append(dataclasses.replace(one, subject=subject))
     return found
 
 
 def taught(opened: Opened) -> training_pictures.Found | None:
     """Which devices that set the threshold were trained on; None: nobody can tell."""
-    deciding = opened.subject.calibration or opened.subject.scored
+    deciding = opened.subject.chosen_on
     if opened.book is None or opened.looks is None:
         return None
     return training_pictures.judged(deciding.image_id, opened.looks, opened.book)
@@ -333,20 +335,22 @@ def relabelled(
     return dataclasses.replace(opened, subject=subject)
 
 
-def average(subjects: Sequence[figures.Subject]) -> figures.Subject:
+def average(subjects: Sequence[Subject]) -> Subject:
     """The mean of the scores, as one more run."""
     calibrations = [subject.calibration for subject in subjects]
     mean = _mean([subject.scored for subject in subjects])
     first = subjects[0]
-    return figures.Subject(
+    return Subject(
         name="average",
         scored=mean,
         calibration=None if None in calibrations else _mean(calibrations),
         columns=first.columns,
-        trained_on=first.trained_on,
+        training_groups=first.training_groups,
         chose=choices.product(subject.chose for subject in subjects),
-        known=_known([subject.known for subject in subjects]),
-        taught=_known([s.taught for s in subjects if s.taught is not None]),
+        seen=_known([subject.seen for subject in subjects]),
+        seen_calibration=_known(
+            [s.seen_calibration for s in subjects if s.seen_calibration is not None]
+        ),
     )
 
 

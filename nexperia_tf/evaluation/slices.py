@@ -70,69 +70,82 @@ def table(
         threshold: devices at or above it are rejected.
         confidence: level of the intervals.
     """
-    found = []
+    devices = Judged(
+        np.asarray(labels),
+        np.asarray(scores),
+        None if groups is None else np.asarray(groups),
+        threshold,
+        confidence,
+    )
+    all_slices = []
     for by, values in columns.items():
         values = np.asarray(values, dtype=object)
         names = sorted({value for value in values if value})
-        parts = [
-            one(
-                by,
-                name,
-                labels,
-                scores,
-                values == name,
-                groups=groups,
-                threshold=threshold,
-                confidence=confidence,
-            )
-            for name in names
-        ]
+        parts = [devices.slice(by, name, values == name) for name in names]
         if len(parts) > 1:
-            found += sorted(parts, key=_badness, reverse=True)
-    return found
+            all_slices += sorted(parts, key=_badness, reverse=True)
+    return all_slices
 
 
-def one(
-    by: str,
-    value: str,
-    labels: np.ndarray,
-    scores: np.ndarray,
-    inside: np.ndarray,
-    *,
-    groups: np.ndarray | None = None,
-    threshold: float,
-    confidence: float,
-) -> Slice:
-    """The slice of the devices in the mask `inside`."""
-    labels, scores = np.asarray(labels)[inside], np.asarray(scores)[inside]
-    if groups is not None:
-        groups = np.asarray(groups)[inside]
-        groups = None if clustered.count(groups) == 1 else groups
-    defects, rejected = labels == 1, scores >= threshold
+@dataclasses.dataclass(frozen=True, eq=False)
+class Judged:
+    """Devices under a threshold.
 
-    def rate(hits, among):
+    Attributes:
+        labels, scores: arrays of shape `(devices,)`.
+        groups: names of the same shape; None takes each device for its own.
+        threshold: devices at or above it are rejected.
+        confidence: level of the intervals.
+    """
+
+    labels: np.ndarray
+    scores: np.ndarray
+    groups: np.ndarray | None
+    threshold: float
+    confidence: float
+
+    def slice(self, by: str, value: str, inside: np.ndarray) -> Slice:
+        """The devices of a mask, which share a value of a column."""
+        part = self._take(inside)
+        defects, rejected = part.labels == 1, part.scores >= self.threshold
+        n_defect, n_good = int(defects.sum()), int((~defects).sum())
+        return Slice(
+            by=by,
+            value=value,
+            n=len(part.labels),
+            n_defect=n_defect,
+            escapes=int(np.sum(defects & ~rejected)),
+            false_calls=int(np.sum(~defects & rejected)),
+            escape_rate=part._rate(~rejected, defects),
+            overkill_rate=part._rate(rejected, ~defects),
+            auc=part._auc() if n_defect and n_good else None,
+            # Kinds of defect have no good devices; parts of a line are judged by both.
+            small=max(n_defect, n_good) < SMALL,
+        )
+
+    def _take(self, inside: np.ndarray) -> "Judged":
+        groups = None if self.groups is None else self.groups[inside]
+        if groups is not None and clustered.count(groups) == 1:
+            groups = None  # judged as what it is, by its devices
+        return dataclasses.replace(
+            self,
+            labels=self.labels[inside],
+            scores=self.scores[inside],
+            groups=groups,
+        )
+
+    def _rate(self, hits: np.ndarray, among: np.ndarray) -> intervals.Interval | None:
         if not among.any():
             return None
-        of = None if groups is None else groups[among]
-        return clustered.rate(hits[among], scores[among], of, confidence=confidence)
+        groups = None if self.groups is None else self.groups[among]
+        return clustered.rate(
+            hits[among], self.scores[among], groups, confidence=self.confidence
+        )
 
-    n_defect, n_good = int(defects.sum()), int((~defects).sum())
-    auc = None
-    if n_defect and n_good:
-        auc = clustered.headline(labels, scores, groups, confidence=confidence)
-    return Slice(
-        by=by,
-        value=value,
-        n=len(labels),
-        n_defect=n_defect,
-        escapes=int(np.sum(defects & ~rejected)),
-        false_calls=int(np.sum(~defects & rejected)),
-        escape_rate=rate(~rejected, defects),
-        overkill_rate=rate(rejected, ~defects),
-        auc=auc,
-        # Kinds of defect have no good devices; parts of a line are judged by both.
-        small=max(n_defect, n_good) < SMALL,
-    )
+    def _auc(self) -> clustered.Headline:
+        return clustered.headline(
+            self.labels, self.scores, self.groups, confidence=self.confidence
+        )
 
 
 def _badness(part: Slice) -> tuple:

@@ -89,17 +89,44 @@ class Found:
     def names(self) -> set[str]:
         return {*self.pictures, *self.twins}
 
-    def numbers(self) -> dict:
+    def counts(self) -> "Counts":
         """What report.json and metrics.json say of it."""
-        return {
-            "of": self.of,
-            "pictures": len(self.pictures),
-            "twins": len(self.twins),
-            "first": min(self.names, default=None),
-            "by": list(self.by),
-            "unknown": list(self.unknown),
-            "unlisted": self.unlisted,
-        }
+        return Counts(
+            of=self.of,
+            pictures=len(self.pictures),
+            twins=len(self.twins),
+            first=min(self.names, default=None),
+            by=self.by,
+            unknown=self.unknown,
+            unlisted=self.unlisted,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Counts:
+    """How many judged pictures a model knows: a `Found` in numbers.
+
+    Attributes:
+        of: judged pictures.
+        pictures, twins: those it was trained on, itself or by a copy or twin.
+        first: name of the first of them.
+        by: the runs that were.
+        unknown: runs of which nobody knows.
+        unlisted: pictures of which nobody knows.
+    """
+
+    of: int
+    pictures: int
+    twins: int
+    first: str | None
+    by: Sequence[str]
+    unknown: Sequence[str]
+    unlisted: int = 0
+
+    @property
+    def count(self) -> int:
+        """Judged pictures that were trained on, as they are or by a twin."""
+        return self.pictures + self.twins
 
 
 def of_rows(
@@ -268,45 +295,35 @@ def unseen(image_ids: Sequence[str], found: Found) -> np.ndarray:
     return np.array([name not in found.names for name in image_ids], bool)
 
 
-def in_words(numbers: Mapping, split: str = "") -> str:
-    """One sentence on the numbers of a `Found`; empty where all are new.
+def in_words(counts: Counts, split: str = "", *, without: str = "") -> str:
+    """One sentence on what a model was trained on; empty where all pictures are new.
 
-    >>> in_words({"of": 44, "pictures": 17, "twins": 1, "first": "a/b", "by": ["base"],
-    ...           "unknown": []}, "test")
+    Args:
+        counts: how many it was trained on.
+        split: what the judged pictures are called.
+        without: what its figures are without them, from its semicolon on.
+
+    >>> in_words(Counts(44, 17, 1, "a/b", ["base"], []), "test")
     '18 of 44 test pictures were trained on by base (1 of them as a twin), a/b first'
     """
     what = f"{split} pictures".strip()
-    count = numbers["pictures"] + numbers["twins"]
     sentences = []
-    if count:
-        twins = numbers["twins"]
+    if counts.count:
+        twins = counts.twins
         how = f" ({twins} of them as {'a twin' if twins == 1 else 'twins'})"
         sentences.append(
-            f"{count} of {numbers['of']} {what} were trained on by "
-            f"{', '.join(numbers['by'])}{how if twins else ''}, "
-            f"{numbers['first']} first" + _without(numbers)
+            f"{counts.count} of {counts.of} {what} were trained on by "
+            f"{', '.join(counts.by)}{how if twins else ''}, "
+            f"{counts.first} first{without}"
         )
-    if numbers["unknown"]:
+    if counts.unknown:
         sentences.append(
             f"whether {what} were trained on is not known of "
-            f"{', '.join(numbers['unknown'])}"
+            f"{', '.join(counts.unknown)}"
         )
-    if 0 < (lacks := numbers.get("unlisted", 0)) < numbers["of"]:
+    if 0 < (lacks := counts.unlisted) < counts.of:
         sentences.append(
-            f"of {lacks} of {numbers['of']} {what} nobody can tell, the list of "
+            f"of {lacks} of {counts.of} {what} nobody can tell, the list of "
             f"pictures lacks {'it' if lacks == 1 else 'them'}"
         )
     return "; ".join(sentences)
-
-
-def _without(numbers: Mapping) -> str:
-    if "auc_without" not in numbers:
-        return ""
-    if (auc := numbers["auc_without"]) is None:
-        if numbers["pictures"] + numbers["twins"] == numbers["of"]:
-            return "; none is left to judge without them"
-        return "; the others hold one class alone, no AUC without them"
-    limits = f"no interval: {auc.get('reason')}"
-    if auc["low"] is not None:
-        limits = f"{auc['low']:.3f} to {auc['high']:.3f}"
-    return f"; AUC without them {auc['value']:.4f} ({limits})"

@@ -351,12 +351,11 @@ def calibrate(
     )
     if not choice.guaranteed:
         raise errors.BadInput(f"--max-escape {max_escape}: refused: {choice.refusal}")
-    facts = choice.facts(validation.source)
     return dataclasses.replace(
         fitted,
         threshold=operating_point.serving_threshold(choice.threshold),
         origin=run_folders.GUARANTEED,
-        basis=operating_point.promise(facts),
+        basis=operating_point.promise(choice.certificate(validation.source)),
     )
 
 

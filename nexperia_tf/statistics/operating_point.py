@@ -8,7 +8,7 @@ Devices that have also chosen the epoch pay for each epoch they could have chose
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -70,38 +70,33 @@ class Guarantee:
     grouped_by: str | None = None
     unlisted: int = 0
 
-    def facts(self, source: str) -> dict:
-        """The part of report.json's operating_point that depends on calibration alone.
-
-        Args:
-            source: name of the calibration devices.
-        """
+    def certificate(self, source: str) -> "Certificate":
+        """What the calibration devices, which are called `source`, decide."""
         alone = self.method == guarantee.DEVICES
-        return {
-            "target": self.max_escape,
-            "confidence": self.confidence,
-            "threshold": self.threshold,
-            "guaranteed": self.guaranteed,
-            "defects_needed": self.defects_needed,
-            "refusal": None if self.guaranteed else self.refusal,
-            "calibration_defects": self.n_defect,
-            "misses_allowed": self.misses_allowed,
-            "certified_escape": self.certified_escape,
-            "calibrated_on": source,
-            "method": self.method,
-            "choices": self.choices,
-            "choices_why": self.why,
-            "taught": self.taught,
-            "unlisted": self.unlisted,
-            # Whether these devices could certify anything, were there enough of them.
-            "vouches": self.choices is not None and not self.taught,
-            "groups": None if alone else self.n_groups,
-            "groups_needed": None if alone else self.groups_needed,
-            "grouped_by": self.grouped_by,
-            "effective_defects": self.effective_defects,
-            "rho": self.rho,
-            "rho_level": self.rho_level,
-        }
+        return Certificate(
+            target=self.max_escape,
+            confidence=self.confidence,
+            threshold=self.threshold,
+            guaranteed=self.guaranteed,
+            defects_needed=self.defects_needed,
+            refusal=None if self.guaranteed else self.refusal,
+            calibration_defects=self.n_defect,
+            misses_allowed=self.misses_allowed,
+            certified_escape=self.certified_escape,
+            calibrated_on=source,
+            method=self.method,
+            choices=self.choices,
+            choices_why=self.why,
+            seen_in_training=self.taught,
+            unlisted=self.unlisted,
+            can_certify=self.choices is not None and not self.taught,
+            groups=None if alone else self.n_groups,
+            groups_needed=None if alone else self.groups_needed,
+            grouped_by=self.grouped_by,
+            effective_defects=self.effective_defects,
+            rho=self.rho,
+            rho_level=self.rho_level,
+        )
 
     @property
     def refusal(self) -> str:
@@ -143,6 +138,46 @@ class Guarantee:
             f"{self.groups_needed} {word} ({self.defects_needed} defects) are needed. "
             f"{can}"
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class Certificate:
+    """The part of report.json's operating_point that calibration devices decide.
+
+    The fields are those of `Guarantee`, but for these.
+
+    Attributes:
+        target: the escape rate asked for.
+        refusal: why it is not guaranteed; None where it is.
+        calibrated_on: what the calibration devices are.
+        choices_why: what is known of their choices, behind "they".
+        seen_in_training: calibration devices that were trained on.
+        can_certify: whether these devices could certify anything, were they enough.
+        groups, groups_needed: None where each device is its own group.
+    """
+
+    target: float
+    confidence: float
+    threshold: float
+    guaranteed: bool
+    defects_needed: int
+    refusal: str | None
+    calibration_defects: int
+    misses_allowed: int
+    certified_escape: float
+    calibrated_on: str
+    method: str
+    choices: int | None
+    choices_why: str
+    seen_in_training: int = dataclasses.field(metadata={"json": "taught"})
+    unlisted: int
+    can_certify: bool = dataclasses.field(metadata={"json": "vouches"})
+    groups: int | None
+    groups_needed: int | None
+    grouped_by: str | None
+    effective_defects: float
+    rho: float | None
+    rho_level: float | None
 
 
 def choose(
@@ -367,15 +402,11 @@ def dppm(escape_rate: float, prevalence: float) -> float:
     return 1e6 * escaped / (1 - prevalence + escaped)
 
 
-def promise(point: Mapping) -> str:
-    """What a guaranteed threshold rests on, for calibration.json and its readers.
-
-    Args:
-        point: as `Guarantee.facts` gives it.
-    """
+def promise(point: Certificate) -> str:
+    """What a guaranteed threshold rests on, for calibration.json and its readers."""
     return (
-        f"at most {percent(point['target'])} escapes with "
-        f"{percent(point['confidence'])} confidence, by {rests_on(point)}"
+        f"at most {percent(point.target)} escapes with "
+        f"{percent(point.confidence)} confidence, by {rests_on(point)}"
     )
 
 
@@ -388,32 +419,32 @@ def counted(count: int, word: str) -> str:
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
-def rests_on(point: Mapping) -> str:
+def rests_on(point: Certificate) -> str:
     """Which devices set the threshold, how they count, what they chose among.
 
     >>> chosen = choose(np.linspace(0, 1, 620), choices=7, why="chose among 7 epochs")
-    >>> rests_on(chosen.facts("a validation"))
+    >>> rests_on(chosen.certificate("a validation"))
     '620 defects of a validation, each its own group; they chose among 7 epochs'
     """
-    defects = counted(point["calibration_defects"], "defect")
-    words = f"{defects} of {point['calibrated_on']}"
-    word, groups = point["grouped_by"], point["groups"]
-    if point["method"] == guarantee.DEVICES:
+    defects = counted(point.calibration_defects, "defect")
+    words = f"{defects} of {point.calibrated_on}"
+    word, groups = point.grouped_by, point.groups
+    if point.method == guarantee.DEVICES:
         words += f", each of another {word}" if word else ", each its own group"
-    elif point["method"] == guarantee.UNITS:
+    elif point.method == guarantee.UNITS:
         words += f" in {counted(groups, word)}, each {word} counted as one device"
     else:
         words += (
             f" in {counted(groups, word)}, worth "
-            f"{point['effective_defects']:.0f} independent ones (two missed in "
+            f"{point.effective_defects:.0f} independent ones (two missed in "
             f"one {word} are taken to correlate by at most "
-            f"{point['rho']:.2g}, from where {percent(round(point['rho_level'], 4))} "
+            f"{point.rho:.2g}, from where {percent(round(point.rho_level, 4))} "
             "are missed)"
         )
-    warning = trained_on(point["taught"], point["unlisted"])
-    if point["taught"]:
+    warning = trained_on(point.seen_in_training, point.unlisted)
+    if point.seen_in_training:
         return f"{words}; {warning}, so they can certify nothing"
-    return f"{words}; they {point['choices_why']}" + (f"; {warning}" if warning else "")
+    return f"{words}; they {point.choices_why}" + (f"; {warning}" if warning else "")
 
 
 def training_counts(judged: training_pictures.Found | None) -> dict[str, int]:

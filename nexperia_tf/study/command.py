@@ -6,6 +6,7 @@ nexperia study --data sample --out studies/sample
 import dataclasses
 import datetime
 import pathlib
+import typing
 from collections.abc import Callable, Mapping
 from typing import Annotated, Literal
 
@@ -21,6 +22,10 @@ from nexperia_tf import (
 )
 from nexperia_tf.data.source import NOTHING, DataSource
 from nexperia_tf.study import plan
+
+if typing.TYPE_CHECKING:
+    from nexperia_tf.models import costs
+    from nexperia_tf.study import entries, results, tables
 
 PLAN, COSTS = "plan.json", "costs.json"
 SCHEMA = 1  # of plan.json
@@ -66,9 +71,9 @@ class Arguments(command.Options):
 def main(arguments: Arguments) -> None:
     """Plans, trains, grows, combines, judges and writes; or goes on with it."""
     if arguments.plan:
-        from nexperia_tf.study import members
+        from nexperia_tf.study import networks
 
-        members.show(_planned(arguments, channels=1, train_devices=None))
+        networks.show(_planned(arguments, channels=1, train_devices=None))
         return
     out = _out(arguments)
     with locks.held(out):
@@ -79,7 +84,7 @@ def _study(arguments: Arguments, out: pathlib.Path) -> None:
     verdicts = predictions.read_labels(arguments.labels) if arguments.labels else None
     command.import_tensorflow()
     from nexperia_tf.data.records import reading, store
-    from nexperia_tf.study import forest, members, page
+    from nexperia_tf.study import entries, forest, networks, page
 
     forest.skops_io()  # its forests come last, hours after the networks
     named = _source(arguments)
@@ -92,10 +97,11 @@ def _study(arguments: Arguments, out: pathlib.Path) -> None:
         train_devices=sizes["train"],
     )
     _open(out, arguments)
-    trained = members.train(planned, out, dataset)
-    payload = _payload(arguments, planned, trained, out, dataset, verdicts)
-    page.write(out, payload)
-    for answer in page.head(payload["tables"]):
+    trained = networks.train(planned, out, dataset)
+    scores = entries.Scores(trained, out, dataset, _relabelling(arguments, verdicts))
+    study = _judged(arguments, planned, scores)
+    page.write(out, study)
+    for answer in page.answers(study.tables):
         print(f"{answer.question} {answer.answer}")
     print(f"Study: {out / page.HTML}")
 
@@ -103,7 +109,7 @@ def _study(arguments: Arguments, out: pathlib.Path) -> None:
 def _planned(
     arguments: Arguments, *, channels: int, train_devices: int | None
 ) -> plan.Plan:
-    from nexperia_tf.study import members
+    from nexperia_tf.study import networks
 
     named = _source(arguments)
     # A network of grey devices cannot look at colour.
@@ -114,7 +120,7 @@ def _planned(
         seeds=_seeds(arguments),
         extended=arguments.extended,
         train_devices=train_devices,
-        backbone_data=members.backbone_data(named.data_dir) if drawn else "",
+        backbone_data=networks.backbone_data(named.data_dir) if drawn else "",
         shared=dataclasses.asdict(named),
     )
 
@@ -168,8 +174,8 @@ def _check_same(out: pathlib.Path, arguments: Arguments) -> None:
 
 def _open(out: pathlib.Path, arguments: Arguments) -> None:
     if not out.exists():
-        with files.new_folder(out) as beside:
-            files.write_json(beside / PLAN, _described(arguments))
+        with files.new_folder(out) as partial:
+            files.write_json(partial / PLAN, _described(arguments))
 
 
 def _check_splits(data: str, dataset, sizes: Mapping[str, int]) -> None:
@@ -180,86 +186,74 @@ def _check_splits(data: str, dataset, sizes: Mapping[str, int]) -> None:
     for split in manifest.SPLITS:
         if split == manifest.CALIBRATION and split not in sizes:
             continue
-        found = [row.label for row in rows if row.split == split and row.used]
-        n_defect = found.count(labels.DEFECT)
-        if min(n_defect, len(found) - n_defect) < 2:
+        given = [row.label for row in rows if row.split == split and row.used]
+        n_defect = given.count(labels.DEFECT)
+        if min(n_defect, len(given) - n_defect) < 2:
             raise errors.BadInput(
                 f"{data}: a study needs two good and two defect devices in split "
-                f"{split}. Received {len(found) - n_defect} good and {n_defect} "
+                f"{split}. Received {len(given) - n_defect} good and {n_defect} "
                 "defect; add pictures, or a column split."
             )
 
 
-def _payload(
-    arguments: Arguments,
-    planned: plan.Plan,
-    trained: Mapping,
-    out: pathlib.Path,
-    dataset,
-    verdicts: Mapping | None,
-) -> dict:
-    """What study.json holds."""
-    from nexperia_tf.study import tables
+def _relabelling(arguments: Arguments, verdicts: Mapping | None) -> Callable:
+    """Judges a table by the labels of --labels, where there are some."""
 
     def relabelled(table: predictions.Predictions) -> predictions.Predictions:
         if verdicts is None:
             return table
         return predictions.relabelled(table, verdicts, source=arguments.labels)
 
-    scores = tables.Scores(trained, out, dataset, relabelled)
-    small = arguments.scale == "small"
-    shown, chosen, notes = _tables(arguments, planned, trained, scores, small=small)
-    judged = tables.judged(shown, _costs(out, trained))
-    first = judged[1]["rows"][0]
-    weights = sorted((out / tables.WEIGHTS).glob("*.json"))
-    return {
-        "schema": tables.SCHEMA,
-        "data": _source(arguments).data,
-        "scale": arguments.scale,
-        "seeds": _seeds(arguments),
-        "extended": arguments.extended,
-        "labels": arguments.labels,
-        "image_size": planned.base.pictures.image_size,
-        "epochs": planned.base.optimisation.epochs,
-        "n": first["n"],
-        "n_defect": first["n_defect"],
-        "tables": judged,
-        "runs": _runs(planned, scores, chosen),
-        "weights": {path.stem: files.read_json(path) for path in weights},
-        "notes": notes,
-        "time": {
-            "created": datetime.datetime.now(datetime.UTC).isoformat(
-                timespec="seconds"
-            ),
-            "runs": len(trained),
-            "training": sum(run.seconds for run in trained.values()),
-        },
-    }
+    return relabelled
+
+
+def _judged(
+    arguments: Arguments, planned: plan.Plan, scores: "entries.Scores"
+) -> "results.Study":
+    """Grows, combines and judges."""
+    from nexperia_tf.study import entries, results
+
+    trained, out = scores.trained, scores.out
+    shown, chosen, notes = _tables(arguments, planned, scores)
+    judged = results.judged(shown, _costs(out, trained))
+    first = judged[1].rows[0]
+    weights = sorted((out / entries.WEIGHTS).glob("*.json"))
+    return results.Study(
+        data=_source(arguments).data,
+        scale=arguments.scale,
+        seeds=_seeds(arguments),
+        extended=arguments.extended,
+        labels=arguments.labels,
+        image_size=planned.base.pictures.image_size,
+        epochs=planned.base.optimisation.epochs,
+        n=first.n,
+        n_defect=first.n_defect,
+        tables=judged,
+        runs=_runs(planned, scores, chosen),
+        weights={path.stem: files.read_json(path) for path in weights},
+        notes=notes,
+        time=results.Time(
+            datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            runs=len(trained),
+            training=sum(run.seconds for run in trained.values()),
+        ),
+    )
 
 
 def _tables(
-    arguments: Arguments, planned: plan.Plan, trained: Mapping, scores, *, small: bool
-) -> tuple[list, dict[str, str], list[str]]:
+    arguments: Arguments, planned: plan.Plan, scores: "entries.Scores"
+) -> tuple[list["tables.Table"], dict[str, str], tuple[str, ...]]:
     """All tables, the run that stands for each member, and what to say besides."""
-    from nexperia_tf.study import members, tables, trees
+    from nexperia_tf.study import networks, tables, trees
 
-    out, dataset = scores.out, scores.dataset
+    trained = scores.trained
     chosen_of = {
-        family.name: {m: members.best(trained, family.tried[m]) for m in plan.MEMBERS}
+        family.name: {m: networks.best(trained, family.tried[m]) for m in plan.MEMBERS}
         for family in planned.families
     }
     first = chosen_of[planned.families[0].name]
-    opener, words = _backbone(arguments, planned, trained, dataset)
-    sources = {
-        "pretrained": opener,
-        "bce": _network(trained[first["resnext-bce"]]),
-        "focal": _network(trained[first["resnext-focal"]]),
-    }
-    notes = []
-    for key, opened in sources.items():
-        found = trees.grow(out, trees.Source(key, opened), dataset, small=small)
-        notes += [f"Left out: {problem}" for problem in found.values()]
-    shown = [tables.forests(scores, planned.families[0], first, words)]
+    backbone, notes = _grow(arguments, planned, scores, first)
+    shown = [tables.forests(scores, planned.families[0], first, backbone)]
     for family in planned.families:
         chosen = chosen_of[family.name]
         rows = tables.singles(scores, family, chosen)
@@ -269,9 +263,42 @@ def _tables(
             tables.committees(rows, family),
         ]
     strongest = max(chosen.values(), key=lambda name: trained[name].auc)
-    trees.boost(out, trees.Source("best", _network(trained[strongest])), dataset)
+    source = trees.Source("best", _network(trained[strongest]))
+    trees.boost(scores.out, source, scores.dataset)
     shown.append(tables.better(scores, planned, rows))
-    return shown, chosen, list(dict.fromkeys(notes))
+    return shown, chosen, notes
+
+
+def _grow(
+    arguments: Arguments,
+    planned: plan.Plan,
+    scores: "entries.Scores",
+    chosen: Mapping[str, str],
+) -> tuple[str, tuple[str, ...]]:
+    """Grows the forests of Table 1.
+
+    Returns:
+        what the network of column (a) is, and why forests were left out.
+    """
+    from nexperia_tf.study import trees
+
+    trained = scores.trained
+    opener, words = _backbone(arguments, planned, trained, scores.dataset)
+    sources = {
+        "pretrained": opener,
+        "bce": _network(trained[chosen["resnext-bce"]]),
+        "focal": _network(trained[chosen["resnext-focal"]]),
+    }
+    notes = []
+    for key, opened in sources.items():
+        problems = trees.grow(
+            scores.out,
+            trees.Source(key, opened),
+            scores.dataset,
+            small=arguments.scale == "small",
+        )
+        notes += [f"Left out: {problem}" for problem in problems.values()]
+    return words, tuple(dict.fromkeys(notes))
 
 
 def _network(run) -> Callable:
@@ -307,50 +334,53 @@ def _backbone(
     return opened, f"pretrained, {named}" if weights else "random weights"
 
 
-def _costs(out: pathlib.Path, trained: Mapping) -> dict[str, dict]:
+def _costs(out: pathlib.Path, trained: Mapping) -> dict[str, "costs.Cost"]:
     """Parameters, multiplications and time of each run's network; measured once."""
+    from nexperia_tf.models import costs
     from nexperia_tf.runs import run_folders
-    from nexperia_tf.study import costs
 
     path = out / COSTS
     known = files.read_json(path) if path.is_file() else {}
-    found = {}
+    of_run = {}
     for name, run in trained.items():
         key = f"{run.config.network.backbone} at {run.config.pictures.image_size}"
         if key not in known:
             model = run_folders.load(run.folder).model()
             known[key] = dataclasses.asdict(costs.of(model))
             files.write_json(path, known)
-        found[name] = known[key]
-    return found
+        of_run[name] = costs.Cost(**known[key])
+    return of_run
 
 
-def _runs(planned: plan.Plan, scores, chosen: Mapping[str, str]) -> list[dict]:
+def _runs(
+    planned: plan.Plan, scores: "entries.Scores", chosen: Mapping[str, str]
+) -> tuple["results.Run", ...]:
     """Each run with what differs and what it reached."""
     from nexperia_tf.runs import run_folders
     from nexperia_tf.statistics import metrics
+    from nexperia_tf.study import results
 
     rows = []
     for step in planned.steps:
         run = scores.trained[step.name]
         test = None
-        if step.name != plan.PRETRAINED and not step.dealt.startswith("fold"):
+        if step.judged_on_test:
             table = scores.of_run(step.name, step.name).subject.scored
             test = metrics.auc(table.label, table.score)
         taken = [plan.TITLES[m] for m, name in chosen.items() if name == step.name]
         rows.append(
-            {
-                "name": step.name,
-                "differs": plan.differs(step, planned.base),
-                "loss": run.config.loss.loss,
-                "gamma": run.config.loss.gamma,
-                "alpha": run.config.loss.alpha,
-                "validation_auc": run.auc,
-                "validation_epoch": run.chosen,
-                "threshold": run_folders.load(run.folder).calibration.words,
-                "test_auc": test,
-                "taken_for": ", ".join(taken),
-                "seconds": run.seconds,
-            }
+            results.Run(
+                name=step.name,
+                differs=plan.differs(step, planned.base),
+                loss=run.config.loss.loss,
+                gamma=run.config.loss.gamma,
+                alpha=run.config.loss.alpha,
+                validation_auc=run.auc,
+                validation_epoch=run.chosen,
+                threshold=run_folders.load(run.folder).calibration.words,
+                test_auc=test,
+                taken_for=", ".join(taken),
+                seconds=run.seconds,
+            )
         )
-    return rows
+    return tuple(rows)

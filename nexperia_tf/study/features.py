@@ -115,15 +115,15 @@ def _check_size(devices: int, numbers: int, limit: float, what: str) -> None:
         )
 
 
-def write(path: str | os.PathLike, found: Features) -> None:
+def write(path: str | os.PathLike, features: Features) -> None:
     """Writes one split as an .npz of plain arrays."""
-    text = {name: found.columns[name] for name in predictions.OPTIONAL}
+    text = {name: features.columns[name] for name in predictions.OPTIONAL}
     with open(path, "wb") as file:
         np.savez(
             file,
-            image_id=found.image_id,
-            label=found.label,
-            features=found.values,
+            image_id=features.image_id,
+            label=features.label,
+            features=features.values,
             **text,
         )
 
@@ -141,7 +141,7 @@ def read(path: str | os.PathLike) -> Features:
             text = {name: arrays[name] for name in TEXT}
     except FileNotFoundError:
         raise errors.BadInput(
-            f"{path}: no such file; write it with nexperia_tf.study.features."
+            f"{path}: no such file; write it with nexperia features."
         ) from None
     except (KeyError, ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
         raise errors.BadInput(
@@ -216,9 +216,9 @@ def main(arguments: Arguments) -> None:
     model, dataset, facts = _opened(arguments)
     sizes = reading.split_sizes(dataset)
     splits = [split for split in arguments.split if split in sizes]
-    with files.new_folder(arguments.out) as beside:
+    with files.new_folder(arguments.out) as partial:
         for split in splits:
-            found = extract(
+            features = extract(
                 model,
                 dataset,
                 split,
@@ -226,20 +226,22 @@ def main(arguments: Arguments) -> None:
                 batch_size=arguments.batch_size,
                 max_gigabytes=arguments.max_gigabytes,
             )
-            write(beside / f"{split}.npz", found)
-            print(f"{split}: {len(found.values)} devices, {found.values.shape[1]}")
+            write(partial / f"{split}.npz", features)
+            print(
+                f"{split}: {len(features.values)} devices, {features.values.shape[1]}"
+            )
         facts |= {"schema": SCHEMA, "stage": arguments.stage, "splits": splits}
-        files.write_json(beside / FACTS, facts)
+        files.write_json(partial / FACTS, facts)
         shutil.copyfile(
-            dataset.prepared / "manifest.csv", beside / run_folders.PICTURES
+            dataset.prepared / "manifest.csv", partial / run_folders.PICTURES
         )
         book = (
             training_pictures.of_run(arguments.run)
             if arguments.run
             else training_pictures.Book()
         )
-        training_pictures.write(beside / training_pictures.TRAINED_ON, book)
-        files.write_manifest(beside)
+        training_pictures.write(partial / training_pictures.TRAINED_ON, book)
+        files.write_manifest(partial)
     print(f"Features: {arguments.out}")
 
 
@@ -250,8 +252,8 @@ def _opened(
     if arguments.run:
         run = run_folders.load(arguments.run).at(arguments.source)
         kept = ("backbone", "weights", "loss", "image_size", "seed")
-        told = run.config.flat()
-        facts = {name: told[name] for name in kept}
+        given = run.config.flat()
+        facts = {name: given[name] for name in kept}
         return run.model(), run.dataset, {"run": run.name} | facts
     import keras
 

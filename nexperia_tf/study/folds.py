@@ -14,33 +14,36 @@ from nexperia_tf import files
 from nexperia_tf.data import images, manifest
 from nexperia_tf.data.prepare import splits
 from nexperia_tf.data.records import reading, store
+from nexperia_tf.study import plan
 
 TABLE = "labels.csv"
 PICTURES = "pictures"
 HEADER = ("path", "label", "group", "lot", "machine", "defect_type", "split")
 
 
-def deal(dataset: store.Dataset, out: pathlib.Path, name: str, *, count: int) -> None:
-    """Makes the fold or bag `name` below `out`, unless it is there.
+def make(
+    dataset: store.Dataset, out: pathlib.Path, part: plan.Part, *, count: int
+) -> None:
+    """Makes a fold or bag below `out`, unless it is there.
 
     Args:
-        dataset: what is dealt.
+        dataset: what it is made of.
         out: the folder of all folds and bags.
-        name: `fold1` ... or `bag1` ...; the number is the fold, or the draw's seed.
+        part: which of them.
         count: how many folds there are.
     """
-    folder = out / name
-    if not folder.exists():
-        rows = [r for r in manifest.read(dataset.prepared / "manifest.csv") if r.used]
-        rows = [row for row in rows if row.label]
-        number = int(name.removeprefix("fold").removeprefix("bag"))
-        if name.startswith("fold"):
-            split = _fold(rows, number, count)
-        else:
-            split = _bag(rows, number)
-        pictures = _pictures(dataset, out / PICTURES)
-        with files.new_folder(folder) as beside:
-            _write(beside, rows, split, pictures)
+    folder = out / part.name
+    if folder.exists():
+        return
+    rows = [r for r in manifest.read(dataset.prepared / "manifest.csv") if r.used]
+    rows = [row for row in rows if row.label]
+    if part.kind == plan.FOLD:
+        split = _fold(rows, part.number, count)
+    else:
+        split = _bag(rows, part.number)
+    pictures = _pictures(dataset, out / PICTURES)
+    with files.new_folder(folder) as partial:
+        _write(partial, rows, split, pictures)
 
 
 def _fold(rows: list[manifest.Row], number: int, count: int) -> dict[str, str]:

@@ -26,7 +26,7 @@ FOREST = "forest.skops"
 TRUSTED = "sklearn.tree._tree.Tree"  # the one type skops does not know by itself
 TREES = 100
 SCORED_SPLITS = ("validation", "calibration", "test", "unlabelled")
-# Tried by --tuned, beside the default of one leaf a device and sqrt(numbers) a split.
+# Tried by --tuned, besides the default of one leaf a device and sqrt(numbers) a split.
 GRID = [
     {"n_estimators": 500, "max_features": share, "min_samples_leaf": leaf}
     for share in ("sqrt", 0.1, 0.3)
@@ -74,8 +74,8 @@ def fit(
     """
     from sklearn import ensemble
 
-    for split, found in (("train", train), ("validation", validation)):
-        _check_labels(split, found.label)
+    for split, part in (("train", train), ("validation", validation)):
+        _check_labels(split, part.label)
     _check_width(train.values.shape[1], validation, "validation")
     settings = [{"n_estimators": trees}, *((grid or GRID) if tuned else [])]
     tried, best, chosen = [], -1, None
@@ -102,16 +102,16 @@ def _check_labels(split: str, label: np.ndarray) -> None:
         )
 
 
-def _check_width(width: int, found: features.Features, what: str) -> None:
-    if found.values.shape[1] != width:
+def _check_width(width: int, part: features.Features, what: str) -> None:
+    if part.values.shape[1] != width:
         raise errors.BadInput(
-            f"{what}: has {found.values.shape[1]} numbers a device, the forest takes "
+            f"{what}: has {part.values.shape[1]} numbers a device, the forest takes "
             f"{width}; use the stage and image size it was grown on."
         )
 
 
 def probability(
-    forest: "RandomForestClassifier", found: features.Features
+    forest: "RandomForestClassifier", part: features.Features
 ) -> np.ndarray:
     """Probability of defect, float64 of shape `(devices,)`.
 
@@ -119,7 +119,7 @@ def probability(
     probability is not 0 or 1, which no calibration could move.
     """
     column = list(forest.classes_).index(labels.POSITIVE)
-    mean = forest.predict_proba(found.values)[:, column]
+    mean = forest.predict_proba(part.values)[:, column]
     return (mean * forest.n_estimators + 0.5) / (forest.n_estimators + 1)
 
 
@@ -169,9 +169,9 @@ def skops_io() -> types.ModuleType:
 
 def scored(
     forest: "RandomForestClassifier",
-    found: features.Features,
+    part: features.Features,
     *,
-    decides: run_folders.Calibration,
+    calibrated: run_folders.Calibration,
     source: str,
 ) -> predictions.Predictions:
     """The predictions table of these devices, calibrated as networks are.
@@ -179,9 +179,9 @@ def scored(
     Raises:
         errors.BadInput: the forest was grown on another number of features.
     """
-    _check_width(forest.n_features_in_, found, source)
-    score = decides.scores(calibration.logits(probability(forest, found)))
-    return found.table(score, source=source)
+    _check_width(forest.n_features_in_, part, source)
+    score = calibrated.scores(calibration.logits(probability(forest, part)))
+    return part.table(score, source=source)
 
 
 def publish(
@@ -203,31 +203,30 @@ def publish(
         learned: the folder of its features, which says what they were trained on.
     """
     fitted_on = next(split for split in run_folders.CALIBRATED_ON if split in splits)
-    found = splits[fitted_on]
-    logits = calibration.logits(probability(chosen.forest, found))
-    decides = calibration.fit(logits, found.label, where=fitted_on)
+    logits = calibration.logits(probability(chosen.forest, splits[fitted_on]))
+    calibrated = calibration.fit(logits, splits[fitted_on].label, where=fitted_on)
     facts = {**facts, "tried": chosen.tried, "best": chosen.best}
-    with files.new_folder(out) as beside:
-        save(beside, chosen.forest, facts | dataclasses.asdict(decides))
-        forest = load(beside)  # what is scored is what was saved
-        (beside / "predictions").mkdir()
-        for split, found in splits.items():
-            path = beside / "predictions" / f"{split}.csv"
-            table = scored(forest, found, decides=decides, source=split)
+    with files.new_folder(out) as partial:
+        save(partial, chosen.forest, facts | dataclasses.asdict(calibrated))
+        forest = load(partial)  # what is scored is what was saved
+        (partial / "predictions").mkdir()
+        for split, part in splits.items():
+            path = partial / "predictions" / f"{split}.csv"
+            table = scored(forest, part, calibrated=calibrated, source=split)
             predictions.write(path, table)
         if learned and (learned / training_pictures.TRAINED_ON).is_file():
-            shutil.copyfile(
-                learned / run_folders.PICTURES, beside / run_folders.PICTURES
-            )
-            name = pathlib.Path(out).resolve().name
-            own = training_pictures.of_rows(
-                manifest.read(learned / run_folders.PICTURES), name
-            )
-            book = training_pictures.merged(
-                [own, training_pictures.read(learned / training_pictures.TRAINED_ON)]
-            )
-            training_pictures.write(beside / training_pictures.TRAINED_ON, book)
-        files.write_manifest(beside)
+            _write_trained_on(partial, learned, pathlib.Path(out).resolve().name)
+        files.write_manifest(partial)
+
+
+def _write_trained_on(folder: pathlib.Path, learned: pathlib.Path, name: str) -> None:
+    """Carries on what features were trained on; the forest learned from these, too."""
+    pictures = learned / run_folders.PICTURES
+    shutil.copyfile(pictures, folder / run_folders.PICTURES)
+    own = training_pictures.of_rows(manifest.read(pictures), name)
+    before = training_pictures.read(learned / training_pictures.TRAINED_ON)
+    merged = training_pictures.merged([own, before])
+    training_pictures.write(folder / training_pictures.TRAINED_ON, merged)
 
 
 @dataclasses.dataclass(frozen=True)

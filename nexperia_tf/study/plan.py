@@ -1,8 +1,9 @@
 """Which networks a study trains, and in which order."""
 
 import dataclasses
+import itertools
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 
 from nexperia_tf import configs, errors
 from nexperia_tf.configs import checks
@@ -10,9 +11,8 @@ from nexperia_tf.data.source import DataSource
 
 RESNEXT, WIDE = "resnext", "wide"
 BCE, FOCAL = "bce", "focal"
-MEMBERS = tuple(
-    f"{network}-{loss}" for network in (RESNEXT, WIDE) for loss in (BCE, FOCAL)
-)
+PAIRS = tuple(itertools.product((RESNEXT, WIDE), (BCE, FOCAL)))
+MEMBERS = tuple(f"{network}-{loss}" for network, loss in PAIRS)
 TITLES = {
     "resnext-bce": "ResNeXt",
     "resnext-focal": "ResNeXt + focal",
@@ -43,6 +43,28 @@ FOLDS = 3
 BAGS = 5
 EXTENDED_SEEDS = 3
 PRETRAINED = "pretrained"  # the run on sample devices that column (a) takes
+ORIGINAL = "original"  # the family of the original recipe
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A part of the training lots: what folds.py makes of them.
+
+    Attributes:
+        kind: FOLD, all but one part of the lots; or BAG, lots drawn with replacement.
+        number: which fold, or the seed of the draw.
+    """
+
+    kind: str
+    number: int
+
+    @property
+    def name(self) -> str:
+        """Of its folder, and in the names of runs: fold1, bag3."""
+        return f"{self.kind}{self.number}"
+
+
+FOLD, BAG = "fold", "bag"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,14 +76,20 @@ class Step:
         title: how tables call it.
         config: all of it, but for `like`.
         like: runs of whose losses the best, on validation, is taken.
-        dealt: the fold or bag it is trained on, "" for the data as they are.
+        part: the fold or bag it is trained on; None for the data as they are.
     """
 
     name: str
     title: str
     config: configs.Config
     like: tuple[str, ...] = ()
-    dealt: str = ""
+    part: Part | None = None
+
+    @property
+    def judged_on_test(self) -> bool:
+        """Whether it was trained for the test devices of the study."""
+        is_fold = self.part is not None and self.part.kind == FOLD
+        return self.name != PRETRAINED and not is_fold
 
     def resolved(
         self, trained: Mapping[str, configs.Config], best: str
@@ -181,14 +209,13 @@ def _original(shared: Mapping[str, object]) -> tuple[list[Step], Family]:
 
     Which wide ResNet it took its report leaves open; alpha .25 fell on the defects.
     """
-    name = "original"
+    name = ORIGINAL
     base = configs.load("study_original").changed(**shared)
     backbone = base.network.backbone
     networks = {RESNEXT: backbone, WIDE: PARTNERS[backbone]}
     losses = {BCE: {}, FOCAL: {"loss": "focal", "gamma": 2.0, "alpha": 0.25}}
     steps = []
-    for member in MEMBERS:
-        network, loss = member.split("-")
+    for member, (network, loss) in zip(MEMBERS, PAIRS):
         config = base.changed(backbone=networks[network], **losses[loss])
         steps.append(Step(f"{name}-{member}", f"{TITLES[member]}, {name}", config))
     return steps, Family(name, {m: (f"{name}-{m}",) for m in MEMBERS})
@@ -209,48 +236,89 @@ def _ours(
             f"wide ResNet; take one of {', '.join(PARTNERS)}."
         )
     wide = base.changed(backbone=PARTNERS[base.network.backbone])
-    shown = Family(name, {})
+    steps, tried = _tried(base, wide, Family(name, {}), sweep)
+    repeat = _Repetition({RESNEXT: base, WIDE: wide}, Family(name, tried))
+    seeded = {
+        member: [repeat.with_seed(member, base.run.seed, s) for s in range(1, seeds)]
+        for member in MEMBERS
+    }
+    folds, bags = {}, []
+    if extended:
+        folds = {
+            member: [repeat.on_fold(member, n) for n in range(1, FOLDS + 1)]
+            for member in MEMBERS
+        }
+        bags = [repeat.on_bag(number) for number in range(1, BAGS + 1)]
+    further = itertools.chain(*seeded.values(), *folds.values(), bags)
+    family = Family(
+        name,
+        tried,
+        {member: _names(made) for member, made in seeded.items() if made},
+        {member: _names(made) for member, made in folds.items()},
+        _names(bags),
+    )
+    return [*steps, *further], family
+
+
+def _names(steps: Sequence[Step]) -> tuple[str, ...]:
+    return tuple(step.name for step in steps)
+
+
+def _tried(
+    base: configs.Config,
+    wide: configs.Config,
+    family: Family,
+    sweep: Mapping[str, tuple[Setting, ...]],
+) -> tuple[list[Step], dict[str, tuple[str, ...]]]:
+    """A ResNeXt for each setting of each loss, and a wide ResNet for each loss."""
     steps, tried = [], {}
     for loss, settings in sweep.items():
         member = f"{RESNEXT}-{loss}"
-        swept = [_swept(base, shown.title(member), member, one) for one in settings]
+        swept = [_swept(base, family.title(member), member, s) for s in settings]
         steps += swept
-        tried[member] = tuple(step.name for step in swept)
+        tried[member] = _names(swept)
     for loss in sweep:
         member, like = f"{WIDE}-{loss}", tried[f"{RESNEXT}-{loss}"]
-        steps.append(Step(member, shown.title(member), wide, like))
+        steps.append(Step(member, family.title(member), wide, like))
         tried[member] = (member,)
+    return steps, tried
 
-    def repeated(word: str, count: range, change: Callable[[int], dict]) -> dict:
-        """Every member once more for each of `count`."""
-        names = {}
-        for member in MEMBERS:
-            config = base if member.startswith(RESNEXT) else wide
-            like = tried[f"{RESNEXT}-{member.partition('-')[2]}"]
-            for number in count:
-                steps.append(
-                    Step(
-                        f"{member}-{word}{number}",
-                        f"{shown.title(member)}, {word} {number}",
-                        config.changed(**change(number)),
-                        like,
-                        dealt=f"{word}{number}" if word == "fold" else "",
-                    )
-                )
-                names.setdefault(member, []).append(steps[-1].name)
-        return {member: tuple(found) for member, found in names.items()}
 
-    first = base.run.seed
-    more = repeated("seed", range(1, seeds), lambda seed: {"seed": first + seed})
-    folds, bags = {}, []
-    if extended:
-        folds = repeated("fold", range(1, FOLDS + 1), lambda number: {})
-        for number in range(1, BAGS + 1):
-            title = f"{shown.title(shown.bagged)}, bag {number}"
-            bag = Step(f"bag{number}", title, base, tried[shown.bagged], f"bag{number}")
-            steps.append(bag)
-            bags.append(bag.name)
-    return steps, Family(name, tried, more, folds, tuple(bags))
+@dataclasses.dataclass(frozen=True)
+class _Repetition:
+    """Members once more: with another seed, on a fold, on a bag.
+
+    Attributes:
+        config_of: each network.
+        family: with the runs that were tried, of whose losses the best is taken.
+    """
+
+    config_of: Mapping[str, configs.Config]
+    family: Family
+
+    def with_seed(self, member: str, first: int, number: int) -> Step:
+        return self._step(
+            member, f"seed{number}", f"seed {number}", seed=first + number
+        )
+
+    def on_fold(self, member: str, number: int) -> Step:
+        part = Part(FOLD, number)
+        step = self._step(member, part.name, f"fold {number}")
+        return dataclasses.replace(step, part=part)
+
+    def on_bag(self, number: int) -> Step:
+        part = Part(BAG, number)
+        step = self._step(self.family.bagged, part.name, f"bag {number}")
+        return dataclasses.replace(step, name=part.name, part=part)
+
+    def _step(self, member: str, suffix: str, words: str, **changed) -> Step:
+        network, loss = PAIRS[MEMBERS.index(member)]
+        return Step(
+            f"{member}-{suffix}",
+            f"{self.family.title(member)}, {words}",
+            self.config_of[network].changed(**changed),
+            self.family.tried[f"{RESNEXT}-{loss}"],
+        )
 
 
 def _swept(base: configs.Config, title: str, member: str, setting: Setting) -> Step:
@@ -277,8 +345,8 @@ def differs(step: Step, base: configs.Config) -> str:
     ]
     if step.like:
         parts.append(f"loss of the best {step.like[0]}")
-    if step.dealt:
-        parts.append(step.dealt)
+    if step.part:
+        parts.append(step.part.name)
     return ", ".join(parts) or "as the config says"
 
 

@@ -1,4 +1,4 @@
-"""Better than the plain mean, perhaps: what chooses and weighs the members.
+"""Ensembles beyond the plain mean: selection, stacking, votes and boosting.
 
 Each is fitted on devices that the members were not trained on, and must be judged on
 devices that the fit has not seen.
@@ -48,7 +48,7 @@ def select(
     drawn: list[int] = []
     path: list[tuple[float, float]] = []
     for size in range(1, rounds + 1):
-        ranks = [_rank(truth, (total + one) / size) for one in scores]
+        ranks = [_rank(truth, (total + member) / size) for member in scores]
         best = max(range(len(ranks)), key=ranks.__getitem__)
         drawn.append(best)
         path.append(ranks[best])
@@ -96,7 +96,7 @@ def stack(logits: np.ndarray, truth: np.ndarray, *, penalty: float = PENALTY) ->
         slope = -(signs * special.expit(-margins)) @ design.T + decay * values
         return float(cost), slope
 
-    found = optimize.minimize(
+    minimum = optimize.minimize(
         loss,
         np.append(np.full(len(logits), 1 / len(logits)), 0.0),
         jac=True,
@@ -104,7 +104,7 @@ def stack(logits: np.ndarray, truth: np.ndarray, *, penalty: float = PENALTY) ->
         bounds=[(0, None)] * len(logits) + [(None, None)],
         options={"ftol": 1e-14, "gtol": 1e-9, "maxiter": 10_000},
     )
-    *weights, bias = (float(value) for value in found.x)
+    *weights, bias = (float(value) for value in minimum.x)
     if not any(weights):
         raise errors.BadInput(
             "stacking: no member ranks these devices better than chance; train longer "
@@ -114,7 +114,7 @@ def stack(logits: np.ndarray, truth: np.ndarray, *, penalty: float = PENALTY) ->
 
 
 def vote(scores: np.ndarray, thresholds: Sequence[float] | None = None) -> np.ndarray:
-    """Share of the members that call a device defect.
+    """Share of the members that call a device a defect.
 
     Args:
         scores: array of shape `(members, devices)`.
@@ -146,7 +146,7 @@ class Boosted:
         """Log-odds of defect, float64 of shape `(devices,)`, before any temperature."""
         staged = self.model.staged_decision_function(values)
         return next(
-            found for size, found in enumerate(staged, 1) if size == self.stumps
+            logits for size, logits in enumerate(staged, 1) if size == self.stumps
         )
 
 
@@ -181,7 +181,7 @@ def boost(
     )
     model.fit(train.values, train.label)
     staged = model.staged_decision_function(validation.values)
-    aucs = [metrics.auc(validation.label, found) for found in staged]
+    aucs = [metrics.auc(validation.label, scores) for scores in staged]
     best = int(np.argmax(aucs))
     return Boosted(model, best + 1, aucs[best])
 

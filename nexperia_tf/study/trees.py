@@ -10,11 +10,21 @@ from nexperia_tf.study import features, forest, stacking
 
 FORESTS = "forests"
 BOOSTED = "adaboost"
-# The original grew 100 trees on the third stage's flattened output.
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """A kind of forest: what its row is called, and what it is."""
+
+    title: str
+    described: str
+
+
+ORIGINAL = "stage3"  # the original grew 100 trees on the third stage's flattened output
 KINDS = {
-    "stage3": "100 trees, stage 3 flattened",
-    "100": "100 trees, pooled features",
-    "tuned": "tuned forest, pooled features",
+    ORIGINAL: Kind("100 trees, stage 3", "100 trees, stage 3 flattened"),
+    "100": Kind("100 trees", "100 trees, pooled features"),
+    "tuned": Kind("tuned forest", "tuned forest, pooled features"),
 }
 STAGES = {"stage3": "stage3", "100": "features", "tuned": "features"}
 SPLITS = ("train", "validation", "test")
@@ -79,22 +89,22 @@ def boost(out: pathlib.Path, source: Source, dataset) -> None:
     if (folder / files.MANIFEST).is_file():
         return
     splits = _Seen(source.open, dataset).at("features")
-    found = stacking.boost(splits["train"], splits["validation"])
-    raw = {split: found.logits(splits[split].values) for split in SPLITS[1:]}
-    decides = calibration.fit(raw["validation"], splits["validation"].label)
-    facts = {"schema": 1, "of": source.key, "stumps": found.stumps}
-    with files.new_folder(folder) as beside:
-        (beside / "predictions").mkdir()
+    boosted = stacking.boost(splits["train"], splits["validation"])
+    raw = {split: boosted.logits(splits[split].values) for split in SPLITS[1:]}
+    calibrated = calibration.fit(raw["validation"], splits["validation"].label)
+    facts = {"schema": 1, "of": source.key, "stumps": boosted.stumps}
+    with files.new_folder(folder) as partial:
+        (partial / "predictions").mkdir()
         for split, logits in raw.items():
-            table = splits[split].table(decides.scores(logits), source=BOOSTED)
-            predictions.write(beside / "predictions" / f"{split}.csv", table)
+            table = splits[split].table(calibrated.scores(logits), source=BOOSTED)
+            predictions.write(partial / "predictions" / f"{split}.csv", table)
         files.write_json(
-            beside / f"{BOOSTED}.json",
+            partial / f"{BOOSTED}.json",
             facts
-            | {"validation_auc": found.validation_auc}
-            | dataclasses.asdict(decides),
+            | {"validation_auc": boosted.validation_auc}
+            | dataclasses.asdict(calibrated),
         )
-        files.write_manifest(beside)
+        files.write_manifest(partial)
 
 
 def facts(out: pathlib.Path) -> Mapping:

@@ -11,7 +11,13 @@ import rich.table
 from nexperia_tf import configs, files, labels, predictions
 from nexperia_tf.data import manifest
 from nexperia_tf.data.records import reading, store
-from nexperia_tf.evaluation.report import answers, figures
+from nexperia_tf.evaluation.report import (
+    formats,
+    judging,
+    results,
+    serialise,
+    summary,
+)
 from nexperia_tf.runs import curves, run_folders, training_pictures
 from nexperia_tf.serving import export
 from nexperia_tf.statistics import calibration, choices, clustered, metrics
@@ -116,13 +122,14 @@ def print_summary(folder: pathlib.Path) -> None:
                 f"{epochs['stopped']}"
             )
     for split in (split for split in run_folders.SCORED_SPLITS if split in reached):
-        auc = reached[split]["auc"]
-        if auc["low"] is None:
-            print(f"{split}: AUC {answers.auc(auc)}")
-        elif against := answers.standing(auc):
+        auc = clustered.Headline(**reached[split]["auc"])
+        if auc.low is None:
+            print(f"{split}: AUC {formats.auc(auc)}")
+        elif against := formats.warning(auc):
             print(f"{split}: {against}")
     for split in run_folders.SCORED_SPLITS:
-        if said := answers.acquaintance(reached.get(split, {}), split):
+        seen = results.SeenInTraining.of(reached.get(split, {}).get("trained_on"))
+        if said := summary.seen_in_training(seen, split):
             print(f"warning: {said}")
     in_force = run_folders.read_calibration(folder / run_folders.CALIBRATION)
     print(f"In force: {in_force.words}")
@@ -167,7 +174,9 @@ def _metrics(
                 dataclasses.asdict(point)
                 for point in metrics.fpr_at_tpr(table.label, table.score)
             ],
-            "trained_on": figures.learned(table, known[split]),
+            "trained_on": serialise.plain(
+                judging.seen_in_training(table, known[split])
+            ),
         }
     if "validation" in payload:  # its AUC is that of the kept epoch, chosen by it
         payload["validation"]["epoch"] = run_folders.chosen_epoch(epochs)

@@ -202,7 +202,7 @@ def _check_seen(
     for split in run_folders.SCORED_SPLITS:
         names = [row.image_id for row in rows if row.used and row.split == split]
         said = training_pictures.in_words(
-            training_pictures.judged(names, shown, book).numbers(), split
+            training_pictures.judged(names, shown, book).counts(), split
         )
         if said and names and config.data.refuse_seen:
             raise errors.BadInput(

@@ -247,7 +247,7 @@ def test_two_lots_and_108_defects_leave_no_limits_and_no_verdict(
     assert run_command("evaluate", one, two, "--out", tmp_path / "r") == 0
     said = capsys.readouterr().out
     assert "no interval: 2 groups are too few to show how groups differ" in said
-    assert "a and b: too few groups for a verdict." in said and "8 would do" in said
+    assert "a and b: too few groups for a verdict." in said and "8 groups could" in said
     found = figures(tmp_path / "r")
     assert (found["auc"]["low"], found["auc"]["method"]) == (None, "none")
     assert found["comparisons"][0]["difference"]["low"] is None
@@ -393,7 +393,7 @@ def test_a_difference_says_whose_auc_is_taken_from_whose(tmp_path, run_command, 
     assert run_command("evaluate", tmp_path / "turned.csv", good) == 0
     said = capsys.readouterr().out
     assert re.search(
-        "good ranks better than turned. AUC of turned less that of good: -0.[0-9]+",
+        "good ranks better than turned. AUC of turned minus that of good: -0.[0-9]+",
         said,
     )
     assert not re.search("p = 0[ ,;]", said)

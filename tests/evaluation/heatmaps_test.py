@@ -34,7 +34,7 @@ def with_spots(*places):
 @pytest.mark.parametrize("stage", ["stem", "stage4"])
 def test_the_map_is_hottest_where_the_evidence_is(spot_finder, stage):
     places = [(0, 0), (8, 20), (28, 4)] * 6  # more than one batch
-    maps = heatmaps.evidence(spot_finder, with_spots(*places), stage=stage)
+    maps = heatmaps.class_activation_maps(spot_finder, with_spots(*places), stage=stage)
     side = SIZE if stage == "stem" else SIZE // 4
     assert maps.shape == (18, side, side)
     canvas = heatmaps.on_canvas(maps, SIZE)
@@ -47,7 +47,7 @@ def test_the_map_is_hottest_where_the_evidence_is(spot_finder, stage):
 
 def test_no_evidence_is_a_map_of_zeros(spot_finder):
     dark = np.full((1, SIZE, SIZE, 1), 50, np.uint8)
-    maps = heatmaps.on_canvas(heatmaps.evidence(spot_finder, dark), SIZE)
+    maps = heatmaps.on_canvas(heatmaps.class_activation_maps(spot_finder, dark), SIZE)
     assert not maps.any()
     found = heatmaps.localisation(maps, [np.array([[0, 0, 32, 32]])])
     assert found.pointing.value == 0 and found.energy == 0
@@ -55,7 +55,7 @@ def test_no_evidence_is_a_map_of_zeros(spot_finder):
 
 def test_unknown_stages_are_named(spot_finder):
     with pytest.raises(errors.BadInput, match=r"--stage: one of stem.*stage9"):
-        heatmaps.evidence(spot_finder, with_spots((0, 0)), stage="stage9")
+        heatmaps.class_activation_maps(spot_finder, with_spots((0, 0)), stage="stage9")
 
 
 def test_random_weights_leave_the_model_as_it_was(spot_finder):

@@ -14,7 +14,8 @@ from nexperia_tf.data import manifest
 from nexperia_tf.data.records import reading, store
 from nexperia_tf.data.source import DataSource
 from nexperia_tf.evaluation import opening
-from nexperia_tf.evaluation.report import figures, plots
+from nexperia_tf.evaluation.report import plots
+from nexperia_tf.evaluation.subjects import Subject
 from nexperia_tf.models import backbones, classifier
 from nexperia_tf.runs import run_folders
 from nexperia_tf.serving import export
@@ -173,9 +174,7 @@ def test_a_table_with_data_knows_its_pictures(run_folder):
     other = dataclasses.replace(
         opened.subject.scored, image_id=[f"x{i}" for i in range(len(table_rows(table)))]
     )
-    stranger = dataclasses.replace(
-        opened, subject=figures.Subject(name="x", scored=other)
-    )
+    stranger = dataclasses.replace(opened, subject=Subject(name="x", scored=other))
     _, note = opening.with_records(stranger)
     assert note.startswith("Pictures are left out")
 

@@ -6,7 +6,7 @@ import pytest
 
 from nexperia_tf import errors, files, predictions
 from nexperia_tf.data import manifest
-from nexperia_tf.evaluation.report import figures
+from nexperia_tf.evaluation.report import judging, results, serialise, summary
 from nexperia_tf.runs import training_pictures
 
 
@@ -36,8 +36,8 @@ def test_a_picture_is_known_by_what_it_shows_and_not_by_its_name():
     moved.pixel_sha256 = "content a"
     found = _judged([moved, _row("new", "test")], book)
     assert (found.pictures, found.twins, found.by) == (("z",), (), ("base",))
-    numbers = found.numbers()
-    assert numbers["of"] == 2 and numbers["first"] == "z" and not numbers["unknown"]
+    counts = found.counts()
+    assert counts.of == 2 and counts.first == "z" and not counts.unknown
 
 
 def test_a_copy_that_was_dropped_then_and_a_twin_found_now_are_twins():
@@ -99,7 +99,7 @@ def test_of_older_runs_the_records_tell_through_any_number_of_steps(tmp_path):
     shutil.rmtree(tmp_path / "data" / "base-0123")
     found = _judged(third, training_pictures.of_run(tmp_path / "last"))
     assert found.pictures == ("e",) and found.unknown == ("base",)
-    assert training_pictures.in_words(found.numbers(), "test").endswith(
+    assert training_pictures.in_words(found.counts(), "test").endswith(
         "; whether test pictures were trained on is not known of base"
     )
 
@@ -115,7 +115,7 @@ def test_one_that_the_list_lacks_does_not_hide_the_others():
         ["a", "d", "elsewhere"], training_pictures.looks(FIRST), book
     )
     assert (found.pictures, found.unknown, found.unlisted) == (("a",), (), 1)
-    assert training_pictures.in_words(found.numbers(), "test") == (
+    assert training_pictures.in_words(found.counts(), "test") == (
         "1 of 3 test pictures were trained on by base, a first; of 1 of 3 test "
         "pictures nobody can tell, the list of pictures lacks it"
     )
@@ -126,7 +126,7 @@ def test_where_all_were_trained_on_no_others_are_spoken_of():
         np.array(["a", "b"], object), np.array([1, 0]), np.array([0.9, 0.1])
     )
     known = training_pictures.Found(2, ("a",), ("b",), ("base",))
-    said = training_pictures.in_words(figures.learned(table, known), "test")
+    said = summary.seen_in_training(judging.seen_in_training(table, known), "test")
     assert said.endswith("a first; none is left to judge without them")
 
 
@@ -137,8 +137,10 @@ def test_the_auc_of_the_others_is_given_where_both_classes_are_left(left, there)
         np.array(list("abcdef"), object), label, np.linspace(0.1, 0.9, 6)
     )
     known = training_pictures.Found(6, ("a",), ("b",), ("base",))
-    numbers = json.loads(json.dumps(figures.learned(table, known)))
-    assert (numbers["auc_without"] is not None) == there
-    said = training_pictures.in_words(numbers)
+    seen = judging.seen_in_training(table, known)
+    assert (seen.auc_without is not None) == there
+    written = json.loads(json.dumps(serialise.plain(seen)))
+    assert (written["auc_without"] is not None) == there
+    said = summary.seen_in_training(results.SeenInTraining.of(written))
     assert said.startswith("2 of 6 pictures were trained on by base (1 of them as a t")
     assert ("AUC without them" in said) and ("no AUC" in said) != there

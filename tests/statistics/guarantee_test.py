@@ -130,7 +130,7 @@ def test_where_there_are_lots_the_word_is_lot(lots, words):
     found = operating_point.choose(
         scores, groups=named, grouped_by="lot", max_escape=0.001
     )
-    said = operating_point.rests_on(found.facts("p.csv"))
+    said = operating_point.rests_on(found.certificate("p.csv"))
     assert words in said and "group" not in said + found.refusal
 
 

@@ -307,9 +307,9 @@ def test_folds_part_the_training_lots_and_bags_draw_them(raw, whole, tmp_path):
     dataset = store.build(DataSource(raw, raw.parent / "data"))
     given = {r.image_id: r for r in manifest.read(dataset.prepared / "manifest.csv")}
     held_out = []
-    for name in ("fold1", "fold2", "bag1"):
-        folds.deal(dataset, tmp_path, name, count=2)
-        with open(tmp_path / name / folds.TABLE) as file:
+    for part in (plan.Part("fold", 1), plan.Part("fold", 2), plan.Part("bag", 1)):
+        folds.make(dataset, tmp_path, part, count=2)
+        with open(tmp_path / part.name / folds.TABLE) as file:
             rows = list(csv.DictReader(file))
         split_of = {row["path"].removesuffix(".png"): row["split"] for row in rows}
         train = {given[n].group for n, split in split_of.items() if split == "train"}
@@ -317,7 +317,7 @@ def test_folds_part_the_training_lots_and_bags_draw_them(raw, whole, tmp_path):
         for image_id, split in split_of.items():
             if split != "train":
                 assert given[image_id].group not in train
-        if name.startswith("fold"):
+        if part.kind == plan.FOLD:
             held_out += [n for n, split in split_of.items() if split == "test"]
         else:
             assert 1 < len(train) < LOTS["train"]  # about 63 % of them

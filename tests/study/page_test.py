@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from nexperia_tf import predictions
-from nexperia_tf.evaluation.report import figures
+from nexperia_tf.evaluation.subjects import Subject
 from nexperia_tf.statistics import comparison
-from nexperia_tf.study import page, tables
+from nexperia_tf.study import entries, page, results, tables
 
 
 def entry(name, *, apart, lots):
@@ -22,38 +22,44 @@ def entry(name, *, apart, lots):
         columns={k: np.array(v, dtype=object) for k, v in columns.items()},
         source=name,
     )
-    return tables.Entry(figures.Subject(name, scored, calibration=scored))
+    return entries.Entry(
+        name.replace(" ", "-"), Subject(name, scored, calibration=scored)
+    )
 
 
-def payload(lots):
+def study(lots):
     rows = [
         entry("weak", apart=1.0, lots=lots),
         entry("strong one", apart=4.0, lots=lots),
         entry("not so weak", apart=1.05, lots=lots),
     ]
-    names = [row.name for row in rows]
+    weak, strong, slight = (row.key for row in rows)
     shown = [
-        tables.Table("Table 1. Any", "A note.", rows, [tuple(names[:2])]),
+        tables.Table("any", "One", "A note.", rows, [tables.Pair(weak, strong)]),
         tables.Table(
-            "Table 2. Two", "", rows, [(names[1], names[0]), (names[0], names[2])]
+            "two",
+            "Two",
+            "",
+            rows,
+            [tables.Pair(strong, weak, tables.FOCAL_LOSS), tables.Pair(weak, slight)],
         ),
     ]
-    return {
-        "data": "any/folder",
-        "scale": "small",
-        "seeds": 1,
-        "extended": False,
-        "labels": "",
-        "image_size": 32,
-        "epochs": 1,
-        "n": 600,
-        "n_defect": 200,
-        "tables": tables.judged(shown, {}),
-        "runs": [],
-        "weights": {},
-        "notes": [],
-        "time": {"created": "today", "runs": 3, "training": 60.0},
-    }
+    return results.Study(
+        data="any/folder",
+        scale="small",
+        seeds=1,
+        extended=False,
+        labels="",
+        image_size=32,
+        epochs=1,
+        n=600,
+        n_defect=200,
+        tables=results.judged(shown, {}),
+        runs=(),
+        weights={},
+        notes=(),
+        time=results.Time("today", 3, 60.0),
+    )
 
 
 @pytest.mark.parametrize(
@@ -65,12 +71,12 @@ def payload(lots):
     ],
 )
 def test_a_study_of_any_number_of_lots_is_written(tmp_path, lots, verdict, rule):
-    found = payload(lots)
-    first, turned, slight = [p for t in found["tables"] for p in t["differences"]]
+    found = study(lots)
+    first, turned, slight = [p for t in found.tables for p in t.differences]
     # The same two runs in two tables are one comparison.
-    assert first["family"] == turned["family"] == slight["family"] == 2
-    assert first["verdict"] == turned["verdict"] == verdict
-    assert first["difference"]["value"] == -turned["difference"]["value"]
+    assert first.family == turned.family == slight.family == 2
+    assert first.verdict == turned.verdict == verdict
+    assert first.difference.value == -turned.difference.value
     page.write(tmp_path, found)
     for name in (page.HTML, page.MARKDOWN):
         text = " ".join((tmp_path / name).read_text().split())
@@ -79,5 +85,13 @@ def test_a_study_of_any_number_of_lots_is_written(tmp_path, lots, verdict, rule)
         assert "None" not in text.replace("None is better", "")
         assert ("too few lots for a verdict" in text) == (lots == 2)
         assert ("2 lots are too few to show how lots differ" in text) == (lots == 2)
-    rows = found["tables"][0]["rows"]
-    assert all((row["auc"]["low"] is None) == (lots == 2) for row in rows)
+    rows = found.tables[0].rows
+    assert all((row.auc.low is None) == (lots == 2) for row in rows)
+
+
+def test_a_question_is_answered_by_the_pairs_that_say_so_whatever_they_are_called():
+    answers = {answer.question: answer for answer in page.answers(study(None).tables)}
+    focal = answers.pop(tables.QUESTIONS[tables.FOCAL_LOSS])
+    assert focal.answer == "strong one."
+    assert focal.details == ("strong one ranks better than weak.",)
+    assert {answer.answer for answer in answers.values()} == {"Not asked here."}

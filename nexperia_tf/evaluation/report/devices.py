@@ -5,15 +5,20 @@ from collections.abc import Sequence
 import numpy as np
 
 from nexperia_tf import errors, predictions
+from nexperia_tf.evaluation.report import results
 
 WORST = 12  # devices in each gallery
 CHANGED = 24  # devices shown in a comparison
-CHANGES = ("newly_caught", "newly_missed", "newly_overkilled", "newly_passed")
 
 
 def golden(
     table: predictions.Predictions, golden: Sequence[str], threshold: float
-) -> dict | None:
+) -> results.Golden | None:
+    """The golden devices that escape; None where none are named.
+
+    Raises:
+        errors.BadInput: one of them was not scored.
+    """
     if not golden:
         return None
     score = dict(zip(table.image_id, table.score.tolist()))
@@ -25,64 +30,68 @@ def golden(
             "the list."
         )
     escaped = [
-        {"image_id": name, "score": score[name]}
+        results.ScoredDevice(name, score[name])
         for name in golden
         if score[name] < threshold
     ]
-    return {"n": len(golden), "escaped": escaped}
+    return results.Golden(len(golden), tuple(escaped))
 
 
-def worst(table: predictions.Predictions, threshold: float) -> dict[str, list[dict]]:
+def worst(table: predictions.Predictions, threshold: float) -> results.WorstDevices:
     """The defects that score lowest and the good devices that score highest."""
     defects = np.flatnonzero(table.label == 1)
     good = np.flatnonzero(table.label == 0)
     lowest = defects[np.argsort(table.score[defects], kind="stable")][:WORST]
     highest = good[np.argsort(-table.score[good], kind="stable")][:WORST]
-    return {
-        "escapes": [_device(table, row, threshold) for row in lowest],
-        "overkills": [_device(table, row, threshold) for row in highest],
-    }
+    return results.WorstDevices(
+        escapes=tuple(_device(table, row, threshold) for row in lowest),
+        overkills=tuple(_device(table, row, threshold) for row in highest),
+    )
 
 
-def _device(table: predictions.Predictions, row: int, threshold: float) -> dict:
+def _device(
+    table: predictions.Predictions, row: int, threshold: float
+) -> results.Device:
     kind = table.columns.get("defect_type")
-    return {
-        "image_id": table.image_id[row],
-        "score": float(table.score[row]),
-        "rejected": bool(table.score[row] >= threshold),
-        "label": int(table.label[row]),
-        "defect_type": "" if kind is None else kind[row],
-    }
+    return results.Device(
+        image_id=table.image_id[row],
+        score=float(table.score[row]),
+        rejected=bool(table.score[row] >= threshold),
+        label=int(table.label[row]),
+        defect_type="" if kind is None else kind[row],
+    )
 
 
-def changed(
+def changes(
     table: predictions.Predictions,
     other: predictions.Predictions,
     thresholds: tuple[float, float],
-) -> dict:
+) -> results.Changes:
     """Devices that two runs decide differently, most surprising first.
 
     Args:
         table, other: scores of the two on the same devices in the same order.
         thresholds: of each.
     """
-    rejected = table.score >= thresholds[0]
-    then = other.score >= thresholds[1]
+    before = table.score >= thresholds[0]
+    after = other.score >= thresholds[1]
     defect = table.label == 1
-    kinds = (
-        defect & ~rejected & then,
-        defect & rejected & ~then,
-        ~defect & ~rejected & then,
-        ~defect & rejected & ~then,
-    )
-    changed = {}
-    for name, mask in zip(CHANGES, kinds):
+
+    def changed(mask: np.ndarray) -> results.ChangedDevices:
         rows = np.flatnonzero(mask)
         rows = rows[np.argsort(-np.abs(other.score - table.score)[rows])][:CHANGED]
-        devices = [
-            _device(other, row, thresholds[1])
-            | {"score_first": float(table.score[row])}
+        shown = [
+            results.ChangedDevice(
+                **vars(_device(other, row, thresholds[1])),
+                score_first=float(table.score[row]),
+            )
             for row in rows
         ]
-        changed[name] = {"count": int(mask.sum()), "devices": devices}
-    return changed
+        return results.ChangedDevices(int(mask.sum()), tuple(shown))
+
+    return results.Changes(
+        newly_caught=changed(defect & ~before & after),
+        newly_missed=changed(defect & before & ~after),
+        newly_overkilled=changed(~defect & ~before & after),
+        newly_passed=changed(~defect & before & ~after),
+    )

@@ -1,7 +1,7 @@
 """Devices as pictures inside the page: photograph, annotated boxes, heat map."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import cv2
 import matplotlib
@@ -10,6 +10,7 @@ import PIL.Image
 
 from nexperia_tf import preprocess
 from nexperia_tf.data import images, pages
+from nexperia_tf.evaluation.report import results
 
 SIDE = 320  # pixels of the longer side; larger photographs are shown smaller
 QUALITY = 85  # of their JPEG
@@ -17,7 +18,7 @@ HEAT = 0.55  # how far the map covers the photograph where it is hottest
 
 
 @dataclasses.dataclass(frozen=True)
-class Embedded:
+class DevicePicture:
     """One device as the page holds it, ready for `<img>`.
 
     Attributes:
@@ -38,7 +39,7 @@ class Embedded:
 
 def embed(
     content: bytes, *, boxes: Iterable = (), heat: np.ndarray | None = None
-) -> Embedded:
+) -> DevicePicture:
     """Encodes a photograph for the page.
 
     Args:
@@ -52,7 +53,7 @@ def embed(
     boxes = tuple((x1, y1, x2 - x1, y2 - y1) for x1, y1, x2, y2 in boxes)
     shown = None if heat is None else _shrunk(_under(colour, heat))
     blank = heat is not None and not heat.any()
-    return Embedded(_shrunk(colour), shown, width, height, boxes, blank)
+    return DevicePicture(_shrunk(colour), shown, width, height, boxes, blank)
 
 
 def _under(colour: np.ndarray, heat: np.ndarray) -> np.ndarray:
@@ -75,14 +76,14 @@ def _shrunk(colour: np.ndarray) -> str:
     return pages.data_uri(photograph, quality=QUALITY)
 
 
-def shown(found: Iterable[Mapping]) -> list[str]:
-    """Image ids of every device that the pages of these figures show, once each."""
-    names: dict[str, None] = {}
-    for figures in found:
-        for devices in figures.get("worst", {}).values():
-            names |= dict.fromkeys(device["image_id"] for device in devices)
-        for pair in figures.get("comparisons", ()):
-            for kind in ("newly_caught", "newly_missed"):
-                devices = pair[kind]["devices"]
-                names |= dict.fromkeys(device["image_id"] for device in devices)
-    return list(names)
+def shown(
+    runs: Iterable[results.Run], pairs: Iterable[results.RunComparison] = ()
+) -> list[str]:
+    """Image ids of every device that the pages of these results show, once each."""
+    galleries = [g for run in runs for g in (run.worst.escapes, run.worst.overkills)]
+    galleries += [
+        changed.devices
+        for pair in pairs
+        for changed in (pair.newly_caught, pair.newly_missed)
+    ]
+    return list(dict.fromkeys(device.image_id for g in galleries for device in g))

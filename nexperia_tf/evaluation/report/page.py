@@ -1,6 +1,5 @@
 """report.json and report.html: the same figures, for programs and for people."""
 
-import dataclasses
 import datetime
 import os
 import pathlib
@@ -11,8 +10,17 @@ import jinja2
 from nexperia_tf import errors, files, locks
 from nexperia_tf.data import pages
 from nexperia_tf.evaluation import slices
-from nexperia_tf.evaluation.report import answers, figures, gallery, plots, verdicts
-from nexperia_tf.statistics import comparison
+from nexperia_tf.evaluation.report import (
+    comparisons,
+    formats,
+    gallery,
+    judging,
+    plots,
+    results,
+    summary,
+)
+from nexperia_tf.evaluation.subjects import Subject
+from nexperia_tf.statistics import comparison, intervals, operating_point
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
 JSON, HTML = "report.json", "report.html"
@@ -27,57 +35,48 @@ METHODS = {
 SHOWN_SLICES = 12  # of one column; the rest are in report.json
 
 
-def figures_of(
-    subjects: Sequence[figures.Subject], settings: figures.Settings, **facts
-) -> dict:
-    """What report.json holds.
-
-    The keys of the first run stand at the top; with several runs each has its own
-    under `runs`, and `comparisons` holds every pair.
+def report_of(
+    subjects: Sequence[Subject], settings: results.Settings, **facts
+) -> results.Report:
+    """Judges all runs and every pair of them.
 
     Args:
         subjects: the runs; several must hold the same devices in the same order.
         settings: what was asked.
-        **facts: stated as they are, such as the split and where labels came from.
+        **facts: further fields of the report: split, labels, notes.
     """
-    judged = [figures.judge(subject, settings) for subject in subjects]
-    payload = {"schema": figures.SCHEMA, **facts, **judged[0]}
-    payload["settings"] = dataclasses.asdict(settings) | {
-        "golden": list(settings.golden)
-    }
-    payload["created"] = datetime.datetime.now(datetime.UTC).isoformat(
-        timespec="seconds"
-    )
+    runs = tuple(judging.judge(subject, settings) for subject in subjects)
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    pairs = ()
     if len(subjects) > 1:
-        payload["runs"] = judged
-        payload["comparisons"] = figures.comparisons(
-            subjects, judged, confidence=settings.confidence
-        )
-    return payload
+        pairs = comparisons.of_runs(subjects, runs, confidence=settings.confidence)
+    return results.Report(
+        runs=runs, settings=settings, created=now, comparisons=pairs, **facts
+    )
 
 
 def write(
     folder: str | os.PathLike,
-    payload: dict,
-    subjects: Sequence[figures.Subject],
-    pictures: Mapping[str, Mapping[str, gallery.Embedded]] | None = None,
+    report: results.Report,
+    subjects: Sequence[Subject],
+    pictures: Mapping[str, Mapping[str, gallery.DevicePicture]] | None = None,
 ) -> None:
     """Writes both files into `folder`.
 
     Args:
         folder: made when it is not there; an earlier report in it is replaced.
-        payload: from `figures_of`, with what was added since.
+        report: from `report_of`, with what was added since.
         subjects: the runs it was made of.
         pictures: by run name, then by image id.
     """
     folder = pathlib.Path(folder)
-    html = page(payload, subjects, pictures or {})
+    html = page(report, subjects, pictures or {})
     with locks.held(folder, busy="writes a report there"):
         if folder.exists():
-            _write_both(folder, html, payload)
+            _write_both(folder, html, report)
         else:
-            with files.new_folder(folder) as beside:
-                _write_both(beside, html, payload)
+            with files.new_folder(folder) as partial:
+                _write_both(partial, html, report)
 
 
 def is_one(folder: pathlib.Path) -> bool:
@@ -86,66 +85,62 @@ def is_one(folder: pathlib.Path) -> bool:
         return False
     names = {p.name for p in folder.iterdir() if not locks.is_leftover(p.name)}
     try:
-        found = files.read_json(folder / JSON)
+        kept = files.read_json(folder / JSON)
     except errors.BadInput:
         return False
-    return names <= {HTML, JSON} and {"schema", "auc", "operating_point"} <= set(found)
+    return names <= {HTML, JSON} and {"schema", "auc", "operating_point"} <= set(kept)
 
 
-def _write_both(folder: pathlib.Path, html: str, payload: dict) -> None:
+def _write_both(folder: pathlib.Path, html: str, report: results.Report) -> None:
     files.write_text(folder / HTML, html)
-    files.write_json(folder / JSON, payload)
+    files.write_json(folder / JSON, report.as_json())
 
 
 def page(
-    payload: dict,
-    subjects: Sequence[figures.Subject],
-    pictures: Mapping[str, Mapping[str, gallery.Embedded]],
+    report: results.Report,
+    subjects: Sequence[Subject],
+    pictures: Mapping[str, Mapping[str, gallery.DevicePicture]],
 ) -> str:
     """report.html: one self-contained page."""
-    judged = payload.get("runs") or [payload]
     runs = [
         {
-            "found": found,
-            "answers": answers.of_run(found),
-            "known": answers.acquaintance(found, payload.get("split")),
-            "roc": plots.roc(
-                [subject.scored], [subject.name], [found["operating_point"]]
-            ),
-            "histogram": plots.histogram(subject.scored, _thresholds(found)),
-            "reliability": plots.reliability(found["calibration"]["bins"]),
-            "slices": _slices(found["slices"]),
+            "result": run,
+            "answers": summary.of_run(run),
+            "seen": summary.seen_in_training(run.trained_on, report.split or "judged"),
+            "roc": plots.roc([subject.scored], [subject.name], [run.operating_point]),
+            "histogram": plots.histogram(subject.scored, _thresholds(run)),
+            "reliability": plots.reliability(run.calibration.bins),
+            "slices": _slices_by_column(run.slices),
             "pictures": pictures.get(subject.name, {}),
         }
-        for subject, found in zip(subjects, judged)
+        for subject, run in zip(subjects, report.runs)
     ]
     return (
         environment()
         .get_template("report.html")
         .render(
-            payload=payload,
+            report=report,
             runs=runs,
             small=slices.SMALL,
-            compared=_compared(payload, subjects) if len(subjects) > 1 else None,
+            compared=_compared(report, subjects) if len(subjects) > 1 else None,
             pictures=pictures,
         )
     )
 
 
-def _thresholds(found: dict) -> dict[str, float]:
-    point, band = found["operating_point"], found["band"]
-    lines = {f"reject from {point['threshold']:.3g}": point["threshold"]}
-    if band["reject_from"] is not None and band["reject_from"] > point["threshold"]:
-        name = f"without review from {band['reject_from']:.3g}"
-        lines[name] = band["reject_from"]
+def _thresholds(run: results.Run) -> dict[str, float]:
+    threshold, reject_from = run.operating_point.threshold, run.band.reject_from
+    lines = {f"reject from {threshold:.3g}": threshold}
+    if reject_from is not None and reject_from > threshold:
+        lines[f"without review from {reject_from:.3g}"] = reject_from
     return lines
 
 
-def _slices(found: Sequence[dict]) -> list[dict]:
+def _slices_by_column(parts: Sequence[slices.Slice]) -> list[dict]:
     """The slices by column, the worst of each; the rest is counted."""
-    columns: dict[str, list[dict]] = {}
-    for part in found:
-        columns.setdefault(part["by"], []).append(part)
+    columns: dict[str, list[slices.Slice]] = {}
+    for part in parts:
+        columns.setdefault(part.by, []).append(part)
     return [
         {
             "title": slices.TITLES.get(by, by),
@@ -156,42 +151,45 @@ def _slices(found: Sequence[dict]) -> list[dict]:
     ]
 
 
-def _compared(payload: dict, subjects: Sequence[figures.Subject]) -> dict:
-    judged, pairs = payload["runs"], payload["comparisons"]
-    ranked = sorted(judged, key=lambda found: found["auc"]["value"], reverse=True)
+def _compared(report: results.Report, subjects: Sequence[Subject]) -> dict:
+    runs, pairs = report.runs, report.comparisons
+    best = max(runs, key=lambda run: run.auc.value)
     return {
         "pairs": [
-            pair | {"said": verdicts.verdict(pair), "because": verdicts.evidence(pair)}
+            {
+                "changed": pair,
+                "said": comparisons.verdict(pair),
+                "because": comparisons.basis(pair),
+            }
             for pair in pairs
         ],
-        "apart": any(pair["verdict"] == comparison.APART for pair in pairs),
+        "apart": any(pair.verdict == comparison.APART for pair in pairs),
         "undecided": _undecided(pairs),
-        "best": ranked[0]["name"],
+        "best": best.name,
         "roc": plots.roc(
             [subject.scored for subject in subjects],
             [subject.name for subject in subjects],
-            [found["operating_point"] for found in judged],
+            [run.operating_point for run in runs],
         ),
-        "aucs": plots.forest([_row(f["name"], f["auc"]) for f in judged], zero=None),
+        "aucs": plots.forest([_row(run.name, run.auc) for run in runs], zero=None),
         "differences": plots.forest(
-            [
-                _row(f"{pair['first']} − {pair['second']}", pair["difference"])
-                for pair in pairs
-            ],
+            [_row(f"{pair.first} − {pair.second}", pair.difference) for pair in pairs],
             zero=0.0,
         ),
     }
 
 
-def _undecided(pairs: Sequence[dict]) -> str:
-    """What is said when no pair is told apart."""
-    if any(pair["verdict"] == comparison.TOO_FEW for pair in pairs):
-        return f"Too few {pairs[0]['grouped_by']}s for a verdict."
+def _undecided(pairs: Sequence[results.Comparison]) -> str:
+    """The headline where no two runs can be told apart."""
+    if any(pair.verdict == comparison.TOO_FEW for pair in pairs):
+        return f"Too few {pairs[0].grouped_by}s for a verdict."
     return "Not distinguishable."
 
 
-def _row(name: str, interval: dict) -> tuple[str, float, float | None, float | None]:
-    return name, interval["value"], interval["low"], interval["high"]
+def _row(
+    name: str, interval: intervals.Interval
+) -> tuple[str, float, float | None, float | None]:
+    return name, interval.value, interval.low, interval.high
 
 
 def _unbroken(text):
@@ -199,33 +197,33 @@ def _unbroken(text):
     return text.replace(" %", f"{NO_BREAK}%") if isinstance(text, str) else text
 
 
-def _limits(found: Mapping) -> str:
+def _limits(rate: intervals.Interval) -> str:
     """The limits of a rate for a cell, which may break before its "to"."""
-    return answers.limits(found).replace(" to ", f" to{NO_BREAK}")
+    return formats.limits(rate).replace(" to ", f" to{NO_BREAK}")
 
 
-def _ends(found: Mapping, digits: int = 5, signed: bool = False) -> str:
+def _ends(auc: intervals.Interval, digits: int = 5, signed: bool = False) -> str:
     """The limits of an AUC for a cell, which may break before its "to"."""
-    return answers.ends(found, digits, signed=signed).replace(" to ", f" to{NO_BREAK}")
+    return formats.ends(auc, digits, signed=signed).replace(" to ", f" to{NO_BREAK}")
 
 
 def environment(*folders: pathlib.Path, escaped: bool = True) -> jinja2.Environment:
     """Where templates find the report's style and its filters.
 
     Args:
-        *folders: of templates beside the report's own.
+        *folders: of further templates.
         escaped: whether text may not be markup, as in HTML.
     """
     own = pathlib.Path(__file__).parent / "templates"
     environment = pages.templates(*folders, own, escaped=escaped, finalize=_unbroken)
-    environment.filters["share"] = answers.share
-    environment.filters["devices"] = answers.devices
+    environment.filters["share"] = formats.share
+    environment.filters["devices"] = formats.devices
     environment.filters["limits"] = _limits
-    environment.filters["auc"] = answers.auc
-    environment.filters["p"] = lambda p: verdicts.p_value(p).removeprefix("= ")
+    environment.filters["auc"] = formats.auc
+    environment.filters["p"] = lambda p: comparisons.p_value(p).removeprefix("= ")
     environment.filters["ends"] = _ends
-    environment.filters["standing"] = answers.standing
+    environment.filters["warning"] = formats.warning
     environment.filters["method"] = lambda name: METHODS.get(name, name)
-    environment.filters["judged_at"] = answers.judged_at
-    environment.filters["percent"] = answers.operating_point.percent
+    environment.filters["judged_at"] = summary.judged_at
+    environment.filters["percent"] = operating_point.percent
     return environment

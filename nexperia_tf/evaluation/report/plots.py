@@ -11,6 +11,7 @@ from matplotlib import ticker
 from scipy import special
 
 from nexperia_tf import predictions
+from nexperia_tf.evaluation.report import results
 from nexperia_tf.statistics import calibration, metrics
 
 # Safe for the colour-blind, and apart in grey print (Okabe & Ito).
@@ -39,14 +40,14 @@ NARROW = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 def roc(
     tables: Sequence[predictions.Predictions],
     names: Sequence[str],
-    points: Sequence[dict],
+    points: Sequence[results.OperatingPoint],
 ) -> str:
-    """Escape rate against overkill rate, both logarithmic: the ROC's business end.
+    """Escape rate against overkill rate: the ROC curve with both axes logarithmic.
 
     Args:
         tables: judged devices of each run.
         names: of the runs.
-        points: the runs' operating points, as report.json holds them.
+        points: the runs' operating points.
     """
     figure, axes = _axes(
         "Overkill rate (good rejected)", "Escape rate (defects passed)"
@@ -75,16 +76,14 @@ def roc(
     return _svg(figure)
 
 
-def _cross(axes, point: dict, floor: tuple[float, float], colour: str) -> None:
+def _cross(
+    axes, point: results.OperatingPoint, floor: tuple[float, float], colour: str
+) -> None:
     """The operating point with the limits of both its rates."""
-    overkill, escape = point["overkill_rate"], point["escape_rate"]
-    x, y = max(overkill["value"], floor[0]), max(escape["value"], floor[1])
-    axes.plot(
-        [max(overkill["low"], floor[0]), overkill["high"]], [y, y], color=colour, lw=1
-    )
-    axes.plot(
-        [x, x], [max(escape["low"], floor[1]), escape["high"]], color=colour, lw=1
-    )
+    overkill, escape = point.overkill_rate, point.escape_rate
+    x, y = max(overkill.value, floor[0]), max(escape.value, floor[1])
+    axes.plot([max(overkill.low, floor[0]), overkill.high], [y, y], color=colour, lw=1)
+    axes.plot([x, x], [max(escape.low, floor[1]), escape.high], color=colour, lw=1)
     axes.plot([x], [y], "o", color=colour, mec="white", ms=8, zorder=5)
 
 
@@ -120,23 +119,24 @@ def histogram(table: predictions.Predictions, thresholds: dict[str, float]) -> s
     return _svg(figure)
 
 
-def reliability(bins: Sequence[dict]) -> str:
-    """Share of defects found against the probability promised, on log-odds axes."""
-    figure, axes = _axes("Promised probability (mean score)", "Share of defects found")
+def reliability(bins: Sequence[calibration.Bin]) -> str:
+    """Observed share of defects against the predicted probability, in log-odds."""
+    figure, axes = _axes(
+        "Predicted probability (mean score)", "Observed share of defects"
+    )
     as_logit = lambda p: calibration.logits(np.array(p))  # noqa: E731
-    promised = as_logit([found["mean_score"] for found in bins])
-    rates = [found["rate"] for found in bins]
-    low, high = (as_logit([r[side] for r in rates]) for side in ("low", "high"))
+    predicted = as_logit([group.mean_score for group in bins])
+    rates = [group.rate for group in bins]
+    low = as_logit([rate.low for rate in rates])
+    high = as_logit([rate.high for rate in rates])
     # A share of 0 or 1 has no log-odds: it stands at half a device, its bar says more.
-    value = [
-        np.clip(r["value"], 0.5 / b["n"], 1 - 0.5 / b["n"]) for r, b in zip(rates, bins)
-    ]
+    value = [np.clip(r.value, 0.5 / b.n, 1 - 0.5 / b.n) for r, b in zip(rates, bins)]
     value = as_logit(value)
-    ends = np.array([promised, value])
+    ends = np.array([predicted, value])
     ends = min(ends.min(), -2) - 0.5, max(ends.max(), 2) + 0.5
-    axes.plot(ends, ends, color=FAINT, lw=1.2, label="promised = found")
-    axes.vlines(promised, np.maximum(low, -16), np.minimum(high, 16), color=DEFECT)
-    axes.plot(promised, value, "o", color=DEFECT, mec="white", ms=7)
+    axes.plot(ends, ends, color=FAINT, lw=1.2, label="predicted = observed")
+    axes.vlines(predicted, np.maximum(low, -16), np.minimum(high, 16), color=DEFECT)
+    axes.plot(predicted, value, "o", color=DEFECT, mec="white", ms=7)
     axes.set_xlim(ends)
     axes.set_ylim(ends)
     _probability_ticks(axes.xaxis)

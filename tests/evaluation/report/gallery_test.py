@@ -1,11 +1,12 @@
 import base64
 import io
+import types
 
 import numpy as np
 import PIL.Image
 import pytest
 
-from nexperia_tf.evaluation.report import gallery
+from nexperia_tf.evaluation.report import gallery, results
 
 
 def encoded(pixels, form="BMP"):
@@ -51,14 +52,13 @@ def test_heat_lies_where_the_letterbox_put_it():
 
 
 def test_every_shown_device_is_named_once():
-    device = lambda name: {"image_id": name}  # noqa: E731
-    figures = {
-        "worst": {"escapes": [device("a"), device("b")], "overkills": [device("c")]},
-        "comparisons": [
-            {
-                "newly_caught": {"devices": [device("b"), device("d")]},
-                "newly_missed": {"devices": [device("e")]},
-            }
-        ],
-    }
-    assert gallery.shown([figures, figures]) == ["a", "b", "c", "d", "e"]
+    def devices(names):
+        return tuple(results.Device(name, 0.5, True, 1, "") for name in names)
+
+    def changed(names):
+        return results.ChangedDevices(len(names), devices(names))
+
+    worst = results.WorstDevices(devices("ab"), devices("c"))
+    run = types.SimpleNamespace(worst=worst)
+    pair = results.Changes(changed("bd"), changed("e"), changed("f"), changed("g"))
+    assert gallery.shown([run, run], [pair]) == ["a", "b", "c", "d", "e"]

@@ -1,6 +1,5 @@
 """The networks of a study, trained one after the other; finished ones are kept."""
 
-import csv
 import dataclasses
 import pathlib
 import time
@@ -10,10 +9,12 @@ import rich
 import rich.table
 
 from nexperia_tf import configs, errors, files
+from nexperia_tf.data import tables
 from nexperia_tf.runs import run_folders
 from nexperia_tf.study import plan
 
-RUNS, DEALT = "runs", "dealt"
+RUNS = "runs"
+PARTS = "dealt"  # folds and bags
 BACKBONE_DEVICES = 2000  # drawn for the backbone of column (a)
 BACKBONE_SEED = 1  # the sample itself is seed 0
 NOT_COMPARED = ("out", "data_dir", "cache", "time_budget")
@@ -52,7 +53,7 @@ def train(planned: plan.Plan, out: pathlib.Path, dataset) -> dict[str, Trained]:
     Args:
         planned: the runs.
         out: the study's folder.
-        dataset: the records, from which folds and bags are dealt.
+        dataset: the records, from which folds and bags are made.
 
     Returns:
         every run by its name.
@@ -66,18 +67,18 @@ def train(planned: plan.Plan, out: pathlib.Path, dataset) -> dict[str, Trained]:
         known = {name: run.config for name, run in trained.items()}
         config = step.resolved(known, chosen)
         folder = out / RUNS / step.name
-        if step.dealt:
-            data = f"folder:{out / DEALT / step.dealt}"
+        if step.part:
+            data = f"folder:{out / PARTS / step.part.name}"
             own = {"unboxed": "keep", "good": "", "group": ""}  # decided already
             config = config.changed(data=data, **own)
         if (folder / files.MANIFEST).is_file():
             _check_same(folder, config)
         else:
             show(planned, trained, now=step.name)
-            if step.dealt:
+            if step.part:
                 from nexperia_tf.study import folds
 
-                folds.deal(dataset, out / DEALT, step.dealt, count=plan.FOLDS)
+                folds.make(dataset, out / PARTS, step.part, count=plan.FOLDS)
             _train(step, config, folder)
         trained[step.name] = _opened(step, config, folder)
     show(planned, trained)
@@ -118,11 +119,11 @@ def _draw(config: configs.Config) -> None:
 
 def _check_same(folder: pathlib.Path, config: configs.Config) -> None:
     """Refuses to take a finished run of another config for this one."""
-    found = configs.from_json(
+    trained_with = configs.from_json(
         files.read_json(folder / run_folders.CONFIG),
         where=str(folder / run_folders.CONFIG),
     )
-    had = found.flat()
+    had = trained_with.flat()
     for name, wanted in config.flat().items():
         if had[name] != wanted and name not in NOT_COMPARED:
             raise errors.BadInput(
@@ -144,9 +145,8 @@ def _opened(step: plan.Step, config: configs.Config, folder: pathlib.Path) -> Tr
 
 
 def _seconds(folder: pathlib.Path) -> Iterator[float]:
-    with open(folder / run_folders.HISTORY, newline="") as file:
-        for row in csv.DictReader(file):
-            yield float(row["seconds"])
+    history = tables.table(folder / run_folders.HISTORY, ["seconds"])
+    return map(float, history.column("seconds"))
 
 
 def show(

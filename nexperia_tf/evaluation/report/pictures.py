@@ -9,7 +9,7 @@ import numpy as np
 
 from nexperia_tf import predictions, preprocess
 from nexperia_tf.evaluation import heatmaps, opening
-from nexperia_tf.evaluation.report import gallery
+from nexperia_tf.evaluation.report import gallery, results
 from nexperia_tf.statistics import clustered
 
 if typing.TYPE_CHECKING:
@@ -20,45 +20,52 @@ if typing.TYPE_CHECKING:
 
 POINTED = 300  # boxed defects the pointing game is played on; seconds on two cores
 GROUPS = ("group", "lot")
-Pictures = dict[str, dict[str, gallery.Embedded]]
+Pictures = dict[str, dict[str, gallery.DevicePicture]]
 
 
-def gather(
-    opened: Sequence[opening.Opened], payload: dict, *, split: str, stage: str | None
-) -> Pictures:
+def of_report(
+    opened: Sequence[opening.Opened],
+    report: results.Report,
+    *,
+    split: str,
+    stage: str | None,
+) -> tuple[Pictures, results.Report]:
     """Pictures of every device the report shows, by run name and image id.
-
-    Adds `localisation` to the figures of runs that have a model and annotated boxes.
 
     Args:
         opened: what is judged; devices are shown from the first with records.
-        payload: the figures, as `report.figures_of` gives them.
+        report: its figures.
         split: the judged one.
         stage: layer of the heat maps; None leaves them out.
+
+    Returns:
+        the pictures, and the report with the pointing game of every run that has a
+        model and annotated boxes.
     """
     dataset = next((one.dataset for one in opened if one.dataset is not None), None)
     if dataset is None:
-        return {}
-    found = payload.get("runs") or [payload]
-    examples = _examples(dataset, split, gallery.shown([*found, payload]))
+        return {}, report
+    shown = gallery.shown(report.runs, report.comparisons)
+    examples = _examples(dataset, split, shown)
     plain = {name: _picture(example) for name, example in examples.items()}
-    pictures = {run["name"]: plain for run in found}
+    pictures = {run.name: plain for run in report.runs}
     models = [one for one in opened if one.run is not None and stage is not None]
     boxed = boxed_defects(dataset, split) if models else []
-    for one in models:
-        looked = Looked(one.run, stage)
-        name = one.subject.name
-        figures = next(run for run in found if run["name"] == name)
-        # Devices that change sides are looked at through the later run's eyes.
-        to_here = [p for p in payload.get("comparisons", ()) if p["second"] == name]
-        names = gallery.shown([figures, {"comparisons": to_here}])
-        own = [examples[image_id] for image_id in names]
-        pictures[name] = plain | looked.pictures(own)
-        localised = looked.localisation(boxed)
-        figures["localisation"] = localised
-        if figures is found[0]:  # the first run's figures stand at the top, too
-            payload["localisation"] = localised
-    return pictures
+    for model in models:
+        explained, name = ExplainedModel(model.run, stage), model.subject.name
+        own = [examples[image_id] for image_id in _mapped(report, name)]
+        pictures[name] = plain | explained.pictures(own)
+        report = report.with_run(name, localisation=explained.localisation(boxed))
+    return pictures, report
+
+
+def _mapped(report: results.Report, name: str) -> list[str]:
+    """Devices that are shown with the heat map of one run.
+
+    Those that change sides between two runs get the map of the later one.
+    """
+    own = [run for run in report.runs if run.name == name]
+    return gallery.shown(own, [p for p in report.comparisons if p.second == name])
 
 
 def _examples(
@@ -71,13 +78,13 @@ def _examples(
 
 def _picture(
     example: "reading.Example", heat: np.ndarray | None = None
-) -> gallery.Embedded:
+) -> gallery.DevicePicture:
     return gallery.embed(example.image, boxes=example.boxes, heat=heat)
 
 
 @dataclasses.dataclass(frozen=True)
-class Looked:
-    """A run's model, asked where it looks."""
+class ExplainedModel:
+    """A run's model, asked by heat maps where it looks."""
 
     run: "run_folders.Run"
     stage: str
@@ -88,28 +95,27 @@ class Looked:
 
     def pictures(
         self, examples: Sequence["reading.Example"]
-    ) -> dict[str, gallery.Embedded]:
+    ) -> dict[str, gallery.DevicePicture]:
         """The devices with their heat maps, by image id."""
         if not examples:
             return {}
         maps = self._maps(self.model, self.canvases(examples))
         return {e.image_id: _picture(e, heat) for e, heat in zip(examples, maps)}
 
-    def localisation(self, examples: Sequence["reading.Example"]) -> dict | None:
+    def localisation(
+        self, examples: Sequence["reading.Example"]
+    ) -> results.Localisation | None:
         """The pointing game of this model and of random weights; None without boxes."""
         if not examples:
             return None
         canvases = self.canvases(examples)
         boxes = [self._boxes(example) for example in examples]
-        random = heatmaps.randomised(self.model)
-        drawn = groups_of(examples)
-        played = {
-            name: heatmaps.localisation(self._maps(model, canvases), boxes, **drawn)
-            for name, model in (("model", self.model), ("random", random))
-        }
-        return {"stage": self.stage} | {
-            name: dataclasses.asdict(found) for name, found in played.items()
-        }
+        grouped = groups_of(examples)
+        played = [
+            heatmaps.localisation(self._maps(model, canvases), boxes, **grouped)
+            for model in (self.model, heatmaps.randomised(self.model))
+        ]
+        return results.Localisation(self.stage, *played)
 
     def canvases(self, examples: Sequence["reading.Example"]) -> np.ndarray:
         """What the model is shown, uint8 of shape `(devices, size, size, channels)`."""
@@ -122,7 +128,7 @@ class Looked:
         )
 
     def _maps(self, model: "keras.Model", canvases: np.ndarray) -> np.ndarray:
-        maps = heatmaps.evidence(model, canvases, stage=self.stage)
+        maps = heatmaps.class_activation_maps(model, canvases, stage=self.stage)
         return heatmaps.on_canvas(maps, self.run.image_size)
 
     def _boxes(self, example: "reading.Example") -> np.ndarray:

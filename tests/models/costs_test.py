@@ -1,7 +1,6 @@
 import pytest
 
-from nexperia_tf.models import classifier
-from nexperia_tf.study import costs
+from nexperia_tf.models import classifier, costs
 
 
 @pytest.mark.parametrize(
