@@ -17,6 +17,7 @@ import typing
 
 from nexperia_tf import bounds, command, configs, files
 from nexperia_tf.configs import checks
+from nexperia_tf.data import progress
 
 if typing.TYPE_CHECKING:
     from nexperia_tf.data import manifest
@@ -92,20 +93,29 @@ def train(
     return Model(pathlib.Path(folder or config.run.out))
 
 
-def prepare(raw: Path, out: Path, **options) -> "list[manifest.Row]":
+def prepare(
+    raw: Path,
+    out: Path,
+    *,
+    on_progress: progress.Callback = progress.silent,
+    **options,
+) -> "list[manifest.Row]":
     """Cleans, deduplicates and splits a raw folder, as `nexperia prepare` does.
 
     Args:
         raw: folder of one of the four layouts; only read.
         out: folder to make, which `train(data=out)` takes.
-        options: as `data.prepare.command.prepare` has them: layout, good, group, ...
+        on_progress: called as `on_progress(step, done, total)`.
+        options: flags of the command: layout, good, group, seed, folds, ...
 
     Returns:
         The rows of its manifest.csv.
     """
     from nexperia_tf.data.prepare import command as preparing
 
-    return preparing.prepare(raw, out, **options)
+    told = {name: value for name, value in options.items() if value is not None}
+    asked = _changed(preparing.Options(), told)
+    return preparing.prepare(raw, out, asked, on_progress=on_progress)
 
 
 def evaluate(*runs: Path, out: Path = "", **options) -> dict:

@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 import tyro
 
 from nexperia_tf import bounds, command, errors, files, labels
-from nexperia_tf.data import images, manifest, progress
+from nexperia_tf.data import images, manifest, progress, source
 from nexperia_tf.data.duplicates import resolve, search
 from nexperia_tf.data.measure import measurement, scan, scan_cache, signature
 from nexperia_tf.data.prepare import (
@@ -37,24 +37,52 @@ from nexperia_tf.data.raw import layouts
 SUMMARY = "summary.json"
 
 
+@dataclasses.dataclass(frozen=True)
+class Reading(source.RawOptions):
+    """What the pictures of the raw folder are taken for."""
+
+    layout: Literal["second_stage", "first_stage", "hand_over", "folder"] | None = None
+    """Form of the raw folder; found out by default."""
+
+    decisions: str = ""
+    """A person's word on single images; decisions.csv in RAW and beside it by
+    default."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Measuring:
+    """The one pass over the files."""
+
+    workers: Annotated[int | None, *bounds.within(ge=1, le=1024)] = None
+    """Processes that read the images; the number of cores by default."""
+
+    cache: str = ""
+    """Folder of measures by content hash; one in the user's cache by default."""
+
+    fresh: bool = False
+    """Read every image anew and keep no measures."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What a preparation can be told, in groups."""
+
+    reading: Reading = dataclasses.field(default_factory=Reading)
+    splitting: splits.Splitting = dataclasses.field(default_factory=splits.Splitting)
+    measuring: Measuring = dataclasses.field(default_factory=Measuring)
+
+
+def options_of(**values) -> Options:
+    """The defaults but for these fields: `options_of(good="fine", seed=3)`."""
+    return bounds.changed(Options(), values)
+
+
 def prepare(
     raw: str | os.PathLike,
     out: str | os.PathLike,
+    options: Options = Options(),
     *,
-    layout: str | None = None,
-    unboxed: str | None = None,
-    good: str | None = None,
-    group: str | None = None,
-    seed: Annotated[int, *bounds.SEED] = 0,
-    workers: Annotated[int | None, *bounds.within(ge=1, le=1024)] = None,
-    cache: str | os.PathLike | None = None,
-    fresh: bool = False,
-    decided: str | os.PathLike | None = None,
-    repair: bool = False,
-    folds: Annotated[int | None, *bounds.within(ge=2, le=1_000_000)] = None,
-    leave_one_out: str | None = None,
-    calibration_share: float = 0.0,
-    keep_splits: str | os.PathLike | kept_splits.Kept | None = kept_splits.AUTO,
+    keep: kept_splits.Kept | None = None,
     on_progress: progress.Callback = progress.silent,
 ) -> list[manifest.Row]:
     """Prepares a raw folder and publishes the findings as folder `out`.
@@ -62,24 +90,8 @@ def prepare(
     Args:
         raw: folder of one of the four forms; only read.
         out: folder to make; must not exist.
-        layout: name of the form, found out by default.
-        unboxed: `drop` or `keep` defects without a box; drop by default where the form
-            has boxes, but never a type that has none by its nature.
-        good: class name of good devices (form `folder`).
-        group: column whose value keeps images in one split; the lot by default.
-        seed: of the split.
-        workers: processes of the pass over the files.
-        cache: folder of measures by content hash; one in the user's cache by default.
-        fresh: measure every image anew and keep nothing.
-        decided: a decisions.csv; those in and beside the raw folder by default.
-        repair: drop images whose copy or twin stands in another given split.
-        folds: also write folds.csv with that many folds.
-        leave_one_out: also write folds.csv with one fold per value of this column.
-        calibration_share: share of the labelled devices, whole groups out of train,
-            that become split `calibration`.
-        keep_splits: run, prepared or data folder whose pictures keep their splits;
-            `auto` takes the newest of the same raw folder that lies beside `out`, with
-            the same calibration share where there is one; `none` deals anew.
+        options: how it is read, split and measured.
+        keep: splits that stay, in place of those that `options` name.
         on_progress: called as `on_progress(step, done, total)`.
 
     Returns:
@@ -89,65 +101,90 @@ def prepare(
         errors.BadInput: the raw folder, an option or `out` cannot be used.
     """
     raw, out = pathlib.Path(raw), pathlib.Path(out)
-    _check_options(raw, out, unboxed, folds, leave_one_out)
-    folder = layouts.scan(raw, layout, good=good, group=group)
-    options = {
-        "layout": folder.layout,
-        "good": good,
-        "group": group,
-        "seed": seed,
-        "calibration_share": calibration_share,
-    }
-    run = prepared.Prepared(raw, folder, options)
-    keep = kept_splits.named(keep_splits)
-    if keep_splits == kept_splits.AUTO:
-        beside = kept_splits.beside(out.absolute().parent)
-        keep = kept_splits.find(beside, raw, options)
-    run.decided = decisions.read(decided and pathlib.Path(decided), raw, run.rows)
-    cache = None if fresh else pathlib.Path(cache or scan_cache.default_folder())
+    _check(raw, out, options.splitting)
+    run = _scanned(raw, options)
+    keep = keep or _earlier(run, out, options.splitting.keep_splits)
+    decided = options.reading.decisions
+    decided = pathlib.Path(decided) if decided else None
+    run.decided = decisions.read(decided, raw, run.rows)
     with files.new_folder(out) as beside:
         with _timed(run, "read"):
-            measures = scan.measure(
-                raw,
-                [row.path for row in run.rows],
-                workers=workers,
-                cache=cache,
-                on_progress=on_progress,
-            )
+            measures = _measured(run, options.measuring, on_progress)
             _fill(run, measures)
         with _timed(run, "copies and twins"):
-            _find_copies(run, measures, workers, on_progress)
+            _find_copies(run, measures, options.measuring.workers, on_progress)
         with _timed(run, "clean"):
-            _clean(run, unboxed)
+            _clean(run, options.reading)
         del measures
         with _timed(run, "split"):
-            _split(run, seed, repair, calibration_share, keep)
+            _split(run, options.splitting, keep)
         with _timed(run, "leak probe"):
-            run.leak_probe = label_leak.probe(
-                [row for row in run.rows if row.used], seed=seed
-            )
-        manifest.write(beside / "manifest.csv", run.rows)
-        _write_pairs(beside / "duplicates.csv", run)
-        if folds or leave_one_out:
-            _write_folds(beside / "folds.csv", run.rows, folds, leave_one_out, seed)
-        counted = summary.summary(run)
-        with _timed(run, "report"):
-            report.write(beside / "report.html", run, counted)
-        # Its times are those of `run`, so the report's is in it by now.
-        files.write_json(beside / SUMMARY, counted)
+            used = [row for row in run.rows if row.used]
+            run.leak_probe = label_leak.probe(used, seed=options.splitting.seed)
+        _write(beside, run, options.splitting)
     return run.rows
 
 
-def _check_options(raw, out, unboxed, folds, leave_one_out) -> None:
+def _check(raw: pathlib.Path, out: pathlib.Path, splitting: splits.Splitting) -> None:
     files.refuse_existing(out)
     if out.resolve().is_relative_to(raw.resolve()):
         raise errors.BadInput(
             f"{out}: lies inside the raw folder, which is only read; name another one."
         )
-    if unboxed not in (None, cleaning.DROP, cleaning.KEEP):
-        raise errors.BadInput(f"--unboxed {unboxed}: unknown; write drop or keep.")
-    if folds and leave_one_out:
+    if splitting.folds and splitting.leave_one_out:
         raise errors.BadInput("--folds and --leave-one-out: give one of the two.")
+
+
+def _scanned(raw: pathlib.Path, options: Options) -> prepared.Prepared:
+    """The raw folder's rows, with what a later preparation knows this one by."""
+    reading, splitting = options.reading, options.splitting
+    folder = layouts.scan(raw, reading.layout, good=reading.good, group=reading.group)
+    known_by = {
+        "layout": folder.layout,
+        "good": reading.named()["good"],
+        "group": reading.named()["group"],
+        "seed": splitting.seed,
+        "calibration_share": splitting.calibration_share,
+    }
+    return prepared.Prepared(raw, folder, known_by)
+
+
+def _earlier(
+    run: prepared.Prepared, out: pathlib.Path, keep_splits: str | os.PathLike
+) -> kept_splits.Kept | None:
+    """The splits that `--keep-splits` stands for."""
+    if keep_splits != kept_splits.AUTO:
+        return kept_splits.named(keep_splits)
+    beside = kept_splits.beside(out.absolute().parent)
+    return kept_splits.find(beside, run.raw, run.options)
+
+
+def _measured(
+    run: prepared.Prepared, measuring: Measuring, on_progress: progress.Callback
+) -> dict[str, measurement.Measures]:
+    cache = pathlib.Path(measuring.cache or scan_cache.default_folder())
+    return scan.measure(
+        run.raw,
+        [row.path for row in run.rows],
+        workers=measuring.workers,
+        cache=None if measuring.fresh else cache,
+        on_progress=on_progress,
+    )
+
+
+def _write(
+    folder: pathlib.Path, run: prepared.Prepared, splitting: splits.Splitting
+) -> None:
+    """The manifest, the pairs, the folds, the report and the summary."""
+    manifest.write(folder / "manifest.csv", run.rows)
+    _write_pairs(folder / "duplicates.csv", run)
+    if splitting.folds or splitting.leave_one_out:
+        _write_folds(folder / "folds.csv", run.rows, splitting)
+    counted = summary.summary(run)
+    with _timed(run, "report"):
+        report.write(folder / "report.html", run, counted)
+    # Its times are those of `run`, so the report's is in it by now.
+    files.write_json(folder / SUMMARY, counted)
 
 
 def _fill(run: prepared.Prepared, measures: dict[str, measurement.Measures]) -> None:
@@ -192,10 +229,12 @@ def _pixels(raw: pathlib.Path, path: str):
     return images.load((raw / path).read_bytes()).pixels
 
 
-def _clean(run: prepared.Prepared, unboxed: str | None) -> None:
+def _clean(run: prepared.Prepared, reading: Reading) -> None:
     scores = [row.device_score for row in run.rows if row.device_score is not None]
     run.rules = cleaning.rules_for(
-        run.folder, unboxed=unboxed, device_threshold=device_score.threshold(scores)
+        run.folder,
+        unboxed=reading.named()["unboxed"],
+        device_threshold=device_score.threshold(scores),
     )
     kept = run.decided.kept
     run.conflicts = resolve.drop_conflicts(run.rows, run.findings, kept=kept)
@@ -205,12 +244,11 @@ def _clean(run: prepared.Prepared, unboxed: str | None) -> None:
 
 def _split(
     run: prepared.Prepared,
-    seed: int,
-    repair: bool,
-    calibration_share: float,
+    splitting: splits.Splitting,
     keep: kept_splits.Kept | None,
 ) -> None:
     rows, kept, given = run.rows, run.decided.kept, run.folder.given_splits
+    seed, share = splitting.seed, splitting.calibration_share
     readable = [row for row in rows if row.path not in run.messages]
     if given:
         run.split_before = {row.path: row.split for row in readable}
@@ -218,7 +256,7 @@ def _split(
         run.split_before = splits.at_random(readable, seed=seed) | {
             row.path: row.split for row in readable if not row.label
         }
-    old = _old(run, keep, calibration=calibration_share > 0)
+    old = _old(run, keep, calibration=share > 0)
     resolve.drop_duplicates(
         rows, run.findings, kept=kept, across_splits=not given, settled=old
     )
@@ -231,8 +269,8 @@ def _split(
         splits.assign(rows, seed=seed, settled=settled)
         dealt = splits.ASKED
     run.lacking = splits.lacking(rows, dealt) or ""
-    splits.cut_calibration(rows, calibration_share, seed=seed, settled=settled)
-    if repair:
+    splits.cut_calibration(rows, share, seed=seed, settled=settled)
+    if splitting.repair:
         run.repaired = resolve.repair(rows, run.findings, kept=kept)
     _check_classes(run)
 
@@ -310,16 +348,12 @@ def _write_pairs(path: pathlib.Path, run: prepared.Prepared) -> None:
 
 
 def _write_folds(
-    path: pathlib.Path,
-    rows: Sequence[manifest.Row],
-    count: int | None,
-    column: str | None,
-    seed: int,
+    path: pathlib.Path, rows: Sequence[manifest.Row], splitting: splits.Splitting
 ) -> None:
-    if column:
-        names = splits.leave_one_out(rows, column)
+    if splitting.leave_one_out:
+        names = splits.leave_one_out(rows, splitting.leave_one_out)
     else:
-        names = splits.folds(rows, count, seed=seed)
+        names = splits.folds(rows, splitting.folds, seed=splitting.seed)
     used = [(row.image_id, name) for row, name in zip(rows, names) if name]
     files.write_csv(path, ["image_id", "fold"], used)
 
@@ -332,59 +366,28 @@ def _timed(run: prepared.Prepared, step: str) -> Iterator[None]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Arguments(command.Options):
+class Arguments(Options, command.Options):
     """Cleans, deduplicates and splits a raw folder, and says why."""
 
     raw: tyro.conf.Positional[pathlib.Path] = dataclasses.field(kw_only=True)
     """Folder of raw images; only read."""
+
     out: pathlib.Path = dataclasses.field(kw_only=True)
     """Folder to make."""
-    layout: Literal["second_stage", "first_stage", "hand_over", "folder"] | None = None
-    """Form of the raw folder; found out by default."""
-    unboxed: Literal["drop", "keep"] | None = None
-    """Defects without a box; dropped by default where the form has boxes."""
-    good: str | None = None
-    """Class name of good devices; good, ok or pass by default."""
-    group: str | None = None
-    """Column whose value keeps images in one split; the lot by default."""
-    seed: Annotated[int, *bounds.SEED] = 0
-    """Seed of the split."""
-    workers: Annotated[int | None, *bounds.within(ge=1, le=1024)] = None
-    """Processes that read the images; the number of cores by default."""
-    cache: pathlib.Path | None = None
-    """Folder of measures by content hash; one in the user's cache by default."""
-    fresh: bool = False
-    """Read every image anew and keep no measures."""
-    decisions: pathlib.Path | None = None
-    """A person's word on single images; decisions.csv in RAW and beside it by
-    default."""
-    repair: bool = False
-    """Drop images whose copy or twin stands in another split, from train first."""
-    folds: Annotated[int | None, *bounds.within(ge=2, le=1_000_000)] = None
-    """Also write folds.csv with so many folds."""
-    leave_one_out: str | None = None
-    """Also write folds.csv with one fold per value of a column, as machine or lot."""
-    calibration_share: Annotated[float, *bounds.CALIBRATION_SHARE] = 0.0
-    """Share of the labelled devices, whole groups out of train, that chooses thresholds
-    and nothing else: split calibration."""
-    keep_splits: str = kept_splits.AUTO
-    """Run, prepared or data folder whose pictures keep their splits, known by content;
-    auto takes the newest of RAW that lies beside --out, none deals anew."""
 
 
 def main(arguments: Arguments) -> None:
     """Runs `prepare` and prints what came of it."""
-    if arguments.fresh:
+    if arguments.measuring.fresh:
         bounds.check_unused(arguments, ["cache"], "with --fresh")
-    options = dataclasses.asdict(arguments)
-    options["decided"] = options.pop("decisions")
-    raw, out = options.pop("raw"), options.pop("out")
-    options.pop("debug")
     with progress.reporting() as report_progress:
-        rows = prepare(raw, out, on_progress=report_progress, **options)
+        rows = prepare(
+            arguments.raw, arguments.out, arguments, on_progress=report_progress
+        )
     print(summary.in_words(rows))
-    for line in summary.facts(files.read_json(arguments.out / SUMMARY)):
+    found = files.read_json(arguments.out / SUMMARY)
+    for line in summary.facts(found):
         print(line)
-    for line in summary.warnings(files.read_json(arguments.out / SUMMARY)):
+    for line in summary.warnings(found):
         print(f"warning: {line}")
     print(f"report: {arguments.out / 'report.html'}")

@@ -7,21 +7,49 @@ and the seed alone.
 """
 
 import collections
+import dataclasses
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Annotated
 
 import numpy as np
 
-from nexperia_tf import errors, labels
+from nexperia_tf import bounds, errors, labels
 from nexperia_tf.data import manifest
 from nexperia_tf.data.duplicates import connected
-from nexperia_tf.data.prepare import assignment
+from nexperia_tf.data.prepare import assignment, kept_splits
 from nexperia_tf.data.raw import layouts
 
 ASKED = ("train", "validation", "test")  # those that are always asked for
 FRACTIONS = (0.70, 0.15, 0.15)  # of them
 NAMED = 4  # units that a line names
+
+
+@dataclasses.dataclass(frozen=True)
+class Splitting:
+    """How devices are dealt to splits."""
+
+    seed: Annotated[int, *bounds.SEED] = 0
+    """Seed of the split."""
+
+    calibration_share: Annotated[float, *bounds.CALIBRATION_SHARE] = 0.0
+    """Share of the labelled devices, whole groups out of train, that chooses thresholds
+    and nothing else: split calibration."""
+
+    keep_splits: str = kept_splits.AUTO
+    """Run, prepared or data folder whose pictures keep their splits, known by content;
+    auto takes the newest of RAW that lies beside --out, with the same
+    --calibration-share where there is one; none deals anew."""
+
+    repair: bool = False
+    """Drop images whose copy or twin stands in another split, from train first."""
+
+    folds: Annotated[int | None, *bounds.within(ge=2, le=1_000_000)] = None
+    """Also write folds.csv with so many folds."""
+
+    leave_one_out: str = ""
+    """Also write folds.csv with one fold per value of a column, as machine or lot."""
 
 
 def assign(

@@ -37,6 +37,11 @@ class Config(tfds.core.BuilderConfig):
         names = ("layout", "unboxed", "good", "group", "calibration_share")
         return {name: getattr(self, name) for name in names}
 
+    def to_prepare(self) -> prepare.Options:
+        """The same for `prepare.prepare`; which splits stay is said apart."""
+        told = {name: value for name, value in self.options().items() if value}
+        return prepare.options_of(keep_splits=kept_splits.NONE, **told)
+
 
 def drawn_sample(data_dir: pathlib.Path) -> pathlib.Path:
     """The sample's raw folder, drawn when it is not there yet."""
@@ -140,11 +145,7 @@ def write_prepared(
     """Prepares `raw` as a config says, and shows how far each step is."""
     with progress.reporting() as on_progress:
         prepare.prepare(
-            raw,
-            out,
-            keep_splits=keep or kept_splits.NONE,
-            on_progress=on_progress,
-            **config.options(),
+            raw, out, config.to_prepare(), keep=keep, on_progress=on_progress
         )
 
 

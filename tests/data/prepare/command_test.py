@@ -35,7 +35,7 @@ def drawn(tmp_path_factory) -> pathlib.Path:
 def prepared(drawn):
     out = drawn.parent / "prepared"
     before = _fingerprint(drawn)
-    prepare.prepare(drawn, out, workers=1, fresh=True)
+    prepare.prepare(drawn, out, prepare.options_of(workers=1, fresh=True))
     assert _fingerprint(drawn) == before  # raw data is only read
     return out
 
@@ -113,7 +113,7 @@ def test_no_order_of_files_and_no_number_of_workers_changes_a_byte(
 
     monkeypatch.setattr(layouts, "_image_files", shuffled)
     out = tmp_path / "again"
-    prepare.prepare(drawn, out, workers=2, cache=tmp_path / "cache")
+    prepare.prepare(drawn, out, prepare.options_of(workers=2, cache=tmp_path / "cache"))
     for name in ("manifest.csv", "duplicates.csv"):
         assert (out / name).read_bytes() == (prepared / name).read_bytes()
 
@@ -147,7 +147,7 @@ def test_given_splits_are_kept_audited_and_repaired_when_asked(
     class_folders, picture, tmp_path
 ):
     raw = _given(class_folders, picture)
-    rows = prepare.prepare(raw, tmp_path / "audited", fresh=True)
+    rows = prepare.prepare(raw, tmp_path / "audited", prepare.options_of(fresh=True))
     assert collections.Counter(row.split for row in rows) == {
         "train": 6,
         "validation": 2,
@@ -158,7 +158,9 @@ def test_given_splits_are_kept_audited_and_repaired_when_asked(
     assert any("--repair" in note for note in summary["notes"])
     (pair,) = _table(tmp_path / "audited" / "duplicates.csv")
     assert (pair["kind"], pair["cross_split_before"]) == ("byte", "1")
-    rows = prepare.prepare(raw, tmp_path / "repaired", fresh=True, repair=True)
+    rows = prepare.prepare(
+        raw, tmp_path / "repaired", prepare.options_of(fresh=True, repair=True)
+    )
     gone = {row.path: row.duplicate_of for row in rows if not row.used}
     assert gone == {"i/0.png": "i/9"}
     after = _summary(tmp_path / "repaired")["leaks"]["after"]
@@ -176,7 +178,7 @@ def test_calibration_is_a_split_given_or_cut(
         for n, p in enumerate(pictures)
     }
     _labels(raw, lines, "label,split")
-    rows = prepare.prepare(raw, tmp_path / "given", fresh=True)
+    rows = prepare.prepare(raw, tmp_path / "given", prepare.options_of(fresh=True))
     found = collections.Counter((row.split, row.label) for row in rows)
     assert found["calibration", "good"] == found["calibration", "defect"] == 3
     argv = (raw, "--out", tmp_path / "cut", "--calibration-share", ".15")
@@ -201,7 +203,7 @@ def test_a_person_wins_over_the_machine(class_folders, picture, tmp_path):
     twice = {"good/twice.png": "good/00.png", "ng/also.png": "good/01.png"}
     for copy, original in twice.items():
         (raw / copy).write_bytes((raw / original).read_bytes())
-    rows = prepare.prepare(raw, tmp_path / "machine", fresh=True)
+    rows = prepare.prepare(raw, tmp_path / "machine", prepare.options_of(fresh=True))
     reasons = {row.path: row.dropped_because for row in rows if not row.used}
     assert reasons == {
         "good/twice.png": "duplicate",
@@ -212,7 +214,7 @@ def test_a_person_wins_over_the_machine(class_folders, picture, tmp_path):
         "path,decision,value\ngood/twice,not_a_duplicate,good/00\n"
         "good/01,relabel,defect\ngood/05,drop,\n"
     )
-    rows = prepare.prepare(raw, tmp_path / "person", fresh=True)
+    rows = prepare.prepare(raw, tmp_path / "person", prepare.options_of(fresh=True))
     reasons = {row.path: row.dropped_because for row in rows if not row.used}
     assert reasons == {"good/05.png": "decision", "ng/also.png": "duplicate"}
     applied = _summary(tmp_path / "person")["decisions"]["applied"]
@@ -221,7 +223,7 @@ def test_a_person_wins_over_the_machine(class_folders, picture, tmp_path):
 
 def test_folds_are_written_beside_the_manifest(class_folders, tmp_path):
     raw = class_folders()
-    prepare.prepare(raw, tmp_path / "out", fresh=True, folds=3)
+    prepare.prepare(raw, tmp_path / "out", prepare.options_of(fresh=True, folds=3))
     table = _table(tmp_path / "out" / "folds.csv")
     assert len(table) == 24 and {row["fold"] for row in table} == set("123")
 
@@ -230,7 +232,7 @@ def test_a_second_run_uses_what_the_first_one_measured(class_folders, tmp_path):
     raw = class_folders()
     outs = [tmp_path / name for name in ("one", "two")]
     for out in outs:
-        prepare.prepare(raw, out, cache=tmp_path / "cache")
+        prepare.prepare(raw, out, prepare.options_of(cache=tmp_path / "cache"))
     one, two = ((out / "manifest.csv").read_bytes() for out in outs)
     assert one == two
 
@@ -260,7 +262,7 @@ def test_no_verified_pair_crosses_the_splits_of_any_folder(pictures):
             Image.fromarray(_changed(photograph, change)).save(raw / path)
             lines[path] = f"{label},{lot}"
         _labels(raw, lines, "label,group")
-        rows = prepare.prepare(raw, out, fresh=True, workers=1)
+        rows = prepare.prepare(raw, out, prepare.options_of(fresh=True, workers=1))
         split_of = {row.path: row.split for row in rows if row.used}
         for pair in _table(out / "duplicates.csv"):
             ends = {split_of.get(pair["path_a"]), split_of.get(pair["path_b"])}
@@ -333,8 +335,10 @@ def test_cleaning_that_leaves_one_class_is_refused(class_folders, tmp_path):
     lines |= {f"good/{i:02}.png": "good,,,," for i in range(12)}
     _labels(raw, lines, "label,x1,y1,x2,y2")
     with pytest.raises(errors.BadInput, match="no defect image is left"):
-        prepare.prepare(raw, tmp_path / "out", fresh=True)
-    prepare.prepare(raw, tmp_path / "out", fresh=True, unboxed="keep")
+        prepare.prepare(raw, tmp_path / "out", prepare.options_of(fresh=True))
+    prepare.prepare(
+        raw, tmp_path / "out", prepare.options_of(fresh=True, unboxed="keep")
+    )
 
 
 def test_rows_of_decisions_that_name_nothing_are_told(

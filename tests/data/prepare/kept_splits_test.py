@@ -106,13 +106,13 @@ def _places(rows) -> dict[str, set[str]]:
 
 
 def test_an_exact_copy_added_goes_where_the_old_picture_is(raw, tmp_path):
-    prepare.prepare(raw, tmp_path / "out" / "1", workers=1)
+    prepare.prepare(raw, tmp_path / "out" / "1", prepare.options_of(workers=1))
     before = _splits(tmp_path / "out" / "1")
     pixels = np.asarray(Image.open(raw / "p001.png"))
     Image.fromarray(pixels).save(raw / "a_copy.bmp")  # sorts and ranks before it
     with open(raw / "labels.csv", "a", newline="") as file:
         csv.writer(file).writerow(["a_copy.bmp", "good", "new lot"])
-    rows = prepare.prepare(raw, tmp_path / "out" / "2", workers=1)
+    rows = prepare.prepare(raw, tmp_path / "out" / "2", prepare.options_of(workers=1))
     by_path = {row.path: row for row in rows}
     assert by_path["a_copy.bmp"].duplicate_of == "p001"
     assert by_path["p001.png"].split == before[by_path["p001.png"].pixel_sha256]
@@ -195,7 +195,7 @@ def test_splits_of_the_run_to_learn_on_from_hold_wherever_its_records_lie(
 
 
 def test_a_given_split_column_wins(raw, tmp_path):
-    prepare.prepare(raw, tmp_path / "out" / "1", workers=1)
+    prepare.prepare(raw, tmp_path / "out" / "1", prepare.options_of(workers=1))
     table = raw / "labels.csv"
     places = ("train", "train", "validation", "test")
     lines = [line.split(",") for line in table.read_text().splitlines()]
@@ -205,7 +205,7 @@ def test_a_given_split_column_wins(raw, tmp_path):
         out.writerows(
             [*line, places[int(line[2].removeprefix("lot")) % 4]] for line in lines[1:]
         )
-    rows = prepare.prepare(raw, tmp_path / "out" / "2", workers=1)
+    rows = prepare.prepare(raw, tmp_path / "out" / "2", prepare.options_of(workers=1))
     lot = {row.path: int(row.group.removeprefix("lot")) for row in rows}
     assert all(row.split == places[lot[row.path] % 4] for row in rows)
 
@@ -221,26 +221,26 @@ def test_validation_that_was_cut_from_a_given_train_split_stays(raw, tmp_path):
             csv.writer(file).writerows(lines)
 
     give(range(60), header=True)
-    prepare.prepare(raw, tmp_path / "out" / "1", workers=1)
+    prepare.prepare(raw, tmp_path / "out" / "1", prepare.options_of(workers=1))
     before = _splits(tmp_path / "out" / "1")
     _add(raw, range(60, 84))
     give(range(84), header=True)
-    prepare.prepare(raw, tmp_path / "out" / "2", workers=1)
+    prepare.prepare(raw, tmp_path / "out" / "2", prepare.options_of(workers=1))
     after = _splits(tmp_path / "out" / "2")
     assert "validation" in before.values()
     assert {name: after[name] for name in before} == before
 
 
 def test_another_seed_or_group_is_another_deal(raw, tmp_path):
-    prepare.prepare(raw, tmp_path / "out" / "1", workers=1)
-    prepare.prepare(raw, tmp_path / "out" / "2", workers=1, seed=1)
+    prepare.prepare(raw, tmp_path / "out" / "1", prepare.options_of(workers=1))
+    prepare.prepare(raw, tmp_path / "out" / "2", prepare.options_of(workers=1, seed=1))
     one, two = _splits(tmp_path / "out" / "1"), _splits(tmp_path / "out" / "2")
     assert one != two
 
 
 def test_a_folder_without_splits_is_refused_in_one_line(raw, tmp_path):
     with pytest.raises(errors.BadInput, match="--keep-splits .*devices: holds no ear"):
-        prepare.prepare(raw, tmp_path / "out", keep_splits=raw)
+        prepare.prepare(raw, tmp_path / "out", prepare.options_of(keep_splits=raw))
     assert not (tmp_path / "out").exists()
 
 

@@ -43,7 +43,7 @@ def page(tmp_path_factory) -> str:
     (folder / "decisions.csv").write_text(
         "path,decision,value\n" + _first(raw) + ",relabel,defect:scratch\n"
     )
-    prepare.prepare(raw, folder / "out", workers=1, fresh=True)
+    prepare.prepare(raw, folder / "out", prepare.options_of(workers=1, fresh=True))
     return (folder / "out" / "report.html").read_text("utf-8")
 
 
@@ -83,7 +83,7 @@ def page_of_tiles(tmp_path_factory) -> tuple[str, list[str]]:
             taken = levels * (0.9 + 0.05 * time) + random.normal(0, 2, levels.shape)
             cv2.imwrite(str(raw / name), np.clip(taken, 0, 255).astype(np.uint8))
             names += [name] if tile == 3 else []
-    prepare.prepare(raw, raw.parent / "out", workers=1, fresh=True)
+    prepare.prepare(raw, raw.parent / "out", prepare.options_of(workers=1, fresh=True))
     return (raw.parent / "out" / "report.html").read_text("utf-8"), names
 
 
@@ -126,6 +126,6 @@ def test_names_cannot_smuggle_markup(class_folders, picture, tmp_path):
     raw = class_folders(
         {"good/a.png": picture(0), "ng/<i>b.png": picture(1), "ng/c.png": picture(1)}
     )
-    prepare.prepare(raw, tmp_path / "out", fresh=True)
+    prepare.prepare(raw, tmp_path / "out", prepare.options_of(fresh=True))
     text = (tmp_path / "out" / "report.html").read_text("utf-8")
     assert "<i>b.png" not in text and "&lt;i&gt;b.png" in text
