@@ -47,8 +47,6 @@ def main() -> None:
             model,
             pathlib.Path(folder),
             backbone=model.name,
-            image_size=size,
-            channels=3,
             calibration=run_folders.Calibration(),
         )
         answer = export.load(published).signature(export.PIXELS)

@@ -117,8 +117,6 @@ def publish_tiny():
             model,
             base,
             backbone="tiny",
-            image_size=image_size,
-            channels=channels,
             calibration=run_folders.Calibration(
                 temperature=temperature, offset=offset, threshold=threshold
             ),

@@ -164,13 +164,7 @@ def test_pipeline_model_and_saved_model_agree(raw, run_folder):
 
 def test_the_calibration_is_fitted_on_validation_and_baked_in(run_folder):
     run = run_folders.load(run_folder)
-    logits = run_folders.logits_of(
-        run.model(),
-        run.dataset,
-        "validation",
-        image_size=run.image_size,
-        channels=run.channels,
-    )
+    logits = run_folders.logits_of(run.model(), run.dataset, "validation")
     scored = run.predictions("validation")
     found, fitted = run.calibration, calibration.fit(logits, scored.label)
     assert found.temperature != 1 and found.offset != 0

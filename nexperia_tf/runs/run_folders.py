@@ -169,13 +169,7 @@ class Run:
         path = self.folder / "predictions" / f"{split}.csv"
         if path.is_file():
             return predictions.read(path)
-        logits = logits_of(
-            self.model(),
-            self.dataset,
-            split,
-            image_size=self.image_size,
-            channels=self.channels,
-        )
+        logits = logits_of(self.model(), self.dataset, split)
         return table(self.dataset, split, self.calibration.scores(logits))
 
 
@@ -329,14 +323,13 @@ def logits_of(
     dataset: "store.Dataset",
     split: str,
     *,
-    image_size: int,
-    channels: int,
     batch_size: int = 64,
 ) -> np.ndarray:
     """Raw logits of every device of a split, float32 of shape `(devices,)`."""
     from nexperia_tf.data.input import batching, pictures
 
-    shown = pictures.Pictures(image_size, channels, cache="none")
+    _, size, _, channels = model.input.shape
+    shown = pictures.Pictures(size, channels, cache="none")
     batches = batching.evaluation(dataset, split, shown, batch_size=batch_size)
     return model.predict(batching.images(batches), verbose=0).ravel()
 

@@ -24,8 +24,6 @@ def publish(
     base: pathlib.Path,
     *,
     backbone: str,
-    image_size: int,
-    channels: int,
     calibration: run_folders.Calibration,
     chose_among: int | None = None,
     trained_on: training_pictures.Book | None = None,
@@ -37,8 +35,6 @@ def publish(
             with its batch normalisation folded into the convolutions.
         base: the folder TensorFlow Serving watches; a subfolder for each version.
         backbone: its name, for nexperia.json.
-        image_size: side of the letterboxed square.
-        channels: 1 or 3.
         calibration: temperature, offset and threshold to bake in.
         chose_among: how many models its validation devices chose among; None where that
             is unknown.
@@ -52,10 +48,11 @@ def publish(
         logits = tf.squeeze(folded(images, training=False), axis=-1)  # (N,)
         return calibration.logits(logits)
 
+    _, size, _, channels = model.input.shape
     return publish_logit(
         logit,
         base,
-        image_size=image_size,
+        image_size=size,
         channels=channels,
         calibration=calibration,
         facts={"backbone": backbone, choices.CHOSE_AMONG: chose_among},
@@ -78,8 +75,6 @@ def publish_run(
         run.model(),
         pathlib.Path(out or run.folder / run_folders.SAVED_MODEL),
         backbone=run.config.network.backbone,
-        image_size=run.image_size,
-        channels=run.channels,
         calibration=in_force,
         chose_among=choices.of_run(run, "validation").count,
         trained_on=training_pictures.of_run(run.folder),

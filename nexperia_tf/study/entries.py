@@ -92,10 +92,7 @@ class Scores:
 
 
 def _scored(run: run_folders.Run, dataset, split: str) -> predictions.Predictions:
-    size, channels = run.image_size, run.channels
-    logits = run_folders.logits_of(
-        run.model(), dataset, split, image_size=size, channels=channels
-    )
+    logits = run_folders.logits_of(run.model(), dataset, split)
     return run_folders.table(dataset, split, run.calibration.scores(logits))
 
 

@@ -31,7 +31,6 @@ def finish(
     config: configs.Config,
     dataset: store.Dataset,
     *,
-    channels: int,
     book: training_pictures.Book,
     epochs: dict,
 ) -> None:
@@ -43,20 +42,13 @@ def finish(
         folder: the run's, with its model and what it was trained on.
         config: of the run.
         dataset: its records.
-        channels: 1 or 3.
         book: the pictures that it has learned from.
         epochs: how many were judged and which was kept, for metrics.json.
     """
     model = run_folders.load_model(folder / run_folders.MODEL)
     sizes = reading.split_sizes(dataset)
     logits = {
-        split: run_folders.logits_of(
-            model,
-            dataset,
-            split,
-            image_size=config.pictures.image_size,
-            channels=channels,
-        )
+        split: run_folders.logits_of(model, dataset, split)
         for split in run_folders.SCORED_SPLITS
         if split in sizes
     }
@@ -72,15 +64,7 @@ def finish(
     (folder / "predictions").mkdir(exist_ok=True)
     for split, table in scored.items():
         predictions.write(folder / "predictions" / f"{split}.csv", table)
-    shown = training_pictures.looks(manifest.read(folder / run_folders.PICTURES))
-    known = {
-        s: training_pictures.judged(t.image_id, shown, book) for s, t in scored.items()
-    }
-    reached = _metrics(scored, known, epochs)
-    for split in set(reached) & set(scored):
-        ids = scored[split].image_id
-        counted = choices.count(folder, config, split, ids)
-        reached[split][choices.CHOSE_AMONG] = counted
+    reached = _reached(folder, config, scored, book, epochs)
     files.write_json(folder / run_folders.METRICS, reached)
     curves.draw(
         folder / run_folders.HISTORY,
@@ -91,14 +75,32 @@ def finish(
         export.publish(
             model,
             folder / run_folders.SAVED_MODEL,
-            image_size=config.pictures.image_size,
-            channels=channels,
             calibration=in_force,
             backbone=config.network.backbone,
             chose_among=reached["validation"][choices.CHOSE_AMONG],
             trained_on=book,
         )
     files.write_manifest(folder)
+
+
+def _reached(
+    folder: pathlib.Path,
+    config: configs.Config,
+    scored: dict[str, predictions.Predictions],
+    book: training_pictures.Book,
+    epochs: dict,
+) -> dict:
+    """What metrics.json holds, with how many models the devices of a split chose."""
+    shown = training_pictures.looks(manifest.read(folder / run_folders.PICTURES))
+    known = {
+        s: training_pictures.judged(t.image_id, shown, book) for s, t in scored.items()
+    }
+    reached = _metrics(scored, known, epochs)
+    for split in set(reached) & set(scored):
+        ids = scored[split].image_id
+        counted = choices.count(folder, config, split, ids)
+        reached[split][choices.CHOSE_AMONG] = counted
+    return reached
 
 
 def print_summary(folder: pathlib.Path) -> None:

@@ -469,7 +469,6 @@ def _finish(
         folder,
         config,
         data.dataset,
-        channels=data.pictures.channels,
         book=data.book,
         epochs=epochs,
     )

@@ -15,7 +15,7 @@ from nexperia_tf.data import manifest
 from nexperia_tf.data.source import NOTHING, DataSource
 from nexperia_tf.evaluation.report import plots
 from nexperia_tf.models import backbones
-from nexperia_tf.study import features, members
+from nexperia_tf.study import features, networks
 
 FLAGS = {"data", "data_dir", "unboxed", "good", "group"}
 TRAYS = 12
@@ -114,13 +114,13 @@ def test_all_runs_of_a_study_read_them_as_told(
         planned.append(found)
         raise errors.BadInput("enough of it")
 
-    monkeypatch.setattr(members, "train", train)
+    monkeypatch.setattr(networks, "train", train)
     assert run_command("study", *words, "--out", tmp_path / "study") == 2
     rows()
     own = {"good": "fine", "group": "tray", "unboxed": "keep"}
     for step in planned[0].steps:
         told = vars(step.config.data)
-        drawn = step.name == members.plan.PRETRAINED
+        drawn = step.name == networks.plan.PRETRAINED
         expected = vars(DataSource()) if drawn else own
         assert {name: told[name] for name in own} == {n: expected[n] for n in own}
         assert told["data_dir"] == str(tmp_path / "records")

@@ -78,9 +78,7 @@ def run_folder(tmp_path_factory, small_backbone):
     model.save(folder / run_folders.MODEL)
     (folder / "predictions").mkdir()
     for split in ("validation", "test"):
-        logits = run_folders.logits_of(
-            model, dataset, split, image_size=SIZE, channels=1
-        )
+        logits = run_folders.logits_of(model, dataset, split)
         scored = run_folders.table(dataset, split, calibration.scores(logits))
         predictions.write(folder / "predictions" / f"{split}.csv", scored)
     files.write_csv(

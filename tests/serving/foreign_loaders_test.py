@@ -105,8 +105,6 @@ def _publish_mixed_float16(base: pathlib.Path) -> None:
         model,
         base,
         backbone="tiny",
-        image_size=32,
-        channels=1,
         calibration=run_folders.Calibration(temperature=1.5, threshold=0.3),
     )
 

@@ -65,9 +65,7 @@ def test_features_under_the_head_give_the_runs_logits(run_folder, run_command):
     for split in ("train", "validation", "test"):
         found = features.read(out / f"{split}.npz")
         assert found.values.shape == (DEVICES, 32) and found.values.dtype == np.float32
-        logits = run_folders.logits_of(
-            run.model(), run.dataset, split, image_size=SIZE, channels=1
-        )
+        logits = run_folders.logits_of(run.model(), run.dataset, split)
         np.testing.assert_allclose((found.values @ kernel + bias)[:, 0], logits, 1e-4)
         wanted = reading.metadata(run.dataset, split)
         assert list(found.image_id) == list(wanted["image_id"])

@@ -347,9 +347,7 @@ def test_scores_of_balanced_training_are_probabilities_all_the_same(
 ):
     run = run_folders.load(trained(rare, tmp_path / "run", balance=balance, epochs=3))
     table = run.predictions("test")
-    raw = run_folders.logits_of(
-        run.model(), run.dataset, "test", image_size=32, channels=run.channels
-    )
+    raw = run_folders.logits_of(run.model(), run.dataset, "test")
     assert metrics.auc(table.label, raw) > 0.8  # learned, as half of all were defects
     uncalibrated = metrics.log_loss(table.label, run_folders.probability(raw))
     prevalence = table.label.mean()
