@@ -32,7 +32,8 @@ def run(raw):
     prepared = raw.parent / "prepared"
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(backbones.BACKBONES, "tiny", shape)
-        rows = nexperia_tf.prepare(raw, prepared, workers=1)
+        told = {"good": "good", "group": None, "workers": 1}
+        rows = nexperia_tf.prepare(raw, prepared, **told)
         assert sum(row.used for row in rows) == 80
         return nexperia_tf.train(
             data=prepared,
@@ -66,6 +67,10 @@ def test_a_run_is_judged_as_the_command_judges_it(run, run_command, tmp_path):
 def test_what_does_not_exist_is_refused_with_the_nearest_name(tmp_path):
     with pytest.raises(errors.BadInput, match="epoch: unknown; did you mean epochs"):
         nexperia_tf.train(data="sample", epoch=3)
+    with pytest.raises(errors.BadInput, match="god: unknown; did you mean good"):
+        nexperia_tf.prepare("raw", "out", god="ok")
+    with pytest.raises(errors.BadInput, match="gruop: unknown; did you mean group"):
+        nexperia_tf.evaluate("model", data="photos", gruop="tray")
     with pytest.raises(errors.BadInput, match="--ema 2: a number in"):
         nexperia_tf.train(data="sample", ema=2)
     with pytest.raises(errors.BadInput, match="holds no SavedModel"):

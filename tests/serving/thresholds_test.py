@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from nexperia_tf import errors, files, predictions
+from nexperia_tf.data import manifest
 from nexperia_tf.data.prepare import kept_splits
 from nexperia_tf.evaluation.report import plots
 from nexperia_tf.models import backbones
@@ -242,7 +243,9 @@ def test_nonsense_is_refused_in_one_line(run, evaluate, run_command, capsys, ask
     assert "error: " in capsys.readouterr().err
 
 
-def test_records_that_lie_elsewhere_are_found_where_one_says(run, trained, evaluate):
+def test_records_that_lie_elsewhere_are_found_where_one_says(
+    run, trained, raw, evaluate, tmp_path
+):
     config = json.loads((run / run_folders.CONFIG).read_text())
     moved = {"data": str(run / "gone"), "data_dir": str(run.parent / "nowhere")}
     files.write_json(run / run_folders.CONFIG, config | moved)
@@ -253,6 +256,15 @@ def test_records_that_lie_elsewhere_are_found_where_one_says(run, trained, evalu
     code, _, found = evaluate("--data-dir", trained.parent / "data")
     assert code == 0 and found["notes"] == []
     assert "brightness" in {part["by"] for part in found["slices"]}
+    # Where records are gone and pictures have moved, new ones keep the run's splits.
+    shutil.copytree(raw, tmp_path / "moved")
+    named = ("--data", tmp_path / "moved", "--data-dir", tmp_path / "records")
+    code, _, found = evaluate(*named)
+    assert code == 0 and found["notes"] == []
+    (made,) = (tmp_path / "records").glob("moved-*/prepared/manifest.csv")
+    splits = {row.path: row.split for row in manifest.read(made)}
+    before = manifest.read(run / run_folders.PICTURES)
+    assert splits == {row.path: row.split for row in before}
 
 
 def test_golden_devices_and_slices_are_judged_at_the_threshold_in_force(

@@ -97,5 +97,6 @@ def read(folder: str | os.PathLike) -> PreparedFolder | None:
             f"{folder}: was prepared from {raw}, which is gone; put it back, or run "
             "nexperia prepare on its pictures where they are now."
         )
-    options = facts.get("options", {}) | {"unboxed": facts["unboxed"]["rule"]}
+    rule = facts.get("unboxed", {}).get("rule")
+    options = facts.get("options", {}) | {"unboxed": rule}
     return PreparedFolder(folder, raw, facts["layout"], options)

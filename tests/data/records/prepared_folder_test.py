@@ -1,9 +1,11 @@
+import dataclasses
 import json
 import shutil
 
 import numpy as np
 import pytest
 
+from nexperia_tf import errors
 from nexperia_tf.data import manifest
 from nexperia_tf.data.records import reading, store
 from nexperia_tf.data.source import DataSource
@@ -79,6 +81,15 @@ def test_what_is_settled_cannot_be_asked_again(prepared, run_command, tmp_path, 
     said = " ".join(capsys.readouterr().err.split())
     assert "is prepared already; leave --calibration-share out" in said
     assert not data.exists()
+
+
+def test_what_it_was_prepared_with_may_be_said_again(prepared, tmp_path):
+    """As a run says that is judged on it: it was read so, too."""
+    named = DataSource(prepared, tmp_path / "data")
+    same = dataclasses.replace(named, good="good", unboxed="keep")
+    assert store.build(same) == store.build(named)
+    with pytest.raises(errors.BadInput, match="prepared already; leave --good out"):
+        store.build(dataclasses.replace(named, good="ng"))
 
 
 def test_a_raw_folder_may_hold_files_of_such_names(class_folders, tmp_path):
