@@ -28,7 +28,7 @@ import tensorflow as tf  # noqa: E402
 from model_timing import interleaved, machine, timed  # noqa: E402
 
 from nexperia_tf.data.records import reading, store  # noqa: E402
-from nexperia_tf.evaluation import opening  # noqa: E402
+from nexperia_tf.evaluation import candidates  # noqa: E402
 from nexperia_tf.runs import run_folders  # noqa: E402
 from nexperia_tf.serving import ensemble, export  # noqa: E402
 
@@ -67,7 +67,7 @@ def main() -> None:
         pictures = [record["image"] for record in found.as_numpy_iterator()]
         served = export.load(version)
         same_scores(served, [member.served for member in members], pictures)
-        opened = opening.open_scores(
+        opened = candidates.load(
             version, split=arguments.split, named=DataSource(arguments.data)
         )
         same_verdicts(served, opened.subject.scored, pictures, place)

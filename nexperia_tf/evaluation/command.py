@@ -10,9 +10,9 @@ import tyro
 
 from nexperia_tf import bounds, command, errors, files, predictions
 from nexperia_tf.data.source import NOTHING, DataSource
-from nexperia_tf.evaluation import opening
+from nexperia_tf.evaluation import candidates
 from nexperia_tf.evaluation.report import judging, page, pictures, results, terminal
-from nexperia_tf.evaluation.subjects import Subject
+from nexperia_tf.evaluation.subjects import Subject, average
 from nexperia_tf.runs import training_pictures
 from nexperia_tf.serving import thresholds
 from nexperia_tf.statistics import choices, operating_point
@@ -90,35 +90,48 @@ class Arguments(command.Options):
 def main(arguments: Arguments) -> int:
     """Opens, judges, writes; returns the exit code."""
     _check(arguments)
-    opened = _open(arguments)
+    judged = _open(arguments)
     if arguments.submission:
-        _submit(arguments, opened)
+        _submit(arguments, judged)
         return 0
     settings = _settings(arguments)
     out = report_folder(arguments)
-    split = _split(arguments, opened)
-    opened, labels = _labelled(arguments, opened)
-    if arguments.set_threshold:
-        opened = [_set(arguments, opened[0])]
-    opened, notes = _with_records(arguments, opened)
-    opened = opening.acquainted(opened)
-    if arguments.refuse_seen:
-        _refuse_seen(arguments, opened)
-    subjects = _compared(arguments, [one.subject for one in opened])
-    report = page.report_of(subjects, settings, split=split, labels=labels, notes=notes)
+    judged, facts = _prepared(arguments, judged)
+    subjects = _compared(arguments, [candidate.subject for candidate in judged])
+    report = page.report_of(subjects, settings, **facts)
     stage = arguments.stage if arguments.heatmaps else None
     shown, report = pictures.of_report(
-        opened, report, split=arguments.split, stage=stage
+        judged, report, split=arguments.split, stage=stage
     )
     refusal = None if arguments.max_escape is None else terminal.refusal(report)
     if arguments.max_escape is not None and not refusal:
-        report = _store(opened, subjects, report)
+        report = _store(judged, subjects, report)
     page.write(out, report, subjects, shown)
-    _print(report, opened, out)
+    _print(report, judged, out)
     if refusal:
         raise errors.BadInput(refusal)
+    return _golden_exit_code(report)
+
+
+def _prepared(
+    arguments: Arguments, judged: list[candidates.Candidate]
+) -> tuple[list[candidates.Candidate], dict]:
+    """The candidates with all that is known of them, and facts for the report."""
+    facts: dict = {"split": _split(arguments, judged)}
+    judged, facts["labels"] = _labelled(arguments, judged)
+    if arguments.set_threshold:
+        judged = [_set(arguments, judged[0])]
+    judged, facts["notes"] = _with_records(arguments, judged)
+    judged = candidates.with_overlap(judged)
+    if arguments.refuse_seen:
+        _refuse_seen(arguments, judged)
+    return judged, facts
+
+
+def _golden_exit_code(report: results.Report) -> int:
     escaped = terminal.escaped_golden(report)
-    print(*escaped, sep="\n", end="\n" if escaped else "")
+    for line in escaped:
+        print(line)
     return GOLDEN_ESCAPED if escaped else 0
 
 
@@ -178,13 +191,13 @@ def _check_set_threshold(arguments: Arguments) -> None:
         )
 
 
-def _open(arguments: Arguments) -> list[opening.Opened]:
+def _open(arguments: Arguments) -> list[candidates.Candidate]:
     folders = [run for run in arguments.runs if pathlib.Path(run).is_dir()]
     if arguments.source.data or folders:
         command.import_tensorflow()  # tables alone do without it
     tables = arguments.calibration or (None,) * len(arguments.runs)
-    opened = [
-        opening.open_scores(
+    judged = [
+        candidates.load(
             run,
             split=arguments.split,
             named=arguments.source,
@@ -194,28 +207,30 @@ def _open(arguments: Arguments) -> list[opening.Opened]:
     ]
     if arguments.choices is not None:
         told = choices.stated(arguments.choices)
-        opened = [
-            dataclasses.replace(o, subject=dataclasses.replace(o.subject, chose=told))
-            for o in opened
+        judged = [
+            dataclasses.replace(c, subject=dataclasses.replace(c.subject, chose=told))
+            for c in judged
         ]
-    names = [one.subject.name for one in opened]
+    names = [candidate.subject.name for candidate in judged]
     if len(set(names)) == len(names):
-        return opened
+        return judged
     # Runs of one name are told apart by where they lie.
     return [
-        dataclasses.replace(one, subject=dataclasses.replace(one.subject, name=run))
-        for one, run in zip(opened, arguments.runs)
+        dataclasses.replace(
+            candidate, subject=dataclasses.replace(candidate.subject, name=run)
+        )
+        for candidate, run in zip(judged, arguments.runs)
     ]
 
 
-def _submit(arguments: Arguments, opened: list[opening.Opened]) -> None:
-    subjects = [one.subject for one in opened]
+def _submit(arguments: Arguments, judged: list[candidates.Candidate]) -> None:
+    subjects = [candidate.subject for candidate in judged]
     if len(subjects) > 1 and not arguments.average:
         raise errors.BadInput(
             f"--submission: takes one run, or several with --average. Received "
             f"{len(subjects)}."
         )
-    table = (opening.average(subjects) if arguments.average else subjects[0]).scored
+    table = (average(subjects) if arguments.average else subjects[0]).scored
     names = [pathlib.PurePosixPath(name).name for name in table.image_id]
     if len(set(names)) < len(names):
         raise errors.BadInput(
@@ -225,19 +240,19 @@ def _submit(arguments: Arguments, opened: list[opening.Opened]) -> None:
     rows = zip(names, (repr(float(score)) for score in table.score))
     files.write_csv(arguments.submission, ["id", "defect_score"], rows)
     print(f"Submission: {arguments.submission} ({len(names)} devices)")
-    known = next((o for o in opened if o.run or o.dataset), None)
+    known = next((o for o in judged if o.run or o.dataset), None)
     if known is not None and arguments.split == "unlabelled":
-        for name, reason in opening.left_out(known).items():
+        for name, reason in candidates.unscored(known).items():
             print(f"warning: {name} is not in it, its picture is {reason}")
 
 
-def _refuse_seen(arguments: Arguments, opened: list[opening.Opened]) -> None:
-    for one in opened:
-        known = one.subject.seen
-        said = known and training_pictures.in_words(known.counts(), arguments.split)
-        if known is None or said:
+def _refuse_seen(arguments: Arguments, judged: list[candidates.Candidate]) -> None:
+    for candidate in judged:
+        seen = candidate.subject.seen
+        said = seen and training_pictures.described(seen.counts(), arguments.split)
+        if seen is None or said:
             because = said or "whether its devices were trained on is not known"
-            raise errors.BadInput(f"refused: {one.subject.name}: {because}.")
+            raise errors.BadInput(f"refused: {candidate.subject.name}: {because}.")
 
 
 def _settings(arguments: Arguments) -> results.Settings:
@@ -285,35 +300,36 @@ def report_folder(arguments: Arguments) -> pathlib.Path:
     return place / f"{name}-{kind}"
 
 
-def _split(arguments: Arguments, opened: Sequence[opening.Opened]) -> str | None:
+def _split(arguments: Arguments, judged: Sequence[candidates.Candidate]) -> str | None:
     """The judged split; None for a table, which is judged whole."""
-    first = opened[0]
+    first = judged[0]
     return None if first.run is None and first.dataset is None else arguments.split
 
 
 def _labelled(
-    arguments: Arguments, opened: list[opening.Opened]
-) -> tuple[list[opening.Opened], results.OtherLabels | None]:
+    arguments: Arguments, judged: list[candidates.Candidate]
+) -> tuple[list[candidates.Candidate], results.OtherLabels | None]:
     """The runs under the labels they are judged by, and what these are."""
     labels = None
     if arguments.labels:
-        given = opened[0].subject.scored
+        given = judged[0].subject.scored
         verdicts = predictions.read_labels(arguments.labels)
-        opened = [opening.relabelled(o, arguments.labels, verdicts) for o in opened]
-        now = opened[0].subject.scored.label
+        judged = [candidates.relabelled(o, arguments.labels, verdicts) for o in judged]
+        now = judged[0].subject.scored.label
         labels = results.OtherLabels(
             source=arguments.labels,
             to_defect=int(np.sum((given.label == 0) & (now == 1))),
             to_good=int(np.sum((given.label == 1) & (now == 0))),
             auc_as_given=_auc_as_given(given, arguments.confidence),
         )
-    for one in opened:
-        if not one.subject.scored.labelled:
+    for candidate in judged:
+        table = candidate.subject.scored
+        if not table.labelled:
             raise errors.BadInput(
-                f"{one.subject.scored.source}: holds devices without a label; judge "
+                f"{table.source}: holds devices without a label; judge "
                 "them with --labels FILE or write their scores with --submission FILE."
             )
-    return opened, labels
+    return judged, labels
 
 
 def _auc_as_given(
@@ -325,15 +341,15 @@ def _auc_as_given(
 
 
 def _with_records(
-    arguments: Arguments, opened: list[opening.Opened]
-) -> tuple[list[opening.Opened], tuple[str, ...]]:
-    found = [opening.with_records(one, arguments.source) for one in opened]
-    notes = dict.fromkeys(note for _, note in found if note)
-    for one in opened:
-        for caution in opening.cautions(one, split=arguments.split):
-            print(caution)
-            notes[caution] = None
-    return [one for one, _ in found], tuple(notes)
+    arguments: Arguments, judged: list[candidates.Candidate]
+) -> tuple[list[candidates.Candidate], tuple[str, ...]]:
+    loaded = [candidates.with_records(c, arguments.source) for c in judged]
+    notes = dict.fromkeys(note for _, note in loaded if note)
+    for candidate in judged:
+        for warning in candidates.warnings(candidate, split=arguments.split):
+            print(warning)
+            notes[warning] = None
+    return [candidate for candidate, _ in loaded], tuple(notes)
 
 
 def _compared(arguments: Arguments, subjects: list[Subject]) -> list[Subject]:
@@ -344,30 +360,34 @@ def _compared(arguments: Arguments, subjects: list[Subject]) -> list[Subject]:
         dataclasses.replace(subject, scored=table, columns=first.columns)
         for subject, table in zip(subjects, tables)
     ]
-    return [*subjects, opening.average(subjects)] if arguments.average else subjects
+    return [*subjects, average(subjects)] if arguments.average else subjects
 
 
 def _print(
-    report: results.Report, opened: Sequence[opening.Opened], out: pathlib.Path
+    report: results.Report, judged: Sequence[candidates.Candidate], out: pathlib.Path
 ) -> None:
-    folders = {one.subject.name: str(one.run.folder) for one in opened if one.run}
+    folders = {
+        candidate.subject.name: str(candidate.run.folder)
+        for candidate in judged
+        if candidate.run
+    }
     for line in terminal.lines(report, folders):
         print(line)
     print(f"Report: {out / page.HTML}")
 
 
 def _store(
-    opened: Sequence[opening.Opened],
+    judged: Sequence[candidates.Candidate],
     subjects: Sequence[Subject],
     report: results.Report,
 ) -> results.Report:
     """Puts the guaranteed threshold into force, in the run and in its figures."""
-    if len(opened) > 1 or opened[0].run is None:
+    if len(judged) > 1 or judged[0].run is None:
         print("Threshold not stored: that takes one RUN, a run folder.")
         return report
     from nexperia_tf.runs import run_folders
 
-    run, point = opened[0].run, report.runs[0].operating_point
+    run, point = judged[0].run, report.runs[0].operating_point
     calibrated = dataclasses.replace(
         run.calibration,
         threshold=operating_point.serving_threshold(point.threshold),
@@ -380,17 +400,19 @@ def _store(
     return report.with_run(report.runs[0].name, **vars(now))
 
 
-def _set(arguments: Arguments, one: opening.Opened) -> opening.Opened:
+def _set(arguments: Arguments, candidate: candidates.Candidate) -> candidates.Candidate:
     """The run with the threshold that a person asked for in force."""
     wanted = thresholds.asked(arguments.set_threshold, flag="--set-threshold")
     # Judged devices may be those that choose it: --split validation.
-    chosen_on = one.subject.chosen_on
-    decides = thresholds.decided(
-        one.run.calibration, wanted, chosen_on, taught=opening.taught(one)
+    in_force = thresholds.decided(
+        candidate.run.calibration,
+        wanted,
+        candidate.subject.chosen_on,
+        taught=candidates.seen_calibration(candidate),
     )
-    thresholds.store(one.run, decides)
+    thresholds.store(candidate.run, in_force)
     return dataclasses.replace(
-        one,
-        subject=dataclasses.replace(one.subject, in_force=decides),
-        run=dataclasses.replace(one.run),  # read again
+        candidate,
+        subject=dataclasses.replace(candidate.subject, in_force=in_force),
+        run=dataclasses.replace(candidate.run),  # read again
     )

@@ -1,11 +1,15 @@
 """Where the model is weak: the same threshold, judged on parts of the devices."""
 
 import dataclasses
+import typing
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from nexperia_tf.statistics import clustered, intervals
+
+if typing.TYPE_CHECKING:
+    from nexperia_tf.data import manifest
 
 SMALL = 20  # devices under which a rate is an anecdote
 QUARTERS = ("smallest", "small", "large", "largest")
@@ -225,3 +229,18 @@ def within_groups(
         won += float(np.sum(below + up_to)) / 2
         pairs += len(defects) * len(good)
     return (won / pairs, pairs) if pairs else None
+
+
+def image_columns(rows: Sequence["manifest.Row"]) -> dict[str, list[str]]:
+    """Slices that need the photographs: box size and brightness, in quarters."""
+    columns = {
+        "box_size": quarters([_box_side(row) for row in rows]),
+        "brightness": quarters([row.brightness for row in rows]),
+    }
+    return {name: values for name, values in columns.items() if any(values)}
+
+
+def _box_side(row: "manifest.Row") -> float | None:
+    """Side, in pixels, of a square as large as the device's largest box."""
+    areas = [(x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in row.boxes]
+    return max(areas) ** 0.5 if areas else None

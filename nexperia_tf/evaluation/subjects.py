@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from nexperia_tf import predictions
 from nexperia_tf.runs import run_folders, training_pictures
 from nexperia_tf.statistics import choices
@@ -33,10 +35,56 @@ class Subject:
     in_force: run_folders.Calibration | None = None
     stores_threshold: bool = False
     chose: choices.Choices = choices.ASSUMED
-    seen: training_pictures.Found | None = None
-    seen_calibration: training_pictures.Found | None = None
+    seen: training_pictures.Overlap | None = None
+    seen_calibration: training_pictures.Overlap | None = None
 
     @property
     def chosen_on(self) -> predictions.Predictions:
         """The devices that choose the threshold."""
         return self.calibration or self.scored
+
+
+def average(subjects: Sequence[Subject]) -> Subject:
+    """The mean of the scores, as one more run."""
+    calibrations = [subject.calibration for subject in subjects]
+    mean = _mean([subject.scored for subject in subjects])
+    first = subjects[0]
+    return Subject(
+        name="average",
+        scored=mean,
+        calibration=None if None in calibrations else _mean(calibrations),
+        columns=first.columns,
+        training_groups=first.training_groups,
+        chose=choices.product(subject.chose for subject in subjects),
+        seen=_union([subject.seen for subject in subjects]),
+        seen_calibration=_union(
+            [s.seen_calibration for s in subjects if s.seen_calibration is not None]
+        ),
+    )
+
+
+def _union(
+    overlaps: Sequence[training_pictures.Overlap | None],
+) -> training_pictures.Overlap | None:
+    """What any of several models was trained on; None where nobody knows of one."""
+    if not overlaps or None in overlaps:
+        return None
+
+    def names(attribute: str) -> set[str]:
+        return {name for each in overlaps for name in getattr(each, attribute)}
+
+    pictures = names("pictures")
+    return training_pictures.Overlap(
+        overlaps[0].of,
+        tuple(sorted(pictures)),
+        tuple(sorted(names("twins") - pictures)),
+        tuple(sorted(names("by"))),
+        tuple(sorted(names("unknown"))),
+        max(each.unlisted for each in overlaps),
+    )
+
+
+def _mean(tables: Sequence[predictions.Predictions]) -> predictions.Predictions:
+    tables = predictions.aligned(tables)
+    score = np.mean([table.score for table in tables], axis=0)
+    return dataclasses.replace(tables[0], score=score, source="mean of scores")

@@ -3,7 +3,7 @@
 Every run keeps `trained_on.csv`: the pictures it was trained on and their copies and
 twins, known by the hash of their pixels, with those of the runs it was initialised
 from. Exports, features and forests carry it on, so that no later move, deletion or new
-split hides that a test picture is an old acquaintance.
+split hides that a test picture was trained on.
 """
 
 import collections
@@ -42,8 +42,8 @@ class Line:
 
 
 @dataclasses.dataclass(frozen=True)
-class Book:
-    """All that a model was trained on; of two lines on one picture the first counts."""
+class TrainingSet:
+    """All pictures of a model's training; of two lines on one the first counts."""
 
     lines: tuple[Line, ...] = ()
 
@@ -59,23 +59,23 @@ class Book:
         return frozenset(line.group for line in trained if line.group)
 
     def by_content(self) -> dict[str, Line]:
-        found = {}
+        lines: dict[str, Line] = {}
         for line in sorted(self.lines, key=lambda line: line.what != PICTURE):
-            found.setdefault(line.pixel_sha256, line)
-        return found
+            lines.setdefault(line.pixel_sha256, line)
+        return lines
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
-    """The judged pictures that a model knows.
+class Overlap:
+    """The judged pictures that a model was trained on.
 
     Attributes:
         of: how many are judged.
         pictures: those it was trained on, by image id.
         twins: those of which a copy or twin was trained on.
         by: the runs that were.
-        unknown: runs of which nobody knows.
-        unlisted: how many the list of pictures lacks, so that nobody knows of them.
+        unknown: runs that kept no list.
+        unlisted: how many the list of pictures lacks, so that nobody can tell.
     """
 
     of: int
@@ -89,9 +89,9 @@ class Found:
     def names(self) -> set[str]:
         return {*self.pictures, *self.twins}
 
-    def counts(self) -> "Counts":
+    def counts(self) -> "OverlapCounts":
         """What report.json and metrics.json say of it."""
-        return Counts(
+        return OverlapCounts(
             of=self.of,
             pictures=len(self.pictures),
             twins=len(self.twins),
@@ -103,16 +103,16 @@ class Found:
 
 
 @dataclasses.dataclass(frozen=True)
-class Counts:
-    """How many judged pictures a model knows: a `Found` in numbers.
+class OverlapCounts:
+    """How many judged pictures a model was trained on: an `Overlap` in numbers.
 
     Attributes:
         of: judged pictures.
         pictures, twins: those it was trained on, itself or by a copy or twin.
         first: name of the first of them.
         by: the runs that were.
-        unknown: runs of which nobody knows.
-        unlisted: pictures of which nobody knows.
+        unknown: runs that kept no list.
+        unlisted: pictures that are on no list.
     """
 
     of: int
@@ -131,7 +131,7 @@ class Counts:
 
 def of_rows(
     rows: Sequence[manifest.Row], run: str, *, without_defects: bool = False
-) -> Book:
+) -> TrainingSet:
     """What a run learns from its records.
 
     Args:
@@ -154,7 +154,7 @@ def of_rows(
         if row.pixel_sha256 and (row.path in paths or is_twin):
             what = TWIN if is_twin else PICTURE
             lines.append(Line(row.pixel_sha256, what, run, row.group))
-    return Book(tuple(lines))
+    return TrainingSet(tuple(lines))
 
 
 def _ties(row: manifest.Row) -> Iterable[tuple[str, str]]:
@@ -163,18 +163,18 @@ def _ties(row: manifest.Row) -> Iterable[tuple[str, str]]:
             yield column, getattr(row, column)
 
 
-def merged(books: Iterable[Book]) -> Book:
+def merged(sets: Iterable[TrainingSet]) -> TrainingSet:
     """What all of them were trained on."""
-    lines = dict.fromkeys(line for book in books for line in book.lines)
-    return Book(tuple(lines))
+    lines = dict.fromkeys(line for training_set in sets for line in training_set.lines)
+    return TrainingSet(tuple(lines))
 
 
-def nobody_knows(run: str) -> Book:
-    """The book of a model that kept none."""
-    return Book((Line("", UNKNOWN, run),))
+def unknown(run: str) -> TrainingSet:
+    """What is known of a model that kept no list."""
+    return TrainingSet((Line("", UNKNOWN, run),))
 
 
-def read(path: str | os.PathLike) -> Book:
+def read(path: str | os.PathLike) -> TrainingSet:
     """Reads trained_on.csv.
 
     Raises:
@@ -185,19 +185,23 @@ def read(path: str | os.PathLike) -> Book:
     for where, cells in lines:
         if cells["what"] not in (PICTURE, TWIN, UNKNOWN):
             raise errors.BadInput(f"{where}: {cells['what']!r} is no kind of picture.")
-    return Book(tuple(Line(*(cells[name] for name in header)) for _, cells in lines))
+    return TrainingSet(
+        tuple(Line(*(cells[name] for name in header)) for _, cells in lines)
+    )
 
 
-def write(path: str | os.PathLike, book: Book, *, groups: bool = True) -> None:
+def write(
+    path: str | os.PathLike, training_set: TrainingSet, *, groups: bool = True
+) -> None:
     """Publishes trained_on.csv; without groups it names no lot."""
     header = [field.name for field in dataclasses.fields(Line)]
-    lines = (dataclasses.astuple(line) for line in book.lines)
+    lines = (dataclasses.astuple(line) for line in training_set.lines)
     files.write_csv(
         path, header, (line if groups else (*line[:-1], "") for line in lines)
     )
 
 
-def of_run(folder: str | os.PathLike) -> Book:
+def of_run(folder: str | os.PathLike) -> TrainingSet:
     """What a run and those before it were trained on.
 
     Runs of older versions kept no list: their records tell where they are still there,
@@ -208,28 +212,28 @@ def of_run(folder: str | os.PathLike) -> Book:
     if (folder / TRAINED_ON).is_file():
         return read(folder / TRAINED_ON)
     if not (folder / "config.json").is_file():
-        return nobody_knows(name)
+        return unknown(name)
     path = folder / "config.json"
     config = configs.from_json(files.read_json(path), where=str(path))
     try:
         rows = kept_splits.rows_of(folder)
         own = of_rows(rows, name, without_defects=config.drawn.drawn_only)
     except errors.BadInput:
-        own = nobody_knows(name)
+        own = unknown(name)
     init = config.network.init
     return merged([own, of_run(init)]) if init else own
 
 
-def of_export(version: pathlib.Path) -> Book:
+def of_export(version: pathlib.Path) -> TrainingSet:
     """What an exported model was trained on; exports of older versions do not say."""
     if (version / EXPORTED).is_file():
         return read(version / EXPORTED)
-    return nobody_knows(str(version))
+    return unknown(str(version))
 
 
 @dataclasses.dataclass(frozen=True)
-class Looks:
-    """What judged pictures show.
+class PictureHashes:
+    """Hashes by which pictures are known, whatever they are called.
 
     Attributes:
         own: hash of its pixels by image id.
@@ -240,47 +244,51 @@ class Looks:
     tied: Mapping[str, Sequence[str]]
 
 
-def looks(rows: Sequence[manifest.Row]) -> Looks:
-    """What the pictures of a manifest show."""
+def hashes_of_rows(rows: Sequence[manifest.Row]) -> PictureHashes:
+    """Hashes of the pictures of a manifest."""
     members = collections.defaultdict(list)
     for row in rows:
         for tie in _ties(row):
             members[tie].append(row.pixel_sha256)
-    return Looks(
+    return PictureHashes(
         {row.image_id: row.pixel_sha256 for row in rows},
         {row.image_id: [c for t in _ties(row) for c in members[t]] for row in rows},
     )
 
 
-def looks_of(folder: str | os.PathLike) -> Looks | None:
-    """What the devices of a run or a forest show; None where it kept no list."""
+def hashes_of_run(folder: str | os.PathLike) -> PictureHashes | None:
+    """Hashes of the devices of a run or a forest; None where it kept no list."""
     try:
-        return looks(kept_splits.rows_of(folder))
+        return hashes_of_rows(kept_splits.rows_of(folder))
     except errors.BadInput:
         return None
 
 
-def judged(image_ids: Sequence[str], shown: Looks | None, book: Book) -> Found:
-    """Which of the judged pictures a model knows.
+def overlap(
+    image_ids: Sequence[str], hashes: PictureHashes | None, training_set: TrainingSet
+) -> Overlap:
+    """Which of the judged pictures a model was trained on.
 
     Args:
         image_ids: the judged pictures.
-        shown: what they show; None where only their names are known.
-        book: what the model was trained on.
+        hashes: of their pixels; None where only their names are known.
+        training_set: what the model was trained on.
     """
-    known, kinds, by = book.by_content(), {PICTURE: [], TWIN: []}, set()
-    unknown = set(book.unknown)
-    listed = [name for name in image_ids if shown is not None and name in shown.own]
-    unlisted = len(image_ids) - len(listed) if book.lines else 0
+    trained, kinds, by = training_set.by_content(), {PICTURE: [], TWIN: []}, set()
+    unknown = set(training_set.unknown)
+    listed = [name for name in image_ids if hashes is not None and name in hashes.own]
+    unlisted = len(image_ids) - len(listed) if training_set.lines else 0
     if not listed:
-        unknown = {line.run for line in book.lines}
+        unknown = {line.run for line in training_set.lines}
     for name in listed:
-        own = known.get(shown.own[name])
-        line = own or next((known[c] for c in shown.tied[name] if c in known), None)
+        own = trained.get(hashes.own[name])
+        line = own or next(
+            (trained[c] for c in hashes.tied[name] if c in trained), None
+        )
         if line is not None and line.what != UNKNOWN:
             kinds[own.what if own else TWIN].append(name)
             by.add(line.run)
-    return Found(
+    return Overlap(
         len(image_ids),
         tuple(kinds[PICTURE]),
         tuple(kinds[TWIN]),
@@ -290,12 +298,12 @@ def judged(image_ids: Sequence[str], shown: Looks | None, book: Book) -> Found:
     )
 
 
-def unseen(image_ids: Sequence[str], found: Found) -> np.ndarray:
+def is_new(image_ids: Sequence[str], overlap: Overlap) -> np.ndarray:
     """Whether each judged picture is new to the model, bool of shape `(devices,)`."""
-    return np.array([name not in found.names for name in image_ids], bool)
+    return np.array([name not in overlap.names for name in image_ids], bool)
 
 
-def in_words(counts: Counts, split: str = "", *, without: str = "") -> str:
+def described(counts: OverlapCounts, split: str = "", *, without: str = "") -> str:
     """One sentence on what a model was trained on; empty where all pictures are new.
 
     Args:
@@ -303,7 +311,7 @@ def in_words(counts: Counts, split: str = "", *, without: str = "") -> str:
         split: what the judged pictures are called.
         without: what its figures are without them, from its semicolon on.
 
-    >>> in_words(Counts(44, 17, 1, "a/b", ["base"], []), "test")
+    >>> described(OverlapCounts(44, 17, 1, "a/b", ["base"], []), "test")
     '18 of 44 test pictures were trained on by base (1 of them as a twin), a/b first'
     """
     what = f"{split} pictures".strip()

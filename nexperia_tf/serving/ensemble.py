@@ -76,8 +76,8 @@ class Member:
         calibration: its scores of the split calibration, where it is a run and has one.
         chose: by split, how many models its devices chose among; an export knows it of
             its validation devices only.
-        book: the devices it was trained on.
-        looks: what its pictures show, where it is a run that kept a list of them.
+        training_set: the devices it was trained on.
+        hashes: what its pictures show, where it is a run that kept a list of them.
     """
 
     name: str
@@ -86,10 +86,10 @@ class Member:
     validation: predictions.Predictions | None
     calibration: predictions.Predictions | None = None
     chose: Mapping[str, choices.Choices] = dataclasses.field(default_factory=dict)
-    book: training_pictures.Book = dataclasses.field(
-        default_factory=training_pictures.Book
+    training_set: training_pictures.TrainingSet = dataclasses.field(
+        default_factory=training_pictures.TrainingSet
     )
-    looks: training_pictures.Looks | None = None
+    hashes: training_pictures.PictureHashes | None = None
 
 
 def open_members(folders: Sequence[str | pathlib.Path]) -> list[Member]:
@@ -114,11 +114,11 @@ def _open(folder: pathlib.Path) -> Member:
     tables: dict[str, predictions.Predictions] = {}
     served = export.load(folder)
     chose = {"validation": choices.of_facts(served.facts)}
-    book, looks = training_pictures.of_export(served.folder), None
+    training_set, hashes = training_pictures.of_export(served.folder), None
     if (folder / run_folders.CONFIG).is_file():
-        book, looks = (
+        training_set, hashes = (
             training_pictures.of_run(folder),
-            training_pictures.looks_of(folder),
+            training_pictures.hashes_of_run(folder),
         )
         run = run_folders.load(folder)
         if differs := export.disagreement(run):
@@ -135,8 +135,8 @@ def _open(folder: pathlib.Path) -> Member:
         tables.get("validation"),
         tables.get("calibration"),
         chose,
-        book,
-        looks,
+        training_set,
+        hashes,
     )
 
 
@@ -230,7 +230,7 @@ class CalibrationDevices:
 
     scored: predictions.Predictions
     chose: choices.Choices
-    taught: training_pictures.Found | None = None
+    taught: training_pictures.Overlap | None = None
 
 
 def calibration_devices(
@@ -264,14 +264,16 @@ def calibration_devices(
 
 def _taught(
     members: Sequence[Member], names: Sequence[str]
-) -> training_pictures.Found | None:
+) -> training_pictures.Overlap | None:
     """Which devices any member was trained on, by the list that names most of them."""
-    lists = [member.looks for member in members if member.looks is not None]
+    lists = [member.hashes for member in members if member.hashes is not None]
     if not lists:
         return None
-    fullest = max(lists, key=lambda looks: sum(name in looks.own for name in names))
-    return training_pictures.judged(
-        names, fullest, training_pictures.merged(member.book for member in members)
+    fullest = max(lists, key=lambda hashes: sum(name in hashes.own for name in names))
+    return training_pictures.overlap(
+        names,
+        fullest,
+        training_pictures.merged(member.training_set for member in members),
     )
 
 
@@ -297,7 +299,7 @@ def calibrate(
     validation: predictions.Predictions | None,
     *,
     chose: choices.Choices = choices.ASSUMED,
-    taught: training_pictures.Found | None = None,
+    taught: training_pictures.Overlap | None = None,
     max_escape: float | None = None,
     confidence: Annotated[float, *bounds.SHARE] = operating_point.CONFIDENCE,
     recalibrate: bool = False,

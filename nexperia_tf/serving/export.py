@@ -26,7 +26,7 @@ def publish(
     backbone: str,
     calibration: run_folders.Calibration,
     chose_among: int | None = None,
-    trained_on: training_pictures.Book | None = None,
+    trained_on: training_pictures.TrainingSet | None = None,
 ) -> pathlib.Path:
     """Writes the next version of a classifier below `base`, whole or not at all.
 
@@ -113,7 +113,7 @@ def publish_logit(
     channels: int,
     calibration: run_folders.Calibration,
     facts: Mapping,
-    trained_on: training_pictures.Book | None = None,
+    trained_on: training_pictures.TrainingSet | None = None,
 ) -> pathlib.Path:
     """Writes the next version of anything that gives a calibrated logit.
 

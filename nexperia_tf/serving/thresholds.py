@@ -54,7 +54,7 @@ def decided(
     wanted: Wanted,
     chosen_on: predictions.Predictions,
     *,
-    taught: training_pictures.Found | None = None,
+    taught: training_pictures.Overlap | None = None,
 ) -> run_folders.Calibration:
     """The calibration with the requested threshold, marked as not guaranteed.
 

@@ -447,7 +447,7 @@ def rests_on(point: Certificate) -> str:
     return f"{words}; they {point.choices_why}" + (f"; {warning}" if warning else "")
 
 
-def training_counts(judged: training_pictures.Found | None) -> dict[str, int]:
+def training_counts(judged: training_pictures.Overlap | None) -> dict[str, int]:
     """Counts of the calibration devices that a model knows, for `choose`."""
     if judged is None:
         return {"taught": 0, "unlisted": 0}

@@ -235,12 +235,12 @@ def main(arguments: Arguments) -> None:
         shutil.copyfile(
             dataset.prepared / "manifest.csv", partial / run_folders.PICTURES
         )
-        book = (
+        training_set = (
             training_pictures.of_run(arguments.run)
             if arguments.run
-            else training_pictures.Book()
+            else training_pictures.TrainingSet()
         )
-        training_pictures.write(partial / training_pictures.TRAINED_ON, book)
+        training_pictures.write(partial / training_pictures.TRAINED_ON, training_set)
         files.write_manifest(partial)
     print(f"Features: {arguments.out}")
 

@@ -31,7 +31,7 @@ def finish(
     config: configs.Config,
     dataset: store.Dataset,
     *,
-    book: training_pictures.Book,
+    training_set: training_pictures.TrainingSet,
     epochs: dict,
 ) -> None:
     """Calibration, scores, metrics and SavedModel of the best model.
@@ -42,7 +42,7 @@ def finish(
         folder: the run's, with its model and what it was trained on.
         config: of the run.
         dataset: its records.
-        book: the pictures that it has learned from.
+        training_set: the pictures that it has learned from.
         epochs: how many were judged and which was kept, for metrics.json.
     """
     model = run_folders.load_model(folder / run_folders.MODEL)
@@ -64,7 +64,7 @@ def finish(
     (folder / "predictions").mkdir(exist_ok=True)
     for split, table in scored.items():
         predictions.write(folder / "predictions" / f"{split}.csv", table)
-    reached = _reached(folder, config, scored, book, epochs)
+    reached = _reached(folder, config, scored, training_set, epochs)
     files.write_json(folder / run_folders.METRICS, reached)
     curves.draw(
         folder / run_folders.HISTORY,
@@ -78,7 +78,7 @@ def finish(
             calibration=in_force,
             backbone=config.network.backbone,
             chose_among=reached["validation"][choices.CHOSE_AMONG],
-            trained_on=book,
+            trained_on=training_set,
         )
     files.write_manifest(folder)
 
@@ -87,13 +87,13 @@ def _reached(
     folder: pathlib.Path,
     config: configs.Config,
     scored: dict[str, predictions.Predictions],
-    book: training_pictures.Book,
+    training_set: training_pictures.TrainingSet,
     epochs: dict,
 ) -> dict:
     """What metrics.json holds, with how many models the devices of a split chose."""
     shown = training_pictures.looks(manifest.read(folder / run_folders.PICTURES))
     known = {
-        s: training_pictures.judged(t.image_id, shown, book) for s, t in scored.items()
+        s: training_pictures.judged(t.image_id, shown, training_set) for s, t in scored.items()
     }
     reached = _metrics(scored, known, epochs)
     for split in set(reached) & set(scored):
@@ -153,7 +153,7 @@ def _summary(found: dict) -> list[str]:
 
 def _metrics(
     scored: dict[str, predictions.Predictions],
-    known: dict[str, training_pictures.Found],
+    overlaps: dict[str, training_pictures.Overlap],
     epochs: dict,
 ) -> dict:
     """Headline figures; nexperia evaluate gives the full report."""
@@ -177,7 +177,7 @@ def _metrics(
                 for point in metrics.fpr_at_tpr(table.label, table.score)
             ],
             "trained_on": serialise.plain(
-                judging.seen_in_training(table, known[split])
+                judging.seen_in_training(table, overlaps[split])
             ),
         }
     if "validation" in payload:  # its AUC is that of the kept epoch, chosen by it

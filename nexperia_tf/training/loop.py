@@ -102,13 +102,13 @@ class Data:
         dataset: the records.
         pictures: how they are decoded; grey where every one is.
         order: how the training devices are dealt to batches.
-        book: the pictures that training and the runs before it learn from.
+        training_set: the pictures that training and the runs before it learn from.
     """
 
     dataset: store.Dataset
     pictures: picturing.Pictures
     order: ordering.Order
-    book: training_pictures.Book
+    training_set: training_pictures.TrainingSet
 
 
 def _folder(
@@ -160,9 +160,9 @@ def _data(
     pictures = picturing.Pictures(
         config.pictures.image_size, reading.channels(dataset), config.pictures.cache
     )
-    book = _book(config, folder, rows)
-    _check_seen(config, rows, book, say=workers.chief)
-    return Data(dataset, pictures, order, book)
+    training_set = _training_set(config, folder, rows)
+    _check_seen(config, rows, training_set, say=workers.chief)
+    return Data(dataset, pictures, order, training_set)
 
 
 def _order(config: configs.Config, rows: list) -> ordering.Order:
@@ -181,9 +181,9 @@ def _order(config: configs.Config, rows: list) -> ordering.Order:
     return ordering.Order(batch_size, config.run.seed, counted)
 
 
-def _book(
+def _training_set(
     config: configs.Config, folder: pathlib.Path, rows: list
-) -> training_pictures.Book:
+) -> training_pictures.TrainingSet:
     """What the run learns from, with what the run it starts from has learned from."""
     if (folder / training_pictures.TRAINED_ON).is_file():  # a run that is resumed
         return training_pictures.read(folder / training_pictures.TRAINED_ON)
@@ -195,14 +195,18 @@ def _book(
 
 
 def _check_seen(
-    config: configs.Config, rows: list, book: training_pictures.Book, *, say: bool
+    config: configs.Config,
+    rows: list,
+    training_set: training_pictures.TrainingSet,
+    *,
+    say: bool,
 ) -> None:
     """Says which pictures of other splits are learned from, or refuses them."""
-    shown = training_pictures.looks(rows)
+    shown = training_pictures.hashes_of_rows(rows)
     for split in run_folders.SCORED_SPLITS:
         names = [row.image_id for row in rows if row.used and row.split == split]
-        said = training_pictures.in_words(
-            training_pictures.judged(names, shown, book).counts(), split
+        said = training_pictures.described(
+            training_pictures.overlap(names, shown, training_set).counts(), split
         )
         if said and names and config.data.refuse_seen:
             raise errors.BadInput(
@@ -288,7 +292,7 @@ def _check_same(path: pathlib.Path, config: configs.Config, facts: dict) -> None
 def _list_pictures(folder: pathlib.Path, data: Data) -> None:
     """Keeps the splits of all pictures, and what is learned from."""
     shutil.copyfile(data.dataset.prepared / MANIFEST, folder / run_folders.PICTURES)
-    training_pictures.write(folder / training_pictures.TRAINED_ON, data.book)
+    training_pictures.write(folder / training_pictures.TRAINED_ON, data.training_set)
 
 
 def _facts(config: configs.Config, data: Data) -> dict:
@@ -469,7 +473,7 @@ def _finish(
         folder,
         config,
         data.dataset,
-        book=data.book,
+        training_set=data.training_set,
         epochs=epochs,
     )
 

@@ -17,9 +17,11 @@ def _row(name: str, split: str, **values) -> manifest.Row:
     )
 
 
-def _judged(rows, book) -> training_pictures.Found:
+def _judged(rows, training_set) -> training_pictures.Overlap:
     names = [row.image_id for row in rows if row.split == "test"]
-    return training_pictures.judged(names, training_pictures.looks(rows), book)
+    return training_pictures.overlap(
+        names, training_pictures.hashes_of_rows(rows), training_set
+    )
 
 
 FIRST = [
@@ -31,42 +33,43 @@ FIRST = [
 
 
 def test_a_picture_is_known_by_what_it_shows_and_not_by_its_name():
-    book = training_pictures.of_rows(FIRST, "base")
+    training_set = training_pictures.of_rows(FIRST, "base")
     moved = _row("z", "test")
     moved.pixel_sha256 = "content a"
-    found = _judged([moved, _row("new", "test")], book)
+    found = _judged([moved, _row("new", "test")], training_set)
     assert (found.pictures, found.twins, found.by) == (("z",), (), ("base",))
     counts = found.counts()
     assert counts.of == 2 and counts.first == "z" and not counts.unknown
 
 
 def test_a_copy_that_was_dropped_then_and_a_twin_found_now_are_twins():
-    book = training_pictures.of_rows(FIRST, "base")
+    training_set = training_pictures.of_rows(FIRST, "base")
     copy = _row("c", "test")  # dropped as a copy of b when b was trained on
     twin = _row("n", "test", twin_group="a")  # of a, which lies in train now, too
-    found = _judged([copy, twin, _row("a", "train", twin_group="a")], book)
+    found = _judged([copy, twin, _row("a", "train", twin_group="a")], training_set)
     assert found.pictures == () and found.twins == ("c", "n")
 
 
 def test_defects_that_only_drawn_ones_replaced_were_not_trained_on():
-    book = training_pictures.of_rows(FIRST, "base", without_defects=True)
-    assert {line.pixel_sha256 for line in book.lines} == {"content a"}
+    training_set = training_pictures.of_rows(FIRST, "base", without_defects=True)
+    assert {line.pixel_sha256 for line in training_set.lines} == {"content a"}
 
 
 def test_a_book_survives_its_file_and_without_groups_names_no_lot(tmp_path):
-    book = training_pictures.merged(
+    training_set = training_pictures.merged(
         [
             training_pictures.of_rows(FIRST, "base"),
-            training_pictures.nobody_knows("old"),
+            training_pictures.unknown("old"),
         ]
     )
-    training_pictures.write(tmp_path / "book.csv", book)
-    assert training_pictures.read(tmp_path / "book.csv") == book
-    assert book.groups == {"lot of a", "lot of b"} and book.unknown == ["old"]
-    training_pictures.write(tmp_path / "out.csv", book, groups=False)
+    training_pictures.write(tmp_path / "book.csv", training_set)
+    assert training_pictures.read(tmp_path / "book.csv") == training_set
+    assert training_set.groups == {"lot of a", "lot of b"}
+    assert training_set.unknown == ["old"]
+    training_pictures.write(tmp_path / "out.csv", training_set, groups=False)
     assert "lot" not in (tmp_path / "out.csv").read_text()
     assert training_pictures.read(tmp_path / "out.csv").by_content().keys() == (
-        book.by_content().keys()
+        training_set.by_content().keys()
     )
     (tmp_path / "book.csv").write_text("pixel_sha256,what,run,group\nx,pear,base,\n")
     with pytest.raises(errors.BadInput, match=r"book.csv:2: 'pear' is no kind"):
@@ -99,23 +102,23 @@ def test_of_older_runs_the_records_tell_through_any_number_of_steps(tmp_path):
     shutil.rmtree(tmp_path / "data" / "base-0123")
     found = _judged(third, training_pictures.of_run(tmp_path / "last"))
     assert found.pictures == ("e",) and found.unknown == ("base",)
-    assert training_pictures.in_words(found.counts(), "test").endswith(
+    assert training_pictures.described(found.counts(), "test").endswith(
         "; whether test pictures were trained on is not known of base"
     )
 
 
 def test_pictures_that_only_have_names_are_not_called_new():
-    book = training_pictures.of_rows(FIRST, "base")
-    assert training_pictures.judged(["a"], None, book).unknown == ("base",)
+    training_set = training_pictures.of_rows(FIRST, "base")
+    assert training_pictures.overlap(["a"], None, training_set).unknown == ("base",)
 
 
 def test_one_that_the_list_lacks_does_not_hide_the_others():
-    book = training_pictures.of_rows(FIRST, "base")
-    found = training_pictures.judged(
-        ["a", "d", "elsewhere"], training_pictures.looks(FIRST), book
+    training_set = training_pictures.of_rows(FIRST, "base")
+    found = training_pictures.overlap(
+        ["a", "d", "elsewhere"], training_pictures.hashes_of_rows(FIRST), training_set
     )
     assert (found.pictures, found.unknown, found.unlisted) == (("a",), (), 1)
-    assert training_pictures.in_words(found.counts(), "test") == (
+    assert training_pictures.described(found.counts(), "test") == (
         "1 of 3 test pictures were trained on by base, a first; of 1 of 3 test "
         "pictures nobody can tell, the list of pictures lacks it"
     )
@@ -125,7 +128,7 @@ def test_where_all_were_trained_on_no_others_are_spoken_of():
     table = predictions.Predictions(
         np.array(["a", "b"], object), np.array([1, 0]), np.array([0.9, 0.1])
     )
-    known = training_pictures.Found(2, ("a",), ("b",), ("base",))
+    known = training_pictures.Overlap(2, ("a",), ("b",), ("base",))
     said = summary.seen_in_training(judging.seen_in_training(table, known), "test")
     assert said.endswith("a first; none is left to judge without them")
 
@@ -136,7 +139,7 @@ def test_the_auc_of_the_others_is_given_where_both_classes_are_left(left, there)
     table = predictions.Predictions(
         np.array(list("abcdef"), object), label, np.linspace(0.1, 0.9, 6)
     )
-    known = training_pictures.Found(6, ("a",), ("b",), ("base",))
+    known = training_pictures.Overlap(6, ("a",), ("b",), ("base",))
     seen = judging.seen_in_training(table, known)
     assert (seen.auc_without is not None) == there
     written = json.loads(json.dumps(serialise.plain(seen)))

@@ -12,7 +12,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from nexperia_tf import errors, files, predictions
 from nexperia_tf.data import manifest
 from nexperia_tf.data.source import DataSource
-from nexperia_tf.evaluation import opening
+from nexperia_tf.evaluation import candidates
 from nexperia_tf.runs import run_folders, training_pictures
 from nexperia_tf.serving import ensemble, export
 from nexperia_tf.statistics import calibration, choices, metrics
@@ -330,7 +330,8 @@ def _lists(folder, trained, pictures):
         for n in trained
     )
     training_pictures.write(
-        folder / training_pictures.TRAINED_ON, training_pictures.Book(tuple(lines))
+        folder / training_pictures.TRAINED_ON,
+        training_pictures.TrainingSet(tuple(lines)),
     )
     files.write_manifest(folder)
 
@@ -434,7 +435,7 @@ def test_a_process_without_us_gives_500_files_evaluates_verdicts(
     (tmp_path / "raw" / "labels.csv").write_text(
         "\n".join(["path,label,split", *lines])
     )
-    opened = opening.open_scores(
+    opened = candidates.load(
         mean, split="test", named=DataSource(str(tmp_path / "raw"))
     )
     scored = opened.subject.scored

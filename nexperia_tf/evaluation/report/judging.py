@@ -82,11 +82,11 @@ def auc(table: predictions.Predictions, confidence: float) -> results.Auc:
 
 def seen_in_training(
     table: predictions.Predictions,
-    seen: training_pictures.Found,
+    seen: training_pictures.Overlap,
     confidence: float = operating_point.CONFIDENCE,
 ) -> results.SeenInTraining:
     """How many judged pictures were trained on, and the AUC of the others."""
-    new = training_pictures.unseen(table.image_id, seen)
+    new = training_pictures.is_new(table.image_id, seen)
     auc_without = None
     if not new.all() and len(set(table.label[new])) == 2:
         groups = clustered.groups_of(table)

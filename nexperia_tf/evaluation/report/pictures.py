@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from nexperia_tf import predictions, preprocess
-from nexperia_tf.evaluation import heatmaps, opening
+from nexperia_tf.evaluation import candidates, heatmaps
 from nexperia_tf.evaluation.report import gallery, results
 from nexperia_tf.statistics import clustered
 
@@ -24,7 +24,7 @@ Pictures = dict[str, dict[str, gallery.DevicePicture]]
 
 
 def of_report(
-    opened: Sequence[opening.Opened],
+    judged: Sequence[candidates.Candidate],
     report: results.Report,
     *,
     split: str,
@@ -33,7 +33,7 @@ def of_report(
     """Pictures of every device the report shows, by run name and image id.
 
     Args:
-        opened: what is judged; devices are shown from the first with records.
+        judged: the candidates; devices are shown from the first with records.
         report: its figures.
         split: the judged one.
         stage: layer of the heat maps; None leaves them out.
@@ -42,14 +42,14 @@ def of_report(
         the pictures, and the report with the pointing game of every run that has a
         model and annotated boxes.
     """
-    dataset = next((one.dataset for one in opened if one.dataset is not None), None)
+    dataset = next((c.dataset for c in judged if c.dataset is not None), None)
     if dataset is None:
         return {}, report
     shown = gallery.shown(report.runs, report.comparisons)
     examples = _examples(dataset, split, shown)
     plain = {name: _picture(example) for name, example in examples.items()}
     pictures = {run.name: plain for run in report.runs}
-    models = [one for one in opened if one.run is not None and stage is not None]
+    models = [c for c in judged if c.run is not None and stage is not None]
     boxed = boxed_defects(dataset, split) if models else []
     for model in models:
         explained, name = ExplainedModel(model.run, stage), model.subject.name

@@ -211,7 +211,7 @@ def _some_were_seen(seen: "SeenInTraining") -> bool:
 
 
 @dataclasses.dataclass(frozen=True)
-class SeenInTraining(training_pictures.Counts):
+class SeenInTraining(training_pictures.OverlapCounts):
     """How many judged pictures a model was trained on, and its AUC without them.
 
     Attributes:

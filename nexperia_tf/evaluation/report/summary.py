@@ -374,7 +374,7 @@ def seen_in_training(seen: results.SeenInTraining | None, split: str = "") -> st
     """
     if seen is None:
         return ""
-    return training_pictures.in_words(seen, split, without=_auc_without(seen))
+    return training_pictures.described(seen, split, without=_auc_without(seen))
 
 
 def _auc_without(seen: results.SeenInTraining) -> str:

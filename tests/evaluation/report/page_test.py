@@ -144,7 +144,7 @@ def test_devices_whose_choices_nobody_knows_certify_nothing():
     assert "--choices N" in ship.details[0]
     said = " ".join(threshold.details)
     assert "No review band either" in said and "hold together" not in said
-    some = training_pictures.Found(9, ("a", "b"), ("c",), ("base",))
+    some = training_pictures.Overlap(9, ("a", "b"), ("c",), ("base",))
     taught = dataclasses.replace(subject(), seen_calibration=some)
     found = judging.judge(taught, results.Settings(max_escape=0.01))
     known = "3 of the calibration devices, or their twins, were trained on"

@@ -1,12 +1,10 @@
-"""What `nexperia evaluate` was pointed at: a run, a SavedModel or a table of scores."""
+"""The candidates of an evaluation: runs, SavedModels or tables of scores."""
 
 import dataclasses
 import os
 import pathlib
 import typing
 from collections.abc import Iterable, Mapping, Sequence
-
-import numpy as np
 
 from nexperia_tf import errors, predictions
 from nexperia_tf.data import source
@@ -23,31 +21,31 @@ BATCH = 64
 
 
 @dataclasses.dataclass(frozen=True)
-class Opened:
-    """One thing to judge, with what is behind it.
+class Candidate:
+    """A run, a SavedModel or a table under evaluation, with what is known of it.
 
     Attributes:
         subject: its scores.
         run: the run folder; None for other scores.
-        book: what it was trained on; None where only scores are known.
-        looks: what its devices show, by its own list of pictures.
+        training_set: what it was trained on; None where only scores are known.
+        hashes: of its devices' pictures, by its own list of them.
         dataset: the records; None where only a table of scores is known.
     """
 
     subject: Subject
     run: run_folders.Run | None = None
-    book: training_pictures.Book | None = None
-    looks: training_pictures.Looks | None = None
+    training_set: training_pictures.TrainingSet | None = None
+    hashes: training_pictures.PictureHashes | None = None
     dataset: "store.Dataset | None" = None
 
 
-def open_scores(
+def load(
     path: str | os.PathLike,
     *,
     split: str = "test",
     named: source.DataSource = source.NOTHING,
     calibration: str | os.PathLike | None = None,
-) -> Opened:
+) -> Candidate:
     """Opens a run folder, a SavedModel folder or a predictions.csv.
 
     Args:
@@ -71,31 +69,33 @@ def open_scores(
             chose=choices.of_table(calibration or path),
         )
         made_by = path.resolve().parents[1]  # a run or a forest keeps predictions so
-        return Opened(
-            subject, book=_book(made_by), looks=training_pictures.looks_of(made_by)
+        return Candidate(
+            subject,
+            training_set=_training_set(made_by),
+            hashes=training_pictures.hashes_of_run(made_by),
         )
     if (path / "config.json").is_file():
-        opened = _run(path, split, named, given)
-        return _told(opened, calibration) if calibration else opened
+        candidate = _run(path, split, named, given)
+        return _calibrated_on(candidate, calibration) if calibration else candidate
     if path.is_dir():
-        opened = _saved_model(path, split, named, given)
-        return _told(opened, calibration) if calibration else opened
+        candidate = _saved_model(path, split, named, given)
+        return _calibrated_on(candidate, calibration) if calibration else candidate
     raise errors.BadInput(
         f"{path}: no such file or folder; name a run folder, a SavedModel folder or a "
         "predictions.csv."
     )
 
 
-def _told(opened: Opened, table: str | os.PathLike) -> Opened:
-    """What the devices of a given table chose among, as far as can be told."""
-    found, own = choices.of_table(table), opened.run
-    if own is not None and found is choices.ASSUMED:
-        validation = own.folder / "predictions" / "validation.csv"
+def _calibrated_on(candidate: Candidate, table: str | os.PathLike) -> Candidate:
+    """The candidate with what the devices of a given table chose among."""
+    chose, run = choices.of_table(table), candidate.run
+    if run is not None and chose is choices.ASSUMED:
+        validation = run.folder / "predictions" / "validation.csv"
         judged = predictions.read(validation).image_id if validation.is_file() else ()
-        if set(judged) & set(opened.subject.calibration.image_id):
-            found = choices.of_run(own, "validation")
-    subject = dataclasses.replace(opened.subject, chose=found)
-    return dataclasses.replace(opened, subject=subject)
+        if set(judged) & set(candidate.subject.calibration.image_id):
+            chose = choices.of_run(run, "validation")
+    subject = dataclasses.replace(candidate.subject, chose=chose)
+    return dataclasses.replace(candidate, subject=subject)
 
 
 def _run(
@@ -103,7 +103,7 @@ def _run(
     split: str,
     named: source.DataSource,
     given: predictions.Predictions | None,
-) -> Opened:
+) -> Candidate:
     run = run_folders.load(path).at(named)
     there = [
         name
@@ -123,19 +123,19 @@ def _run(
         stores_threshold=True,
         chose=choices.of_run(run, there[0] if there else split),
     )
-    return Opened(
+    return Candidate(
         subject,
         run=run,
-        book=training_pictures.of_run(path),
-        looks=training_pictures.looks_of(path),
+        training_set=training_pictures.of_run(path),
+        hashes=training_pictures.hashes_of_run(path),
     )
 
 
-def _book(folder: pathlib.Path) -> training_pictures.Book | None:
+def _training_set(folder: pathlib.Path) -> training_pictures.TrainingSet | None:
     """What a run or a forest was trained on; None where the folder is neither."""
     kept = (training_pictures.TRAINED_ON, "config.json", "forest.json")
-    is_one = any((folder / name).is_file() for name in kept)
-    return training_pictures.of_run(folder) if is_one else None
+    is_run = any((folder / name).is_file() for name in kept)
+    return training_pictures.of_run(folder) if is_run else None
 
 
 def _saved_model(
@@ -143,7 +143,7 @@ def _saved_model(
     split: str,
     named: source.DataSource,
     given: predictions.Predictions | None,
-) -> Opened:
+) -> Candidate:
     if not any(path.rglob("saved_model.pb")):
         raise errors.BadInput(
             f"{path}: holds neither a run nor a SavedModel; name a folder that "
@@ -172,8 +172,10 @@ def _saved_model(
         in_force=served.calibration,
         chose=choices.of_export(served.facts, there[0] if there else split),
     )
-    return Opened(
-        subject, dataset=dataset, book=training_pictures.of_export(served.folder)
+    return Candidate(
+        subject,
+        dataset=dataset,
+        training_set=training_pictures.of_export(served.folder),
     )
 
 
@@ -193,110 +195,116 @@ def _served(served, dataset: "store.Dataset", split: str) -> predictions.Predict
 
 
 def with_records(
-    opened: Opened, named: source.DataSource = source.NOTHING
-) -> tuple[Opened, str]:
+    candidate: Candidate, named: source.DataSource = source.NOTHING
+) -> tuple[Candidate, str]:
     """Adds what the records know: box sizes, brightness, groups of training.
 
     Args:
-        opened: a run, a SavedModel or a table.
+        candidate: a run, a SavedModel or a table.
         named: the pictures behind a table.
 
     Returns:
         the same with its dataset, and a note for the report when there is none.
     """
-    dataset = opened.dataset
+    dataset = candidate.dataset
     try:
-        if dataset is None and opened.run is not None:
-            dataset = opened.run.dataset
+        if dataset is None and candidate.run is not None:
+            dataset = candidate.run.dataset
         elif dataset is None and named.data:
             from nexperia_tf.data.records import store
 
             dataset = store.build(named.over(source.DataSource()))
     except errors.BadInput as error:
-        return opened, f"Pictures and image slices are left out: {error}"
+        return candidate, f"Pictures and image slices are left out: {error}"
     if dataset is None:
-        return opened, "Scores alone were given: no pictures, no slices by image."
+        return candidate, "Scores alone were given: no pictures, no slices by image."
     from nexperia_tf.data import manifest
 
     rows = {
         row.image_id: row for row in manifest.read(dataset.prepared / "manifest.csv")
     }
-    scored = opened.subject.scored
-    found = [rows.get(name) for name in scored.image_id]
-    if not all(found):
-        missing = scored.image_id[found.index(None)]
+    scored = candidate.subject.scored
+    devices = [rows.get(name) for name in scored.image_id]
+    if not all(devices):
+        missing = scored.image_id[devices.index(None)]
         note = f"Pictures are left out: {dataset.prepared} does not hold {missing!r}."
-        return opened, note
+        return candidate, note
     subject = dataclasses.replace(
-        opened.subject,
-        columns=image_columns(found),
-        training_groups=_groups(opened, rows.values()),
+        candidate.subject,
+        columns=slices.image_columns(devices),
+        training_groups=_groups(candidate, rows.values()),
     )
-    looks = opened.looks or training_pictures.looks(list(rows.values()))
-    opened = dataclasses.replace(opened, looks=looks)
-    return dataclasses.replace(opened, subject=subject, dataset=dataset), ""
+    hashes = candidate.hashes or training_pictures.hashes_of_rows(list(rows.values()))
+    candidate = dataclasses.replace(candidate, hashes=hashes)
+    return dataclasses.replace(candidate, subject=subject, dataset=dataset), ""
 
 
-def _groups(opened: Opened, rows: Iterable["manifest.Row"]) -> frozenset[str]:
-    """Groups that were learned from: of the records, and of earlier runs."""
+def _groups(candidate: Candidate, rows: Iterable["manifest.Row"]) -> frozenset[str]:
+    """Groups that were trained on: of the records, and of earlier runs."""
     here = {row.group for row in rows if row.split == "train" and row.group}
-    return frozenset(here) | (opened.book.groups if opened.book else frozenset())
+    return frozenset(here) | (
+        candidate.training_set.groups if candidate.training_set else frozenset()
+    )
 
 
-def acquainted(opened: Sequence[Opened]) -> list[Opened]:
+def with_overlap(candidates: Sequence[Candidate]) -> list[Candidate]:
     """Adds which of the judged devices each was trained on.
 
-    A table that keeps no list of pictures is told what they show by another one.
+    The pictures of a table that keeps no list are looked up in the other lists.
     """
-    shown = [o.looks for o in opened if o.looks is not None]
-    found = []
-    for one in opened:
-        names = one.subject.scored.image_id
-        own = [one.looks] if one.looks is not None else []
-        fits = [s for s in own + shown if all(name in s.own for name in names)]
-        fits += own  # what it says of some, where no list has all
-        known = one.book and training_pictures.judged(
-            names, fits[0] if fits else None, one.book
-        )
-        subject = dataclasses.replace(
-            one.subject, seen=known, seen_calibration=taught(one)
-        )
-        found.append(dataclasses.replace(one, subject=subject))
-    return found
+    lists = [c.hashes for c in candidates if c.hashes is not None]
+    return [_with_overlap(candidate, lists) for candidate in candidates]
 
 
-def taught(opened: Opened) -> training_pictures.Found | None:
+def _with_overlap(
+    candidate: Candidate, lists: Sequence[training_pictures.PictureHashes]
+) -> Candidate:
+    names = candidate.subject.scored.image_id
+    own = [candidate.hashes] if candidate.hashes is not None else []
+    complete = [s for s in own + list(lists) if all(name in s.own for name in names)]
+    hashes = next(iter(complete + own), None)
+    seen = candidate.training_set and training_pictures.overlap(
+        names, hashes, candidate.training_set
+    )
+    subject = dataclasses.replace(
+        candidate.subject, seen=seen, seen_calibration=seen_calibration(candidate)
+    )
+    return dataclasses.replace(candidate, subject=subject)
+
+
+def seen_calibration(candidate: Candidate) -> training_pictures.Overlap | None:
     """Which devices that set the threshold were trained on; None: nobody can tell."""
-    deciding = opened.subject.chosen_on
-    if opened.book is None or opened.looks is None:
+    if candidate.training_set is None or candidate.hashes is None:
         return None
-    return training_pictures.judged(deciding.image_id, opened.looks, opened.book)
+    return training_pictures.overlap(
+        candidate.subject.chosen_on.image_id, candidate.hashes, candidate.training_set
+    )
 
 
-def cautions(opened: Opened, *, split: str) -> list[str]:
-    """What a reader must know of a run before its figures."""
-    run = opened.run
+def warnings(candidate: Candidate, *, split: str) -> list[str]:
+    """What a reader must know of a run before its results."""
+    run = candidate.run
     if run is None:
         return []
     from nexperia_tf.serving import export
 
-    said = []
+    lines = []
     if differs := export.disagreement(run):
-        said.append(f"Warning: {differs}.")
+        lines.append(f"Warning: {differs}.")
     chosen = run.chosen_epoch if split == "validation" else ""
     if chosen.startswith("best"):
-        said.append(
+        lines.append(
             f"{run.name}: these devices chose the epoch: their AUC is the {chosen} and "
             "reads high."
         )
-    return said
+    return lines
 
 
-def left_out(opened: Opened) -> dict[str, str]:
+def unscored(candidate: Candidate) -> dict[str, str]:
     """Why unlabelled devices have no score, by image id: the manifest's reason."""
     from nexperia_tf.data import manifest
 
-    dataset = opened.dataset or opened.run.dataset
+    dataset = candidate.dataset or candidate.run.dataset
     return {
         row.image_id: row.dropped_because
         for row in manifest.read(dataset.prepared / "manifest.csv")
@@ -304,75 +312,19 @@ def left_out(opened: Opened) -> dict[str, str]:
     }
 
 
-def image_columns(rows: Sequence["manifest.Row"]) -> dict[str, list[str]]:
-    """Slices that need the photographs: box size and brightness, in quarters."""
-    columns = {
-        "box_size": slices.quarters([_box_side(row) for row in rows]),
-        "brightness": slices.quarters([row.brightness for row in rows]),
-    }
-    return {name: values for name, values in columns.items() if any(values)}
-
-
-def _box_side(row: "manifest.Row") -> float | None:
-    """Side, in pixels, of a square as large as the device's largest box."""
-    areas = [(x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in row.boxes]
-    return max(areas) ** 0.5 if areas else None
-
-
 def relabelled(
-    opened: Opened, path: str | os.PathLike, verdicts: Mapping[str, tuple[int, str]]
-) -> Opened:
+    candidate: Candidate,
+    path: str | os.PathLike,
+    verdicts: Mapping[str, tuple[int, str]],
+) -> Candidate:
     """Judges by other labels: the devices, and those that choose the threshold.
 
     Calibration devices that the file does not name keep their labels.
     """
-    subject = opened.subject
+    subject = candidate.subject
     scored = predictions.relabelled(subject.scored, verdicts, source=str(path))
     calibration = subject.calibration
     if calibration is not None and all(n in verdicts for n in calibration.image_id):
         calibration = predictions.relabelled(calibration, verdicts, source=str(path))
     subject = dataclasses.replace(subject, scored=scored, calibration=calibration)
-    return dataclasses.replace(opened, subject=subject)
-
-
-def average(subjects: Sequence[Subject]) -> Subject:
-    """The mean of the scores, as one more run."""
-    calibrations = [subject.calibration for subject in subjects]
-    mean = _mean([subject.scored for subject in subjects])
-    first = subjects[0]
-    return Subject(
-        name="average",
-        scored=mean,
-        calibration=None if None in calibrations else _mean(calibrations),
-        columns=first.columns,
-        training_groups=first.training_groups,
-        chose=choices.product(subject.chose for subject in subjects),
-        seen=_known([subject.seen for subject in subjects]),
-        seen_calibration=_known(
-            [s.seen_calibration for s in subjects if s.seen_calibration is not None]
-        ),
-    )
-
-
-def _known(
-    found: Sequence[training_pictures.Found | None],
-) -> training_pictures.Found | None:
-    """What any of several models was trained on; None where one cannot be told."""
-    if not found or None in found:
-        return None
-    pictures = {name for one in found for name in one.pictures}
-    twins = {name for one in found for name in one.twins} - pictures
-    return training_pictures.Found(
-        found[0].of,
-        tuple(sorted(pictures)),
-        tuple(sorted(twins)),
-        tuple(sorted({name for one in found for name in one.by})),
-        tuple(sorted({name for one in found for name in one.unknown})),
-        max(one.unlisted for one in found),
-    )
-
-
-def _mean(tables: Sequence[predictions.Predictions]) -> predictions.Predictions:
-    tables = predictions.aligned(tables)
-    score = np.mean([table.score for table in tables], axis=0)
-    return dataclasses.replace(tables[0], score=score, source="mean of scores")
+    return dataclasses.replace(candidate, subject=subject)

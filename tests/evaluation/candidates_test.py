@@ -13,7 +13,7 @@ from nexperia_tf import configs, errors, files, predictions
 from nexperia_tf.data import manifest
 from nexperia_tf.data.records import reading, store
 from nexperia_tf.data.source import DataSource
-from nexperia_tf.evaluation import opening
+from nexperia_tf.evaluation import candidates, slices
 from nexperia_tf.evaluation.report import plots
 from nexperia_tf.evaluation.subjects import Subject
 from nexperia_tf.models import backbones, classifier
@@ -163,17 +163,17 @@ def test_a_guaranteed_threshold_is_stored_and_exported(run_folder, reported, ser
 def test_a_table_with_data_knows_its_pictures(run_folder):
     run = run_folders.load(run_folder)
     table = run_folder / "predictions" / "test.csv"
-    opened = opening.open_scores(table)
+    opened = candidates.load(table)
     assert opened.subject.name == "untrained"
     opened = dataclasses.replace(opened, dataset=run.dataset)
-    opened, note = opening.with_records(opened)
+    opened, note = candidates.with_records(opened)
     assert not note
     assert set(opened.subject.columns) == {"box_size", "brightness"}
     other = dataclasses.replace(
         opened.subject.scored, image_id=[f"x{i}" for i in range(len(table_rows(table)))]
     )
     stranger = dataclasses.replace(opened, subject=Subject(name="x", scored=other))
-    _, note = opening.with_records(stranger)
+    _, note = candidates.with_records(stranger)
     assert note.startswith("Pictures are left out")
 
 
@@ -186,11 +186,11 @@ def test_a_saved_model_scores_the_data_it_is_given(run_folder, served, monkeypat
     saved = run_folder / "saved_model"
     run = run_folders.load(run_folder)
     with pytest.raises(errors.BadInput, match="name the dataset with --data"):
-        opening.open_scores(saved)
+        candidates.load(saved)
     dataset = run.dataset
     monkeypatch.setattr(store, "build", lambda data, **_: dataset)
     monkeypatch.setattr(export, "load", lambda folder: served)
-    opened = opening.open_scores(saved, named=DataSource())
+    opened = candidates.load(saved, named=DataSource())
     expected = run.predictions("test")
     assert opened.subject.scored.image_id.tolist() == expected.image_id.tolist()
     np.testing.assert_allclose(
@@ -242,15 +242,15 @@ def test_unlabelled_pictures_without_a_score_are_named_with_the_reason(tmp_path)
     ]
     manifest.write(tmp_path / "manifest.csv", rows)
     dataset = types.SimpleNamespace(prepared=tmp_path)
-    opened = opening.Opened(subject=None, dataset=dataset)
-    assert opening.left_out(opened) == {"test/b": "unreadable"}
+    opened = candidates.Candidate(subject=None, dataset=dataset)
+    assert candidates.unscored(opened) == {"test/b": "unreadable"}
 
 
 def test_box_sizes_are_the_largest_boxs_side():
     row = manifest.Row("a", "a.bmp", boxes=[[0, 0, 4, 4], [0, 0, 9, 4]], brightness=50)
     rows = [row, *(manifest.Row(str(i), "", brightness=i) for i in range(7))]
     rows += [manifest.Row(f"b{i}", "", boxes=[[0, 0, i, i]]) for i in range(1, 8)]
-    columns = opening.image_columns(rows)
+    columns = slices.image_columns(rows)
     assert columns["box_size"][0].startswith("large")
     assert columns["box_size"][1] == ""
     assert columns["brightness"][0].startswith("largest")
