@@ -22,43 +22,44 @@ GOLDEN_ESCAPED = 1  # exit code
 
 @dataclasses.dataclass(frozen=True)
 class Arguments(command.Options):
-    """Judges runs and writes report.html and report.json."""
+    """Evaluates runs on labelled devices; writes report.html and report.json."""
 
     runs: tyro.conf.Positional[tuple[str, ...]] = ()
     """Run folders, SavedModel folders (with --data) or predictions.csv files; several
     are compared on the same images."""
 
     split: Literal["train", "validation", "test", "calibration", "unlabelled"] = "test"
-    """Devices to judge."""
+    """Split to evaluate."""
 
     out: str = ""
-    """Folder for the report; beside the first RUN, named after it, when empty. An
+    """Folder for the report; when empty, next to the first RUN and named after it. An
     earlier report in it is replaced."""
 
     refuse_seen: bool = False
-    """Refuse where a judged picture or its twin was trained on, or nobody can tell."""
+    """Refuse if a model was trained on an evaluated picture or its twin, or if that is
+    unknown."""
 
     average: bool = False
-    """Judge the mean of the runs' scores as one more run."""
+    """Evaluate the mean of the runs' scores as a further run."""
 
     labels: Annotated[str, *bounds.a_file()] = ""
-    """CSV of image_id,label that judges the same scores by other labels."""
+    """CSV of image_id,label with the labels to use in place of the scores' own."""
 
     source: DataSource = NOTHING
     """Pictures behind a SavedModel or a table. A run knows its own, and how they were
     read, where nothing else is named."""
 
     calibration: tuple[str, ...] = ()
-    """Table of scores that chooses the threshold, one for each RUN; a run folder takes
-    its validation split by itself."""
+    """Table of scores that chooses the threshold, one for each RUN; a run folder has
+    its validation split for that."""
 
     choices: Annotated[int | None, *bounds.within(ge=1, le=10**9)] = None
-    """Models that the devices of --calibration, or of a table that is its own, have
-    chosen among (epochs, settings); known for run folders and their exports, unknown
-    for older exports, else taken to be 1."""
+    """How many models (epochs, settings) were compared on the devices that choose the
+    threshold; known for run folders and their exports, unknown for older exports,
+    otherwise taken to be 1."""
 
     max_escape: Annotated[float | None, *bounds.SHARE] = None
-    """Escape rate to certify; .005 when not given. Given, the threshold is stored in
+    """Escape rate to certify; .005 when not given. If given, the threshold is stored in
     the run and exported, or refused with the number of defects needed."""
 
     confidence: Annotated[float, *bounds.SHARE] = operating_point.CONFIDENCE
@@ -75,10 +76,10 @@ class Arguments(command.Options):
     """Share of defects on the line, for yield loss and DPPM."""
 
     golden: Annotated[str, *bounds.a_file()] = ""
-    """List of image ids that must never escape; one that does fails the command."""
+    """List of image ids that must never escape; if one does, the exit code is 1."""
 
     submission: str = ""
-    """Write id,defect_score of every device of the split to this file, no report."""
+    """Write id,defect_score of every device of the split to this file; no report."""
 
     heatmaps: bool = True
     """Draw heat maps and play the pointing game where model and pictures are known."""
@@ -288,7 +289,7 @@ def report_folder(arguments: Arguments) -> pathlib.Path:
     if arguments.out:
         out = pathlib.Path(arguments.out)
         free = not out.exists() or (out.is_dir() and not any(out.iterdir()))
-        if not free and not page.is_one(out):
+        if not free and not page.is_report(out):
             files.refuse_existing(out)
         return out
     first = pathlib.Path(arguments.runs[0])

@@ -29,19 +29,19 @@ if typing.TYPE_CHECKING:
 
 PLAN, COSTS = "plan.json", "costs.json"
 SCHEMA = 1  # of plan.json
-LATER = {"unboxed": "auto"}  # what older ones do not say
+LATER = {"unboxed": "auto"}  # what older studies do not say
 
 
 @dataclasses.dataclass(frozen=True)
 class Arguments(command.Options):
-    """Trains and compares what the study compared; writes study.html, .md and .json."""
+    """Repeats the study: trains and compares its models; writes study.html."""
 
     source: DataSource = NOTHING
     """Pictures of the study: those of --config, else the sample, where nothing is
     named."""
 
     out: str = ""
-    """Folder of the study; the same command on the same folder goes on with it."""
+    """Folder of the study; the same command with the same folder continues it."""
 
     scale: Literal["small", "paper"] = "small"
     """small: 26-layer networks, minutes on two cores. paper: the original recipe and
@@ -58,18 +58,18 @@ class Arguments(command.Options):
     file. One trained on other drawn devices when empty (imagenet at scale paper)."""
 
     config: str = ""
-    """Named experiment or config.json that all runs of ours start from, in place of the
-    scale's own."""
+    """Named experiment or config.json to use for all runs but the original recipe's, in
+    place of the scale's own."""
 
     labels: Annotated[str, *bounds.a_file()] = ""
-    """CSV of image_id,label that judges the test devices by other labels."""
+    """CSV of image_id,label with the labels to use for the test devices."""
 
     plan: bool = False
     """Show the planned runs and stop."""
 
 
 def main(arguments: Arguments) -> None:
-    """Plans, trains, grows, combines, judges and writes; or goes on with it."""
+    """Plans, trains, combines, judges and writes; continues a study that was begun."""
     if arguments.plan:
         from nexperia_tf.study import networks
 

@@ -79,7 +79,7 @@ def write(
                 _write_both(partial, html, report)
 
 
-def is_one(folder: pathlib.Path) -> bool:
+def is_report(folder: pathlib.Path) -> bool:
     """Whether a folder holds a report and nothing else, so that it may be replaced."""
     if not folder.is_dir() or not (folder / JSON).is_file():
         return False
