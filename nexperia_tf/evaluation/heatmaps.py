@@ -231,7 +231,7 @@ def _paired(
     """Difference of two shares of the same devices; no limits where none can differ.
 
     Its variance is the delete-one jackknife's, by group where there are groups, which
-    take Student's t; of devices that stand alone that is Wald's for pairs.
+    take Student's t; for independent devices that is Wald's for pairs.
     """
     apart = first.astype(float) - second
     alone = groups is None

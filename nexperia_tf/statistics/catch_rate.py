@@ -178,5 +178,5 @@ def _reason(tpr: float, confidence: float, *, alone: bool) -> str:
     if tpr == 1:
         return "no number of defects shows where the last one lies"
     needed = math.ceil(math.log((1 - confidence) / 2) / math.log(tpr))
-    kind = "defects" if alone else "defects that stand alone"
-    return f"the threshold of TPR {100 * tpr:.4g} % takes {needed} {kind} to place"
+    kind = "defects" if alone else "independent defects"
+    return f"the threshold of TPR {100 * tpr:.4g} % needs {needed} {kind}"

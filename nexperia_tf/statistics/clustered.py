@@ -61,7 +61,7 @@ class Headline(intervals.Interval):
 
     Attributes:
         reason: why there are no limits; "" where there are.
-        groups: how many groups it rests on; None where devices stand alone.
+        groups: how many groups it rests on; None where devices are independent.
         design_effect: how many devices in groups are worth one that stands alone.
     """
 

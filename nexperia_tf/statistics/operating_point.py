@@ -436,10 +436,10 @@ def rests_on(point: Certificate) -> str:
     else:
         words += (
             f" in {counted(groups, word)}, worth "
-            f"{point.effective_defects:.0f} independent ones (two missed in "
-            f"one {word} are taken to correlate by at most "
-            f"{point.rho:.2g}, from where {percent(round(point.rho_level, 4))} "
-            "are missed)"
+            f"{point.effective_defects:.0f} independent ones (misses of "
+            f"one {word} correlate by at most "
+            f"{point.rho:.2g}, as measured where "
+            f"{percent(round(point.rho_level, 4))} are missed)"
         )
     warning = trained_on(point.seen_in_training, point.unlisted)
     if point.seen_in_training:

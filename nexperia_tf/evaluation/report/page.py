@@ -28,7 +28,7 @@ JSON, HTML = "report.json", "report.html"
 METHODS = {
     "logit-delong": "logit-DeLong",
     "delong": "DeLong",
-    "newcombe-5": "Newcombe 5 as if devices stood alone",
+    "newcombe-5": "Newcombe 5, devices as independent",
     "newcombe-5-by-group": "Newcombe 5 by group",
     "none": "no interval",
 }

@@ -353,7 +353,7 @@ def _uncertain(run: results.Run) -> Answer:
         details.append(f"Scores are not yet probabilities: {left} would correct them.")
     answer = "The AUC: no interval."
     if auc.low is not None:
-        answer = f"The AUC, by {auc.high - auc.low:.4f}."
+        answer = f"The AUC: its interval is {auc.high - auc.low:.4f} wide."
     return Answer("What is uncertain?", answer, tuple(details), CAUTION)
 
 

@@ -300,7 +300,7 @@ def test_the_page_is_self_contained_and_answers_first(report, tmp_path):
             "What is uncertain?",
             "ROC curve with logarithmic axes",
             "Worst escapes",
-            "Where it is weak",
+            "Where the model is weak",
         )
     ]
     assert asked == sorted(asked)
