@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 
+import keras
 import numpy as np
 import rich
 import rich.box
@@ -46,24 +47,7 @@ def finish(
         epochs: how many were judged and which was kept, for metrics.json.
     """
     model = run_folders.load_model(folder / run_folders.MODEL)
-    sizes = reading.split_sizes(dataset)
-    logits = {
-        split: run_folders.logits_of(model, dataset, split)
-        for split in run_folders.SCORED_SPLITS
-        if split in sizes
-    }
-    # Devices that chose no epoch say best what a logit is worth.
-    fitted_on = next(split for split in run_folders.CALIBRATED_ON if split in logits)
-    truth = reading.metadata(dataset, fitted_on, ["label"])["label"]
-    in_force = calibration.fit(logits[fitted_on], truth, where=fitted_on)
-    run_folders.write_calibration(folder / run_folders.CALIBRATION, in_force)
-    scored = {
-        split: run_folders.table(dataset, split, in_force.scores(values))
-        for split, values in logits.items()
-    }
-    (folder / "predictions").mkdir(exist_ok=True)
-    for split, table in scored.items():
-        predictions.write(folder / "predictions" / f"{split}.csv", table)
+    in_force, scored = _score(folder, dataset, model)
     reached = _reached(folder, config, scored, training_set, epochs)
     files.write_json(folder / run_folders.METRICS, reached)
     curves.draw(
@@ -83,6 +67,31 @@ def finish(
     files.write_manifest(folder)
 
 
+def _score(
+    folder: pathlib.Path, dataset: store.Dataset, model: keras.Model
+) -> tuple[run_folders.Calibration, dict[str, predictions.Predictions]]:
+    """Writes calibration and predictions; gives both, the latter by split."""
+    sizes = reading.split_sizes(dataset)
+    logits = {
+        split: run_folders.logits_of(model, dataset, split)
+        for split in run_folders.SCORED_SPLITS
+        if split in sizes
+    }
+    # Devices that chose no epoch say best what a logit is worth.
+    fitted_on = next(split for split in run_folders.CALIBRATED_ON if split in logits)
+    truth = reading.metadata(dataset, fitted_on, ["label"])["label"]
+    in_force = calibration.fit(logits[fitted_on], truth, where=fitted_on)
+    run_folders.write_calibration(folder / run_folders.CALIBRATION, in_force)
+    scored = {
+        split: run_folders.table(dataset, split, in_force.scores(values))
+        for split, values in logits.items()
+    }
+    (folder / "predictions").mkdir(exist_ok=True)
+    for split, table in scored.items():
+        predictions.write(folder / "predictions" / f"{split}.csv", table)
+    return in_force, scored
+
+
 def _reached(
     folder: pathlib.Path,
     config: configs.Config,
@@ -90,12 +99,15 @@ def _reached(
     training_set: training_pictures.TrainingSet,
     epochs: dict,
 ) -> dict:
-    """What metrics.json holds, with how many models the devices of a split chose."""
-    shown = training_pictures.looks(manifest.read(folder / run_folders.PICTURES))
-    known = {
-        s: training_pictures.judged(t.image_id, shown, training_set) for s, t in scored.items()
+    """What metrics.json holds, with how many models each split's devices chose among."""
+    hashes = training_pictures.hashes_of_rows(
+        manifest.read(folder / run_folders.PICTURES)
+    )
+    overlaps = {
+        split: training_pictures.overlap(table.image_id, hashes, training_set)
+        for split, table in scored.items()
     }
-    reached = _metrics(scored, known, epochs)
+    reached = _metrics(scored, overlaps, epochs)
     for split in set(reached) & set(scored):
         ids = scored[split].image_id
         counted = choices.count(folder, config, split, ids)
