@@ -99,7 +99,7 @@ def _reached(
     training_set: training_pictures.TrainingSet,
     epochs: dict,
 ) -> dict:
-    """What metrics.json holds, with how many models each split's devices chose among."""
+    """What metrics.json holds, with how many models each split chose among."""
     hashes = training_pictures.hashes_of_rows(
         manifest.read(folder / run_folders.PICTURES)
     )
