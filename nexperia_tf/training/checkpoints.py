@@ -84,8 +84,10 @@ def writing(target: pathlib.Path) -> Iterator[None]:
         full = os.strerror(errno.ENOSPC)
         if full in error.message:
             raise OSError(errno.ENOSPC, full, str(target)) from None
-        told = re.sub(r"\{\{.*?\}\} *", "", error.message)  # which node of which graph
-        raise OSError(errno.EIO, told, str(target)) from None
+        message = re.sub(
+            r"\{\{.*?\}\} *", "", error.message
+        )  # which node of which graph
+        raise OSError(errno.EIO, message, str(target)) from None
 
 
 def saved(folder: pathlib.Path) -> list[pathlib.Path]:

@@ -169,10 +169,10 @@ def place(tf_config: str) -> tuple[int, int]:
         errors.BadInput: it is missing or lacks cluster or task.
     """
     try:
-        told = json.loads(tf_config)
-        kind, index = told["task"]["type"], int(told["task"]["index"])
-        chiefs = len(told["cluster"].get("chief", []))
-        workers = len(told["cluster"].get("worker", []))
+        settings = json.loads(tf_config)
+        kind, index = settings["task"]["type"], int(settings["task"]["index"])
+        chiefs = len(settings["cluster"].get("chief", []))
+        workers = len(settings["cluster"].get("worker", []))
         rank = {"chief": 0, "worker": chiefs}[kind] + index
         if rank >= chiefs + workers:
             raise IndexError

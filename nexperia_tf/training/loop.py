@@ -202,11 +202,11 @@ def _check_seen(
     say: bool,
 ) -> None:
     """Says which pictures of other splits are learned from, or refuses them."""
-    shown = training_pictures.hashes_of_rows(rows)
+    hashes = training_pictures.hashes_of_rows(rows)
     for split in run_folders.SCORED_SPLITS:
         names = [row.image_id for row in rows if row.used and row.split == split]
         said = training_pictures.described(
-            training_pictures.overlap(names, shown, training_set).counts(), split
+            training_pictures.overlap(names, hashes, training_set).counts(), split
         )
         if said and names and config.data.refuse_seen:
             raise errors.BadInput(
@@ -231,13 +231,13 @@ def _summary_of(dataset: store.Dataset) -> dict:
 def _check_classes(
     dataset: store.Dataset, rows: list, split: str, *, drawn: bool = False
 ) -> None:
-    found = [row.label for row in rows if row.split == split]
-    n_defect = found.count(labels.DEFECT)
-    if n_defect == len(found) or not (n_defect or drawn):
+    given = [row.label for row in rows if row.split == split]
+    n_defect = given.count(labels.DEFECT)
+    if n_defect == len(given) or not (n_defect or drawn):
         lacking = _summary_of(dataset).get("lacking")
         raise errors.BadInput(
             f"{dataset.prepared / 'manifest.csv'}: training needs good and defect "
-            f"devices in split {split}. Received {len(found) - n_defect} good and "
+            f"devices in split {split}. Received {len(given) - n_defect} good and "
             f"{n_defect} defect; "
             + (lacking or "add pictures or move some by a split column")
             + "."
@@ -266,21 +266,21 @@ def _open(folder: pathlib.Path, config: configs.Config, data: Data) -> None:
     if folder.exists():
         _check_same(folder / run_folders.CONFIG, config, facts)
         return
-    with files.new_folder(folder) as beside:
-        files.write_json(beside / run_folders.CONFIG, configs.to_json(config, facts))
-        _list_pictures(beside, data)
+    with files.new_folder(folder) as partial:
+        files.write_json(partial / run_folders.CONFIG, configs.to_json(config, facts))
+        _list_pictures(partial, data)
         made_with = environment.described(
             seed=config.run.seed, deterministic=config.run.deterministic
         )
-        files.write_json(beside / run_folders.ENVIRONMENT, made_with)
+        files.write_json(partial / run_folders.ENVIRONMENT, made_with)
 
 
 def _check_same(path: pathlib.Path, config: configs.Config, facts: dict) -> None:
     """Refuses to go on with a run that was begun with something else."""
     payload = files.read_json(path)
-    told = configs.from_json(payload, where=str(path)).flat()
-    found_out = configs.facts_from(payload)
-    for before, now in ((told, config.flat()), (found_out, facts)):
+    stored = configs.from_json(payload, where=str(path)).flat()
+    stored_facts = configs.facts_from(payload)
+    for before, now in ((stored, config.flat()), (stored_facts, facts)):
         for name, value in now.items():
             if before.get(name) != value and name not in ("out", "data_dir"):
                 raise errors.BadInput(
@@ -314,9 +314,9 @@ def _fit(
     workers: devices.Workers,
 ) -> dict:
     """Trains what is left to train; returns the epochs for metrics.json."""
-    kept = classifier.without_map(model)
+    alone = classifier.without_map(model)
     ema = config.optimisation.ema
-    average = weight_average.WeightAverage(kept, ema) if ema else None
+    average = weight_average.WeightAverage(alone, ema) if ema else None
     watched = _monitor(config, data, folder, workers, average)
     watched.set_model(model)
     reached = ordering.Position(*watched.restore())
@@ -324,17 +324,17 @@ def _fit(
         return watched.summary
     # The average moves before it is validated.
     callbacks = [average, watched] if average else [watched]
-    shown = display.Display(watched)
+    screen = display.Display(watched)
     if workers.chief:
         board = keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False)
-        callbacks += [shown, board]
+        callbacks += [screen, board]
     for start, last in _parts(reached, config.optimisation.epochs):
         if model.stop_training:
             break
         batches = _batches(config, data, workers, start, last)
         if workers.chief and start == ordering.Position():
             _show(batches, folder / "tensorboard" / "train")
-        with workers.patched_fit(), contextlib.closing(shown):
+        with workers.patched_fit(), contextlib.closing(screen):
             model.fit(
                 workers.distribute(batches),
                 epochs=last,
@@ -420,8 +420,8 @@ def _batches(
         targets = batch["label"]
         if "map" in batch:
             targets = {classifier.LOGIT: batch["label"], classifier.MAP: batch["map"]}
-        shown = batch["image"], targets
-        return (*shown, weights(batch["label"])) if weights else shown
+        learned = batch["image"], targets
+        return (*learned, weights(batch["label"])) if weights else learned
 
     return batches.map(to_fit)
 
@@ -437,16 +437,16 @@ def _changes(config: configs.Config) -> changing.Changes:
 
 
 def _policy(config: configs.Config) -> augment.Policy:
-    told = config.pictures
-    if told.augment == "crop":
-        return augment.Policy(told.flip, brightness=0.0, contrast=0.0, crop=True)
+    pictures = config.pictures
+    if pictures.augment == "crop":
+        return augment.Policy(pictures.flip, brightness=0.0, contrast=0.0, crop=True)
     return augment.Policy(
-        flip=told.flip,
-        rotation=told.rotation,
-        zoom=told.zoom,
-        brightness=told.brightness,
-        contrast=told.contrast,
-        tone=told.tone,
+        flip=pictures.flip,
+        rotation=pictures.rotation,
+        zoom=pictures.zoom,
+        brightness=pictures.brightness,
+        contrast=pictures.contrast,
+        tone=pictures.tone,
     )
 
 

@@ -80,10 +80,10 @@ def _check_shared(config: configs.Config) -> None:
     # Keras clips and accumulates what one device has, not the sum over all.
     if tf.distribute.get_strategy().num_replicas_in_sync == 1:
         return
-    told = config.optimisation
+    options = config.optimisation
     for flag, used in (
-        (f"--clip-norm {told.clip_norm}", told.clip_norm > 0),
-        (f"--accumulate {told.accumulate}", told.accumulate > 1),
+        (f"--clip-norm {options.clip_norm}", options.clip_norm > 0),
+        (f"--accumulate {options.accumulate}", options.accumulate > 1),
     ):
         if used:
             raise errors.BadInput(
@@ -110,34 +110,34 @@ def _start(model: keras.Model, config: configs.Config, channels: int) -> None:
 def _rate(
     config: configs.Config, steps: int
 ) -> keras.optimizers.schedules.LearningRateSchedule:
-    told = config.optimisation
-    total = steps * told.epochs
-    warmup = min(round(steps * told.warmup_epochs), total // 2)
-    if told.schedule == "step":
-        every = max(1, round(steps * told.step_epochs))
+    options = config.optimisation
+    total = steps * options.epochs
+    warmup = min(round(steps * options.warmup_epochs), total // 2)
+    if options.schedule == "step":
+        every = max(1, round(steps * options.step_epochs))
         return optimizers.WarmupStep(
-            told.learning_rate, every=every, warmup_steps=warmup
+            options.learning_rate, every=every, warmup_steps=warmup
         )
     return optimizers.warmup_cosine(
-        told.learning_rate, steps=total, warmup_steps=warmup
+        options.learning_rate, steps=total, warmup_steps=warmup
     )
 
 
 def _optimizer(
     config: configs.Config, rate: keras.optimizers.schedules.LearningRateSchedule
 ) -> keras.optimizers.Optimizer:
-    told = config.optimisation
-    several = told.accumulate if told.accumulate > 1 else None
+    options = config.optimisation
+    several = options.accumulate if options.accumulate > 1 else None
     knobs = {
-        "weight_decay": told.weight_decay,
-        "layer_decay": told.layer_decay,
-        "global_clipnorm": told.clip_norm or None,
+        "weight_decay": options.weight_decay,
+        "layer_decay": options.layer_decay,
+        "global_clipnorm": options.clip_norm or None,
         "gradient_accumulation_steps": several,
     }
-    if told.optimizer == "adamw":
+    if options.optimizer == "adamw":
         optimizer = optimizers.LayerwiseAdamW(rate, **knobs)
     else:
-        nesterov = told.optimizer == "sgd"
+        nesterov = options.optimizer == "sgd"
         optimizer = optimizers.LayerwiseSGD(
             rate, momentum=0.9, nesterov=nesterov, **knobs
         )

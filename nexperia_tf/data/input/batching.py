@@ -64,7 +64,7 @@ def training(
         rows = tf.data.Dataset.from_tensor_slices({"index": indices, "chance": chances})
         return rows.map(lambda row: row | {"epoch": epoch})
 
-    def shown(row: changing.Batch) -> changing.Batch:
+    def loaded(row: changing.Batch) -> changing.Batch:
         images, given = tf.numpy_function(
             lambda indices: (take(indices), labels[indices].astype(np.float32)),
             [row["index"]],
@@ -78,7 +78,7 @@ def training(
 
     batches = tf.data.Dataset.range(start.epoch, epochs).flat_map(dealt)
     batches = changes.apply(
-        batches.map(shown, tf.data.AUTOTUNE),
+        batches.map(loaded, tf.data.AUTOTUNE),
         seed=order.seed,
         count=len(labels),
         drawn=order.balance.drawn > 0,
