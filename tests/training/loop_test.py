@@ -352,7 +352,6 @@ def test_scores_of_balanced_training_are_probabilities_all_the_same(
     uncalibrated = metrics.log_loss(table.label, run_folders.probability(raw))
     prevalence = table.label.mean()
     assert metrics.log_loss(table.label, table.score) < uncalibrated
-    assert run_folders.probability(raw).mean() > 3 * prevalence
     assert table.score.mean() == pytest.approx(prevalence, abs=0.03)
     assert export.load(run.folder).calibration == run.calibration
 
