@@ -152,3 +152,30 @@ def test_a_file_that_is_not_there_is_said(tmp_path):
         errors.BadInput, match=r"no: no such file; pass none, or a file"
     ):
         bounds.check_files(Named(weights="no"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Inner:
+    data: str = "sample"
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Outer:
+    """Its `inner` names nothing of itself, whatever the class does."""
+
+    inner: Inner = Inner(data="")
+    split: str = "test"
+
+
+def test_what_is_unused_is_told_by_the_default_of_the_outer_field():
+    bounds.check_unused(Outer(), ["data", "seed"], "here")
+    with pytest.raises(errors.BadInput, match="^--data sample: has no effect here; l"):
+        bounds.check_unused(Outer(Inner()), ["data"], "here")
+
+
+def test_a_field_is_changed_wherever_it_is():
+    changed = bounds.changed(Outer(), {"seed": 3, "split": "train"})
+    assert changed == Outer(Inner("", 3), "train")
+    with pytest.raises(errors.BadInput, match="sed: unknown; did you mean seed"):
+        bounds.changed(Outer(), {"sed": 3})
