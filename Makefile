@@ -5,10 +5,11 @@ PYTHON ?= python3
 PIP_FLAGS ?=            # e.g. --no-index --find-links wheels, for a machine without network
 RUN ?= runs/demo-$(shell date +%Y%m%d-%H%M%S)
 PROCESSES ?= 2          # that run tests, 1.5 GB each
+COVERAGE ?=             # --cov --cov-append --cov-report= measures which lines run
 VENV := .venv
 BIN := $(VENV)/bin
 # A file's tests share what they train, so each file goes to one process.
-PYTEST := $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile
+PYTEST := $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile $(COVERAGE)
 
 .PHONY: demo test test-slow constraints clean
 
