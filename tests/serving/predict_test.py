@@ -1,0 +1,116 @@
+"""Tables of scores, from a model that answers without a network."""
+
+import types
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nexperia_tf import errors, files
+from nexperia_tf.data import images
+from nexperia_tf.runs import run_folders
+from nexperia_tf.serving import predict
+
+
+def served(*, channels: int = 1, threshold: float = 0.5) -> types.SimpleNamespace:
+    """Scores a picture by its brightness; takes no picture that cannot be read."""
+    asked = []
+
+    def score_bytes(contents):
+        asked.append(len(contents))
+        scores = [float(images.load(c).pixels.mean() / 255) for c in contents]
+        return scores, run_folders.verdicts(np.float32(scores), np.float32(threshold))
+
+    return types.SimpleNamespace(
+        asked=asked,
+        score_bytes=score_bytes,
+        facts={"channels": channels},
+        calibration=run_folders.Calibration(threshold=threshold),
+    )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Five grey pictures of rising brightness, a colour one, and two that are none."""
+    for level in (10, 60, 110, 160, 210):
+        pixels = np.full((8, 8), level, np.uint8)
+        path = tmp_path / "sub" / f"{level:03}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    Image.new("RGB", (8, 8), (200, 10, 10)).save(tmp_path / "colour.PNG")
+    (tmp_path / "empty.bmp").touch()
+    (tmp_path / "text.jpg").write_text("no picture")
+    (tmp_path / "notes.txt").write_text("not even by its name")
+    return tmp_path
+
+
+def test_every_picture_has_a_row_in_order_of_its_path_scored_or_with_a_problem(folder):
+    rows = list(predict.predict(served(), folder))
+    assert [row["path"] for row in rows] == [
+        "colour.PNG",
+        "empty.bmp",
+        *(f"sub/{level:03}.png" for level in (10, 60, 110, 160, 210)),
+        "text.jpg",
+    ]
+    for row in rows:
+        assert set(row) == set(predict.COLUMNS)
+        assert bool(row["problem"]) == (row["score"] == "") == (row["label"] == "")
+    assert "in colour" in rows[0]["problem"]
+
+
+def test_rows_do_not_depend_on_the_batch_size_and_bad_files_are_not_sent(folder):
+    expected = list(predict.predict(served(), folder))
+    for size in (1, 3, 100):
+        model = served()
+        assert list(predict.predict(model, folder, batch_size=size)) == expected
+        assert sum(model.asked) == 5 and max(model.asked) <= size
+
+
+def test_a_threshold_of_the_table_replaces_the_models_own(folder):
+    def called_defect(**options):
+        rows = predict.predict(served(threshold=0.5), folder, **options)
+        scored = [row for row in rows if not row["problem"]]
+        assert len({row["threshold"] for row in scored}) == 1
+        return [row["score"] for row in scored if row["label"] == "defect"]
+
+    own, lower = called_defect(), called_defect(threshold=0.2)
+    assert own == pytest.approx([160 / 255, 210 / 255])
+    assert lower == pytest.approx([60 / 255, 110 / 255, 160 / 255, 210 / 255])
+
+
+def test_a_colour_model_takes_both(folder):
+    rows = predict.predict(served(channels=3), folder)
+    assert not next(row for row in rows if row["path"] == "colour.PNG")["problem"]
+
+
+def test_what_is_written_keeps_every_bit_of_a_score(folder, tmp_path):
+    rows = list(predict.predict(served(), folder))
+    predict.write(tmp_path / "scores.csv", rows)
+    lines = (tmp_path / "scores.csv").read_text().splitlines()
+    assert lines[0] == ",".join(predict.COLUMNS) and len(lines) == len(rows) + 1
+    read = [float(line.split(",")[1]) for line in lines[3:8]]
+    assert read == [row["score"] for row in rows[2:7]]
+
+
+def test_a_folder_without_pictures_is_refused_by_name(tmp_path):
+    with pytest.raises(errors.BadInput, match="no such folder"):
+        predict.pictures(tmp_path / "missing")
+    files.write_text(tmp_path / "a.txt", "")
+    with pytest.raises(errors.BadInput, match="holds no picture"):
+        predict.pictures(tmp_path)
+
+
+@pytest.mark.parametrize(("text", "threshold"), [("", None), (" .3", 0.3)])
+def test_the_threshold_flag_is_a_score_or_empty(text, threshold):
+    assert predict._threshold(text) == threshold
+
+
+def test_a_catch_rate_needs_labels():
+    with pytest.raises(errors.BadInput, match="has no catch rate"):
+        predict._threshold("tpr=.99")
+
+
+def test_the_commonest_problem_is_named_once():
+    rows = [{"problem": problem} for problem in ("", "torn", "empty", "torn")]
+    assert predict._not_scored(rows) == "3 not scored: 2 x torn"
+    assert predict._not_scored([{"problem": ""}]) == "0 not scored"
