@@ -54,21 +54,21 @@ FOLDERS = (
 )
 
 
-def asked(counts: np.ndarray) -> assignment.Deal:
+def asked(counts: np.ndarray) -> assignment.Problem:
     """The usual three splits of these units."""
     held = np.zeros((3, counts.shape[1]))
-    return assignment.Deal(
+    return assignment.Problem(
         counts, np.array(splits.FRACTIONS), held, [0, 1], 4.0 ** np.arange(3)[::-1]
     )
 
 
-def worst(deal: assignment.Deal, places: np.ndarray) -> float:
+def worst(deal: assignment.Problem, places: np.ndarray) -> float:
     """Largest relative error of a label's share."""
     off = np.abs(deal.holdings(places) - deal.wanted) / deal.wanted
     return float(off[:, deal.labels].max())
 
 
-def counts_of(deal: assignment.Deal) -> np.ndarray:
+def counts_of(deal: assignment.Problem) -> np.ndarray:
     """How many units hold each label; fewer than splits cannot reach them all."""
     return (deal.counts[:, deal.labels] > 0).sum(axis=0)
 
@@ -80,7 +80,7 @@ def line(folder: Folder, seeds: Sequence[int]) -> str:
         deal = asked(folder.counts(seed))
         first = assignment.greedy(deal)
         start = time.perf_counter()
-        second = assignment.deal(deal)
+        second = assignment.assign(deal)
         seconds = time.perf_counter() - start
         assert deal.key(second) <= deal.key(first)
         lacks = [deal.key(places)[0] > 0 for places in (first, second)]

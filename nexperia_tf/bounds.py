@@ -302,8 +302,8 @@ def in_words(interval: annotated_types.Interval) -> str:
     return f"in {left}{low}, {high}{right}"
 
 
-def _first(one: float | None, other: float | None) -> float | None:
-    return other if one is None else one
+def _first(preferred: float | None, other: float | None) -> float | None:
+    return other if preferred is None else preferred
 
 
 def _is_union(kind: object) -> bool:

@@ -23,7 +23,7 @@ class Data(source.DataSource):
     keep_splits: str = "auto"
     """Run, prepared or data folder whose pictures keep their splits, known by content;
     auto takes those of the same raw folder in --data-dir (of --init, else the newest
-    with the same --calibration-share, else the newest), none deals anew."""
+    with the same --calibration-share, else the newest), none splits anew."""
 
     refuse_seen: bool = False
     """End before training where a picture of another split, or its twin, is among those

@@ -84,8 +84,8 @@ def read(
     path: str | os.PathLike, needed: Sequence[str]
 ) -> tuple[list[str], list[tuple[str, dict[str, str]]]]:
     """Header, and every line as `(file:line, cells by column)`; errors as `table`'s."""
-    found = table(path, needed)
-    return found.header, list(found.records())
+    whole = table(path, needed)
+    return whole.header, list(whole.records())
 
 
 def read_lines(path: str | os.PathLike) -> list[tuple[str, list[str]]]:

@@ -78,8 +78,8 @@ def _build(model, iterator=None, data_batch=None):
     """Builds with one replica's batch; Keras tries to average the whole structure."""
     strategy = model.distribute_strategy
     _, _, batches = next(iter(iterator))
-    one = keras.tree.map_structure(
+    batch = keras.tree.map_structure(
         lambda values: strategy.experimental_local_results(values)[0], next(batches)
     )
     with strategy.scope():
-        model._symbolic_build(data_batch=one)
+        model._symbolic_build(data_batch=batch)

@@ -307,17 +307,17 @@ def _signatures(
         return {"score": score, "label": tf.gather(names, is_defect)}
 
     def from_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        def one(content: tf.Tensor) -> tf.Tensor:
+        def boxed(content: tf.Tensor) -> tf.Tensor:
             picture = preprocess.decode(content, channels)
             return preprocess.letterbox(picture, image_size)
 
-        return answer(tf.map_fn(one, image_bytes, fn_output_signature=tf.uint8))
+        return answer(tf.map_fn(boxed, image_bytes, fn_output_signature=tf.uint8))
 
     def from_pixels(image_pixels: tf.Tensor) -> dict[str, tf.Tensor]:
-        def one(picture: tf.Tensor) -> tf.Tensor:
+        def boxed(picture: tf.Tensor) -> tf.Tensor:
             return preprocess.letterbox(picture, image_size)
 
-        return answer(tf.map_fn(one, image_pixels, fn_output_signature=tf.uint8))
+        return answer(tf.map_fn(boxed, image_pixels, fn_output_signature=tf.uint8))
 
     content = tf.TensorSpec((None,), tf.string, name="image_bytes")
     pixels = tf.TensorSpec((None, None, None, channels), tf.uint8, "image_pixels")

@@ -151,12 +151,12 @@ def print_summary(folder: pathlib.Path) -> None:
     print(f"SavedModel: {export.find(folder)}")
 
 
-def _summary(found: dict) -> list[str]:
-    auc = found["auc"]
-    overkill = {point["tpr"]: point["fpr"] for point in found["fpr_at_tpr"]}
+def _summary(figures: dict) -> list[str]:
+    auc = figures["auc"]
+    overkill = {point["tpr"]: point["fpr"] for point in figures["fpr_at_tpr"]}
     return [
-        f"{found['n']:,}",
-        f"{found['n_defect']:,}",
+        f"{figures['n']:,}",
+        f"{figures['n_defect']:,}",
         f"{auc['value']:.4f}",
         "none" if auc["low"] is None else f"{auc['low']:.3f} to {auc['high']:.3f}",
         *(f"{overkill[target]:.1%}" for target in history.TARGETS),

@@ -1,10 +1,10 @@
-"""Deals whole units out to places, as near as can be to the shares asked for.
+"""Assigns whole units to places, as near as possible to the requested shares.
 
 A unit is what must not be torn: a lot, copies, twins. Each place must hold each label,
-and the first place each kind of defect, before shares count. A greedy deal is taken
-where it does that and is near enough; else a small integer program looks for a better
-one, under a limit of nodes and never of time: the same units give the same deal on
-any machine.
+and the first place each kind of defect, before shares count. A greedy assignment is
+taken where it does that and is near enough; else a small integer program searches for a
+better one, under a limit of nodes and never of time: the same units give the same
+assignment on any machine.
 """
 
 import contextlib
@@ -18,24 +18,24 @@ import numpy as np
 import scipy.optimize
 import scipy.sparse
 
-NEAR = 0.05  # of a share; a greedy deal this near to every label's share is taken
-FREE = 120  # sorts of units the program moves; of more, the common ones stay put
-NODES = 100  # of branch and bound: seconds; a better deal is rare after them
-GAP = 1e-4  # between what was found and what could be, at which the search ends
-SCARCE = 1.5  # relative errors that holding a kind at all is worth to a place
+NEAR = 0.05  # of a share; a greedy assignment this near to every label's share is taken
+FREE = 120  # unit_types of units the program moves; of more, the common ones stay put
+NODES = 100  # of branch and bound: seconds; a better assignment is rare after them
+GAP = 1e-4  # between the best found and the bound, at which the search ends
+SCARCE = 1.5  # relative errors that lacking a kind counts as
 
 
 @dataclasses.dataclass(frozen=True)
-class Deal:
-    """What is to be dealt, and to whom.
+class Problem:
+    """Which units are to be assigned to which places.
 
     Attributes:
         counts: devices of each unit by stratum, `(units, strata)`, in the order in
-            which units are dealt.
+            which units are assigned.
         fractions: share of each place, `(places,)`.
-        held: devices that places hold before, `(places, strata)`.
+        held: devices that places hold already, `(places, strata)`.
         labels: strata that each place must hold.
-        ranks: how much it matters that a place lacks a label, `(places,)`.
+        ranks: cost of a place that lacks a label, `(places,)`.
         kinds_first: whether the first place must hold every other stratum, too.
     """
 
@@ -69,13 +69,13 @@ class Deal:
         return weights
 
     def holdings(self, places: np.ndarray) -> np.ndarray:
-        """What each place holds when unit i goes to `places[i]`, `(places, strata)`."""
+        """Devices in each place when unit i goes to `places[i]`, `(places, strata)`."""
         held = self.held.astype(float)
         np.add.at(held, places, self.counts)
         return held
 
     def key(self, places: np.ndarray) -> tuple[float, float, float]:
-        """What is compared of two deals, the lower the better, most important first."""
+        """Ranks an assignment: lower is better, the first number counts most."""
         held = self.holdings(places)
         lacks = (held[:, self.labels] == 0) @ np.ones(len(self.labels)) @ self.ranks
         kinds = np.sum(held[0, self.kinds] == 0) if self.kinds_first else 0
@@ -84,125 +84,133 @@ class Deal:
         return float(lacks), float(kinds), round(float(error + scarce), 6)
 
 
-def deal(asked: Deal) -> np.ndarray:
+def assign(problem: Problem) -> np.ndarray:
     """The place of each unit, int of shape `(units,)`."""
-    first = greedy(asked)
-    if near_enough(asked, first):
+    first = greedy(problem)
+    if near_enough(problem, first):
         return first
-    found = _search(asked, first)
-    return first if found is None else min(found, first, key=asked.key)
+    better = _search(problem, first)
+    return first if better is None else min(better, first, key=problem.key)
 
 
-def greedy(asked: Deal) -> np.ndarray:
+def greedy(problem: Problem) -> np.ndarray:
     """Each unit in turn goes where it adds least to the squared relative errors."""
-    held, wanted = asked.held.astype(float), asked.wanted
-    scale = wanted * asked.total
-    places = np.zeros(len(asked.counts), int)
-    for unit, count in enumerate(asked.counts):
+    held, wanted = problem.held.astype(float), problem.wanted
+    scale = wanted * problem.total
+    places = np.zeros(len(problem.counts), int)
+    for unit, count in enumerate(problem.counts):
         cost = (count * (count + 2 * (held - wanted)) / scale).sum(axis=1)
         places[unit] = np.argmin(cost)
         held[places[unit]] += count
     return places
 
 
-def near_enough(asked: Deal, places: np.ndarray) -> bool:
-    """Whether no place lacks what it can have and labels are near their shares."""
-    held, wanted = asked.holdings(places), asked.wanted
-    lacks, kinds, _ = asked.key(places)
-    units = np.sum(asked.counts[:, asked.kinds] > 0, axis=0)
-    plenty = asked.kinds[units >= len(asked.fractions)]
-    off = np.abs(held - wanted)[:, asked.labels]
-    near = off <= np.maximum(1, NEAR * wanted[:, asked.labels])
+def near_enough(problem: Problem, places: np.ndarray) -> bool:
+    """Whether no place lacks what it could have and labels are near their shares."""
+    held, wanted = problem.holdings(places), problem.wanted
+    lacks, kinds, _ = problem.key(places)
+    units = np.sum(problem.counts[:, problem.kinds] > 0, axis=0)
+    plenty = problem.kinds[units >= len(problem.fractions)]
+    off = np.abs(held - wanted)[:, problem.labels]
+    near = off <= np.maximum(1, NEAR * wanted[:, problem.labels])
     return not lacks and not kinds and bool(near.all() and held[:, plenty].all())
 
 
-def _search(asked: Deal, first: np.ndarray) -> np.ndarray | None:
-    """The best deal that the integer program finds; None when it finds none."""
-    sorts, which = np.unique(asked.counts, axis=0, return_inverse=True)
-    which = which.ravel()
-    sorts, which = _in_turn(sorts, which)
-    free = _freed(sorts, which)
-    moves = np.isin(which, free)
-    resting = asked.held.astype(float)
-    np.add.at(resting, first[~moves], asked.counts[~moves])
-    sizes = np.bincount(which, minlength=len(sorts))[free]
-    shares = _Program(asked, sorts[free], sizes, resting).solve()
+def _search(problem: Problem, first: np.ndarray) -> np.ndarray | None:
+    """The best assignment that the integer program finds; None if it finds none."""
+    unit_types, type_of = np.unique(problem.counts, axis=0, return_inverse=True)
+    type_of = type_of.ravel()
+    unit_types, type_of = _in_order(unit_types, type_of)
+    free = _freed(unit_types, type_of)
+    moves = np.isin(type_of, free)
+    fixed = problem.held.astype(float)
+    np.add.at(fixed, first[~moves], problem.counts[~moves])
+    sizes = np.bincount(type_of, minlength=len(unit_types))[free]
+    shares = _Program(problem, unit_types[free], sizes, fixed).solve()
     if shares is None:
         return None
     places = first.copy()
-    for sort, share in zip(free, shares):
-        places[which == sort] = np.repeat(np.arange(len(share)), share)
+    for unit_type, share in zip(free, shares):
+        places[type_of == unit_type] = np.repeat(np.arange(len(share)), share)
     return places
 
 
-def _in_turn(sorts: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sorts of units in the order in which the first of each is dealt."""
-    _, starts = np.unique(which, return_index=True)
+def _in_order(
+    unit_types: np.ndarray, type_of: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Unit types in the order in which the first of each is assigned."""
+    _, starts = np.unique(type_of, return_index=True)
     order = np.argsort(starts)
-    return sorts[order], np.argsort(order)[which]
+    return unit_types[order], np.argsort(order)[type_of]
 
 
-def _freed(sorts: np.ndarray, which: np.ndarray) -> np.ndarray:
-    """Up to FREE sorts of units: of the scarcest strata first, then the largest.
+def _freed(unit_types: np.ndarray, type_of: np.ndarray) -> np.ndarray:
+    """Up to FREE unit_types of units: of the scarcest strata first, then the largest.
 
-    A label that fewer units hold is free whole, so that no place goes without that
-    could have it.
+    All units of a label that fewer hold are free, so that no place goes without it
+    that could have it.
     """
-    holders = np.bincount(which, minlength=len(sorts)) @ (sorts > 0)  # (strata,)
-    scarcity = np.where(sorts > 0, holders, np.inf).min(axis=1)
-    order = np.lexsort((-sorts.sum(axis=1), scarcity))
+    holders = np.bincount(type_of, minlength=len(unit_types)) @ (
+        unit_types > 0
+    )  # (strata,)
+    scarcity = np.where(unit_types > 0, holders, np.inf).min(axis=1)
+    order = np.lexsort((-unit_types.sum(axis=1), scarcity))
     return np.sort(order[:FREE])
 
 
 class _Program:
-    """The integer program: how many units of each sort each place gets.
+    """The integer program: how many units of each type each place gets.
 
-    Variables, in this order: units by sort and place; for each place and label 1 where
+    Variables, in this order: units by type and place; for each place and label 1 where
     it goes without; for each place and kind the same; the error of each place and
-    stratum, relative to what is wanted.
+    stratum, relative to its share.
     """
 
     def __init__(
-        self, asked: Deal, sorts: np.ndarray, sizes: np.ndarray, resting: np.ndarray
+        self,
+        problem: Problem,
+        unit_types: np.ndarray,
+        sizes: np.ndarray,
+        fixed: np.ndarray,
     ):
-        self.asked, self.sorts, self.sizes = asked, sorts, sizes
-        self.places, self.strata = resting.shape
-        self.resting = resting
-        self.moves = len(sorts) * self.places
+        self.problem, self.unit_types, self.sizes = problem, unit_types, sizes
+        self.places, self.strata = fixed.shape
+        self.fixed = fixed
+        self.moves = len(unit_types) * self.places
         lacks = self.places * self.strata
         self.width = self.moves + 2 * lacks
 
     def solve(self) -> np.ndarray | None:
-        """Units of each sort in each place, `(sorts, places)`."""
+        """Units of each sort in each place, `(unit_types, places)`."""
         rules, answer = self._rules(), None
         for goal in self._goals():
             with _silent():
-                found = scipy.optimize.milp(
+                solution = scipy.optimize.milp(
                     goal,
                     constraints=rules,
                     bounds=scipy.optimize.Bounds(0, self._most()),
                     integrality=self._whole(),
                     options={"node_limit": NODES, "mip_rel_gap": GAP},
                 )
-            if found.x is None:
+            if solution.x is None:
                 break
-            answer = found.x
+            answer = solution.x
             reached = goal @ answer + goal[goal > 0].min() / 2  # both goals count
             rules = [*rules, scipy.optimize.LinearConstraint(goal, -np.inf, reached)]
         if answer is None:
             return None
         shares = np.round(answer[: self.moves]).astype(int)
-        return shares.reshape(len(self.sorts), self.places)
+        return shares.reshape(len(self.unit_types), self.places)
 
     def _goals(self) -> list[np.ndarray]:
-        """What is made small: labels lacking, kinds lacking in train, then errors."""
+        """What is minimised: labels lacking, kinds lacking in train, then errors."""
         lacks = np.zeros((self.places, self.strata))
-        lacks[:, self.asked.labels] = self.asked.ranks[:, np.newaxis]
+        lacks[:, self.problem.labels] = self.problem.ranks[:, np.newaxis]
         kinds = np.zeros_like(lacks)
-        kinds[0, self.asked.kinds] = float(self.asked.kinds_first)
+        kinds[0, self.problem.kinds] = float(self.problem.kinds_first)
         scarce = np.zeros_like(lacks)
-        scarce[:, self.asked.kinds] = SCARCE
-        errors = np.broadcast_to(self.asked.weights, lacks.shape)
+        scarce[:, self.problem.kinds] = SCARCE
+        errors = np.broadcast_to(self.problem.weights, lacks.shape)
         none = np.zeros_like(lacks)
         goals = [self._row(lacks, none), self._row(kinds, none)]
         return [g for g in goals if g.any()] + [self._row(scarce, errors)]
@@ -223,22 +231,24 @@ class _Program:
     def _rules(self) -> list[scipy.optimize.LinearConstraint]:
         sparse, eye = scipy.sparse, scipy.sparse.identity
         cells = self.places * self.strata
-        dealt = sparse.kron(eye(len(self.sorts)), np.ones((1, self.places)))
-        dealt = sparse.hstack([dealt, sparse.csr_array((len(self.sorts), 2 * cells))])
-        held = sparse.kron(self.sorts.T, eye(self.places))  # strata, then places
+        assigned = sparse.kron(eye(len(self.unit_types)), np.ones((1, self.places)))
+        assigned = sparse.hstack(
+            [assigned, sparse.csr_array((len(self.unit_types), 2 * cells))]
+        )
+        held = sparse.kron(self.unit_types.T, eye(self.places))  # strata, then places
         swap = np.arange(cells).reshape(self.strata, self.places).T.ravel()
         held = sparse.csr_array(held)[swap]  # places, then strata
-        resting, wanted = self.resting.ravel(), self.asked.wanted.ravel()
+        fixed, wanted = self.fixed.ravel(), self.problem.wanted.ravel()
         none = sparse.csr_array((cells, cells))
         relative = sparse.diags_array(wanted)
         rule = scipy.optimize.LinearConstraint
         return [
-            rule(dealt, self.sizes, self.sizes),
+            rule(assigned, self.sizes, self.sizes),
             # A place lacks a stratum unless it holds one device of it.
-            rule(sparse.hstack([held, eye(cells), none]), 1 - resting, np.inf),
+            rule(sparse.hstack([held, eye(cells), none]), 1 - fixed, np.inf),
             # An error is at least the difference either way.
-            rule(sparse.hstack([held, none, -relative]), -np.inf, wanted - resting),
-            rule(sparse.hstack([held, none, relative]), wanted - resting, np.inf),
+            rule(sparse.hstack([held, none, -relative]), -np.inf, wanted - fixed),
+            rule(sparse.hstack([held, none, relative]), wanted - fixed, np.inf),
         ]
 
 

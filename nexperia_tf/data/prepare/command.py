@@ -39,14 +39,14 @@ SUMMARY = "summary.json"
 
 @dataclasses.dataclass(frozen=True)
 class Reading(source.RawOptions):
-    """What the pictures of the raw folder are taken for."""
+    """How the raw folder is read."""
 
     layout: Literal["second_stage", "first_stage", "hand_over", "folder"] | None = None
-    """Form of the raw folder; found out by default."""
+    """Layout of the raw folder; detected by default."""
 
     decisions: str = ""
-    """A person's word on single images; decisions.csv in RAW and beside it by
-    default."""
+    """Table of decisions on single images; by default decisions.csv in RAW and next
+    to it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Measuring:
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What a preparation can be told, in groups."""
+    """The options of a preparation, in groups."""
 
     reading: Reading = dataclasses.field(default_factory=Reading)
     splitting: splits.Splitting = dataclasses.field(default_factory=splits.Splitting)
@@ -88,7 +88,7 @@ def prepare(
     """Prepares a raw folder and publishes the findings as folder `out`.
 
     Args:
-        raw: folder of one of the four forms; only read.
+        raw: folder of one of the four layouts; only read.
         out: folder to make; must not exist.
         options: how it is read, split and measured.
         keep: splits that stay, in place of those that `options` name.
@@ -107,7 +107,7 @@ def prepare(
     decided = options.reading.decisions
     decided = pathlib.Path(decided) if decided else None
     run.decided = decisions.read(decided, raw, run.rows)
-    with files.new_folder(out) as beside:
+    with files.new_folder(out) as partial:
         with _timed(run, "read"):
             measures = _measured(run, options.measuring, on_progress)
             _fill(run, measures)
@@ -121,7 +121,7 @@ def prepare(
         with _timed(run, "leak probe"):
             used = [row for row in run.rows if row.used]
             run.leak_probe = label_leak.probe(used, seed=options.splitting.seed)
-        _write(beside, run, options.splitting)
+        _write(partial, run, options.splitting)
     return run.rows
 
 
@@ -136,7 +136,7 @@ def _check(raw: pathlib.Path, out: pathlib.Path, splitting: splits.Splitting) ->
 
 
 def _scanned(raw: pathlib.Path, options: Options) -> prepared.Prepared:
-    """The raw folder's rows, with what a later preparation knows this one by."""
+    """The raw folder's rows, with the options a later preparation recognises it by."""
     reading, splitting = options.reading, options.splitting
     folder = layouts.scan(raw, reading.layout, good=reading.good, group=reading.group)
     known_by = {
@@ -155,8 +155,8 @@ def _earlier(
     """The splits that `--keep-splits` stands for."""
     if keep_splits != kept_splits.AUTO:
         return kept_splits.named(keep_splits)
-    beside = kept_splits.beside(out.absolute().parent)
-    return kept_splits.find(beside, run.raw, run.options)
+    neighbours = kept_splits.neighbours(out.absolute().parent)
+    return kept_splits.find(neighbours, run.raw, run.options)
 
 
 def _measured(
@@ -215,13 +215,13 @@ def _find_copies(
         for row in run.rows
         if row.path not in run.messages
     ]
-    found = search.find(
+    findings = search.find(
         pictures,
         load=functools.partial(_pixels, run.raw),
         workers=workers or os.cpu_count() or 1,
         on_progress=on_progress,
     )
-    run.findings = decisions.without_denied(found, run.decided)
+    run.findings = decisions.without_denied(findings, run.decided)
     resolve.name_groups(run.rows, run.findings)
 
 
@@ -311,12 +311,12 @@ def _settle(
 
 
 def _check_classes(run: prepared.Prepared) -> None:
-    left = {row.label for row in run.rows if row.used} - {""}
-    if left != set(labels.NAMES):
-        gone = " and ".join(sorted(set(labels.NAMES) - left))
+    remaining = {row.label for row in run.rows if row.used} - {""}
+    if remaining != set(labels.NAMES):
+        missing = " and ".join(sorted(set(labels.NAMES) - remaining))
         raise errors.BadInput(
-            f"{run.raw}: no {gone} image is left after cleaning; check the labels and "
-            "boxes, or keep defects without a box with --unboxed keep."
+            f"{run.raw}: no {missing} image is left after cleaning; check the labels "
+            "and boxes, or keep defects without a box with --unboxed keep."
         )
 
 
@@ -385,9 +385,9 @@ def main(arguments: Arguments) -> None:
             arguments.raw, arguments.out, arguments, on_progress=report_progress
         )
     print(summary.in_words(rows))
-    found = files.read_json(arguments.out / SUMMARY)
-    for line in summary.facts(found):
+    counted = files.read_json(arguments.out / SUMMARY)
+    for line in summary.facts(counted):
         print(line)
-    for line in summary.warnings(found):
+    for line in summary.warnings(counted):
         print(f"warning: {line}")
     print(f"report: {arguments.out / 'report.html'}")

@@ -1,6 +1,6 @@
-"""A person's word on single images, which wins over the machine.
+"""Decisions of a person on single images, which override the automatic ones.
 
-`decisions.csv` lies in the raw folder or beside it (where both are there, both count),
+`decisions.csv` lies in the raw folder or next to it (if there are two, both count),
 with the header `path,decision,value`:
 
     path,decision,value
@@ -11,7 +11,7 @@ with the header `path,decision,value`:
     good/e.bmp,not_a_duplicate,good/f.bmp
 
 Paths are those of the manifest, with or without the ending. `not_a_duplicate` without a
-value says so against every other image. More columns, as a note, are left alone.
+value denies every copy of the image. Further columns, such as notes, are ignored.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ from nexperia_tf.data import manifest, tables
 from nexperia_tf.data.duplicates import search
 
 NAME = "decisions.csv"
-LOOKED_UP = 20  # rows without an image for which the closest name is looked for
+LOOKED_UP = 20  # unmatched rows for which the closest name is searched
 KINDS = ("not_a_duplicate", "keep", "drop", "relabel")
 
 
@@ -40,12 +40,12 @@ class Decision:
 
 @dataclasses.dataclass(frozen=True)
 class Decisions:
-    """All that a person has said.
+    """All decisions of a person.
 
     Attributes:
         applied: the decisions on images of this folder.
         unmatched: paths that are no image of this folder, for the report.
-        closest: for the first of these the image that was perhaps meant.
+        closest: for the first of these the image that was probably meant.
     """
 
     applied: tuple[Decision, ...] = ()
@@ -68,8 +68,8 @@ def read(
     """Decisions on a raw folder's images.
 
     Args:
-        file: the table; by default decisions.csv in the raw folder and the one beside
-            it, as far as they exist.
+        file: the table; by default decisions.csv in the raw folder and the one next
+            to it, where they exist.
         raw: the raw folder.
         rows: its images.
 
@@ -103,21 +103,21 @@ def read(
 
 
 def places(raw: pathlib.Path) -> list[pathlib.Path]:
-    """The decisions.csv in the raw folder and the one beside it, where they exist."""
-    inside, beside = raw / NAME, raw.resolve().parent / NAME
-    return [file for file in (inside, beside) if file.is_file()]
+    """The decisions.csv in the raw folder and the one next to it, where they exist."""
+    inside, outside = raw / NAME, raw.resolve().parent / NAME
+    return [file for file in (inside, outside) if file.is_file()]
 
 
 def _closest(names: Sequence[str], paths: Sequence[str]) -> dict[str, str]:
     """For each name the path that is most like it, where one is like it at all."""
     by_file = {_stem(path): path for path in reversed(paths)}
-    found = {}
+    closest = {}
     for name in names:
         # A name in the wrong folder, case or ending is nearer than a like one.
         stems = difflib.get_close_matches(_stem(name), by_file, n=1, cutoff=0.8)
         if stems:
-            found[name] = by_file[stems[0]]
-    return found
+            closest[name] = by_file[stems[0]]
+    return closest
 
 
 def _stem(path: str) -> str:
@@ -140,8 +140,8 @@ def without_denied(findings: search.Findings, decisions: Decisions) -> search.Fi
     """Findings without the pairs that a person denied.
 
     The denied image leaves the clusters it shares with the other one; where it was the
-    first of a cluster, the other one leaves. They may part, unless other pairs tie
-    them.
+    first of a cluster, the other one leaves. The two may end up in different groups,
+    unless other pairs connect them.
     """
     denials = [d for d in decisions.applied if d.kind == "not_a_duplicate"]
     if not denials:
@@ -221,12 +221,12 @@ def _checked_label(where: str, value: str) -> str:
 
 
 def _refuse_contradictions(file: str, decisions: list[Decision]) -> None:
-    said: dict[tuple[str, str], Decision] = {}
+    earlier_decisions: dict[tuple[str, str], Decision] = {}
     for decision in decisions:
         if decision.kind == "not_a_duplicate":
             continue
         topic = "label" if decision.kind == "relabel" else "use"
-        earlier = said.setdefault((decision.path, topic), decision)
+        earlier = earlier_decisions.setdefault((decision.path, topic), decision)
         if earlier != decision:
             raise errors.BadInput(
                 f"{file}: {decision.path} is to be both {_words(earlier)} and "

@@ -1,8 +1,8 @@
 """Pictures that were split before keep their split when pictures are added.
 
-They are known by what they show, not by their names: files may be moved, renamed and
-sorted anew. New pictures follow the group, the twin or the copy they have among them;
-one that is tied to two splits would bridge them and is dropped. The rest is dealt.
+Pictures are recognised by content, not by name: files may be moved, renamed and sorted
+anew. New pictures follow the group, the twin or the copy they have among the old ones;
+one that is tied to two splits would bridge them and is dropped. The rest is split anew.
 """
 
 import collections
@@ -31,9 +31,9 @@ class Kept:
 
     Attributes:
         source: the folder they were read from.
-        rows: its pictures that had a split to learn or judge by.
-        found: whether it was found and not named.
-        init: whether it is the run that is to be learned on from.
+        rows: its pictures that were in a split.
+        found: whether it was found automatically, not named by a person.
+        init: whether it is the run of `--init`.
     """
 
     source: pathlib.Path
@@ -43,15 +43,15 @@ class Kept:
 
     @functools.cached_property
     def sha256(self) -> str:
-        """Of all that decides what is kept; enters the names of data folders."""
+        """Of everything that determines what is kept; part of data folders' names."""
         lines = sorted((row.pixel_sha256, row.path, row.split) for row in self.rows)
         return hashlib.sha256(json.dumps(lines).encode()).hexdigest()
 
     def splits_of(self, rows: Iterable[manifest.Row]) -> dict[str, str]:
         """Splits, by path, that pictures had; new ones are not named.
 
-        Of several files that show the same, so many are old as were used before, those
-        of the old names first: the others are new copies.
+        Of several files with the same content, as many count as old as were used
+        before, those with the old names first: the others are new copies.
         """
         rows, split_of = list(rows), {}
         for content in ("pixel_sha256", "sha256"):
@@ -63,11 +63,11 @@ class Kept:
 
 
 def _by(content: str, rows: Iterable[manifest.Row]) -> dict[str, list[manifest.Row]]:
-    found = collections.defaultdict(list)
+    rows_by = collections.defaultdict(list)
     for row in rows:
         if getattr(row, content):
-            found[getattr(row, content)].append(row)
-    return found
+            rows_by[getattr(row, content)].append(row)
+    return rows_by
 
 
 def _matched(had: list[manifest.Row], now: list[manifest.Row]) -> dict[str, str]:
@@ -81,7 +81,7 @@ def _matched(had: list[manifest.Row], now: list[manifest.Row]) -> dict[str, str]
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What became of the pictures that were split before, and of the new ones.
+    """Which old pictures keep their split, and which new ones follow or are dropped.
 
     Attributes:
         kept: the splits that were to be kept.
@@ -127,7 +127,7 @@ def rows_of(folder: str | os.PathLike) -> list[manifest.Row]:
         return _rows_of_older_run(folder)
     raise errors.BadInput(
         f"--keep-splits {folder}: holds no earlier splits; name a run folder, a "
-        "prepared folder or a data folder, or pass none to deal anew."
+        "prepared folder or a data folder, or pass none to split anew."
     )
 
 
@@ -148,9 +148,9 @@ def _rows_of_older_run(folder: pathlib.Path) -> list[manifest.Row]:
     data_dir = pathlib.Path(config.get("data_dir", "data"))
     for path in sorted(data_dir.glob("*/prepared/manifest.csv")):
         rows = manifest.read(path)
-        found = collections.Counter(row.split for row in rows if row.used)
+        counts = collections.Counter(row.split for row in rows if row.used)
         ids = {s: {r.image_id for r in rows if r.used and r.split == s} for s in scored}
-        if dict(found) == sizes and ids == scored:
+        if dict(counts) == sizes and ids == scored:
             return rows
     raise errors.BadInput(
         f"{folder}: kept no list of its pictures, and no records in {data_dir} have "
@@ -158,7 +158,7 @@ def _rows_of_older_run(folder: pathlib.Path) -> list[manifest.Row]:
     )
 
 
-def beside(folder: pathlib.Path) -> list[pathlib.Path]:
+def neighbours(folder: pathlib.Path) -> list[pathlib.Path]:
     """The folders in `folder`, whole ones, that may be prepared or hold such a one."""
     return [
         path
@@ -175,7 +175,7 @@ def find(
     *,
     init: str | os.PathLike = "",
 ) -> Kept | None:
-    """The earlier preparation of the same raw folder that fits best, by what it says.
+    """The earlier preparation of the same raw folder that fits best.
 
     That of the run `init` goes first, then those with the same calibration share; of
     equals the newest is taken.
@@ -184,25 +184,25 @@ def find(
         folders: prepared folders, in any order.
         raw: the raw folder.
         options: those of `ASKED_FOR` decide whether a preparation is of the same kind.
-        init: a run folder that is to be learned on from.
+        init: run folder of `--init`.
     """
-    found = []
+    ranked = []
     for folder in folders:
         if (folder / "summary.json").is_file() and (folder / "manifest.csv").is_file():
             summary = files.read_json(folder / "summary.json")
             if _is_of(summary, folder, raw, options):
                 rank = (is_of_run(folder, init), _shares(summary, options))
-                found.append((*rank, summary.get("made", ""), str(folder), folder))
-    if not found:
+                ranked.append((*rank, summary.get("made", ""), str(folder), folder))
+    if not ranked:
         return None
-    folder = max(found)[-1]
+    folder = max(ranked)[-1]
     return Kept(folder, _learned(rows_of(folder)), found=True)
 
 
 def of_init(run: str | os.PathLike, raw: pathlib.Path) -> Kept | None:
     """The splits of the run `--init` names, where it knows pictures of `raw`.
 
-    They are told by path and content; what was renamed since is not looked for.
+    They are recognised by path and content; renamed files are not searched for.
     """
     copy = pathlib.Path(run) / RUN_COPY if run else None
     if copy is None or not copy.is_file():
@@ -235,11 +235,11 @@ def is_of_run(folder: pathlib.Path, run: str | os.PathLike) -> bool:
 
 def _shares(summary: Mapping, options: Mapping) -> bool:
     """Whether a preparation was made with the calibration share of `options`."""
-    asked = options.get("calibration_share", 0.0)
+    share = options.get("calibration_share", 0.0)
     made = summary.get("options", {}).get("calibration_share")
     if made is None:  # older ones do not say
-        return (asked > 0) == (manifest.CALIBRATION in summary.get("splits", {}))
-    return made == asked
+        return (share > 0) == (manifest.CALIBRATION in summary.get("splits", {}))
+    return made == share
 
 
 def _is_of(
@@ -247,8 +247,8 @@ def _is_of(
 ) -> bool:
     """Whether a prepared folder was made of `raw` with such options."""
     if "raw" in summary:
-        asked = summary.get("options", {})
-        alike = all(asked.get(name) == options.get(name) for name in ASKED_FOR)
+        earlier = summary.get("options", {})
+        alike = all(earlier.get(name) == options.get(name) for name in ASKED_FOR)
         return alike and summary["raw"] == str(raw.resolve())
     # Older ones say so by the name of their data folder alone.
     name = f"{re.escape(raw.resolve().name)}-[0-9a-f]{{12}}"
@@ -268,13 +268,13 @@ def settle(
     *,
     spared: Collection[str] = (),
 ) -> Outcome:
-    """Finds who goes with whom; drops new pictures that would bridge two splits.
+    """Finds which new pictures follow old ones; drops those that would bridge splits.
 
     Args:
         rows: those whose split is not given.
         findings: pairs of copies and twins, and clusters.
         kept: the earlier splits.
-        old: their splits by path, as far as they are still used.
+        old: their splits by path, where they are still used.
         spared: paths that a person wants to keep.
     """
     known = {row.path: row for row in rows}
@@ -336,7 +336,7 @@ def _homes(
         votes[node[path]].append(split)
     home: dict[str, str] = {}
     while votes:
-        home |= {name: _elected(given) for name, given in votes.items()}
+        home |= {name: _most_common(given) for name, given in votes.items()}
         votes, firm = collections.defaultdict(list), collections.defaultdict(list)
         for tie in ties:
             for here, there in (tie, tie[::-1]):
@@ -345,17 +345,17 @@ def _homes(
                     votes[node[here]].append(split)
                     if there in old:
                         firm[node[here]].append(split)
-        votes |= firm  # an old picture's word counts before that of new ones
+        votes |= firm  # old pictures count before new ones
     return home
 
 
-def _elected(votes: Sequence[str]) -> str:
+def _most_common(votes: Sequence[str]) -> str:
     counts = collections.Counter(votes)
     return max(manifest.SPLITS, key=lambda split: counts[split])
 
 
 def numbers(outcome: Outcome | None) -> dict | None:
-    """What summary.json says of it."""
+    """The part of summary.json about kept splits."""
     if outcome is None:
         return None
     return {
@@ -371,23 +371,23 @@ def numbers(outcome: Outcome | None) -> dict | None:
     }
 
 
-def in_words(found: Mapping) -> str:
+def in_words(kept: Mapping) -> str:
     """One line on the numbers of `kept_splits` in a summary.json."""
-    where = "the run of --init" if found.get("init") else "found beside the data"
-    how = f" ({where}; --keep-splits none deals anew)"
+    where = "the run of --init" if kept.get("init") else "found beside the data"
+    how = f" ({where}; --keep-splits none splits anew)"
     line = (
-        f"splits kept from {found['from']}{how if found['found'] else ''}: "
-        f"{found['kept']} of its {found['pictures']} pictures are here and keep theirs"
+        f"splits kept from {kept['from']}{how if kept['found'] else ''}: "
+        f"{kept['kept']} of its {kept['pictures']} pictures are here and keep theirs"
     )
-    if n := found["followed"]:
+    if n := kept["followed"]:
         new = "new one follows its" if n == 1 else "new ones follow their"
         line += f", {n} {new} group or twin"
-    if n := found["bridging"]:
+    if n := kept["bridging"]:
         line += f", {n} would bridge two splits and {'is' if n == 1 else 'are'} dropped"
-    if n := found.get("calibration"):
+    if n := kept.get("calibration"):
         devices = "1 device" if n == 1 else f"{n} devices"
         line += (
             f"; a calibration split of {devices} comes with them (--keep-splits none "
-            "deals without it, --keep-splits FOLDER takes those of another preparation)"
+            "leaves it out, --keep-splits FOLDER takes those of another preparation)"
         )
     return line

@@ -1,8 +1,8 @@
-"""The leak probe: can the label be told before any pixel is looked at?
+"""The leak probe: can the label be predicted without looking at a pixel?
 
-File name, size, format, lot, machine and place in the sequence should say nothing of a
-device's quality. Where they do, a model may learn the line's paperwork instead of the
-defects, and a good test score means little.
+File name, size, format, lot, machine and place in the sequence should say nothing
+about a device's quality. Where they do, a model may learn the line's paperwork instead
+of the defects, and a good test score means little.
 """
 
 import dataclasses
@@ -150,13 +150,15 @@ def _cross_rates(codes: np.ndarray, positive: np.ndarray, seed: int) -> np.ndarr
     return rates
 
 
-def _rates(codes: np.ndarray, positive: np.ndarray, asked: np.ndarray) -> np.ndarray:
+def _rates(
+    codes: np.ndarray, positive: np.ndarray, codes_asked: np.ndarray
+) -> np.ndarray:
     """Defect rate of each asked value, as the rows of `codes` have it."""
-    size = max(codes.max(), asked.max()) + 1
-    rates = np.zeros(asked.shape)
+    size = max(codes.max(), codes_asked.max()) + 1
+    rates = np.zeros(codes_asked.shape)
     for field in range(codes.shape[1]):
         count = np.bincount(codes[:, field], minlength=size)
         defects = np.bincount(codes[:, field], positive, minlength=size)
         rate = (defects + _PRIOR * positive.mean()) / (count + _PRIOR)
-        rates[:, field] = rate[asked[:, field]]
+        rates[:, field] = rate[codes_asked[:, field]]
     return rates

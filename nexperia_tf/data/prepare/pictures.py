@@ -31,29 +31,31 @@ def thumbnail(raw: pathlib.Path, row: manifest.Row) -> str:
 
 
 def difference(raw: pathlib.Path, a: manifest.Row, b: manifest.Row) -> str:
-    """A data URI of |a - b|, with b laid over a and brought to its brightness."""
+    """A data URI of |a - b|, with b aligned with a and brought to its brightness."""
     try:
-        one, two = (images.load((raw / row.path).read_bytes()).pixels for row in (a, b))
+        pixels_a, pixels_b = (
+            images.load((raw / row.path).read_bytes()).pixels for row in (a, b)
+        )
     except (OSError, images.UnreadableImage, images.UnsupportedImage):
         return ""
-    first = Image.fromarray(images.grey(one))
+    first = Image.fromarray(images.grey(pixels_a))
     first = _resized(first, SIDE / max(first.size))
     fixed = np.asarray(first, np.float32)
-    level = np.abs(_standard(fixed) - _standard(_laid_over(fixed, images.grey(two))))
+    level = np.abs(_standard(fixed) - _standard(_aligned(fixed, images.grey(pixels_b))))
     level *= _GAIN * max(float(fixed.std()), 1.0)
     shown = Image.fromarray(level.clip(0, 255).astype(np.uint8))
     return pages.data_uri(shown, quality=_QUALITY)
 
 
-def _laid_over(fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:
-    """`moving` flipped, turned and moved so that it lies on `fixed` best."""
+def _aligned(fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:
+    """`moving` flipped, turned and moved for the best match with `fixed`."""
     height, width = fixed.shape
-    best, laid = -1.0, None
+    best, aligned = -1.0, None
     for turn in range(8):
         turned = np.rot90(moving, turn % 4)
         turned = turned[:, ::-1] if turn >= 4 else turned
         turned = np.asarray(Image.fromarray(turned).resize((width, height)), np.float32)
-        laid = turned if laid is None else laid
+        aligned = turned if aligned is None else aligned
         try:
             match, motion = cv2.findTransformECC(
                 fixed, turned, np.eye(2, 3, dtype=np.float32), cv2.MOTION_EUCLIDEAN
@@ -63,13 +65,13 @@ def _laid_over(fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:
         if match > best:
             flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
             border = cv2.BORDER_REPLICATE
-            best, laid = (
+            best, aligned = (
                 match,
                 cv2.warpAffine(
                     turned, motion, (width, height), flags=flags, borderMode=border
                 ),
             )
-    return laid
+    return aligned
 
 
 def _standard(pixels: np.ndarray) -> np.ndarray:

@@ -91,22 +91,22 @@ def context(run: prepared.Prepared, summary: Mapping[str, object]) -> dict:
 
 def _examples(run: prepared.Prepared) -> list[dict]:
     """Some pictures of each reason, spread over the folder."""
-    found = []
+    examples = []
     for reason in summary.dropped(run.rows):
         rows = [row for row in run.rows if row.dropped_because == reason]
         shown = [_shown(run, row) for row in _spread(rows, EXAMPLES)]
-        found.append({"reason": reason, "count": len(rows), "images": shown})
-    return found
+        examples.append({"reason": reason, "count": len(rows), "images": shown})
+    return examples
 
 
 def _duplicate_pairs(run: prepared.Prepared) -> list[dict]:
     """The least certain pairs of each kind."""
-    found = []
+    shown_pairs = []
     for kind, count in PAIRS_OF.items():
         pairs = [pair for pair in run.findings.pairs if pair.kind == kind]
         pairs.sort(key=lambda pair: (pair.similarity, pair))
-        found += [_pair(run, pair) for pair in pairs[:count]]
-    return found
+        shown_pairs += [_pair(run, pair) for pair in pairs[:count]]
+    return shown_pairs
 
 
 def _twin_pairs(run: prepared.Prepared) -> list[dict]:
@@ -196,18 +196,18 @@ def _balance(
 
 def _lot_kinds(rows: Iterable[manifest.Row]) -> dict[str, int]:
     """How many groups hold good images only, defects only, or both."""
-    found = collections.defaultdict(set)
+    labels_of = collections.defaultdict(set)
     for row in rows:
         if row.label and _shared_group(row):
-            found[row.group].add(row.label)
+            labels_of[row.group].add(row.label)
     kinds = collections.Counter(
-        "both" if len(held) > 1 else next(iter(held)) for held in found.values()
+        "both" if len(held) > 1 else next(iter(held)) for held in labels_of.values()
     )
     return {kind: kinds[kind] for kind in (labels.GOOD, labels.DEFECT, "both")}
 
 
 def _grouped_by(rows: Iterable[manifest.Row]) -> str:
-    """How the report calls what images share."""
+    """The report's word for what images share."""
     shared = [row for row in rows if _shared_group(row)]
     return "lot" if shared and all(row.lot == row.group for row in shared) else "group"
 

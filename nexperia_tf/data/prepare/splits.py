@@ -1,7 +1,7 @@
 """Splits by group: what belongs together never stands on both sides.
 
 Rows that share a group, a cluster of copies or a twin group form one unit. Units are
-dealt out whole (`assignment`), so that every split holds good devices and defects where
+assigned whole (`assignment`), so that every split holds good devices and defects where
 that can be, train every defect type, and shares come out. All of it depends on names
 and the seed alone.
 """
@@ -28,7 +28,7 @@ NAMED = 4  # units that a line names
 
 @dataclasses.dataclass(frozen=True)
 class Splitting:
-    """How devices are dealt to splits."""
+    """How devices are split."""
 
     seed: Annotated[int, *bounds.SEED] = 0
     """Seed of the split."""
@@ -40,7 +40,7 @@ class Splitting:
     keep_splits: str = kept_splits.AUTO
     """Run, prepared or data folder whose pictures keep their splits, known by content;
     auto takes the newest of RAW that lies beside --out, with the same
-    --calibration-share where there is one; none deals anew."""
+    --calibration-share where there is one; none splits anew."""
 
     repair: bool = False
     """Drop images whose copy or twin stands in another split, from train first."""
@@ -64,31 +64,31 @@ def assign(
     Args:
         rows: all rows; unlabelled ones keep the split `unlabelled`.
         fractions: shares of train, validation and test.
-        seed: which of the equally good deals is made.
+        seed: chooses among equally good assignments.
         settled: splits by path that stay; shares count them.
     """
     for row in rows:
         if row.label or not row.used:
             row.split = ""
-    _deal_rest(
+    _assign_rest(
         [row for row in rows if row.used and row.label], fractions, seed, settled
     )
 
 
-def _deal_rest(
+def _assign_rest(
     rows: Sequence[manifest.Row],
     fractions: Sequence[float],
     seed: int,
     settled: Mapping[str, str],
 ) -> None:
-    """Sets `split` of rows that can be learned: as settled, else dealt."""
+    """Sets `split` of rows that can be learned: as settled, else assigned."""
     held = [(row, settled[row.path]) for row in rows if row.path in settled]
     for row, split in held:
         row.split = split
     rest = [row for row in rows if row.path not in settled]
     # Calibration devices are cut out of train, whose share counts them.
     places = [(row, ASKED.index(s) if s in ASKED else 0) for row, s in held]
-    for row, place in zip(rest, _deal(rest, fractions, seed, _bonds, held=places)):
+    for row, place in zip(rest, _assign(rest, fractions, seed, _bonds, held=places)):
         row.split = ASKED[place]
 
 
@@ -120,7 +120,7 @@ def keep_given(
         return None
     train = [row for row in rows if row.split == "train"]
     share = FRACTIONS[1] / (FRACTIONS[0] + FRACTIONS[1])
-    _deal_rest(train, (1 - share, share), seed, settled)
+    _assign_rest(train, (1 - share, share), seed, settled)
     return "no validation split was given: it was cut from train, by group"
 
 
@@ -162,7 +162,7 @@ def _holders(rows: Sequence[manifest.Row], among: Sequence[manifest.Row]) -> str
     more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
     stand = f"all {len(rows)} stand in" if len(rows) > 1 else "the only one stands in"
     whole = "one group" if len(units) == 1 else f"{len(units)} groups"
-    return f"{stand} {whole} dealt whole ({shown}{more})"
+    return f"{stand} {whole} kept whole ({shown}{more})"
 
 
 def cut_calibration(
@@ -177,7 +177,7 @@ def cut_calibration(
     Args:
         rows: all rows, their splits set.
         share: of the used labelled devices; 0 moves none.
-        seed: which of the equally good deals is made.
+        seed: chooses among equally good assignments.
         settled: splits by path from before: calibration devices stay, and what is
             added to them is new.
 
@@ -206,7 +206,7 @@ def cut_calibration(
             f"--calibration-share {share}: is cut from train, which holds {len(train)} "
             f"devices; pass a share between 0 and {share / part:.2g}."
         )
-    for row, place in zip(train, _deal(train, (1 - part, part), seed, _bonds)):
+    for row, place in zip(train, _assign(train, (1 - part, part), seed, _bonds)):
         row.split = manifest.CALIBRATION if place else "train"
 
 
@@ -225,7 +225,7 @@ def folds(rows: Sequence[manifest.Row], count: int, *, seed: int = 0) -> list[st
         raise errors.BadInput(
             f"--folds {count}: from 2 to {units} folds can be made of {units} groups."
         )
-    places = _deal(learnable, (1 / count,) * count, seed, _bonds, alike=True)
+    places = _assign(learnable, (1 / count,) * count, seed, _bonds, alike=True)
     names = {row.path: str(place + 1) for row, place in zip(learnable, places)}
     return [names.get(row.path, "") for row in rows]
 
@@ -296,7 +296,7 @@ def _units(
     return [unit_of[name] for name in own]
 
 
-def _deal(
+def _assign(
     rows: Sequence[manifest.Row],
     fractions: Sequence[float],
     seed: int,
@@ -308,7 +308,7 @@ def _deal(
     """Place of each row among the fractions; every unit goes to one place.
 
     Args:
-        rows: to be dealt.
+        rows: to be assigned.
         fractions: share of each place.
         seed: breaks ties.
         bonds: what ties a row to others.
@@ -323,7 +323,7 @@ def _deal(
     before = np.zeros((len(fractions), len(strata)))
     for row, place in held:
         before[place, [strata.index(stratum) for stratum in _strata(row)]] += 1
-    given = assignment.Deal(
+    given = assignment.Problem(
         np.array([counts[unit] for unit in order]),
         np.array(fractions),
         before,
@@ -332,7 +332,7 @@ def _deal(
         ranks=np.power(1.0 if alike else 4.0, np.arange(len(fractions))[::-1]),
         kinds_first=not alike,
     )
-    place_of = dict(zip(order, assignment.deal(given).tolist()))
+    place_of = dict(zip(order, assignment.assign(given).tolist()))
     return [place_of[unit] for unit in names]
 
 
@@ -342,7 +342,7 @@ def _unit_counts(
     seed: int,
     others: Sequence[manifest.Row],
 ) -> tuple[dict[str, np.ndarray], list[tuple[str, ...]], list[str]]:
-    """Devices of each unit by stratum, the strata, and the order of dealing."""
+    """Devices of each unit by stratum, the strata, and the order of assignment."""
     strata = sorted({stratum for row in [*rows, *others] for stratum in _strata(row)})
     index = {stratum: i for i, stratum in enumerate(strata)}
     counts = {unit: np.zeros(len(strata)) for unit in units}

@@ -81,13 +81,13 @@ def in_words(rows: Sequence[manifest.Row]) -> str:
 
 
 def facts(summary: Mapping) -> list[str]:
-    """What of a summary.json, of any version, is worth a line where it is used."""
+    """Lines about a summary.json, of any version, to print where it is used."""
     kept = summary.get("kept_splits")
     return [kept_splits.in_words(kept)] if kept else []
 
 
 def warnings(summary: Mapping) -> list[str]:
-    """What of a summary.json, of any version, its reader should hear at once."""
+    """Warnings about a summary.json, of any version, to print at once."""
     lines = (summary.get("lacking"), _unmatched(summary.get("decisions", {})))
     return [line for line in lines if line]
 
@@ -142,12 +142,12 @@ def leaks(run: prepared.Prepared) -> dict:
     before, after = run.split_before, run.split_after
     counts = {"split_before": "given" if run.folder.given_splits else "random"}
     for when, split_of in (("before", before), ("after", after)):
-        found = resolve.leaks(run.findings.pairs, split_of)
+        leaking = resolve.leaks(run.findings.pairs, split_of)
         counts[when] = {
-            "duplicate_pairs": len(found.duplicates),
-            "twin_pairs": len(found.twins),
+            "duplicate_pairs": len(leaking.duplicates),
+            "twin_pairs": len(leaking.twins),
             "with_unlabelled": sum(
-                _touches_unlabelled(p, split_of) for p in found.pairs
+                _touches_unlabelled(p, split_of) for p in leaking.pairs
             ),
             "groups_in_several_splits": resolve.split_groups(run.rows, split_of),
         }
@@ -156,31 +156,31 @@ def leaks(run: prepared.Prepared) -> dict:
 
 def probe_numbers(run: prepared.Prepared) -> dict:
     """The leak probe, rounded; None where there were too few images."""
-    found = run.leak_probe
+    probe = run.leak_probe
     return {
-        "auc": None if found.auc is None else round(found.auc, 4),
-        "warns": found.warns,
-        "images": found.n,
-        "auc_by_field": {name: round(auc, 4) for name, auc in found.by_field.items()},
+        "auc": None if probe.auc is None else round(probe.auc, 4),
+        "warns": probe.warns,
+        "images": probe.n,
+        "auc_by_field": {name: round(auc, 4) for name, auc in probe.by_field.items()},
     }
 
 
-def notes(run: prepared.Prepared, left: Mapping[str, int]) -> list[str]:
-    """Sentences that a reader must not miss; `left` counts the leaks after."""
-    found = list(run.folder.notes)
+def notes(run: prepared.Prepared, leaks_left: Mapping[str, int]) -> list[str]:
+    """Sentences that a reader must not miss; `leaks_left` counts the leaks after."""
+    sentences = list(run.folder.notes)
     if run.kept:
         line = kept_splits.in_words(kept_splits.numbers(run.kept))
-        found.append(f"{line[0].upper()}{line[1:]}.")
+        sentences.append(f"{line[0].upper()}{line[1:]}.")
     if run.lacking:
-        found.append(f"{run.lacking[0].upper()}{run.lacking[1:]}.")
+        sentences.append(f"{run.lacking[0].upper()}{run.lacking[1:]}.")
     decided = {"unmatched": run.decided.unmatched, "closest": run.decided.closest}
-    if said := _unmatched(decided):
-        found.append(f"{said}.")
+    if unmatched := _unmatched(decided):
+        sentences.append(f"{unmatched}.")
     if run.leak_probe.warns:
         fields = list(run.leak_probe.by_field)
         shared = [f"{name}s" for name in ("lot", "group", "machine") if name in fields]
-        found.append(
-            "The label can be told without looking at a pixel: AUC "
+        sentences.append(
+            "The label can be predicted without looking at a pixel: AUC "
             f"{run.leak_probe.auc:.3f} from {', '.join(sorted(fields))} alone, most of "
             f"it from '{fields[0]}'."
             + (f" Test on {' and '.join(shared)} not trained on." if shared else "")
@@ -194,14 +194,16 @@ def notes(run: prepared.Prepared, left: Mapping[str, int]) -> list[str]:
     seen = {row.defect_type for row in run.rows if row.used}
     for kind, count in sorted(lost.items()):
         if kind not in seen:
-            found.append(f"A model will never see {kind}: all {count} were dropped.")
-    pairs = left["duplicate_pairs"] + left["twin_pairs"]
+            sentences.append(
+                f"A model will never see {kind}: all {count} were dropped."
+            )
+    pairs = leaks_left["duplicate_pairs"] + leaks_left["twin_pairs"]
     if pairs:
-        found.append(
+        sentences.append(
             f"{pairs} pairs of copies or twins stand in different splits; --repair "
             "drops them from train first."
         )
-    return found
+    return sentences
 
 
 def _touches_unlabelled(pair, split_of: dict[str, str]) -> bool:

@@ -123,7 +123,7 @@ def kept(
     Where `init` was made of another one, in another folder, its own list is taken.
     """
     asked = config.options() | {"seed": 0}
-    found = kept_splits.find(kept_splits.beside(folder), raw, asked, init=init)
+    found = kept_splits.find(kept_splits.neighbours(folder), raw, asked, init=init)
     own = kept_splits.of_init(init, raw)
     same = own is None or (found is not None and found.sha256 == own.sha256)
     return found if same else own

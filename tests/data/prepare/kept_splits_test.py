@@ -84,7 +84,7 @@ def test_old_pictures_keep_their_split_and_new_ones_of_their_lot_follow(
     for lot, places in _places(rows).items():
         assert len(places) == 1, lot
     said = capsys.readouterr().out
-    assert "(found beside the data; --keep-splits none deals anew)" in said
+    assert "(found beside the data; --keep-splits none splits anew)" in said
     assert "60 of its 60 pictures are here and keep theirs, 4 new ones follow" in said
     kept = json.loads((out / "2" / "summary.json").read_text())["kept_splits"]
     assert kept["from"] == str(out / "1") and kept["found"] is True
@@ -231,7 +231,7 @@ def test_validation_that_was_cut_from_a_given_train_split_stays(raw, tmp_path):
     assert {name: after[name] for name in before} == before
 
 
-def test_another_seed_or_group_is_another_deal(raw, tmp_path):
+def test_another_seed_or_group_is_another_split(raw, tmp_path):
     prepare.prepare(raw, tmp_path / "out" / "1", prepare.options_of(workers=1))
     prepare.prepare(raw, tmp_path / "out" / "2", prepare.options_of(workers=1, seed=1))
     one, two = _splits(tmp_path / "out" / "1"), _splits(tmp_path / "out" / "2")

@@ -162,7 +162,7 @@ def test_what_cannot_be_dealt_is_said_with_the_lots_that_cause_it():
     assert {row.split for row in rows} == {"train", "validation"}
     assert splits.lacking(rows) == (
         "no good and no defect device is left for test: all 145 stand in 2 groups "
-        "dealt whole (lot0 100, lot1 45); add pictures, or let --group or a split "
+        "kept whole (lot0 100, lot1 45); add pictures, or let --group or a split "
         "column say what may stand apart"
     )
     rows = _lots([(5, 0)] * 9 + [(0, 4)])
@@ -300,11 +300,11 @@ def test_calibration_devices_from_before_stay_and_new_ones_come_from_new_lots():
 @pytest.mark.parametrize("ranks", [(16.0, 4.0, 1.0), (1.0, 0.25, 0.0625)])
 def test_no_share_is_worth_a_label_that_a_split_lacks(ranks):
     table = [(25, 0), (25, 0), (19, 3), (21, 0), (18, 0), (18, 0), (16, 1), (14, 3)]
-    asked = assignment.Deal(
+    problem = assignment.Problem(
         np.array(table, float),
         np.array(splits.FRACTIONS),
         np.zeros((3, 2)),
         labels=[0, 1],
         ranks=np.array(ranks),
     )
-    assert (asked.holdings(assignment.deal(asked)) > 0).all()
+    assert (problem.holdings(assignment.assign(problem)) > 0).all()
