@@ -46,6 +46,7 @@ def main() -> None:
     parser.add_argument(
         "--drawn", action="store_true", help="learn drawn defects and their map"
     )
+    parser.add_argument("--json", type=pathlib.Path, help="write what was found here")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         place = pathlib.Path(place)
@@ -66,10 +67,15 @@ def main() -> None:
         finish(start(told.changed(out=str(place / "again"))))
         length = time.monotonic() - started
         print(f"undisturbed: {length:.1f} s, {first:.1f} s with preparation")
-        compare(place / "whole", place / "again")
+        repeated = compare(place / "whole", place / "again")
         print("its config.json repeats it to the bit", flush=True)
         config = config.changed(out=str(place / "killed"))
-        strike(config, kills=arguments.kills, length=length, seed=arguments.seed)
+        resumed = strike(
+            config, kills=arguments.kills, length=length, seed=arguments.seed
+        )
+    if arguments.json:
+        found = {"variables_repeated_from_config": repeated, "resumed": resumed}
+        files.write_json(arguments.json, found)
 
 
 def start(config: configs.Config, *, copies: bool = False) -> int:
@@ -101,14 +107,19 @@ def finish(child: int) -> None:
         sys.exit("an undisturbed run failed")
 
 
-def strike(config: configs.Config, *, kills: int, length: float, seed: int) -> None:
-    """Kills and resumes a run until it has been struck often enough."""
+def strike(config: configs.Config, *, kills: int, length: float, seed: int) -> dict:
+    """Kills and resumes a run until it has been struck often enough.
+
+    Returns:
+        how many kills, how many runs ended by themselves, and for each of those the
+        variables that were those of the undisturbed run.
+    """
     place = pathlib.Path(config.run.out).parent
     instants = random.Random(seed)
     bests = sorted((place / "bests").iterdir(), key=lambda path: int(path.stem))
     known = [weights(path) for path in bests]
     struck = ended = 0
-    best = -1
+    best, equal_variables = -1, []
     while struck < kills or not ended:
         child = start(config)
         delay = instants.uniform(0, 1.1 * length) if struck < kills else 1e9
@@ -119,12 +130,13 @@ def strike(config: configs.Config, *, kills: int, length: float, seed: int) -> N
         best = check(place / "killed", known, best)
         if not os.path.lexists(place / "killed" / files.MANIFEST):
             continue
-        compare(place / "whole", place / "killed")
+        equal_variables.append(compare(place / "whole", place / "killed"))
         print(f"after {struck} kills: run {ended} as undisturbed", flush=True)
         if struck < kills:  # the next run is struck, too
             shutil.rmtree(place / "killed")
             best = -1
     print(f"{struck} kills, {ended} runs ended by themselves, all as undisturbed")
+    return {"kills": struck, "ended": ended, "equal_variables": equal_variables}
 
 
 def killed(child: int, delay: float, log: pathlib.Path) -> bool:
@@ -159,8 +171,8 @@ def check(run: pathlib.Path, known: list[list[np.ndarray]], best: int) -> int:
     return now
 
 
-def compare(whole: pathlib.Path, other: pathlib.Path) -> None:
-    """Checks that two ended runs have the same results to the bit."""
+def compare(whole: pathlib.Path, other: pathlib.Path) -> int:
+    """Checks that two ended runs are the same to the bit; returns their variables."""
     for name in ("validation", "test"):
         table = pathlib.Path("predictions") / f"{name}.csv"
         assert (whole / table).read_bytes() == (other / table).read_bytes(), table
@@ -174,6 +186,7 @@ def compare(whole: pathlib.Path, other: pathlib.Path) -> None:
         np.testing.assert_array_equal(one[name], two[name], err_msg=name)
     leftovers = [path.name for path in other.rglob(".*")]
     assert not leftovers, f"left behind: {leftovers}"
+    return len(one)
 
 
 def history(run: pathlib.Path) -> list[dict]:

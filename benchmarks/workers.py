@@ -40,7 +40,9 @@ KILLED = (1, 4)  # epoch and step, counted from 0
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--victims", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--json", type=pathlib.Path, help="write what was found here")
     arguments = parser.parse_args()
+    found: dict = {"victims": {}}
     with tempfile.TemporaryDirectory() as place:
         place = pathlib.Path(place)
         config = tiny_runs.config(
@@ -51,15 +53,19 @@ def main() -> None:
             sync_batch_norm=True,
             checkpoint_steps=3,
         )
-        if any(ended(child) == 0 for child in pair(place, plain_keras)):
+        found["keras_alone"] = [ended(child) for child in pair(place, plain_keras)]
+        if 0 in found["keras_alone"]:
             sys.exit("Keras #20585 is solved: remove keras_internals.multiworker_fit")
         print("Keras alone does not train two workers", flush=True)
         alone = config.changed(out=str(place / "alone"))
         assert ended(fork(place / "alone.log", lambda: loop.train(alone))) == 0
         for victim in arguments.victims:
             out = place / f"victim{victim}"
-            strike(config.changed(out=str(out)), place, victim)
-            compare(place / "alone", out)
+            code = strike(config.changed(out=str(out)), place, victim)
+            differences = compare(place / "alone", out)
+            found["victims"][victim] = {"survivor": code, **differences}
+    if arguments.json:
+        files.write_json(arguments.json, found)
 
 
 def plain_keras(rank: int) -> None:
@@ -73,8 +79,12 @@ def plain_keras(rank: int) -> None:
     model.fit(batches, steps_per_epoch=1, verbose=0)
 
 
-def strike(config: configs.Config, place: pathlib.Path, victim: int) -> None:
-    """Two workers train, one is killed, the other must stop; both are resumed."""
+def strike(config: configs.Config, place: pathlib.Path, victim: int) -> int:
+    """Two workers train, one is killed, the other must stop; both are resumed.
+
+    Returns:
+        the exit code of the other one.
+    """
 
     def work(rank: int, *, resume: bool = False) -> None:
         if rank:
@@ -93,6 +103,7 @@ def strike(config: configs.Config, place: pathlib.Path, victim: int) -> None:
     print(f"worker {victim} killed; {waited:.0f} s later: {line}", flush=True)
     for child in pair(place, lambda rank: work(rank, resume=True)):
         assert ended(child) == 0, (place / "0.log").read_text()
+    return code
 
 
 def pair(place: pathlib.Path, work) -> list[int]:
@@ -133,8 +144,8 @@ def forbid_writing() -> None:
     tf.summary.create_file_writer = refuse
 
 
-def compare(one: pathlib.Path, other: pathlib.Path) -> None:
-    """Checks that both runs have the same losses and scores."""
+def compare(one: pathlib.Path, other: pathlib.Path) -> dict[str, float]:
+    """Checks that both runs have the same losses and scores; how far they are off."""
     found = [history(run) for run in (one, other)]
     for name in ("epoch", "loss", "val_auc", "val_log_loss"):
         np.testing.assert_allclose(*(rows[name] for rows in found), atol=1e-5)
@@ -145,6 +156,7 @@ def compare(one: pathlib.Path, other: pathlib.Path) -> None:
     np.testing.assert_allclose(*scores, atol=1e-4)
     score = np.abs(np.subtract(*scores)).max()
     print(f"resumed as if alone: losses within {loss:.1e}, scores within {score:.1e}")
+    return {"loss": float(loss), "score": float(score)}
 
 
 def history(run: pathlib.Path) -> np.ndarray:

@@ -17,18 +17,18 @@ class Data(source.DataSource):
     """Which pictures, and how they are split."""
 
     calibration_share: Annotated[float, *bounds.CALIBRATION_SHARE] = 0.0
-    """Share of the labelled devices, whole groups out of train, that chooses thresholds
-    and nothing else: split calibration. A split column can name it, too."""
+    """Share of the labelled devices, whole groups out of train, set aside for choosing
+    thresholds only: split calibration. A split column can name it, too."""
 
     keep_splits: str = "auto"
-    """Run, prepared or data folder whose pictures keep their splits, known by content;
+    """Run, prepared or data folder whose pictures keep their splits, matched by pixels;
     auto takes those of the same raw folder in --data-dir (of --init, else the newest
     with the same --calibration-share, else the newest), none splits anew."""
 
     refuse_seen: bool = False
-    """End before training where a picture of another split, or its twin, is among those
-    that this run or one it starts from learns; else that is said, with the AUC of the
-    others."""
+    """Refuse to train if a picture of another split, or its twin, is a training picture
+    of this run or of one it starts from; by default that is reported, with the AUC of
+    the other pictures."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,28 +39,28 @@ class Pictures:
     """Side of the square the pictures are letterboxed to, in pixels."""
 
     standardise: Literal["imagenet", "picture"] = "imagenet"
-    """By whose mean and spread pixels are scaled: ImageNet's, or each picture's own, so
-    that how bright it is tells nothing."""
+    """Whose mean and standard deviation pixels are scaled by: ImageNet's, or each
+    picture's own, so that its brightness carries no information."""
 
     augment: Literal[
         "default", "none", "crop", "randaugment", "gridmask", "mixup", "cutmix"
     ] = "default"
     """default, none, crop (ImageNet's random resized crop and flips; it can cut a
-    defect off, and is here to compare with studies that used it), or keras-cv's strong
+    defect off; for comparison with studies that used it), or keras-cv's strong
     policies: randaugment, gridmask, mixup, cutmix."""
 
     flip: Literal["none", "horizontal", "vertical", "both"] = "horizontal"
-    """Mirror images that the product allows."""
+    """Mirroring of training pictures; choose what the product allows."""
 
     rotation: Annotated[float, *within(ge=0, le=45)] = 10.0
-    """Largest turn of a training picture in degrees, either way; 0 where every picture
-    is straight."""
+    """Largest rotation of a training picture, in degrees either way; 0 where every
+    picture is straight."""
 
     zoom: Annotated[float, *within(ge=0, lt=1)] = 0.1
-    """Largest shrinking of a training picture; its shifts use that room."""
+    """Largest reduction in size of a training picture; shifts use the space left."""
 
     brightness: Annotated[float, *within(ge=0, le=1)] = 0.06
-    """Largest change of a training picture's brightness, as a part of full range."""
+    """Largest change of a training picture's brightness, as a share of full range."""
 
     contrast: Annotated[float, *within(ge=0, lt=1)] = 0.2
     """Largest change of a training picture's contrast."""
@@ -75,7 +75,7 @@ class Pictures:
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """The network, the weights it starts from, and what of it learns."""
+    """The network, the weights it starts from, and which parts of it learn."""
 
     backbone: Annotated[str, *bounds.one_of(backbones.names)] = "resnext"
     """resnext (= resnext50_32x4d), wide_resnet (= wide_resnet50_2), resnet50,
@@ -86,19 +86,18 @@ class Network:
     """none, imagenet, or a torch-style .safetensors file for the backbone."""
 
     init: str = ""
-    """Run folder whose weights to start from, the head's too; its backbone and colour
-    must be these."""
+    """Run folder whose weights to start from, the head's too; it must have the same
+    backbone and channels."""
 
     freeze: Literal["none", "stem", "stage1", "stage2", "stage3", "stage4"] = "none"
-    """Last part that stays as it is, with all before it; stage4 trains the head
-    alone."""
+    """Last part to keep fixed, with all before it; stage4 trains the head alone."""
 
     freeze_batch_norm: bool = False
-    """Keep every batch norm as it is: its statistics are those it started with."""
+    """Keep every batch norm fixed, with the statistics it starts with."""
 
     sync_batch_norm: bool = False
-    """Take batch-norm statistics over the whole batch and not each device's share; on
-    one device the same, but slower."""
+    """Take batch-norm statistics over the whole batch instead of each device's share;
+    on one device the same, but slower."""
 
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
     """auto is mixed_float16 on a GPU and float32 on a CPU."""
@@ -112,16 +111,16 @@ class Loss:
     """Focal loss or binary cross-entropy."""
 
     alpha: Annotated[float | None, *within(gt=0, lt=1)] = None
-    """Weight of defects in the focal loss; none weighs both classes 1."""
+    """Weight of defects in the focal loss; None gives both classes weight 1."""
 
     gamma: Annotated[float, *within(ge=0, le=20)] = 2.0
     """How strongly the focal loss discounts easy devices; 0 is cross-entropy."""
 
     balance: Literal["none", "loss", "sampling"] = "none"
-    """Have both classes count the same, an alternative to --alpha: loss weighs devices,
-    sampling fills each batch from both alike and repeats the rarer; with --drawn half
-    of it shows a defect, given or drawn. The offset in calibration.json brings scores
-    back to the share on validation."""
+    """Make both classes count equally, as an alternative to --alpha: loss weights
+    devices; sampling fills each batch from both equally and repeats the rarer; with
+    --drawn half of it shows a defect, given or drawn. The offset in calibration.json
+    corrects scores for the share of defects on validation."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,27 +137,27 @@ class Optimisation:
     """AdamW, SGD with Nesterov momentum .9, or with the older, plain momentum .9."""
 
     learning_rate: Annotated[float, *within(gt=0, le=1000)] = 1e-3
-    """Its peak, after the warm-up."""
+    """Peak learning rate, after the warm-up."""
 
     schedule: Literal["cosine", "step"] = "cosine"
     """How the learning rate falls: along half a cosine to 0, or to a tenth every
     --step-epochs."""
 
     step_epochs: Annotated[float, *within(gt=0, le=1_000_000)] = 30.0
-    """Epochs between the falls of --schedule step."""
+    """Epochs between the steps of --schedule step."""
 
     warmup_epochs: Annotated[float, *within(ge=0, le=1_000_000)] = 1.0
-    """Epochs of linear warm-up before the fall."""
+    """Epochs of linear warm-up."""
 
     weight_decay: Annotated[float, *within(ge=0, le=100)] = 0.05
-    """Decoupled decay of kernels; batch norm and biases are left alone."""
+    """Decoupled weight decay of kernels; batch norm and biases have none."""
 
     layer_decay: Annotated[float, *within(gt=0, le=1)] = 1.0
-    """Share of the learning rate that each part below the head gets of the next; 1 is
-    the same rate for all."""
+    """Factor by which the learning rate falls with each part below the head; 1 is the
+    same rate for all."""
 
     clip_norm: Annotated[float, *within(ge=0, le=1e9)] = 0.0
-    """Largest norm of all gradients together; 0 leaves them."""
+    """Largest global norm of the gradients; 0 does not clip."""
 
     accumulate: Annotated[int, *within(ge=1, le=65536)] = 1
     """Steps whose gradients make one update: a batch of that many times --batch-size
@@ -166,7 +165,7 @@ class Optimisation:
 
     ema: Annotated[float, *within(ge=0, lt=1)] = 0.0
     """Momentum of a running average of weights and batch-norm statistics, which is then
-    judged and kept in place of the last weights; 0 is none, .999 is usual."""
+    validated and kept instead of the weights; 0 is none, .999 is usual."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,18 +177,18 @@ class Drawn:
     region, streaks, spots), another one in each epoch; they count as defects then."""
 
     drawn_look: Literal["dark", "cracks"] = "dark"
-    """What --drawn draws: dark takes all kinds; cracks takes cracks and parts they cut
-    off, and puts streaks, spots, uneven light and more texture, which then tell
-    nothing, on good and defective pictures alike."""
+    """What --drawn draws: dark is all kinds; cracks is cracks and parts they cut off,
+    with streaks, spots, uneven light and more texture on good and defective pictures
+    alike, so that these carry no information."""
 
     drawn_map: Annotated[float, *within(ge=0, le=1000)] = 0.0
-    """Weight of a second loss: the network is shown where the drawn defect is, and says
-    for each place of its last stage whether one is there; 0 is none. Needs
-    --drawn-only, as nothing shows it where given defects are."""
+    """Weight of a second loss, by which the network learns to say for each place of its
+    last stage whether a drawn defect is there; 0 is none. Needs --drawn-only, as the
+    places of given defects are not known."""
 
     drawn_only: bool = False
-    """Leave the given defects out of training and learn from drawn ones alone; the
-    other splits keep theirs."""
+    """Leave the given defects out of training and learn from drawn ones alone; other
+    splits keep theirs."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,32 +199,33 @@ class Run:
     """Run folder to write; runs/BACKBONE-TIME when empty. Must not exist yet."""
 
     monitor: Literal["auto", "auc", "partial_auc", "accuracy", "last"] = "auto"
-    """What the best epoch is best in, on validation. partial_auc is the area where TPR
-    >= .99; auto takes it from 1,000 validation defects on, which tell it apart.
-    accuracy is the share right at threshold .5. last keeps the last epoch, where
-    validation has too few lots to choose by."""
+    """Validation figure that chooses the best epoch. partial_auc is the area where TPR
+    >= .99; auto takes it from 1,000 validation defects on, else auc. accuracy is the
+    share correct at threshold .5. last keeps the last epoch, for where validation has
+    too few lots to choose by."""
 
     patience: Annotated[int, *within(ge=1, le=1_000_000)] = 10
     """Epochs without a better validation figure before the run stops early."""
 
     time_budget: Annotated[float, *within(ge=0, le=1e9)] = 0.0
-    """Minutes for training: no epoch is begun that would not fit; 0 is no limit."""
+    """Minutes for training: an epoch that would not fit is not begun; 0 is no limit."""
 
     strategy: Literal["auto", "none", "mirrored", "multiworker"] = "auto"
-    """Devices that share each batch: mirrored takes all GPUs of this machine, auto does
-    where there are several, none takes one; multiworker takes those of all machines in
-    the environment variable TF_CONFIG, on each of which the same command runs with an
+    """Devices that share each batch: mirrored uses all GPUs of this machine, as auto
+    does where there are several; none uses one; multiworker uses those of all machines
+    in the environment variable TF_CONFIG, each of which runs the same command with an
     --out that all of them see."""
 
     checkpoint_steps: Annotated[int, *within(ge=0, le=1_000_000_000)] = 0
-    """Steps between two checkpoints within an epoch, beside those at its end; 0 is
+    """Steps between checkpoints within an epoch, besides the one at its end; 0 is
     none."""
 
     keep_checkpoints: Annotated[int, *within(ge=1, le=1_000_000)] = 2
-    """How many of the last checkpoints stay, beside that of the best epoch."""
+    """How many of the last checkpoints to keep, besides that of the best epoch."""
 
     seed: Annotated[int, *bounds.SEED] = 0
     """Of weights, shuffling and augmentation."""
 
     deterministic: bool = False
-    """Same seed, same weights to the bit; slower, refuses the strong policies."""
+    """Same seed, bit-identical weights on the same machine; slower, and not with the
+    strong policies."""
