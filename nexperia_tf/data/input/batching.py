@@ -5,6 +5,8 @@ seed and its position, so a dataset that starts at a later epoch or step gives t
 batches the unbroken one would have given there.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
@@ -47,36 +49,15 @@ def training(
         errors.BadInput: a batch cannot be shared among the workers.
     """
     changes, start = changes or changing.Changes(), start or ordering.Position()
-    share = _share(order.batch_size, worker)
     labels = reading.metadata(dataset, TRAIN, ("label",))["label"]
-    take = pictures.taker(dataset, TRAIN)
 
     def steps(epoch: int) -> tuple[np.ndarray, np.ndarray]:
         first = start.step if epoch == start.epoch else 0
         part = order.epoch(labels, epoch).part(first_step=first, worker=worker)
         return part.indices, part.chances
 
-    def dealt(epoch: tf.Tensor) -> tf.data.Dataset:
-        dealt = tf.numpy_function(
-            steps, [epoch], [tf.int64, tf.float64], stateful=False
-        )
-        indices, chances = (tf.ensure_shape(part, (None, share)) for part in dealt)
-        rows = tf.data.Dataset.from_tensor_slices({"index": indices, "chance": chances})
-        return rows.map(lambda row: row | {"epoch": epoch})
-
-    def loaded(row: changing.Batch) -> changing.Batch:
-        images, given = tf.numpy_function(
-            lambda indices: (take(indices), labels[indices].astype(np.float32)),
-            [row["index"]],
-            [tf.uint8, tf.float32],
-            stateful=False,
-        )
-        return row | {
-            "image": tf.ensure_shape(images, (share, *pictures.shape)),
-            "label": tf.ensure_shape(given, (share,)),
-        }
-
-    batches = tf.data.Dataset.range(start.epoch, epochs).flat_map(dealt)
+    batches = _dealt(range(start.epoch, epochs), steps, _share(order, worker))
+    loaded = _loading(pictures, pictures.taker(dataset, TRAIN), labels)
     batches = changes.apply(
         batches.map(loaded, tf.data.AUTOTUNE),
         seed=order.seed,
@@ -87,6 +68,39 @@ def training(
     batches = batches.map(lambda batch: {name: batch[name] for name in names})
     total = (epochs - start.epoch) * order.steps - start.step
     return batches.apply(tf.data.experimental.assert_cardinality(total)).prefetch(2)
+
+
+def _dealt(epochs: range, steps: Callable, share: int) -> tf.data.Dataset:
+    """Batches as places in the records, `steps(epoch)` giving those of an epoch."""
+
+    def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        kinds = [tf.int64, tf.float64]
+        parts = tf.numpy_function(steps, [epoch], kinds, stateful=False)
+        indices, chances = (tf.ensure_shape(part, (None, share)) for part in parts)
+        rows = tf.data.Dataset.from_tensor_slices({"index": indices, "chance": chances})
+        return rows.map(lambda row: row | {"epoch": epoch})
+
+    return tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(of_epoch)
+
+
+def _loading(
+    pictures: picturing.Pictures, take: picturing.Take, labels: np.ndarray
+) -> Callable[[changing.Batch], changing.Batch]:
+    """Adds pictures and labels to places in the records."""
+
+    def taken(indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return take(indices), labels[indices].astype(np.float32)
+
+    def loaded(row: changing.Batch) -> changing.Batch:
+        kinds = [tf.uint8, tf.float32]
+        images, given = tf.numpy_function(taken, [row["index"]], kinds, stateful=False)
+        shape = row["index"].shape
+        return row | {
+            "image": tf.ensure_shape(images, (*shape, *pictures.shape)),
+            "label": tf.ensure_shape(given, shape),
+        }
+
+    return loaded
 
 
 def evaluation(
@@ -122,11 +136,12 @@ def images(batches: tf.data.Dataset) -> tf.data.Dataset:
     return batches.map(lambda batch: batch["image"])
 
 
-def _share(batch_size: int, worker: tuple[int, int]) -> int:
+def _share(order: ordering.Order, worker: tuple[int, int]) -> int:
+    """Devices of each batch that a worker has."""
     _, workers = worker
-    if batch_size % workers:
+    if order.batch_size % workers:
         raise errors.BadInput(
-            f"batch size {batch_size} cannot be shared among {workers} workers; "
+            f"batch size {order.batch_size} cannot be shared among {workers} workers; "
             f"choose a multiple of {workers}."
         )
-    return batch_size // workers
+    return order.batch_size // workers
