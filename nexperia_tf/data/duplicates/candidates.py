@@ -5,7 +5,8 @@ images themselves say: every thumbnail is described by histograms of its gradien
 the directions of that space are learned in which images differ most and simulated
 copies of one image least (LDAHash: [Strecha et al.,
 2012](https://doi.org/10.1109/TPAMI.2011.103)). All pairs, in all eight turns, are then
-compared by their cosine in these directions.
+compared by their cosine in these directions, and upright or tilted a little by all that
+tells them apart.
 """
 
 import concurrent.futures
@@ -35,6 +36,8 @@ TOLERANCE = {"shift": 0.035, "degrees": 3.5, "scale": 0.06, "gamma": 0.4, "noise
 _COPIES = 5  # of each
 _RIDGE = 0.01  # of the mean variance within copies
 _WEAKEST = 0.0005  # of the simulated copies may be lost
+_TILT = 2.5  # degrees; a plain part shown so far off looks like many other ones
+_MOST = 0.9  # of simulated copies are as alike; so is a tilted one, less its tilt
 _UPRIGHT = 0.03  # of cosine; on plain parts a turned copy looks hardly less alike
 _TILE = 4096  # columns of cosines that stay in the processor's cache
 
@@ -81,12 +84,24 @@ def search(
     close = close[_unlikeness(space, descriptions, close) <= most]
     # Most copies are upright, and all directions tell these better than a few do.
     upright_most = min(most, _upright_limit(space, descriptions, unlike, rate))
-    upright = _upright(space, descriptions, upright_most, workers)
+    tilted_most = min(upright_most, float(np.quantile(unlike, _MOST)))
+    upright = _alike(space, descriptions, descriptions, upright_most, workers)
+    tilted = [
+        _alike(
+            space,
+            descriptions,
+            _descriptions(thumbnails, textured, workers, tilt=tilt),
+            tilted_most,
+            workers,
+        )
+        for tilt in (-_TILT, _TILT)
+    ]
     del descriptions
     plain, prints = fingerprints.of(thumbnails, textured, noise=TOLERANCE["noise"])
     near = fingerprints.nearest(prints) if len(plain) > 1 else []
     near = [(int(plain[a]), int(plain[b])) for a, b in near]
-    pairs = {tuple(pair) for pair in [*close.tolist(), *upright.tolist()]}
+    found = np.concatenate([close, upright, *tilted])
+    pairs = set(map(tuple, found.tolist()))
     added = {(a, b, 0) for a, b in near} - pairs
     pairs |= added
     settings = {
@@ -208,17 +223,40 @@ def turned_indices() -> list[np.ndarray]:
     return indices
 
 
-def _descriptions(thumbnails, textured, workers: int) -> np.ndarray:
-    """Descriptions of `thumbnails[textured]`, float32 `(len(textured), SIZE)`."""
+def _descriptions(
+    thumbnails, textured, workers: int, *, tilt: float = 0.0
+) -> np.ndarray:
+    """Descriptions of `thumbnails[textured]`, float32 `(len(textured), SIZE)`.
+
+    Args:
+        thumbnails: as `search` takes them.
+        textured: places of those to describe.
+        workers: threads.
+        tilt: degrees by which they are turned before.
+    """
     descriptions = np.empty((len(textured), SIZE), np.float32)
 
     def fill(start: int) -> None:
         block = slice(start, start + fingerprints.BLOCK)
-        descriptions[block] = describe(views.band(thumbnails[textured[block]]))
+        pictures = _tilted(thumbnails[textured[block]], tilt)
+        descriptions[block] = describe(views.band(pictures))
 
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         list(pool.map(fill, range(0, len(textured), fingerprints.BLOCK)))
     return descriptions
+
+
+def _tilted(pictures: np.ndarray, degrees: float) -> np.ndarray:
+    """Pictures `(n, side, side)` turned about their middle; the border is repeated."""
+    if not degrees:
+        return pictures
+    side = pictures.shape[-1]
+    middle = ((side - 1) / 2, (side - 1) / 2)
+    affine = cv2.getRotationMatrix2D(middle, degrees, 1)
+    border = cv2.BORDER_REPLICATE
+    return np.stack(
+        [cv2.warpAffine(p, affine, (side, side), borderMode=border) for p in pictures]
+    )
 
 
 def _learned(
@@ -392,16 +430,24 @@ def _close(
     return _in_blocks(of_block, count, workers, on_progress)
 
 
-def _upright(
-    space: _Space, descriptions: np.ndarray, most: float, workers: int
+def _alike(
+    space: _Space, first: np.ndarray, second: np.ndarray, most: float, workers: int
 ) -> np.ndarray:
-    """All pairs `a < b` whose unlikeness is at most `most`, as `(a, b, 0)`."""
-    shown = space.projected(descriptions)
+    """All pairs `a < b` whose unlikeness is at most `most`, as `(a, b, 0)`.
+
+    Args:
+        space: with all directions.
+        first: descriptions of the images.
+        second: of the same images, perhaps seen otherwise.
+        most: unlikeness of `first[a]` and `second[b]`.
+        workers: threads.
+    """
     # (v_a + v_b - 2 w x_a x_b) / (s_a + s_b) <= most is one product of rows.
-    rest = (shown * shown) @ (space.weights - most) / 2
-    ones = np.ones_like(rest)
-    left = np.column_stack([shown * space.weights, -rest, ones])
-    right = np.column_stack([shown, ones, -rest])
+    shown = [space.projected(rows) for rows in (first, second)]
+    rest = [(x * x) @ (space.weights - most) / 2 for x in shown]
+    ones = np.ones_like(rest[0])
+    left = np.column_stack([shown[0] * space.weights, -rest[0], ones])
+    right = np.column_stack([shown[1], ones, -rest[1]])
 
     def of_block(start: int) -> np.ndarray:
         blocks = list(
@@ -410,7 +456,7 @@ def _upright(
         a, b, _ = map(np.concatenate, zip(*blocks))
         return np.stack([a, b, np.zeros_like(a)], 1)[a < b]
 
-    return _in_blocks(of_block, len(shown), workers, lambda done, total: None)
+    return _in_blocks(of_block, len(first), workers, lambda done, total: None)
 
 
 def _in_blocks(of_block, count: int, workers: int, on_progress) -> np.ndarray:

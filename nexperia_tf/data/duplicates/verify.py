@@ -70,8 +70,17 @@ class Verdict:
 
 LOOK_ALIKE = Verdict()
 _REST = np.eye(2, 3)
-# Of motion, with the blur; on plain parts the second is found where the first is not.
-_MODELS = ((cv2.MOTION_AFFINE, 5), (cv2.MOTION_EUCLIDEAN, 9))
+# Of motion, with the blur. On plain parts the next is found where the first is not, or
+# is a stretching that no copy has. The less they are blurred, the less a rim misleads.
+_MODELS = (
+    (cv2.MOTION_AFFINE, 5),
+    (cv2.MOTION_EUCLIDEAN, 3),
+    (cv2.MOTION_EUCLIDEAN, 9),
+    (cv2.MOTION_AFFINE, 9),
+)
+_VIEW_MODELS = ((cv2.MOTION_AFFINE, 5), (cv2.MOTION_EUCLIDEAN, 3))
+_STRETCHED = 0.03  # of a side, more than of the other; no copy is
+_SURE = 0.5  # correlation of thumbnails; if less, the next model may do better
 
 
 class Verifier:
@@ -99,7 +108,7 @@ class Verifier:
         seen = np.stack([_resized(self._rimless(place), VIEW) for place in sample])
         self._small = _Product(views.band(thumbnails[sample]))
         self._large = _Product(np.stack([_blurred(band) for band in views.band(seen)]))
-        self._limits = 0.5, 0.0  # until the copies have said it
+        self._limits = _SURE, 0.0  # until the copies have said it
         self._limits = self._weakest_copies(np.rint(seen).astype(np.uint8))
 
     @property
@@ -142,7 +151,8 @@ class Verifier:
             if motion is not None:
                 correlation, _ = self._small.compare(first, moved(second, motion))
                 best = max(best, (correlation, motion), key=lambda look: look[0])
-            if best[0] >= self._limits[0]:
+            correlation, motion = best
+            if correlation >= max(_SURE, self._limits[0]) and not _stretches(motion):
                 break
         return best
 
@@ -150,8 +160,11 @@ class Verifier:
         """The same of two views, how much they show of their own, a better motion."""
         before, after = (signature.SIDE,) * 2, (VIEW,) * 2
         motion = rescaled(motion, (before, before), (after, after))
-        refined = align(first, second, motion)
-        motion = motion if refined is None else refined
+        for model, blur in _VIEW_MODELS:
+            refined = align(first, second, motion, model=model, blur=blur)
+            if refined is not None:
+                motion = refined
+                break
         second = moved(second, motion)
         return *self._large.compare(_blurred(first), _blurred(second)), motion
 
@@ -342,6 +355,12 @@ def moved(picture: np.ndarray, motion: np.ndarray) -> np.ndarray:
     return cv2.warpAffine(
         picture, motion, picture.shape[::-1], flags=flags, borderMode=border
     )
+
+
+def _stretches(motion: np.ndarray) -> bool:
+    """Whether a motion makes one side longer than the other."""
+    longest, shortest = np.linalg.svd(motion[:, :2], compute_uv=False)
+    return bool(longest > (1 + _STRETCHED) * shortest)
 
 
 def _resized(grey: np.ndarray, side: int) -> np.ndarray:

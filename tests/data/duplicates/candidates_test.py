@@ -65,3 +65,21 @@ def test_a_noisy_copy_of_a_plain_picture_is_a_candidate_by_its_fingerprint():
     pairs = fingerprints.nearest(prints)
     assert len(plain) == 205 and len(pairs) <= 10
     assert set(pairs) >= {(k, 200 + k) for k in range(5)}
+
+
+def test_tilted_copies_are_candidates_where_few_false_ones_may_be(monkeypatch):
+    monkeypatch.setattr(candidates, "FEWEST_FALSE", 20)
+    monkeypatch.setattr(candidates, "FALSE_PER_IMAGE", 0)
+    random = np.random.default_rng(0)
+    part = np.full((64, 64), 150.0)
+    part[:4] = part[-4:] = part[:, :3] = part[:, -3:] = 40
+    part[15:17] = part[31:33] = part[47:49] = 60  # all show it
+    own = [cv2.GaussianBlur(n, (0, 0), 2) for n in random.normal(0, 57, (400, 64, 64))]
+    parts = np.clip(np.rint(part + own), 0, 255).astype(np.uint8)
+    turns = [cv2.getRotationMatrix2D((31.5, 31.5), angle, 1) for angle in (-6, 6)]
+    tilted = [
+        cv2.warpAffine(one, turns[k % 2], (64, 64), borderMode=cv2.BORDER_REPLICATE)
+        for k, one in enumerate(parts[:50])
+    ]
+    found, _ = candidates.search(np.concatenate([parts, tilted]))
+    assert {(pair.a, pair.b) for pair in found} == {(k, 400 + k) for k in range(50)}
