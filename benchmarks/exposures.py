@@ -100,7 +100,7 @@ def main(raw: pathlib.Path) -> None:
     """Searches and prints."""
     with (raw / "labels.csv").open(newline="") as file:
         given = {row["path"]: row["group"] for row in csv.DictReader(file)}
-    report(dedupe_recall.search(raw, sorted(given)), given)
+    report(dedupe_recall.found_in(raw, sorted(given)), given)
 
 
 if __name__ == "__main__":

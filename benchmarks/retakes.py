@@ -136,7 +136,9 @@ def main(parts: int, seed: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         truth = write(folder, parts, np.random.default_rng(seed))
-        found = dedupe_recall.search(folder, [path for pair in truth for path in pair])
+        found = dedupe_recall.found_in(
+            folder, [path for pair in truth for path in pair]
+        )
     cluster_of = {p: k for k, group in enumerate(found.clusters) for p in group}
     twins_of = {p: k for k, group in enumerate(found.twin_groups) for p in group}
     counts = collections.defaultdict(lambda: np.zeros(3, int))
