@@ -106,7 +106,16 @@ def logged_places(raw, run_folder, run_command, tmp_path_factory):
     return {"RAW": raw, "RUN": run_folder, "FEATURES": features}
 
 
-@pytest.mark.parametrize("name", LOGGED)
+TRAINING = {"train", "deterministic"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in TRAINING else [])
+        for name in LOGGED
+    ],
+)
 def test_a_log_holds_what_this_project_says_no_library_and_no_bar(
     name, logged_places, tmp_path
 ):
@@ -267,6 +276,7 @@ def colour_folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_colour_decides_where_only_colour_differs(
     colour_folder, run_command, tmp_path, monkeypatch
 ):

@@ -245,6 +245,7 @@ _PICTURE = strategies.tuples(
 )
 
 
+@pytest.mark.slow
 @hypothesis.settings(max_examples=12, deadline=None)
 @hypothesis.given(strategies.lists(_PICTURE, min_size=12, max_size=24))
 def test_no_verified_pair_crosses_the_splits_of_any_folder(pictures):
