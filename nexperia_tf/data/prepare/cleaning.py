@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from nexperia_tf import labels
 from nexperia_tf.data import manifest
-from nexperia_tf.data.raw import layouts
+from nexperia_tf.data.raw import layouts, raw_folder
 
 DROP, KEEP = "drop", "keep"
 
@@ -27,7 +27,7 @@ class Rules:
 
 
 def rules_for(
-    folder: layouts.RawFolder,
+    folder: raw_folder.RawFolder,
     *,
     unboxed: str | None = None,
     device_threshold: float | None = None,
@@ -40,7 +40,7 @@ def rules_for(
     )
 
 
-def boxless_types(folder: layouts.RawFolder) -> set[str]:
+def boxless_types(folder: raw_folder.RawFolder) -> set[str]:
     """Named defect types without a box by nature: known ones, or with none at all."""
     boxed: dict[str, int] = collections.Counter()
     for row in folder.rows:

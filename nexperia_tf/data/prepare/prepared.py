@@ -6,7 +6,7 @@ import pathlib
 from nexperia_tf.data import manifest
 from nexperia_tf.data.duplicates import search
 from nexperia_tf.data.prepare import cleaning, decisions, kept_splits, label_leak
-from nexperia_tf.data.raw import layouts
+from nexperia_tf.data.raw import raw_folder
 
 
 @dataclasses.dataclass
@@ -31,7 +31,7 @@ class Prepared:
     """
 
     raw: pathlib.Path
-    folder: layouts.RawFolder
+    folder: raw_folder.RawFolder
     options: dict[str, object] = dataclasses.field(default_factory=dict)
     messages: dict[str, str] = dataclasses.field(default_factory=dict)
     findings: search.Findings | None = None

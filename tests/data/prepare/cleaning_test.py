@@ -2,7 +2,7 @@ import pytest
 
 from nexperia_tf.data import manifest
 from nexperia_tf.data.prepare import cleaning
-from nexperia_tf.data.raw import layouts
+from nexperia_tf.data.raw import raw_folder
 
 RULES = cleaning.Rules(
     unboxed=cleaning.DROP,
@@ -62,8 +62,8 @@ def test_the_first_reason_stays():
 
 def test_unboxed_defects_are_dropped_where_the_form_has_boxes():
     rows = [_row()]
-    boxed = layouts.RawFolder("second_stage", rows, has_boxes=True)
-    bare = layouts.RawFolder("first_stage", rows)
+    boxed = raw_folder.RawFolder("second_stage", rows, has_boxes=True)
+    bare = raw_folder.RawFolder("first_stage", rows)
     assert cleaning.rules_for(boxed).unboxed == cleaning.DROP
     assert cleaning.rules_for(bare).unboxed == cleaning.KEEP
     assert cleaning.rules_for(boxed, unboxed=cleaning.KEEP).unboxed == cleaning.KEEP
@@ -77,7 +77,7 @@ def test_types_without_any_box_have_none_by_nature():
         _row(defect_type="blank"),
         _row(defect_type="device_flip", boxes=box),
     ]
-    named = layouts.RawFolder("hand_over", rows, has_boxes=True, names_types=True)
+    named = raw_folder.RawFolder("hand_over", rows, has_boxes=True, names_types=True)
     assert cleaning.boxless_types(named) == {"blank", "device_flip"}
-    unnamed = layouts.RawFolder("second_stage", rows, has_boxes=True)
+    unnamed = raw_folder.RawFolder("second_stage", rows, has_boxes=True)
     assert cleaning.boxless_types(unnamed) == set()

@@ -17,7 +17,7 @@ from PIL import Image
 from nexperia_tf import errors
 from nexperia_tf.data import manifest
 from nexperia_tf.data.prepare import command as prepare
-from nexperia_tf.data.raw import layouts
+from nexperia_tf.data.raw import listing
 from nexperia_tf.sample import command as sample
 
 FILES = ["duplicates.csv", "manifest.csv", "report.html", "summary.json"]
@@ -104,14 +104,14 @@ def test_no_lot_and_no_pair_stands_in_two_splits(prepared):
 def test_no_order_of_files_and_no_number_of_workers_changes_a_byte(
     drawn, prepared, tmp_path, monkeypatch
 ):
-    original = layouts._image_files
+    original = listing.image_files
 
     def shuffled(folder):
         found = list(original(folder))
         random.Random(0).shuffle(found)
         return found
 
-    monkeypatch.setattr(layouts, "_image_files", shuffled)
+    monkeypatch.setattr(listing, "image_files", shuffled)
     out = tmp_path / "again"
     prepare.prepare(drawn, out, prepare.options_of(workers=2, cache=tmp_path / "cache"))
     for name in ("manifest.csv", "duplicates.csv"):

@@ -4,7 +4,7 @@ import pathlib
 import pytest
 
 from nexperia_tf import errors
-from nexperia_tf.data.raw import file_names, layouts
+from nexperia_tf.data.raw import file_names, layouts, raw_folder
 
 GOOD = "WEP937068H1A_21-5CW-ITISA46-1_254_2"
 DEFECT = "WEE939001B0A_14-APG_ITIS_H20_1_374_4"
@@ -17,7 +17,7 @@ def _files(raw: pathlib.Path, *names: str) -> pathlib.Path:
     return raw
 
 
-def _by_path(folder: layouts.RawFolder) -> dict:
+def _by_path(folder: raw_folder.RawFolder) -> dict:
     return {row.path: row for row in folder.rows}
 
 

@@ -1,0 +1,95 @@
+"""labels.csv: a line, or one for each box, for every image."""
+
+import dataclasses
+import pathlib
+
+from nexperia_tf import errors, labels
+from nexperia_tf.data import manifest, tables
+from nexperia_tf.data.raw import annotations, classes, listing, raw_folder
+
+_OWN_COLUMNS = ("path", "label", "group", "defect_type", "split", "lot", "machine")
+
+
+def scan(raw: pathlib.Path, table: pathlib.Path, good: str) -> raw_folder.RawFolder:
+    """Rows of the images that the table names.
+
+    Raises:
+        errors.BadInput: it names a missing file or holds a bad value.
+    """
+    header, lines = tables.read(table, ("path", "label"))
+    has_boxes = all(name in header for name in annotations.CORNERS)
+    good = classes.good_class(
+        table, sorted({cells["label"] for _, cells in lines}), good
+    )
+    rows: dict[str, manifest.Row] = {}
+    for where, cells in lines:
+        row = _row(raw, where, cells, good, has_boxes)
+        first = rows.setdefault(row.path, row)
+        if first is row:
+            continue
+        if _without_boxes(first) != _without_boxes(row):
+            raise errors.BadInput(
+                f"{where}: {row.path} stands in the table twice with different "
+                "values; keep one line per image, or lines that differ in the box only."
+            )
+        first.boxes += row.boxes
+    given = {bool(row.split) for row in rows.values() if row.label}
+    if given == {True, False}:
+        raise errors.BadInput(
+            f"{table}: some labelled images have a split and some have none; fill "
+            "column 'split' for all of them or remove it."
+        )
+    folder = raw_folder.RawFolder("folder", list(rows.values()), has_boxes=has_boxes)
+    folder.names_types = any(row.defect_type for row in folder.rows)
+    folder.given_splits = given == {True}
+    listed = set(rows)
+    unlisted = {raw_folder.relative(raw, p) for p in listing.image_files(raw)} - listed
+    if unlisted:
+        folder.notes.append(
+            f"{len(unlisted)} files are not in labels.csv and were left out, "
+            f"{min(unlisted)} first."
+        )
+    return folder
+
+
+def _row(
+    raw: pathlib.Path, where: str, cells: dict[str, str], good: str, has_boxes: bool
+) -> manifest.Row:
+    path = pathlib.PurePosixPath(cells["path"].replace("\\", "/")).as_posix()
+    if path.startswith(("/", "../")) or not (raw / path).is_file():
+        raise errors.BadInput(
+            f"{where}: {cells['path']!r} is no file below {raw}; correct the path or "
+            "remove the line."
+        )
+    split = cells.get("split", "").lower()
+    if split not in classes.SPLIT_NAMES:
+        raise errors.BadInput(
+            f"{where}: split {cells['split']!r} is unknown; write train, validation, "
+            "test, calibration or unlabelled."
+        )
+    label, kind = classes.label(cells["label"], good)
+    split = classes.SPLIT_NAMES[split] or ("" if label else manifest.UNLABELLED)
+    if bool(label) == (split == manifest.UNLABELLED):
+        raise errors.BadInput(
+            f"{where}: label {cells['label']!r} does not fit split {split!r}; exactly "
+            "the images without a label are unlabelled."
+        )
+    row = manifest.Row(
+        image_id="",
+        path=path,
+        label_given=label,
+        label=label,
+        defect_type=(cells.get("defect_type") or kind) if label != labels.GOOD else "",
+        split=split,
+        boxes=tables.boxes(where, cells, annotations.CORNERS) if has_boxes else [],
+    )
+    own = {*_OWN_COLUMNS, *(annotations.CORNERS if has_boxes else ())}
+    row.extra = {name: text for name, text in cells.items() if name not in own}
+    raw_folder.fill_from_name(row)
+    for name in ("group", "lot", "machine"):
+        setattr(row, name, cells.get(name) or getattr(row, name))
+    return row
+
+
+def _without_boxes(row: manifest.Row) -> manifest.Row:
+    return dataclasses.replace(row, boxes=[], extra={})
