@@ -14,6 +14,7 @@ from nexperia_tf.data import tables
 
 SCHEMA = 1
 
+NOT_LISTED = "not_listed"  # in no class folder, or not in labels.csv
 REASONS = (
     "unreadable",
     "unsupported",
@@ -24,6 +25,7 @@ REASONS = (
     "invalid_box",
     "decision",
     "bridges_splits",
+    NOT_LISTED,
 )
 CALIBRATION = "calibration"  # chooses a threshold and nothing else; at will
 SPLITS = ("train", "validation", "test", CALIBRATION)

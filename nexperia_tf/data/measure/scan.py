@@ -20,6 +20,7 @@ import cv2
 from nexperia_tf.data import progress
 from nexperia_tf.data.measure import measurement, scan_cache
 from nexperia_tf.data.measure.measurement import Measures
+from nexperia_tf.data.raw import file_names
 
 MAX_BYTES = 512 * 1024 * 1024  # a larger file is no device image
 STEP = "Reading pictures"
@@ -39,7 +40,7 @@ def measure(
 
     Args:
         raw: folder that the paths start from.
-        paths: POSIX paths of the files.
+        paths: POSIX paths of the files, in the form of tables (`file_names.as_text`).
         workers: processes; the number of cores by default, fewer for few files. With
             1 the work is done in this process.
         cache: folder of measures by content hash; None keeps none.
@@ -47,7 +48,9 @@ def measure(
     """
     done: dict[str, Measures] = {}
     with scan_cache.Cache.opened(cache) as kept:
-        stamps = {path: scan_cache.stamp(raw / path) for path in paths}
+        stamps = {
+            path: scan_cache.stamp(file_names.on_disk(raw, path)) for path in paths
+        }
         done.update(kept.by_stamp(raw, stamps))
         todo = [path for path in paths if path not in done]
         on_progress(STEP, len(done), len(paths))
@@ -70,7 +73,7 @@ def _passed(
     if workers == 1 or len(paths) < 2:
         with scan_cache.lookup(cache) as known:
             for path in paths:
-                yield path, _measure_file(raw / path, known)
+                yield path, _measure_file(file_names.on_disk(raw, path), known)
         return
     size = max(1, min(_CHUNK, len(paths) // workers))
     chunks = [paths[start : start + size] for start in range(0, len(paths), size)]
@@ -102,7 +105,7 @@ def _measure_chunk(
 ) -> list[Measures]:
     cv2.setNumThreads(1)  # the processes are the parallelism
     with scan_cache.lookup(cache) as known:
-        return [_measure_file(raw / path, known) for path in paths]
+        return [_measure_file(file_names.on_disk(raw, path), known) for path in paths]
 
 
 def _measure_file(

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 
 from nexperia_tf.data.measure import measurement
 from nexperia_tf.data.measure.measurement import Measures
+from nexperia_tf.data.raw import file_names
 
 _SETTLED_NS = 2_000_000_000  # a younger file may change within its time stamp's tick
 
@@ -151,4 +152,4 @@ class Cache:
 
 
 def _key(raw: pathlib.Path, path: str) -> str:
-    return f"{raw.resolve().as_posix()}/{path}"
+    return f"{file_names.as_text(raw.resolve().as_posix())}/{path}"

@@ -32,7 +32,7 @@ from nexperia_tf.data.prepare import (
     splits,
     summary,
 )
-from nexperia_tf.data.raw import layouts
+from nexperia_tf.data.raw import file_names, layouts
 
 SUMMARY = "summary.json"
 
@@ -165,7 +165,7 @@ def _measured(
     cache = pathlib.Path(measuring.cache or scan_cache.default_folder())
     return scan.measure(
         run.raw,
-        [row.path for row in run.rows],
+        [row.path for row in run.rows if row.path not in run.folder.messages],
         workers=measuring.workers,
         cache=None if measuring.fresh else cache,
         on_progress=on_progress,
@@ -188,7 +188,10 @@ def _write(
 
 
 def _fill(run: prepared.Prepared, measures: dict[str, measurement.Measures]) -> None:
+    run.messages |= run.folder.messages
     for row in run.rows:
+        if row.path not in measures:  # dropped by its name already
+            continue
         measurement.fill(row, measures[row.path])
         if row.dropped_because:
             run.messages[row.path] = measures[row.path].message
@@ -226,7 +229,7 @@ def _find_copies(
 
 
 def _pixels(raw: pathlib.Path, path: str):
-    return images.load((raw / path).read_bytes()).pixels
+    return images.load(file_names.on_disk(raw, path).read_bytes()).pixels
 
 
 def _clean(run: prepared.Prepared, reading: Reading) -> None:

@@ -19,6 +19,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from nexperia_tf import errors, files
 from nexperia_tf.data import manifest, tables
 from nexperia_tf.data.duplicates import search
+from nexperia_tf.data.raw import file_names
 
 AUTO, NONE = "auto", "none"  # of --keep-splits, beside a folder
 RUN_COPY = "pictures.csv"  # runs.PICTURES: the manifest of a run's records
@@ -214,7 +215,7 @@ def of_init(run: str | os.PathLike, raw: pathlib.Path) -> Kept | None:
 
 
 def _is_there(row: manifest.Row, raw: pathlib.Path) -> bool:
-    path = raw / row.path
+    path = file_names.on_disk(raw, row.path)
     return path.is_file() and files.sha256(path) == row.sha256
 
 

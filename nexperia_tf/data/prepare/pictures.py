@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from nexperia_tf.data import images, manifest, pages
+from nexperia_tf.data.raw import file_names
 
 SIDE = 150  # pixels of the longer side
 _QUALITY = 80  # of the JPEG
@@ -17,7 +18,9 @@ _BOX = (255, 140, 0)
 def thumbnail(raw: pathlib.Path, row: manifest.Row) -> str:
     """A data URI of the image with its boxes, empty when it cannot be read."""
     try:
-        image = Image.fromarray(images.load((raw / row.path).read_bytes()).pixels)
+        image = Image.fromarray(
+            images.load(file_names.on_disk(raw, row.path).read_bytes()).pixels
+        )
     except (OSError, images.UnreadableImage, images.UnsupportedImage):
         return ""
     scale = SIDE / max(image.size)
@@ -34,7 +37,8 @@ def difference(raw: pathlib.Path, a: manifest.Row, b: manifest.Row) -> str:
     """A data URI of |a - b|, with b aligned with a and brought to its brightness."""
     try:
         pixels_a, pixels_b = (
-            images.load((raw / row.path).read_bytes()).pixels for row in (a, b)
+            images.load(file_names.on_disk(raw, row.path).read_bytes()).pixels
+            for row in (a, b)
         )
     except (OSError, images.UnreadableImage, images.UnsupportedImage):
         return ""

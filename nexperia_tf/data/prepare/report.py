@@ -14,6 +14,7 @@ from nexperia_tf import files, labels
 from nexperia_tf.data import manifest, pages
 from nexperia_tf.data.duplicates import resolve, search
 from nexperia_tf.data.prepare import label_leak, pictures, prepared, summary
+from nexperia_tf.data.raw import listing
 
 EXAMPLES = 7  # pictures of one kind
 # An exact copy has nothing to show but that it is one.
@@ -35,6 +36,7 @@ MEANING = {
     "settle them in decisions.csv.",
     "invalid_box": "The box covers no pixel of the image.",
     "decision": "A person said so in decisions.csv.",
+    manifest.NOT_LISTED: "In no class folder, or not in labels.csv.",
     "bridges_splits": "A new picture tied, as twin, copy or by its group, to pictures "
     "that were in two splits before; kept, it would join them.",
 }
@@ -66,6 +68,7 @@ def context(run: prepared.Prepared, summary: Mapping[str, object]) -> dict:
     return {
         "name": run.raw.resolve().name,
         "summary": summary,
+        "left_out": listing.in_words(run.folder.left_out),
         "meaning": MEANING,
         "kind_meaning": KIND_MEANING,
         "probe_limit": label_leak.WARN_ABOVE,
@@ -249,12 +252,13 @@ def _spread(rows: Sequence[manifest.Row], count: int) -> list[manifest.Row]:
 
 def _shown(run: prepared.Prepared, row: manifest.Row) -> dict:
     what = row.defect_type or row.label or manifest.UNLABELLED
+    problem = run.messages.get(row.path, "")  # never open a pipe or a device again
     return {
         "path": row.path,
         "name": pathlib.PurePosixPath(row.path).name,
         "what": what,
-        "picture": pictures.thumbnail(run.raw, row),
-        "message": run.messages.get(row.path, ""),
+        "picture": "" if problem else pictures.thumbnail(run.raw, row),
+        "message": problem,
         "score": "" if row.device_score is None else f"{row.device_score:.2f}",
         "split": row.split,
         "reason": row.dropped_because,

@@ -8,6 +8,7 @@ from nexperia_tf import labels
 from nexperia_tf.data import manifest
 from nexperia_tf.data.duplicates import resolve
 from nexperia_tf.data.prepare import kept_splits, prepared
+from nexperia_tf.data.raw import listing
 
 SCHEMA = 1
 NAMED = 5  # rows of decisions.csv that a line names
@@ -23,6 +24,7 @@ def summary(run: prepared.Prepared) -> dict:
         "options": run.options,
         "made": datetime.datetime.now(datetime.UTC).isoformat(),
         "layout": run.folder.layout,
+        "left_out": run.folder.left_out,
         "images": len(rows),
         "used": sum(row.used for row in rows),
         "dropped": dropped(rows),
@@ -83,7 +85,11 @@ def in_words(rows: Sequence[manifest.Row]) -> str:
 def facts(summary: Mapping) -> list[str]:
     """Lines about a summary.json, of any version, to print where it is used."""
     kept = summary.get("kept_splits")
-    return [kept_splits.in_words(kept)] if kept else []
+    lines = (
+        listing.in_words(summary.get("left_out", {})),
+        kept_splits.in_words(kept) if kept else "",
+    )
+    return [line for line in lines if line]
 
 
 def warnings(summary: Mapping) -> list[str]:

@@ -1,5 +1,6 @@
-"""Lot, machine, track and position, as a device's file name holds them."""
+"""File names: what a device's says, and how any is written in tables."""
 
+import pathlib
 import re
 
 _LOT = r"(?P<lot>[A-Z0-9]{12})_(?P<sub>\d{2})"
@@ -33,3 +34,40 @@ def parse(stem: str) -> dict[str, str]:
             fields = {k: v for k, v in match.groupdict().items() if v is not None}
             return {"pattern": kind, **fields}
     return {"pattern": "other"}
+
+
+# What stands for a byte of a name that is not UTF-8, or for a control character.
+_ESCAPES = r"25|[01][0-9A-F]|7F|[89A-F][0-9A-F]"
+_ESCAPED = re.compile(rf"%({_ESCAPES})")
+_TO_ESCAPE = re.compile(rf"%(?={_ESCAPES})|[\x00-\x1f\x7f\udc80-\udcff]")
+
+
+def as_text(name: str) -> str:
+    """The form of a file's name or path in tables: UTF-8 without control characters.
+
+    A byte that is not UTF-8, or a control character, becomes `%` with two hexadecimal
+    digits; `%` becomes `%25` where it would read as one of these. All other names stay
+    as they are. `from_text` gives the name back.
+
+    >>> as_text("Pr\\udcfcfung.png"), as_text("50% my%20photo.png"), as_text("a%FC")
+    ('Pr%FCfung.png', '50% my%20photo.png', 'a%25FC')
+    """
+    return _TO_ESCAPE.sub(lambda match: f"%{ord(match[0]) & 0xFF:02X}", name)
+
+
+def from_text(text: str) -> str:
+    """The name, as the file system gives it, that `as_text` wrote as `text`.
+
+    >>> from_text("Pr%FCfung.png"), from_text("a%25FC")
+    ('Pr\\udcfcfung.png', 'a%FC')
+    """
+    return _ESCAPED.sub(lambda match: _character(int(match[1], 16)), text)
+
+
+def _character(byte: int) -> str:
+    return chr(0xDC00 + byte) if byte >= 0x80 else chr(byte)
+
+
+def on_disk(folder: pathlib.Path, text: str) -> pathlib.Path:
+    """The file or folder below `folder` that a table calls `text`."""
+    return folder / from_text(text)

@@ -1,7 +1,6 @@
 """labels.csv: a line, or one for each box, for every image."""
 
 import dataclasses
-import pathlib
 
 from nexperia_tf import errors, labels
 from nexperia_tf.data import manifest, tables
@@ -10,12 +9,16 @@ from nexperia_tf.data.raw import annotations, classes, listing, raw_folder
 _OWN_COLUMNS = ("path", "label", "group", "defect_type", "split", "lot", "machine")
 
 
-def scan(raw: pathlib.Path, table: pathlib.Path, good: str) -> raw_folder.RawFolder:
+NAME = "labels.csv"
+
+
+def scan(found: listing.Listing, good: str) -> raw_folder.RawFolder:
     """Rows of the images that the table names.
 
     Raises:
         errors.BadInput: it names a missing file or holds a bad value.
     """
+    table = found.folder / NAME
     header, lines = tables.read(table, ("path", "label"))
     has_boxes = all(name in header for name in annotations.CORNERS)
     good = classes.good_class(
@@ -23,7 +26,7 @@ def scan(raw: pathlib.Path, table: pathlib.Path, good: str) -> raw_folder.RawFol
     )
     rows: dict[str, manifest.Row] = {}
     for where, cells in lines:
-        row = _row(raw, where, cells, good, has_boxes)
+        row = _row(found, where, cells, good, has_boxes)
         first = rows.setdefault(row.path, row)
         if first is row:
             continue
@@ -42,25 +45,19 @@ def scan(raw: pathlib.Path, table: pathlib.Path, good: str) -> raw_folder.RawFol
     folder = raw_folder.RawFolder("folder", list(rows.values()), has_boxes=has_boxes)
     folder.names_types = any(row.defect_type for row in folder.rows)
     folder.given_splits = given == {True}
-    listed = set(rows)
-    unlisted = {raw_folder.relative(raw, p) for p in listing.image_files(raw)} - listed
-    if unlisted:
-        folder.notes.append(
-            f"{len(unlisted)} files are not in labels.csv and were left out, "
-            f"{min(unlisted)} first."
-        )
+    folder.tables.append(NAME)
+    folder.unlisted = f"is not in {NAME}"
     return folder
 
 
 def _row(
-    raw: pathlib.Path, where: str, cells: dict[str, str], good: str, has_boxes: bool
+    found: listing.Listing,
+    where: str,
+    cells: dict[str, str],
+    good: str,
+    has_boxes: bool,
 ) -> manifest.Row:
-    path = pathlib.PurePosixPath(cells["path"].replace("\\", "/")).as_posix()
-    if path.startswith(("/", "../")) or not (raw / path).is_file():
-        raise errors.BadInput(
-            f"{where}: {cells['path']!r} is no file below {raw}; correct the path or "
-            "remove the line."
-        )
+    path = _path(found, where, cells["path"])
     split = cells.get("split", "").lower()
     if split not in classes.SPLIT_NAMES:
         raise errors.BadInput(
@@ -89,6 +86,18 @@ def _row(
     for name in ("group", "lot", "machine"):
         setattr(row, name, cells.get(name) or getattr(row, name))
     return row
+
+
+def _path(found: listing.Listing, where: str, text: str) -> str:
+    path = found.find(text)
+    if path is not None:
+        return path
+    why = "is no file below"
+    if listing.leaves(text):
+        why = "is absolute or goes up, and may name no file outside of"
+    raise errors.BadInput(
+        f"{where}: {text!r} {why} {found.folder}; correct the path or remove the line."
+    )
 
 
 def _without_boxes(row: manifest.Row) -> manifest.Row:

@@ -33,9 +33,10 @@ def detect(raw: pathlib.Path) -> str:
         return "second_stage"
     if (raw / "train/good_0").is_dir() or (raw / "train/bad_1").is_dir():
         return "first_stage"
-    if any(_pass_folders(raw)) or any(_labelled_folders(raw)):
+    names = listing.folders(raw)
+    if any(_is_pass_folder(name) or _is_labelled_folder(name) for name in names):
         return "hand_over"
-    if (raw / "labels.csv").is_file() or any(listing.folders(raw)):
+    if names or (raw / labels_table.NAME).is_file():
         return "folder"
     raise errors.BadInput(
         f"{raw}: no labels.csv and no folder per class in it; see README for the "
@@ -69,63 +70,69 @@ def scan(
         raise errors.BadInput(
             f"--layout {layout}: unknown; write one of {', '.join(LAYOUTS)}."
         )
-    folder = LAYOUTS[layout](raw, good)
+    found = listing.files(raw)
+    folder = LAYOUTS[layout](found, good)
     _check_classes(raw, folder)
+    raw_folder.add_rest(folder, found)
     _name_images(folder.rows)
     _set_groups(raw, folder.rows, group)
     folder.rows.sort(key=lambda row: row.path)
     return folder
 
 
-def _second_stage(raw: pathlib.Path, good: str) -> raw_folder.RawFolder:
-    train = raw / "train" / "train_contest"
+def _second_stage(found: listing.Listing, good: str) -> raw_folder.RawFolder:
+    train = "train/train_contest"
     rows = [
-        *raw_folder.labelled(raw, train / "good_all", labels.GOOD),
-        *raw_folder.labelled(raw, train / "defect", labels.DEFECT),
-        *raw_folder.labelled(raw, raw / "test" / "test_contest" / "test", ""),
+        *raw_folder.labelled(found.below(f"{train}/good_all"), labels.GOOD),
+        *raw_folder.labelled(found.below(f"{train}/defect"), labels.DEFECT),
+        *raw_folder.labelled(found.below("test/test_contest/test"), ""),
     ]
     folder = raw_folder.RawFolder("second_stage", rows)
-    table = raw / "defect_area.csv"
+    folder.tables.append("submission_sample.csv")
+    table = found.folder / "defect_area.csv"
     if table.is_file():
         folder.has_boxes = True
+        folder.tables.append(table.name)
         defects = [row for row in rows if row.label != labels.GOOD]
         annotations.add_boxes(folder, defects, table, annotations.defect_area(table))
     return folder
 
 
-def _first_stage(raw: pathlib.Path, good: str) -> raw_folder.RawFolder:
+def _first_stage(found: listing.Listing, good: str) -> raw_folder.RawFolder:
     rows = [
-        *raw_folder.labelled(raw, raw / "train" / "good_0", labels.GOOD),
-        *raw_folder.labelled(raw, raw / "train" / "bad_1", labels.DEFECT),
-        *raw_folder.labelled(raw, raw / "test", ""),
+        *raw_folder.labelled(found.below("train/good_0"), labels.GOOD),
+        *raw_folder.labelled(found.below("train/bad_1"), labels.DEFECT),
+        *raw_folder.labelled(found.below("test"), ""),
     ]
     return raw_folder.RawFolder("first_stage", rows)
 
 
-def _hand_over(raw: pathlib.Path, good: str) -> raw_folder.RawFolder:
+def _hand_over(found: listing.Listing, good: str) -> raw_folder.RawFolder:
     folder = raw_folder.RawFolder("hand_over", [], has_boxes=True, names_types=True)
-    for good_folder in _pass_folders(raw):
-        folder.rows += raw_folder.labelled(raw, good_folder, labels.GOOD)
-    for defects in _labelled_folders(raw):
-        for kind in listing.folders(defects):
-            rows = raw_folder.labelled(raw, kind, labels.DEFECT, defect_type=kind.name)
+    names = found.folders_in()
+    for passed in filter(_is_pass_folder, names):
+        folder.rows += raw_folder.labelled(found.below(passed), labels.GOOD)
+    for defects in filter(_is_labelled_folder, names):
+        for kind in found.folders_in(defects):
+            inside = found.below(f"{defects}/{kind}")
+            rows = raw_folder.labelled(inside, labels.DEFECT, defect_type=kind)
             folder.rows += rows
-            table = kind / "ImageLabel.csv"
+            name = f"{defects}/{kind}/ImageLabel.csv"
+            table = found.path(name)
             if table.is_file():
-                annotations.add_boxes(
-                    folder, rows, table, annotations.image_label(table)
-                )
+                folder.tables.append(name)
+                boxes = annotations.image_label(table)
+                annotations.add_boxes(folder, rows, table, boxes)
     return folder
 
 
-def _folder(raw: pathlib.Path, good: str) -> raw_folder.RawFolder:
-    table = raw / "labels.csv"
-    if table.is_file():
-        return labels_table.scan(raw, table, good)
-    return class_folders.scan(raw, good)
+def _folder(found: listing.Listing, good: str) -> raw_folder.RawFolder:
+    if (found.folder / labels_table.NAME).is_file():
+        return labels_table.scan(found, good)
+    return class_folders.scan(found, good)
 
 
-LAYOUTS: dict[str, Callable[[pathlib.Path, str], raw_folder.RawFolder]] = {
+LAYOUTS: dict[str, Callable[[listing.Listing, str], raw_folder.RawFolder]] = {
     "second_stage": _second_stage,
     "first_stage": _first_stage,
     "hand_over": _hand_over,
@@ -187,14 +194,12 @@ def value(row: manifest.Row, column: str) -> str:
     return row.extra.get(column, "")
 
 
-def _pass_folders(raw: pathlib.Path) -> list[pathlib.Path]:
-    return [
-        folder for folder in listing.folders(raw) if folder.name.endswith("PassImage")
-    ]
+def _is_pass_folder(name: str) -> bool:
+    return name.endswith("PassImage")
 
 
-def _labelled_folders(raw: pathlib.Path) -> list[pathlib.Path]:
-    return [f for f in listing.folders(raw) if f.name.endswith("Labeled_Image")]
+def _is_labelled_folder(name: str) -> bool:
+    return name.endswith("Labeled_Image")
 
 
 def _existing(raw: pathlib.Path) -> pathlib.Path:

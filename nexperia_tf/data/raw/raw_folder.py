@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Iterable
 
 from nexperia_tf.data import manifest
 from nexperia_tf.data.raw import file_names, listing
@@ -13,11 +14,15 @@ class RawFolder:
 
     Attributes:
         layout: name of its layout.
-        rows: one per image file, sorted by path; measures are still empty.
+        rows: one per file, sorted by path; measures are still empty.
         has_boxes: whether boxes come with it.
         names_types: whether its classes name kinds of defects.
         given_splits: whether the labelled images come with a split.
         notes: what a report should mention, one sentence each.
+        tables: paths of the tables that were read.
+        unlisted: why a file that is not among the rows is not; a clause.
+        messages: why rows are dropped already, by path.
+        left_out: how many files each rule of `listing` leaves out.
     """
 
     layout: str
@@ -26,22 +31,26 @@ class RawFolder:
     names_types: bool = False
     given_splits: bool = False
     notes: list[str] = dataclasses.field(default_factory=list)
+    tables: list[str] = dataclasses.field(default_factory=list)
+    unlisted: str = "lies in none of the folders of this layout"
+    messages: dict[str, str] = dataclasses.field(default_factory=dict)
+    left_out: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 def labelled(
-    raw: pathlib.Path, folder: pathlib.Path, label: str, *, defect_type: str = ""
+    names: Iterable[str], label: str, *, defect_type: str = ""
 ) -> list[manifest.Row]:
-    """A row for each image file below `folder`, with this label."""
+    """A row with this label for each of these paths."""
     rows = [
         manifest.Row(
             image_id="",
-            path=relative(raw, file),
+            path=name,
             label_given=label,
             label=label,
             defect_type=defect_type,
             split="" if label else manifest.UNLABELLED,
         )
-        for file in listing.image_files(folder)
+        for name in names
     ]
     for row in rows:
         fill_from_name(row)
@@ -57,6 +66,25 @@ def fill_from_name(row: manifest.Row) -> None:
         row.extra.setdefault("date", fields["date"])
 
 
-def relative(raw: pathlib.Path, file: pathlib.Path) -> str:
-    """POSIX path of a file below the raw folder."""
-    return file.relative_to(raw).as_posix()
+def add_rest(folder: RawFolder, found: listing.Listing) -> None:
+    """Gives every other file its row and reason, and counts what is left out."""
+    rows = {row.path: row for row in folder.rows}
+    rest = [name for name in found.named if name not in rows]
+    for name in rest:
+        row = manifest.Row(image_id="", path=name, dropped_because=manifest.NOT_LISTED)
+        folder.messages[name] = folder.unlisted
+        folder.rows.append(row)
+    for row in folder.rows:
+        if row.path in found.problems:
+            row.dropped_because = "unreadable"
+            folder.messages[row.path] = found.problems[row.path]
+    used = rows.keys() | folder.tables
+    skipped = {name: why for name, why in found.skipped.items() if name not in used}
+    folder.left_out = listing.counts(skipped)
+    unlisted = [name for name in rest if name not in found.problems]
+    if unlisted:
+        files = "1 file" if len(unlisted) == 1 else f"{len(unlisted)} files"
+        folder.notes.append(
+            f"{files} dropped as {manifest.NOT_LISTED}, {unlisted[0]} first: it "
+            f"{folder.unlisted}."
+        )

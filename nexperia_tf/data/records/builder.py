@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 
 from nexperia_tf import errors, labels, locks
 from nexperia_tf.data import manifest, progress
-from nexperia_tf.data.raw import layouts
+from nexperia_tf.data.raw import file_names, layouts
 from nexperia_tf.data.records import origin
 
 SPLITS = (*manifest.SPLITS, manifest.UNLABELLED)
@@ -131,7 +131,7 @@ def example(raw: pathlib.Path, row: manifest.Row) -> dict:
     Raises:
         errors.BadInput: the file is not the one that was prepared.
     """
-    image = (raw / row.path).read_bytes()
+    image = file_names.on_disk(raw, row.path).read_bytes()
     if hashlib.sha256(image).hexdigest() != row.sha256:
         raise errors.BadInput(
             f"{raw / row.path}: changed since it was prepared; start again."

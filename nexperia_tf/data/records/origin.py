@@ -16,6 +16,7 @@ from nexperia_tf.data import manifest, progress
 from nexperia_tf.data.measure import scan_cache
 from nexperia_tf.data.prepare import command as prepare
 from nexperia_tf.data.prepare import decisions, kept_splits
+from nexperia_tf.data.raw import listing
 from nexperia_tf.sample import command as sample
 
 SCHEMA = "1.0.0"  # raised with every change of what a record holds
@@ -60,10 +61,12 @@ def drawn_sample(data_dir: pathlib.Path) -> pathlib.Path:
 
 
 def content(raw: pathlib.Path, config: Config) -> str:
-    """Hex SHA-256 over every file below `raw` and all that decides how it is used."""
-    paths = _read_by_prepare(raw)
+    """Hex SHA-256 over all files that count in `raw`, and how they are used."""
+    found = listing.files(raw)
+    paths = _read_by_prepare(found)
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        return _digest(config, zip(paths, pool.map(files.sha256, paths.values())))
+        digests = zip(paths, pool.map(files.sha256, paths.values()))
+        return _digest(config, [*digests, *found.problems.items()])
 
 
 def stamp(raw: pathlib.Path, config: Config) -> str:
@@ -75,10 +78,12 @@ def stamp(raw: pathlib.Path, config: Config) -> str:
     """
     if os.name == "nt":
         return ""
-    stamps = {n: scan_cache.stamp(path) for n, path in _read_by_prepare(raw).items()}
+    found = listing.files(raw)
+    stamps = {n: scan_cache.stamp(path) for n, path in _read_by_prepare(found).items()}
     if not all(stamps.values()):
         return ""
-    return _digest(config, [str(raw.resolve()), *stamps.items()])
+    parts = [str(raw.resolve()), *stamps.items(), *found.problems.items()]
+    return _digest(config, parts)
 
 
 def code() -> list[object]:
@@ -91,25 +96,15 @@ def _digest(config: Config, parts: Iterable) -> str:
     return hashlib.sha256(json.dumps([decided, *parts]).encode()).hexdigest()
 
 
-def _read_by_prepare(raw: pathlib.Path) -> dict[str, pathlib.Path]:
-    paths = {path.relative_to(raw).as_posix(): path for path in _files_below(raw)}
+def _read_by_prepare(found: listing.Listing) -> dict[str, pathlib.Path]:
+    """The pictures, the tables and texts beside them, and decisions.csv, by path."""
+    texts = (name for name, why in found.skipped.items() if why == listing.TEXTS)
+    paths = {name: found.path(name) for name in (*found.files, *texts)}
+    raw = found.folder
     beside = raw.resolve().parent / decisions.NAME
     if beside.is_file():
         paths[f"../{decisions.NAME}"] = beside
     return dict(sorted(paths.items()))
-
-
-def _files_below(raw: pathlib.Path) -> Iterator[pathlib.Path]:
-    """All files, also in folders that are links, but not around in a circle."""
-    for parent, folders, names in os.walk(raw, followlinks=True):
-        here = pathlib.Path(parent)
-        above = here.resolve()
-        folders[:] = [f for f in folders if not above.is_relative_to(_real(here / f))]
-        yield from (path for name in names if (path := here / name).is_file())
-
-
-def _real(path: pathlib.Path) -> pathlib.Path:
-    return path.resolve() if path.is_symlink() else path
 
 
 def kept(

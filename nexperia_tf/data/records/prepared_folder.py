@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from nexperia_tf import errors, files
 from nexperia_tf.data import manifest
 from nexperia_tf.data.prepare import command as prepare
-from nexperia_tf.data.raw import layouts
+from nexperia_tf.data.raw import file_names, layouts
 from nexperia_tf.data.records import origin
 
 MANIFEST = "manifest.csv"
@@ -63,9 +63,10 @@ class PreparedFolder:
         now = {row.path: row for row in found.rows}
         for path, row in rows.items():
             said = ""
-            if path not in now or not (self.raw / path).is_file():
+            file = file_names.on_disk(self.raw, path)
+            if path not in now or (row.sha256 and not file.is_file()):
                 said = "is gone since"
-            elif row.sha256 and files.sha256(self.raw / path) != row.sha256:
+            elif row.sha256 and files.sha256(file) != row.sha256:
                 said = "has changed since"
             elif now[path].label_given != row.label_given:
                 said = f"is labelled {now[path].label_given or 'nothing'}, unlike when"

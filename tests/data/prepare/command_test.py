@@ -104,14 +104,14 @@ def test_no_lot_and_no_pair_stands_in_two_splits(prepared):
 def test_no_order_of_files_and_no_number_of_workers_changes_a_byte(
     drawn, prepared, tmp_path, monkeypatch
 ):
-    original = listing.image_files
+    original = listing._entries
 
     def shuffled(folder):
         found = list(original(folder))
         random.Random(0).shuffle(found)
         return found
 
-    monkeypatch.setattr(listing, "image_files", shuffled)
+    monkeypatch.setattr(listing, "_entries", shuffled)
     out = tmp_path / "again"
     prepare.prepare(drawn, out, prepare.options_of(workers=2, cache=tmp_path / "cache"))
     for name in ("manifest.csv", "duplicates.csv"):

@@ -147,7 +147,7 @@ def test_a_labels_table_carries_its_other_columns_and_its_splits(tmp_path):
         "i/c.png,,m2,,unlabelled,,,,,poly\n"
     )
     folder = layouts.scan(raw)
-    a, b, c = folder.rows
+    a, b, c, left = folder.rows
     assert folder.given_splits and folder.has_boxes
     assert (a.label, a.split, a.group, a.extra) == (
         "good",
@@ -159,10 +159,11 @@ def test_a_labels_table_carries_its_other_columns_and_its_splits(tmp_path):
     assert b.boxes == [[1, 2, 3, 4.5], [5, 6, 7, 8]]
     assert (c.label, c.split) == ("", "unlabelled")
     assert folder.notes == [
-        "1 files are not in labels.csv and were left out, i/left.png first."
+        "1 file dropped as not_listed, i/left.png first: it is not in labels.csv."
     ]
+    assert (left.path, left.dropped_because) == ("i/left.png", "not_listed")
     by_cell = layouts.scan(raw, group="cell")
-    assert [row.group for row in by_cell.rows] == ["mono", "poly", "poly"]
+    assert [row.group for row in by_cell.rows] == ["mono", "poly", "poly", "i/left"]
 
 
 def test_images_that_differ_in_their_ending_only_keep_it_in_their_id(tmp_path):
@@ -176,7 +177,9 @@ def test_images_that_differ_in_their_ending_only_keep_it_in_their_id(tmp_path):
 
 def test_files_beside_the_images_are_no_images(tmp_path):
     raw = _files(tmp_path / "raw", "ok/a.png", "ok/.DS_Store", "ok/notes.txt", "ng/b")
-    assert [row.path for row in layouts.scan(raw).rows] == ["ng/b", "ok/a.png"]
+    folder = layouts.scan(raw)
+    assert [row.path for row in folder.rows] == ["ng/b", "ok/a.png"]
+    assert folder.left_out == {"hidden": 1, "tables and texts": 1}
 
 
 def _bad(tmp_path, table: str) -> pathlib.Path:
@@ -192,7 +195,10 @@ def _bad(tmp_path, table: str) -> pathlib.Path:
             "path,label\na.png,good\ngone.png,defect\n",
             r"labels.csv:3: 'gone.png' is no",
         ),
-        ("path,label\na.png,good\n../x,defect\n", "is no file below"),
+        ("path,label\na.png,good\n../x,defect\n", "absolute or goes up"),
+        ("path,label\na.png,good\nb/../../x,defect\n", "absolute or goes up"),
+        ("path,label\na.png,good\n/etc/hosts,defect\n", "absolute or goes up"),
+        ("path,label\na.png,good\nC:\\x.png,defect\n", "absolute or goes up"),
         ("path,verdict\na.png,good\n", "column 'label' is missing"),
         ("path,label\na.png,good\nb.png,good\n", "only good images found"),
         ("path,label\na.png,fine\nb.png,bad\n", "--good NAME"),
