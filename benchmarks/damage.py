@@ -143,8 +143,8 @@ def fill(config: configs.Config, place: pathlib.Path, sizes: int, first: int) ->
             code, line = forked(out, place / "log")
             if not code:
                 break  # it fits
-            told = line.startswith("error: ")
-            assert told, f"code {code} on disk {k}: {line}"
+            one_line = line.startswith("error: ")
+            assert one_line, f"code {code} on disk {k}: {line}"
             lines[line.split(":")[-1].strip()] += 1
             print(f"disk {k}: code {code}, {line[:150]}", flush=True)
             files.verify_manifest(disk / "older")

@@ -178,8 +178,8 @@ def main(
                 [peer, script, folder, answer], gigabytes=gigabytes, seconds=seconds
             )
             if answer.exists():
-                beside = report("imagededup", answer, memory, truth, size)
-                print(f"ours / imagededup: {rate / beside:.2f}", flush=True)
+                peer = report("imagededup", answer, memory, truth, size)
+                print(f"ours / imagededup: {rate / peer:.2f}", flush=True)
             else:
                 print(
                     f"imagededup {size:6} images: no answer after {waited:.0f} s, "

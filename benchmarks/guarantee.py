@@ -1,7 +1,7 @@
 """Claim: a threshold keeps its promise when its devices chose the epoch and share lots.
 
 Simulates calibration defects of known truth, chooses thresholds as evaluate does
-(`operating_point.choose`) and by the rule of before (each device alone, no epoch
+(`certificate.choose`) and by the rule of before (each device alone, no epoch
 counted), and counts how often the true escape rate exceeds what was promised at 95 %.
 A setting says how many lots of how many defects, the escape rate promised, the shape of
 scores and the intraclass correlation (ICC) of being missed at that rate:
@@ -32,7 +32,7 @@ import numpy as np
 from scipy import special, stats
 
 from nexperia_tf import predictions
-from nexperia_tf.statistics import metrics, operating_point
+from nexperia_tf.statistics import certificate, metrics
 
 CONFIDENCE = 0.95
 POPULATION = 1_000_000  # lots' devices that stand for the truth
@@ -180,8 +180,8 @@ def simulated(setting: Setting, simulations: int, *, seed: int = 0) -> dict:
         scores = draw(random, setting.lots, setting.size)
         there = ~np.isnan(scores)
         scores, lots = scores[there], np.nonzero(there)[0]
-        old = operating_point.choose(scores, **asked)
-        tally.add(old, operating_point.choose(scores, groups=lots, **asked))
+        old = certificate.choose(scores, **asked)
+        tally.add(old, certificate.choose(scores, groups=lots, **asked))
     return {"icc": icc} | tally.figures()
 
 
@@ -212,10 +212,12 @@ def epochs_chosen(
             for d, g in zip(defect, good)
         ]
         kept = defect[int(np.argmax(judged))]
-        old = operating_point.choose(kept, **asked)
+        old = certificate.choose(kept, **asked)
         tally.add(
             old,
-            operating_point.choose(kept, groups=groups, choices=EPOCHS, **asked),
+            certificate.choose(
+                kept, groups=groups, usage=certificate.Usage(EPOCHS), **asked
+            ),
         )
     return {"icc": None} | tally.figures()
 
@@ -234,7 +236,7 @@ class Tally:
         if old.guaranteed and new.guaranteed:
             self._prices.append(_overkill(new) / _overkill(old))
 
-    def _broken(self, found: operating_point.Guarantee) -> bool:
+    def _broken(self, found: certificate.Guarantee) -> bool:
         below = np.searchsorted(self._population, found.threshold)
         return bool(below > self._escape * len(self._population))
 
@@ -249,7 +251,7 @@ class Tally:
         }
 
 
-def _overkill(found: operating_point.Guarantee) -> float:
+def _overkill(found: certificate.Guarantee) -> float:
     return float(stats.norm.sf(found.threshold + DISTANCE))
 
 
@@ -272,7 +274,7 @@ def same_through_the_command(setting: Setting, tables: int) -> int:
             )
             point = json.loads((folder / "r" / "report.json").read_text())
         point = point["operating_point"]
-        found = operating_point.choose(
+        found = certificate.choose(
             special.expit(scores), groups=lots, max_escape=setting.escape
         )
         said = (point["guaranteed"], point["threshold"], point["rho"])

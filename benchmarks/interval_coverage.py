@@ -15,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import stats
 
-from nexperia_tf.statistics import intervals, operating_point
+from nexperia_tf.statistics import certificate, intervals
 
 N_DEFECT, N_GOOD, AUC = 827, 3003, 0.998
 LABELS = np.repeat([1, 0], [N_DEFECT, N_GOOD])
@@ -81,7 +81,7 @@ def violations(max_escape: float, simulations: int, *, seed: int = 0) -> float:
     """
     random = np.random.default_rng(seed)
     chosen = (
-        operating_point.choose(random.random(N_DEFECT), max_escape=max_escape)
+        certificate.choose(random.random(N_DEFECT), max_escape=max_escape)
         for _ in range(simulations)
     )
     return float(np.mean([found.threshold > max_escape for found in chosen]))
@@ -92,7 +92,7 @@ def main(simulations: int) -> None:
     for shape, draw in (SHAPES | BEYOND).items():
         for name, share in coverage(draw, simulations).items():
             print(f"{shape:9} {name:22} covers {100 * share:5.1f} % of the time")
-    delta = 1 - operating_point.CONFIDENCE
+    delta = 1 - certificate.CONFIDENCE
     allowed = delta + 3 * np.sqrt(delta * (1 - delta) / simulations)
     for max_escape in (0.005, 0.007, 0.009):
         broken = violations(max_escape, simulations)

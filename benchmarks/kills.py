@@ -63,8 +63,8 @@ def main() -> None:
         finish(start(config, copies=True))  # builds the records, too
         first = time.monotonic() - started
         started = time.monotonic()
-        told = configs.load(str(place / "whole" / run_folders.CONFIG))
-        finish(start(told.changed(out=str(place / "again"))))
+        config = configs.load(str(place / "whole" / run_folders.CONFIG))
+        finish(start(config.changed(out=str(place / "again"))))
         length = time.monotonic() - started
         print(f"undisturbed: {length:.1f} s, {first:.1f} s with preparation")
         repeated = compare(place / "whole", place / "again")

@@ -133,12 +133,12 @@ def at_threshold(
 ) -> tuple[float, float]:
     """Coverage at a fixed threshold: by lot, and as if devices stood alone."""
     random = np.random.default_rng(seed)
-    member = np.repeat(np.arange(lots), size)
-    names = np.array([f"lot{i}" for i in member])
+    lot_of = np.repeat(np.arange(lots), size)
+    names = np.array([f"lot{i}" for i in lot_of])
     held = np.zeros(2)
     for _ in range(simulations):
-        scores = np.sqrt(alike) * random.normal(size=lots)[member]
-        scores += np.sqrt(1 - alike) * random.normal(size=len(member))
+        scores = np.sqrt(alike) * random.normal(size=lots)[lot_of]
+        scores += np.sqrt(1 - alike) * random.normal(size=len(lot_of))
         hits = scores >= stats.norm.isf(rate)
         for place, groups in enumerate((names, None)):
             found = clustered.rate(hits, scores, groups)
@@ -151,19 +151,19 @@ def at_catch_rate_by_lot(
 ) -> tuple[float, float, float]:
     """Coverage by lot and as if devices stood alone; share with an upper limit."""
     random = np.random.default_rng(seed)
-    member = np.repeat(np.arange(lots), size)
-    names = np.array([f"lot{i}" for i in member])
+    lot_of = np.repeat(np.arange(lots), size)
+    names = np.array([f"lot{i}" for i in lot_of])
     distance, spread = 4.0, np.sqrt(1.5**2 + alike)
     true = stats.norm.sf(distance + spread * stats.norm.ppf(1 - target))
     found = np.zeros(3)
     for _ in range(simulations):
         shares = special.expit(special.logit(0.25) + random.normal(size=lots))
-        labels = random.random(len(member)) < shares[member]
+        labels = random.random(len(lot_of)) < shares[lot_of]
         moved, seen = np.sqrt(alike) * random.normal(size=(2, lots))
-        noise = random.normal(size=len(member))
+        noise = random.normal(size=len(lot_of))
         wide = np.sqrt(1.5**2 - alike)
-        scores = moved[member] + np.where(
-            labels, distance + seen[member] + wide * noise, np.sqrt(1 - alike) * noise
+        scores = moved[lot_of] + np.where(
+            labels, distance + seen[lot_of] + wide * noise, np.sqrt(1 - alike) * noise
         )
         for place, groups in enumerate((names, None)):
             (one,) = catch_rate.overkill(labels, scores, [target], groups=groups)

@@ -123,9 +123,11 @@ def shown(dataset, size: int, batch_size: int, cache: str) -> tuple:
     from nexperia_tf.data.records import reading
 
     labels = reading.metadata(dataset, "train", ("label",))["label"]
-    dealt = order.Order(batch_size, 0, balance.Balance.of(labels))
+    shuffled = order.Order(batch_size, 0, balance.Balance.of(labels))
     kept = pictures.Pictures(size, 1, cache)
-    return iter(batching.training(dataset, kept, dealt, epochs=1_000_000)), dealt.steps
+    return iter(
+        batching.training(dataset, kept, shuffled, epochs=1_000_000)
+    ), shuffled.steps
 
 
 def peer(arguments: Arguments, raw: pathlib.Path, *, memory: bool) -> tuple:

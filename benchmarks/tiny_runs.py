@@ -18,7 +18,7 @@ def config(place: pathlib.Path, **knobs) -> configs.Config:
     backbones.BACKBONES["tiny"] = shape
     os.environ["XDG_CACHE_HOME"] = str(place / "cache")
     draw(place / "raw")
-    told = {
+    settings = {
         "backbone": "tiny",
         "data": str(place / "raw"),
         "data_dir": str(place / "data"),
@@ -26,7 +26,7 @@ def config(place: pathlib.Path, **knobs) -> configs.Config:
         "batch_size": 8,
         "epochs": 2,
     }
-    return configs.of(**told | knobs)
+    return configs.of(**settings | knobs)
 
 
 def draw(folder: pathlib.Path) -> None:
@@ -50,9 +50,9 @@ def fork(log: pathlib.Path, work) -> int:
         return child
     code = 1
     try:
-        told = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(told, 1)
-        os.dup2(told, 2)
+        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(descriptor, 1)
+        os.dup2(descriptor, 2)
         command.run(lambda _: work() and None, command.Options, argv=["--debug"])
     except SystemExit as stop:
         code = stop.code or 0

@@ -113,8 +113,8 @@ def prepare(
     """
     from nexperia_tf.data.prepare import command as preparing
 
-    told = {name: value for name, value in options.items() if value is not None}
-    asked = _changed(preparing.Options(), told)
+    given = {name: value for name, value in options.items() if value is not None}
+    asked = _changed(preparing.Options(), given)
     return preparing.prepare(raw, out, asked, on_progress=on_progress)
 
 

@@ -123,3 +123,15 @@ def publish_tiny():
         )
 
     return publish
+
+
+@pytest.fixture(scope="module")
+def small_backbone():
+    """A known name with few layers, for tests that need no real network."""
+    from nexperia_tf.models import backbones
+
+    name = "resnext26_32x4d"
+    with pytest.MonkeyPatch.context() as patch:
+        shape = backbones.Shape((1, 1, 1, 1), planes=(8, 8, 8, 8), stem=8)
+        patch.setitem(backbones.BACKBONES, name, shape)
+        yield name

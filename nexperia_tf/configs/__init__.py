@@ -1,4 +1,4 @@
-"""What a training run can be told, and the named experiments.
+"""The settings of a training run, and the named experiments.
 
 `groups` declares the fields with types, bounds and help, `checks` what does not go
 together; one small file in `experiments` holds what differs from the defaults.
@@ -126,7 +126,7 @@ def to_json(config: Config, facts: Mapping) -> dict:
     """What config.json holds: the schema and the groups; `run` with what it found out.
 
     Args:
-        config: what the run was told.
+        config: its settings.
         facts: what it found out, keys of `FACTS`.
     """
     payload = {"schema": SCHEMA} | dataclasses.asdict(config)

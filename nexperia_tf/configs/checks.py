@@ -96,17 +96,17 @@ def check_used(config) -> None:
 
 def _without_effect(config) -> Iterator[tuple[Sequence[str], str]]:
     """Fields that are ignored, and why."""
-    told = config.pictures.augment
+    policy = config.pictures.augment
     if config.loss.loss == "bce":
         yield ("alpha", "gamma"), "with --loss bce"
     if config.optimisation.schedule != "step":
         yield ("step_epochs",), "without --schedule step"
     if not config.drawn.drawn:
         yield ("drawn_look", "drawn_map"), "without --drawn"
-    if told in NO_CHANGES:
+    if policy in NO_CHANGES:
         changes = ("rotation", "zoom", "brightness", "contrast", "tone")
-        yield changes, f"with --augment {told}"
-    if told == "none":
+        yield changes, f"with --augment {policy}"
+    if policy == "none":
         yield ("flip",), "with --augment none"
     if config.run.monitor == "last":
         yield ("patience",), "with --monitor last"

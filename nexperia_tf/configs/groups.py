@@ -1,4 +1,4 @@
-"""What a training run can be told, in groups; types and bounds stand beside each field.
+"""The settings of a training run, in groups; types and bounds stand beside each field.
 
 The docstring of a field is its help on the command line.
 """

@@ -4,6 +4,8 @@ The docstring of a field is its help on the command line of every command that h
 """
 
 import dataclasses
+import os
+import pathlib
 from typing import Literal
 
 AUTO = "auto"  # of `unboxed`: as the layout has it
@@ -38,12 +40,16 @@ class RawOptions:
 class Place:
     """Where pictures are, and where their records are kept."""
 
-    data: str = "sample"
+    data: str | pathlib.Path = "sample"
     """sample, a raw folder, LAYOUT:FOLDER with second_stage, first_stage, hand_over or
     folder as LAYOUT, or a folder that nexperia prepare wrote."""
 
-    data_dir: str = "data"
+    data_dir: str | pathlib.Path = "data"
     """Where prepared records are kept; made once for each content."""
+
+    def __post_init__(self):
+        for name in ("data", "data_dir"):  # a path is kept as its text, as JSON has it
+            object.__setattr__(self, name, os.fspath(getattr(self, name)))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -38,6 +38,11 @@ class Candidate:
     hashes: training_pictures.PictureHashes | None = None
     dataset: "store.Dataset | None" = None
 
+    def selecting(self, selection: choices.Choices) -> "Candidate":
+        """The same, its calibration devices having selected among so many models."""
+        subject = dataclasses.replace(self.subject, selection=selection)
+        return dataclasses.replace(self, subject=subject)
+
 
 def load(
     path: str | os.PathLike,
@@ -66,7 +71,7 @@ def load(
             name=run_folders.known_as(path),
             scored=predictions.read(path),
             calibration=given,
-            chose=choices.of_table(calibration or path),
+            selection=choices.of_table(calibration or path),
         )
         made_by = path.resolve().parents[1]  # a run or a forest keeps predictions so
         return Candidate(
@@ -88,14 +93,13 @@ def load(
 
 def _calibrated_on(candidate: Candidate, table: str | os.PathLike) -> Candidate:
     """The candidate with what the devices of a given table chose among."""
-    chose, run = choices.of_table(table), candidate.run
-    if run is not None and chose is choices.ASSUMED:
+    selection, run = choices.of_table(table), candidate.run
+    if run is not None and selection is choices.ASSUMED:
         validation = run.folder / "predictions" / "validation.csv"
         judged = predictions.read(validation).image_id if validation.is_file() else ()
         if set(judged) & set(candidate.subject.calibration.image_id):
-            chose = choices.of_run(run, "validation")
-    subject = dataclasses.replace(candidate.subject, chose=chose)
-    return dataclasses.replace(candidate, subject=subject)
+            selection = choices.of_run(run, "validation")
+    return candidate.selecting(selection)
 
 
 def _run(
@@ -121,7 +125,7 @@ def _run(
         calibration=given,
         in_force=run.calibration,
         stores_threshold=True,
-        chose=choices.of_run(run, there[0] if there else split),
+        selection=choices.of_run(run, there[0] if there else split),
     )
     return Candidate(
         subject,
@@ -170,7 +174,7 @@ def _saved_model(
         scored=scored,
         calibration=given,
         in_force=served.calibration,
-        chose=choices.of_export(served.facts, there[0] if there else split),
+        selection=choices.of_export(served.facts, there[0] if there else split),
     )
     return Candidate(
         subject,
@@ -291,11 +295,11 @@ def warnings(candidate: Candidate, *, split: str) -> list[str]:
     lines = []
     if differs := export.disagreement(run):
         lines.append(f"Warning: {differs}.")
-    chosen = run.chosen_epoch if split == "validation" else ""
-    if chosen.startswith("best"):
+    kept = run.kept_epoch if split == "validation" else None
+    if kept is not None and kept.selected:
         lines.append(
-            f"{run.name}: these devices chose the epoch: their AUC is the {chosen} and "
-            "reads high."
+            f"{run.name}: these devices selected the epoch: their AUC is the {kept} "
+            "and reads high."
         )
     return lines
 

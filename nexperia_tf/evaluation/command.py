@@ -15,7 +15,7 @@ from nexperia_tf.evaluation.report import judging, page, pictures, results, term
 from nexperia_tf.evaluation.subjects import Subject, average
 from nexperia_tf.runs import training_pictures
 from nexperia_tf.serving import thresholds
-from nexperia_tf.statistics import choices, operating_point
+from nexperia_tf.statistics import certificate, choices, operating_point
 
 GOLDEN_ESCAPED = 1  # exit code
 
@@ -62,7 +62,7 @@ class Arguments(command.Options):
     """Escape rate to certify; .005 when not given. If given, the threshold is stored in
     the run and exported, or refused with the number of defects needed."""
 
-    confidence: Annotated[float, *bounds.SHARE] = operating_point.CONFIDENCE
+    confidence: Annotated[float, *bounds.SHARE] = certificate.CONFIDENCE
     """Confidence of the guarantee and of every interval."""
 
     max_overkill: Annotated[float, *bounds.SHARE] = operating_point.MAX_OVERKILL
@@ -207,15 +207,12 @@ def _open(arguments: Arguments) -> list[candidates.Candidate]:
         for run, table in zip(arguments.runs, tables)
     ]
     if arguments.choices is not None:
-        told = choices.stated(arguments.choices)
-        judged = [
-            dataclasses.replace(c, subject=dataclasses.replace(c.subject, chose=told))
-            for c in judged
-        ]
+        stated = choices.stated(arguments.choices)
+        judged = [candidate.selecting(stated) for candidate in judged]
     names = [candidate.subject.name for candidate in judged]
     if len(set(names)) == len(names):
         return judged
-    # Runs of one name are told apart by where they lie.
+    # Runs of one name are distinguished by where they lie.
     return [
         dataclasses.replace(
             candidate, subject=dataclasses.replace(candidate.subject, name=run)
@@ -259,7 +256,7 @@ def _refuse_seen(arguments: Arguments, judged: list[candidates.Candidate]) -> No
 def _settings(arguments: Arguments) -> results.Settings:
     max_escape = arguments.max_escape
     return results.Settings(
-        max_escape=operating_point.MAX_ESCAPE if max_escape is None else max_escape,
+        max_escape=certificate.MAX_ESCAPE if max_escape is None else max_escape,
         max_overkill=arguments.max_overkill,
         confidence=arguments.confidence,
         prevalence=arguments.prevalence,
@@ -393,7 +390,7 @@ def _store(
         run.calibration,
         threshold=operating_point.serving_threshold(point.threshold),
         origin=run_folders.GUARANTEED,
-        basis=operating_point.promise(point),
+        basis=certificate.promise(point),
     )
     thresholds.store(run, calibrated)
     stored = dataclasses.replace(subjects[0], in_force=calibrated)
@@ -409,7 +406,7 @@ def _set(arguments: Arguments, candidate: candidates.Candidate) -> candidates.Ca
         candidate.run.calibration,
         wanted,
         candidate.subject.chosen_on,
-        taught=candidates.seen_calibration(candidate),
+        seen=candidates.seen_calibration(candidate),
     )
     thresholds.store(candidate.run, in_force)
     return dataclasses.replace(

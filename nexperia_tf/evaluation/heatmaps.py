@@ -235,8 +235,8 @@ def _paired(
     """
     apart = first.astype(float) - second
     alone = groups is None
-    member = np.arange(len(apart)) if alone else clustered.members(groups)
-    sizes, sums = np.bincount(member), np.bincount(member, apart)
+    group_of = np.arange(len(apart)) if alone else clustered.group_numbers(groups)
+    sizes, sums = np.bincount(group_of), np.bincount(group_of, apart)
     value, units = float(apart.mean()), len(sizes)
     if units < 2:
         return intervals.Interval(value, None, None, "none")

@@ -22,7 +22,7 @@ class Subject:
         training_groups: groups of the training split; None when unknown.
         in_force: what turns its scores into verdicts now; None when unknown.
         stores_threshold: whether nexperia evaluate can store another threshold in it.
-        chose: models that the devices of `calibration`, else `scored`, chose among.
+        selection: models that the devices of `calibration`, else `scored`, chose among.
         seen: judged pictures that were trained on; None where nobody can tell.
         seen_calibration: the same of the devices that choose the threshold.
     """
@@ -34,7 +34,7 @@ class Subject:
     training_groups: frozenset[str] | None = None
     in_force: run_folders.Calibration | None = None
     stores_threshold: bool = False
-    chose: choices.Choices = choices.ASSUMED
+    selection: choices.Choices = choices.ASSUMED
     seen: training_pictures.Overlap | None = None
     seen_calibration: training_pictures.Overlap | None = None
 
@@ -55,7 +55,7 @@ def average(subjects: Sequence[Subject]) -> Subject:
         calibration=None if None in calibrations else _mean(calibrations),
         columns=first.columns,
         training_groups=first.training_groups,
-        chose=choices.product(subject.chose for subject in subjects),
+        selection=choices.product(subject.selection for subject in subjects),
         seen=_union([subject.seen for subject in subjects]),
         seen_calibration=_union(
             [s.seen_calibration for s in subjects if s.seen_calibration is not None]

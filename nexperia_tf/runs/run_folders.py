@@ -122,11 +122,11 @@ class Run:
         return read_calibration(self.folder / CALIBRATION)
 
     @property
-    def chosen_epoch(self) -> str:
-        """Which epoch was kept: "best of 9 epochs"; "" where the run does not say."""
+    def kept_epoch(self) -> "KeptEpoch | None":
+        """Which epoch was kept; None where the run does not say."""
         path = self.folder / METRICS
         facts = files.read_json(path) if path.is_file() else {}
-        return chosen_epoch(facts["epochs"]) if "epochs" in facts else ""
+        return KeptEpoch.of(facts["epochs"]) if "epochs" in facts else None
 
     def at(self, place: source.DataSource) -> "Run":
         """The same run with its pictures where `place` says, as far as it does."""
@@ -144,13 +144,13 @@ class Run:
             return dataset_of(self.config, self.folder / PICTURES)
         from nexperia_tf.data.records import reading, store
 
-        told = self.config.data
+        named = self.config.data
         dataset = store.build(
-            told, calibration_share=told.calibration_share, init=self.folder
+            named, calibration_share=named.calibration_share, init=self.folder
         )
         if reading.channels(dataset) > self.channels:
             raise errors.BadInput(
-                f"{told.data}: holds colour pictures, {self.folder} has learned from "
+                f"{named.data}: holds colour pictures, {self.folder} has learned from "
                 "grey ones; name grey ones."
             )
         return dataset
@@ -297,25 +297,41 @@ def write_calibration(path: str | pathlib.Path, calibration: Calibration) -> Non
     files.write_json(path, {"schema": 1} | dataclasses.asdict(calibration))
 
 
-def chosen_epoch(epochs: Mapping) -> str:
-    """Which epoch a run kept, from `epochs` in its metrics.json.
+@dataclasses.dataclass(frozen=True)
+class KeptEpoch:
+    """Which epoch a run kept, for a sentence.
 
-    A figure of the devices that chose it is the best of as many, and reads high.
-
-    >>> chosen_epoch({"trained": 9, "monitor": "auc"})
-    'best of 9 epochs'
-    >>> chosen_epoch({"trained": 1, "monitor": "partial_auc"})
-    'only epoch'
-    >>> chosen_epoch({"trained": 9, "monitor": "last"})
+    >>> str(KeptEpoch(9, "auc")), str(KeptEpoch(1, "partial_auc"))
+    ('best of 9 epochs', 'only epoch')
+    >>> str(KeptEpoch(9, "last"))
     'last of 9 epochs'
+
+    Attributes:
+        trained: epochs there were.
+        monitor: what decided, as `--monitor` names it.
     """
-    if epochs["trained"] == 1:
-        return "only epoch"
-    of = f"of {epochs['trained']} epochs"
-    if epochs["monitor"] == "last":
-        return f"last {of}"
-    by = {"auc": "", "partial_auc": " by partial AUC", "accuracy": " by accuracy"}
-    return f"best {of}{by[epochs['monitor']]}"
+
+    trained: int
+    monitor: str
+
+    @classmethod
+    def of(cls, epochs: Mapping) -> "KeptEpoch":
+        """From `epochs` in a run's metrics.json."""
+        return cls(epochs["trained"], epochs["monitor"])
+
+    @property
+    def selected(self) -> bool:
+        """Whether validation selected it: its figures there are the best of as many."""
+        return self.trained > 1 and self.monitor != "last"
+
+    def __str__(self) -> str:
+        if self.trained == 1:
+            return "only epoch"
+        of = f"of {self.trained} epochs"
+        if not self.selected:
+            return f"last {of}"
+        by = {"auc": "", "partial_auc": " by partial AUC", "accuracy": " by accuracy"}
+        return f"best {of}{by[self.monitor]}"
 
 
 def logits_of(

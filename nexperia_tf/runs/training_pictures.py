@@ -246,13 +246,16 @@ class PictureHashes:
 
 def hashes_of_rows(rows: Sequence[manifest.Row]) -> PictureHashes:
     """Hashes of the pictures of a manifest."""
-    members = collections.defaultdict(list)
+    hashes_by_tie = collections.defaultdict(list)
     for row in rows:
         for tie in _ties(row):
-            members[tie].append(row.pixel_sha256)
+            hashes_by_tie[tie].append(row.pixel_sha256)
     return PictureHashes(
         {row.image_id: row.pixel_sha256 for row in rows},
-        {row.image_id: [c for t in _ties(row) for c in members[t]] for row in rows},
+        {
+            row.image_id: [c for t in _ties(row) for c in hashes_by_tie[t]]
+            for row in rows
+        },
     )
 
 

@@ -88,13 +88,13 @@ def _device(look) -> tuple[np.ndarray, np.ndarray]:
     step = int(random.integers(5, 11))
     side = 1 - 2 * int(random.integers(2))
     low = edge // 3 + int(random.integers(0, 10))
-    beside = cx + side * (w + step)  # the mould's step shows as a second line
+    second_line = cx + side * (w + step)  # the mould's step shows as a second line
     for rows, columns, shade in (
         (body[0], cx - w, level + edge),
         (body[0], cx + w - 1, level + edge + int(random.integers(-8, 9))),
         (cy - h, body[1], level + edge // 3),
         (cy + h - 1, body[1], level + low),
-        (slice(cy - h + 3, cy + h + 3), beside, look.floor + 13),
+        (slice(cy - h + 3, cy + h + 3), second_line, look.floor + 13),
         (cy + h + step, slice(cx - w + 4, cx + w - 4), look.floor + 7),
     ):
         values[rows, columns], mask[rows, columns] = shade, 255

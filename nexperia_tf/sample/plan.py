@@ -146,8 +146,8 @@ def plan(devices: int, seed: int) -> Plan:
     random = np.random.default_rng([seed, 0])
     lots = _lots(random, devices)
     names = _Names(random, lots)
-    members = _members(random, len(lots), devices)
-    files = _photographs(random, names, members)
+    all_devices = _devices(random, len(lots), devices)
+    files = _photographs(random, names, all_devices)
     _plant_wrong_labels(random, files)
     _plant_annotations(random, files)
     _plant_copies(random, names, files, devices)
@@ -163,14 +163,14 @@ def quotas(shares: dict[str, float], count: int, *, at_least: int = 0) -> list[s
     """
     total = sum(shares.values())
     exact = {name: count * share / total for name, share in shares.items()}
-    dealt = {name: max(at_least, int(number)) for name, number in exact.items()}
+    quota = {name: max(at_least, int(number)) for name, number in exact.items()}
     by_remainder = sorted(exact, key=lambda name: int(exact[name]) - exact[name])
     for name in by_remainder * 2:
-        if sum(dealt.values()) < count:
-            dealt[name] += 1
-    names = [name for name, number in dealt.items() for _ in range(number)]
+        if sum(quota.values()) < count:
+            quota[name] += 1
+    names = [name for name, number in quota.items() for _ in range(number)]
     while len(names) > count:  # at_least took more than there is: largest gives back
-        names.remove(max(dealt, key=names.count))
+        names.remove(max(quota, key=names.count))
     return names
 
 
@@ -194,7 +194,7 @@ def _lots(random, devices: int) -> list[Lot]:
     return list(lots.values())
 
 
-def _members(random, lots: int, devices: int) -> list[Device]:
+def _devices(random, lots: int, devices: int) -> list[Device]:
     """All devices, lot after lot, every lot with the same share of defects."""
     weights = random.uniform(0.5, 1.5, lots)
     ends = np.rint(np.cumsum(weights) / weights.sum() * devices).astype(int)
@@ -204,9 +204,9 @@ def _members(random, lots: int, devices: int) -> list[Device]:
     count = max(4, round(DEFECT_SHARE * devices))
     places = (np.arange(count) + random.random()) * devices / count
     types = quotas(PROPORTIONS, count, at_least=1 if count >= 60 else 0)
-    dealt = list(zip(types, _levels(random, types)))
+    drawn = list(zip(types, _levels(random, types)))
     assigned = {
-        int(row[int(place)]): dealt[k]
+        int(row[int(place)]): drawn[k]
         for place, k in zip(places, random.permutation(count))
     }
     return [

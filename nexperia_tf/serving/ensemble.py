@@ -13,6 +13,7 @@ from nexperia_tf import bounds, command, errors, files, labels, predictions
 from nexperia_tf.runs import run_folders, training_pictures
 from nexperia_tf.statistics import (
     calibration,
+    certificate,
     choices,
     clustered,
     metrics,
@@ -74,7 +75,7 @@ class Member:
         logit: from letterboxed uint8 pictures to its calibrated logits.
         validation: its scores of the validation split, where it is a run.
         calibration: its scores of the split calibration, where it is a run and has one.
-        chose: by split, how many models its devices chose among; an export knows it of
+        selection: by split, how many models its devices chose among; an export knows of
             its validation devices only.
         training_set: the devices it was trained on.
         hashes: what its pictures show, where it is a run that kept a list of them.
@@ -85,7 +86,7 @@ class Member:
     logit: Callable
     validation: predictions.Predictions | None
     calibration: predictions.Predictions | None = None
-    chose: Mapping[str, choices.Choices] = dataclasses.field(default_factory=dict)
+    selection: Mapping[str, choices.Choices] = dataclasses.field(default_factory=dict)
     training_set: training_pictures.TrainingSet = dataclasses.field(
         default_factory=training_pictures.TrainingSet
     )
@@ -113,7 +114,7 @@ def _open(folder: pathlib.Path) -> Member:
 
     tables: dict[str, predictions.Predictions] = {}
     served = export.load(folder)
-    chose = {"validation": choices.of_facts(served.facts)}
+    selection = {"validation": choices.of_facts(served.facts)}
     training_set, hashes = training_pictures.of_export(served.folder), None
     if (folder / run_folders.CONFIG).is_file():
         training_set, hashes = (
@@ -127,14 +128,14 @@ def _open(folder: pathlib.Path) -> Member:
             path = folder / "predictions" / f"{split}.csv"
             if path.is_file():
                 tables[split] = predictions.read(path)
-                chose[split] = choices.of_run(run, split)
+                selection[split] = choices.of_run(run, split)
     return Member(
         run_folders.known_as(folder),
         served,
         served.logit,
         tables.get("validation"),
         tables.get("calibration"),
-        chose,
+        selection,
         training_set,
         hashes,
     )
@@ -224,13 +225,13 @@ class CalibrationDevices:
 
     Attributes:
         scored: the ensemble's scores of them, before any calibration of its own.
-        chose: how many models they chose among.
-        taught: those that a member was trained on; None where that is not known.
+        selection: how many models they chose among.
+        seen: those that a member was trained on; None where that is not known.
     """
 
     scored: predictions.Predictions
-    chose: choices.Choices
-    taught: training_pictures.Overlap | None = None
+    selection: choices.Choices
+    seen: training_pictures.Overlap | None = None
 
 
 def calibration_devices(
@@ -257,12 +258,12 @@ def calibration_devices(
         )
         source = f"the members' common {split}"
         scored = dataclasses.replace(tables[0], score=score, source=source)
-        chose = chosen(members, split, fitted=fitted)
-        return CalibrationDevices(scored, chose, _taught(members, scored.image_id))
+        selection = selected_from(members, split, fitted=fitted)
+        return CalibrationDevices(scored, selection, _seen(members, scored.image_id))
     return None
 
 
-def _taught(
+def _seen(
     members: Sequence[Member], names: Sequence[str]
 ) -> training_pictures.Overlap | None:
     """Which devices any member was trained on, by the list that names most of them."""
@@ -277,7 +278,7 @@ def _taught(
     )
 
 
-def chosen(
+def selected_from(
     members: Sequence[Member], split: str = "validation", *, fitted: bool = False
 ) -> choices.Choices:
     """How many ensembles the devices of a split chose among.
@@ -290,7 +291,7 @@ def chosen(
     if fitted and split == "validation":
         return choices.UNKNOWN
     return choices.product(
-        member.chose.get(split, choices.UNKNOWN) for member in members
+        member.selection.get(split, choices.UNKNOWN) for member in members
     )
 
 
@@ -298,10 +299,10 @@ def calibrate(
     combined: Combination,
     validation: predictions.Predictions | None,
     *,
-    chose: choices.Choices = choices.ASSUMED,
-    taught: training_pictures.Overlap | None = None,
+    selection: choices.Choices = choices.ASSUMED,
+    seen: training_pictures.Overlap | None = None,
     max_escape: float | None = None,
-    confidence: Annotated[float, *bounds.SHARE] = operating_point.CONFIDENCE,
+    confidence: Annotated[float, *bounds.SHARE] = certificate.CONFIDENCE,
     recalibrate: bool = False,
 ) -> run_folders.Calibration:
     """Temperature, offset and threshold of the ensemble.
@@ -313,8 +314,8 @@ def calibrate(
     Args:
         combined: how the members' logits are combined.
         validation: the ensemble's scores of the devices to calibrate on.
-        chose: how many models these chose among.
-        taught: those that a member was trained on; any spoils the guarantee.
+        selection: how many models these chose among.
+        seen: those that a member was trained on; any spoils the guarantee.
         max_escape: escape rate to guarantee; None leaves the threshold at .5.
         confidence: of that guarantee.
         recalibrate: calibrate a mean of scores, too.
@@ -341,13 +342,11 @@ def calibrate(
     score = fitted.scores(calibration.logits(validation.score))
     defects = validation.label == labels.POSITIVE
     groups = clustered.groups_of(validation)
-    choice = operating_point.choose(
+    choice = certificate.choose(
         score[defects],
         groups=None if groups is None else groups[defects],
         grouped_by=clustered.word_of(validation) or "group",
-        choices=chose.count,
-        why=chose.why,
-        **operating_point.training_counts(taught),
+        usage=certificate.Usage.of(selection, seen),
         max_escape=max_escape,
         confidence=confidence,
     )
@@ -357,7 +356,7 @@ def calibrate(
         fitted,
         threshold=operating_point.serving_threshold(choice.threshold),
         origin=run_folders.GUARANTEED,
-        basis=operating_point.promise(choice.certificate(validation.source)),
+        basis=certificate.promise(choice.certificate(validation.source)),
     )
 
 
@@ -367,7 +366,7 @@ def publish(
     base: pathlib.Path,
     *,
     in_force: run_folders.Calibration,
-    chose: choices.Choices = choices.UNKNOWN,
+    selection: choices.Choices = choices.UNKNOWN,
 ) -> pathlib.Path:
     """Writes the ensemble's next version below `base`, whole or not at all.
 
@@ -376,7 +375,8 @@ def publish(
         combined: how the members' logits are combined.
         base: the folder TensorFlow Serving watches.
         in_force: temperature, offset and threshold of the ensemble.
-        chose: how many models its validation devices chose among, from `chosen`.
+        selection: how many models its validation devices chose among, from
+            `selected_from`.
 
     Returns:
         the version's folder; its signatures are those of `export.publish_logit`.
@@ -400,7 +400,7 @@ def publish(
         calibration=in_force,
         trained_on=training_pictures.merged(books),
         facts={"combines": combined.of, "bias": combined.bias}
-        | {choices.CHOSE_AMONG: chose.count}
+        | {choices.CHOSE_AMONG: selection.count}
         | {
             choices.MEMBERS: [
                 _described(member, weight)
@@ -454,7 +454,7 @@ class Arguments(command.Options):
     """Escape rate to guarantee by the runs' common calibration split, else by their
     validation split; the threshold is .5 when not given."""
 
-    confidence: Annotated[float, *bounds.SHARE] = operating_point.CONFIDENCE
+    confidence: Annotated[float, *bounds.SHARE] = certificate.CONFIDENCE
     """Confidence of that guarantee."""
 
     recalibrate: bool = False
@@ -476,23 +476,22 @@ def main(arguments: Arguments) -> None:
     in_force = calibrate(
         combined,
         validation,
-        chose=choices.ASSUMED if devices is None else devices.chose,
-        taught=None if devices is None else devices.taught,
+        selection=choices.ASSUMED if devices is None else devices.selection,
+        seen=None if devices is None else devices.seen,
         max_escape=arguments.max_escape,
         confidence=arguments.confidence,
         recalibrate=arguments.recalibrate,
     )
     base = pathlib.Path(arguments.out)
-    chose = chosen(members, fitted=fitted)
-    folder = publish(members, combined, base, in_force=in_force, chose=chose)
+    selection = selected_from(members, fitted=fitted)
+    folder = publish(members, combined, base, in_force=in_force, selection=selection)
     for member, weight in zip(members, combined.weights):
         print(f"{member.name}: weight {weight:.4g}")
     print(f"Temperature {in_force.temperature:.4g}, offset {in_force.offset:+.4g}")
     if devices is not None:
         print(_log_loss_line(combined, in_force, devices.scored))
-        if warning := operating_point.trained_on(
-            **operating_point.training_counts(devices.taught)
-        ):
+        usage = certificate.Usage.of(devices.selection, devices.seen)
+        if warning := usage.warning:
             print(f"warning: {warning}.")
     print(f"In force: {in_force.words}")
     print(f"SavedModel: {folder}")

@@ -6,7 +6,7 @@ import typing
 
 from nexperia_tf import errors, labels, locks, predictions
 from nexperia_tf.runs import run_folders, training_pictures
-from nexperia_tf.statistics import metrics, operating_point
+from nexperia_tf.statistics import certificate, choices, metrics, operating_point
 
 if typing.TYPE_CHECKING:
     import pathlib
@@ -54,12 +54,12 @@ def decided(
     wanted: Wanted,
     chosen_on: predictions.Predictions,
     *,
-    taught: training_pictures.Overlap | None = None,
+    seen: training_pictures.Overlap | None = None,
 ) -> run_folders.Calibration:
     """The calibration with the requested threshold, marked as not guaranteed.
 
     A catch rate gives the highest threshold that catches that share of the defects of
-    `chosen_on`, of which those of `taught` were trained on.
+    `chosen_on`, of which those of `seen` were trained on.
     """
     if wanted.threshold is not None:
         return dataclasses.replace(
@@ -71,7 +71,7 @@ def decided(
         f"{TPR}{wanted.tpr:g} on {chosen_on.source}: {n_defect - point.misses} of "
         f"{n_defect} defects"
     )
-    if warning := operating_point.trained_on(**operating_point.training_counts(taught)):
+    if warning := certificate.Usage.of(choices.UNKNOWN, seen).warning:
         basis += f"; {warning}"
     return dataclasses.replace(
         before,

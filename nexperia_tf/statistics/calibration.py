@@ -123,10 +123,10 @@ def reliability(
     defects, scores = metrics.check(labels, scores, metric="Reliability")
     odds = logits(scores)
     edges = np.linspace(*np.quantile(odds, [0.005, 0.995]), BINS + 1)[1:-1]
-    member = np.searchsorted(edges, odds, side="right")
+    bin_of = np.searchsorted(edges, odds, side="right")
     bins = []
-    for number in np.unique(member):
-        inside = member == number
+    for number in np.unique(bin_of):
+        inside = bin_of == number
         in_bin = defects[inside]
         bins.append(
             Bin(

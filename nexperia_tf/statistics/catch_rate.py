@@ -71,10 +71,10 @@ def overkill(
     """
     points = metrics.fpr_at_tpr(labels, scores, targets, where=where)
     defects, scores = metrics.check(labels, scores, where=where)
-    member = None if groups is None else clustered.members(groups)
+    group_of = None if groups is None else clustered.group_numbers(groups)
     rates = []
     for point in points:
-        low, high = _limits(defects, scores, point, member, (1 - confidence) / 2)
+        low, high = _limits(defects, scores, point, group_of, (1 - confidence) / 2)
         reason = ""
         if high is None:
             reason = _reason(point.tpr, confidence, alone=groups is None)
@@ -82,18 +82,20 @@ def overkill(
     return rates
 
 
-def _limits(defects, scores, point, member, tail: float) -> tuple[float, float | None]:
+def _limits(
+    defects, scores, point, group_of, tail: float
+) -> tuple[float, float | None]:
     caught, passed = np.sort(scores[defects]), np.sort(scores[~defects])
     worth = float(caught.size), float(passed.size)
-    if member is not None:
+    if group_of is not None:
         rejected = scores >= point.threshold
         worth = tuple(
             clustered.effective(
-                rejected[of], scores[of], member[of], confidence=1 - 2 * tail
+                rejected[of], scores[of], group_of[of], confidence=1 - 2 * tail
             )
             for of in (defects, ~defects)
         )
-    plan = _plan(caught.size, *worth, point.tpr, tail, member is None)
+    plan = _plan(caught.size, *worth, point.tpr, tail, group_of is None)
     above = lambda rank: passed.size - np.searchsorted(passed, caught[rank - 1])  # noqa: E731
     share = worth[1] / passed.size
 

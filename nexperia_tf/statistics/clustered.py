@@ -42,10 +42,10 @@ def repeats(group: np.ndarray, lot: np.ndarray | None) -> bool:
 
 def count(groups: Sequence[str]) -> int:
     """How many groups there are; a device without a group is its own."""
-    return int(members(groups).max(initial=-1)) + 1
+    return int(group_numbers(groups).max(initial=-1)) + 1
 
 
-def members(groups: Sequence[str]) -> np.ndarray:
+def group_numbers(groups: Sequence[str]) -> np.ndarray:
     """The number of its group for each device, shape `(devices,)`, from 0."""
     indices: dict = {}
     numbers = [
@@ -159,11 +159,11 @@ class Parts:
         cls, labels: np.ndarray, runs: Sequence[np.ndarray], groups: Sequence[str]
     ) -> "Parts":
         """Counts pairs by midranks, in the time of a few sorts."""
-        member = members(groups)
-        units = int(member.max()) + 1
+        group_of = group_numbers(groups)
+        units = int(group_of.max()) + 1
         defects = np.asarray(labels) == 1
-        sizes = [np.bincount(member, c, units) for c in (defects, ~defects)]
-        won = [_pairs(defects, np.asarray(scores), member, units) for scores in runs]
+        sizes = [np.bincount(group_of, c, units) for c in (defects, ~defects)]
+        won = [_pairs(defects, np.asarray(scores), group_of, units) for scores in runs]
         return cls(*sizes, *(np.array(part) for part in zip(*won)))
 
     @property
@@ -223,7 +223,7 @@ class Parts:
 
 
 def _pairs(
-    defects: np.ndarray, scores: np.ndarray, member: np.ndarray, units: int
+    defects: np.ndarray, scores: np.ndarray, group_of: np.ndarray, units: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pairs won by defects, by good devices and within the group, by group."""
     everywhere = stats.rankdata(scores)
@@ -231,15 +231,15 @@ def _pairs(
     above = defects.sum() - everywhere[~defects] + stats.rankdata(scores[~defects])
     # Ranks of (group, score): what lies below within the group is what lies below at
     # all, less the devices of the groups before.
-    place = member * (len(scores) + 1.0) + stats.rankdata(scores, method="dense")
+    place = group_of * (len(scores) + 1.0) + stats.rankdata(scores, method="dense")
     inside = stats.rankdata(place)[defects] - stats.rankdata(place[defects])
-    before = np.cumsum(np.bincount(member, ~defects, units))
-    before = before - np.bincount(member, ~defects, units)
-    inside -= before[member[defects]]
+    before = np.cumsum(np.bincount(group_of, ~defects, units))
+    before = before - np.bincount(group_of, ~defects, units)
+    inside -= before[group_of[defects]]
     return (
-        np.bincount(member[defects], good_below, units),
-        np.bincount(member[~defects], above, units),
-        np.bincount(member[defects], inside, units),
+        np.bincount(group_of[defects], good_below, units),
+        np.bincount(group_of[~defects], above, units),
+        np.bincount(group_of[defects], inside, units),
     )
 
 
@@ -275,7 +275,7 @@ def rate(
     hits = np.asarray(hits, dtype=bool)
     if groups is None or not hits.size:
         return intervals.clopper_pearson(hits.sum(), hits.size, confidence=confidence)
-    devices = effective(hits, scores, members(groups), confidence=confidence)
+    devices = effective(hits, scores, group_numbers(groups), confidence=confidence)
     share = devices / hits.size
     count_worth = min(float(hits.sum()) * share, devices)
     interval = intervals.clopper_pearson(count_worth, devices, confidence=confidence)
@@ -289,7 +289,7 @@ def rate(
 def effective(
     hits: np.ndarray,
     scores: np.ndarray,
-    member: np.ndarray,
+    group_of: np.ndarray,
     *,
     confidence: float = intervals.CONFIDENCE,
 ) -> float:
@@ -304,20 +304,22 @@ def effective(
     Args:
         hits: mask of shape `(devices,)`.
         scores: array of shape `(devices,)`.
-        member: number of its group for each device, as `members` gives it.
+        group_of: number of its group for each device, as `group_numbers` gives it.
         confidence: of the limits that the figure is for.
     """
-    sizes = np.bincount(member)
+    sizes = np.bincount(group_of)
     sizes = sizes[sizes > 0].astype(np.float64)
-    n, units = float(len(member)), len(sizes)
+    n, units = float(len(group_of)), len(sizes)
     if units == n:
         return n
     if units == 1:
         return 1.0  # one draw of a group, however many devices it has
     groups = worth(sizes)
     alike = n / groups  # mean size of a device's group
-    in_tail = tail_correlation(correlation(scores, member), (hits.sum() + 1) / (n + 2))
-    effect = max(1.0, _observed(hits, member), 1 + (alike - 1) * in_tail)
+    in_tail = tail_correlation(
+        correlation(scores, group_of), (hits.sum() + 1) / (n + 2)
+    )
+    effect = max(1.0, _observed(hits, group_of), 1 + (alike - 1) * in_tail)
     freedom = max(1.0, groups - 1)
     tail = (1 - confidence) / 2
     few = stats.t.isf(tail, freedom) / stats.norm.isf(tail)
@@ -329,27 +331,27 @@ def worth(sizes: np.ndarray) -> float:
     return float(np.sum(sizes) ** 2 / np.sum(np.square(sizes)))
 
 
-def _observed(hits: np.ndarray, member: np.ndarray) -> float:
+def _observed(hits: np.ndarray, group_of: np.ndarray) -> float:
     """The design effect that the hits show; 1 where they show none."""
     n, share = len(hits), float(np.mean(hits))
     if share in (0.0, 1.0):
         return 1.0
-    sums = np.bincount(member, hits - share)
-    units = len(np.unique(member))
+    sums = np.bincount(group_of, hits - share)
+    units = len(np.unique(group_of))
     variance = units / (units - 1) * float(np.sum(sums**2)) / n**2
     return variance / (share * (1 - share) / n)
 
 
-def correlation(scores: np.ndarray, member: np.ndarray) -> float:
+def correlation(scores: np.ndarray, group_of: np.ndarray) -> float:
     """How alike devices of a group score: intraclass correlation of normal scores.
 
     Reference:
         Donner, International Statistical Review 54 (1986) 67: analysis of variance.
     """
     normal = special.ndtri((stats.rankdata(scores) - 0.5) / len(scores))
-    sizes = np.bincount(member)
+    sizes = np.bincount(group_of)
     kept = sizes > 0
-    means = np.bincount(member, normal)[kept] / sizes[kept]
+    means = np.bincount(group_of, normal)[kept] / sizes[kept]
     within = float(np.sum(normal**2)) - float(np.sum(sizes[kept] * means**2))
     between = float(np.sum(sizes[kept] * (means - normal.mean()) ** 2))
     units, n = int(kept.sum()), len(normal)

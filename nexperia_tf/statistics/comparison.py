@@ -222,12 +222,12 @@ def _resolved(labels, runs, pairs, *, family: int, seed: int) -> list[float]:
 def _by_group(
     labels, runs, pairs, *, groups, confidence, seed, replicates
 ) -> list[dict]:
-    member = clustered.members(groups)
+    group_of = clustered.group_numbers(groups)
     defects, _ = metrics.check(labels, runs[0], metric="A comparison")
     parts = clustered.Parts.of(defects, runs, groups)
     aucs, covariance = intervals.delong_covariance(labels, runs)
     draws = intervals.bootstrap_aucs(
-        labels, runs, member=member, seed=seed, replicates=replicates
+        labels, runs, group_of=group_of, seed=seed, replicates=replicates
     )
     added = parts.contributions()
     apart = np.array([added[i] - added[j] for i, j in pairs])

@@ -128,7 +128,7 @@ def bound(
     """
     if groups is None:
         return Bound(np.ones(len(scores), dtype=int), delta)
-    index = clustered.members(np.asarray(groups, dtype=str))
+    index = clustered.group_numbers(np.asarray(groups, dtype=str))
     sizes = np.bincount(index)
     units = Bound(sizes, delta)
     if units.method == DEVICES or clustered.worth(sizes) < FEWEST:
@@ -152,7 +152,7 @@ def lowest(scores: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
     """The lowest score of each group, sorted."""
     if groups is None:
         return np.sort(scores)
-    index = clustered.members(np.asarray(groups, dtype=str))
+    index = clustered.group_numbers(np.asarray(groups, dtype=str))
     minima = np.full(index.max() + 1, np.inf)
     np.minimum.at(minima, index, scores)
     return np.sort(minima)

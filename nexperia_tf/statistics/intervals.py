@@ -194,7 +194,7 @@ def bootstrap_aucs(
     labels: np.ndarray,
     runs: Sequence[np.ndarray],
     *,
-    member: np.ndarray | None = None,
+    group_of: np.ndarray | None = None,
     replicates: int = REPLICATES,
     seed: int = 0,
 ) -> np.ndarray:
@@ -206,7 +206,8 @@ def bootstrap_aucs(
     Args:
         labels: array of shape `(devices,)`, 1 for defect and 0 for good.
         runs: arrays of shape `(devices,)`, the scores of each run.
-        member: number of its group for each device, drawn together; None draws devices.
+        group_of: number of its group for each device; groups are drawn whole, devices
+            where it is None.
         replicates: how often is drawn.
         seed: the same seed gives the same figures.
 
@@ -215,8 +216,8 @@ def bootstrap_aucs(
     """
     defects = metrics.check(labels, runs[0], metric="A bootstrap")[0]
     n = len(defects)
-    member = np.arange(n) if member is None else member
-    units, strata = int(member.max()) + 1, _strata(defects, member)
+    group_of = np.arange(n) if group_of is None else group_of
+    units, strata = int(group_of.max()) + 1, _strata(defects, group_of)
     ranked = [_Ranked.of(defects, np.asarray(scores, np.float64)) for scores in runs]
     random = np.random.default_rng(seed)
     blocks = []
@@ -226,7 +227,7 @@ def bootstrap_aucs(
         drawn = np.empty((count, units), dtype=np.int32)
         for stratum in strata:
             drawn[:, stratum] = _drawn(random, count, len(stratum))
-        weights = drawn if units == n else drawn[:, member]  # (replicates, devices)
+        weights = drawn if units == n else drawn[:, group_of]  # (replicates, devices)
         blocks.append(np.stack([r.weighted_auc(weights) for r in ranked], axis=1))
     return np.concatenate(blocks)
 
@@ -239,11 +240,11 @@ def _drawn(random: np.random.Generator, replicates: int, units: int) -> np.ndarr
     return counts.reshape(replicates, units)
 
 
-def _strata(defects: np.ndarray, member: np.ndarray) -> list[np.ndarray]:
+def _strata(defects: np.ndarray, group_of: np.ndarray) -> list[np.ndarray]:
     """The units of each stratum."""
-    units = int(member.max()) + 1
-    has_defect = np.bincount(member, defects, units) > 0
-    has_good = np.bincount(member, ~defects, units) > 0
+    units = int(group_of.max()) + 1
+    has_defect = np.bincount(group_of, defects, units) > 0
+    has_good = np.bincount(group_of, ~defects, units) > 0
     kinds = (has_defect & has_good, has_defect & ~has_good, ~has_defect)
     return [np.flatnonzero(kind) for kind in kinds if np.any(kind)]
 

@@ -220,3 +220,11 @@ def _counts(
     ends = np.flatnonzero(np.append(np.diff(scores) != 0, True))
     caught = np.cumsum(defects, dtype=np.int64)[ends]
     return ends + 1 - caught, caught, scores[ends]
+
+
+def check_share(name: str, value: float) -> None:
+    """Refuses what is no share between 0 and 1; `name` is the flag it came by."""
+    if not 0 < value < 1:
+        raise errors.BadInput(
+            f"{name}: a share between 0 and 1, such as .005. Received {value}."
+        )

@@ -127,8 +127,8 @@ def _planned(
 
 def _source(arguments: Arguments) -> DataSource:
     """The pictures, by what is named, else by the config that all runs start from."""
-    told = configs.load(arguments.config).data if arguments.config else DataSource()
-    return arguments.source.over(told)
+    stated = configs.load(arguments.config).data if arguments.config else DataSource()
+    return arguments.source.over(stated)
 
 
 def _seeds(arguments: Arguments) -> int:
@@ -156,10 +156,10 @@ def _out(arguments: Arguments) -> pathlib.Path:
 def _described(arguments: Arguments) -> dict:
     """What may not change while a study goes on; seeds and extensions may."""
     fixed = ("scale", "config", "pretrained")
-    told = {name: getattr(arguments, name) for name in fixed}
+    chosen = {name: getattr(arguments, name) for name in fixed}
     named = dataclasses.asdict(_source(arguments))
     named.pop("data_dir")  # may be moved
-    return {"schema": SCHEMA} | told | named
+    return {"schema": SCHEMA} | chosen | named
 
 
 def _check_same(out: pathlib.Path, arguments: Arguments) -> None:
@@ -376,7 +376,7 @@ def _runs(
                 gamma=run.config.loss.gamma,
                 alpha=run.config.loss.alpha,
                 validation_auc=run.auc,
-                validation_epoch=run.chosen,
+                validation_epoch=run.kept,
                 threshold=run_folders.load(run.folder).calibration.words,
                 test_auc=test,
                 taken_for=", ".join(taken),

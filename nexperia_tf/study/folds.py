@@ -76,7 +76,8 @@ def _pictures(dataset: store.Dataset, folder: pathlib.Path) -> dict[str, str]:
         return files.read_json(kept)
     paths = {}
     for split in (s for s in manifest.SPLITS if s in reading.split_sizes(dataset)):
-        for record in reading.load(dataset, split).as_numpy_iterator():
+        records = reading.load(dataset, split, only=["image_id", "image"])
+        for record in records.as_numpy_iterator():
             name = record["image_id"].decode()
             content = record["image"]
             paths[name] = f"{name}.{images.load(content).format.lower()}"

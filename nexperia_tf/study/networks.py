@@ -29,7 +29,7 @@ class Trained:
         config: as it was trained.
         folder: the run folder.
         auc: on validation.
-        chosen: which epoch that is of, "best of 9 epochs"; "" where a run of an older
+        kept: which epoch that is of, "best of 9 epochs"; "" where a run of an older
             version does not say.
         seconds: that its epochs took, over all resumptions.
     """
@@ -38,7 +38,7 @@ class Trained:
     config: configs.Config
     folder: pathlib.Path
     auc: float
-    chosen: str
+    kept: str
     seconds: float
 
 
@@ -139,7 +139,7 @@ def _opened(step: plan.Step, config: configs.Config, folder: pathlib.Path) -> Tr
         config,
         folder,
         auc=metrics["validation"]["auc"]["value"],
-        chosen=run_folders.load(folder).chosen_epoch,
+        kept=str(run_folders.load(folder).kept_epoch or ""),
         seconds=sum(_seconds(folder)),
     )
 
@@ -163,6 +163,6 @@ def show(
         state = "done" if done else "now" if step.name == now else ""
         reached = ("", "", "")
         if done:
-            reached = (f"{done.auc:.4f}", done.chosen, f"{done.seconds:.0f} s")
+            reached = (f"{done.auc:.4f}", done.kept, f"{done.seconds:.0f} s")
         board.add_row(step.name, plan.differs(step, planned.base), state, *reached)
     rich.print(board)

@@ -53,7 +53,7 @@ def finish(
     curves.draw(
         folder / run_folders.HISTORY,
         folder / run_folders.CURVES,
-        kept=(epochs["best"], run_folders.chosen_epoch(epochs)),
+        kept=(epochs["best"], str(run_folders.KeptEpoch.of(epochs))),
     )
     with checkpoints.writing(folder / run_folders.SAVED_MODEL):
         export.publish(
@@ -77,7 +77,7 @@ def _score(
         for split in run_folders.SCORED_SPLITS
         if split in sizes
     }
-    # Devices that chose no epoch say best what a logit is worth.
+    # Devices that selected no epoch say best what a logit is worth.
     fitted_on = next(split for split in run_folders.CALIBRATED_ON if split in logits)
     truth = reading.metadata(dataset, fitted_on, ["label"])["label"]
     in_force = calibration.fit(logits[fitted_on], truth, where=fitted_on)
@@ -129,7 +129,7 @@ def print_summary(folder: pathlib.Path) -> None:
             shown.add_row(split, *_summary(reached[split]))
     rich.print(shown)
     if epochs := reached.get("epochs"):  # older runs do not say
-        print(f"validation: AUC of the {run_folders.chosen_epoch(epochs)}")
+        print(f"validation: AUC of the {run_folders.KeptEpoch.of(epochs)}")
         if epochs["stopped"]:
             print(
                 f"Stopped after epoch {epochs['trained']} of {epochs['planned']}: "
@@ -193,5 +193,5 @@ def _metrics(
             ),
         }
     if "validation" in payload:  # its AUC is that of the kept epoch, chosen by it
-        payload["validation"]["epoch"] = run_folders.chosen_epoch(epochs)
+        payload["validation"]["epoch"] = str(run_folders.KeptEpoch.of(epochs))
     return payload

@@ -16,11 +16,12 @@ from nexperia_tf.data.source import DataSource
 from nexperia_tf.evaluation import candidates, slices
 from nexperia_tf.evaluation.report import plots
 from nexperia_tf.evaluation.subjects import Subject
-from nexperia_tf.models import backbones, classifier
+from nexperia_tf.models import classifier
 from nexperia_tf.runs import run_folders
 from nexperia_tf.serving import export
 
 BACKBONE, SIZE = "resnext26_32x4d", 64
+pytestmark = pytest.mark.usefixtures("small_backbone")
 
 
 def draw(folder):
@@ -45,15 +46,6 @@ def draw(folder):
             cv2.imwrite(str(folder / row[0]), pixels)
             rows.append(row + [""] * (len(header) - len(row)))
     files.write_csv(folder / "labels.csv", header, rows)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_backbone():
-    """A known name with few layers: what is tested here needs no real network."""
-    with pytest.MonkeyPatch.context() as patch:
-        shape = backbones.Shape((1, 1, 1, 1), planes=(8, 8, 8, 8), stem=8)
-        patch.setitem(backbones.BACKBONES, BACKBONE, shape)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -189,8 +189,8 @@ def test_a_catch_rate_on_devices_that_were_trained_on_says_so(run, evaluate, tmp
     rows = [row for row in kept_splits.rows_of(run) if row.split == "train"]
     names, label = [row.image_id for row in rows], [i % 2 for i in range(len(rows))]
     table = predictions.Predictions(names, label, np.linspace(0.1, 0.9, len(rows)))
-    predictions.write(tmp_path / "taught.csv", table)
-    given = ("--calibration", tmp_path / "taught.csv", "--set-threshold", "tpr=.95")
+    predictions.write(tmp_path / "learned.csv", table)
+    given = ("--calibration", tmp_path / "learned.csv", "--set-threshold", "tpr=.95")
     code, shown, _ = evaluate(*given)
     said = f"{len(rows)} of the calibration devices, or their twins, were trained on"
     assert code == 0
@@ -206,15 +206,15 @@ def test_one_device_that_nobody_knows_does_not_hide_those_trained_on(
     names = [*(row.image_id for row in rows), "elsewhere"]
     label = [i % 2 for i in range(len(names))]
     table = predictions.Predictions(names, label, np.linspace(0.1, 0.9, len(names)))
-    predictions.write(tmp_path / "taught.csv", table)
-    given = ("--calibration", tmp_path / "taught.csv", "--max-escape", ".2")
+    predictions.write(tmp_path / "learned.csv", table)
+    given = ("--calibration", tmp_path / "learned.csv", "--max-escape", ".2")
     code, shown, found = evaluate(*given)
     said = (
         f"{len(rows)} of the calibration devices, or their twins, were trained on; "
         "whether 1 of the calibration devices was trained on is not known"
     )
     assert code == 2 and said in one_line(shown)
-    assert found["operating_point"]["taught"] == len(rows)
+    assert found["operating_point"]["seen_in_training"] == len(rows)
     assert found["operating_point"]["unlisted"] == 1
 
 
@@ -293,9 +293,8 @@ def test_golden_devices_and_slices_are_judged_at_the_threshold_in_force(
 
 def test_an_only_epoch_is_no_best_of_several():
     for monitor in ("auc", "partial_auc", "last"):
-        assert (
-            run_folders.chosen_epoch({"trained": 1, "monitor": monitor}) == "only epoch"
-        )
+        kept = run_folders.KeptEpoch(1, monitor)
+        assert str(kept) == "only epoch" and not kept.selected
 
 
 def test_what_cannot_be_changed_says_so(run, evaluate, run_command, capsys, raw):

@@ -13,14 +13,14 @@ def lots_of(count, size):
 def drawn(seed, lots, *, auc=0.9, alike=0.3, ties=False):
     """Devices whose lots move both classes and differ in their share of defects."""
     random = np.random.default_rng(seed)
-    member = clustered.members(lots)
-    count = member.max() + 1
+    group_of = clustered.group_numbers(lots)
+    count = group_of.max() + 1
     shares = np.clip(0.25 + 0.15 * random.normal(size=count), 0.05, 0.6)
-    labels = random.random(len(lots)) < shares[member]
+    labels = random.random(len(lots)) < shares[group_of]
     labels[:2] = [True, False]
     moved, seen = np.sqrt(alike) * random.normal(size=(2, count))
-    scores = moved[member] + np.sqrt(1 - alike) * random.normal(size=len(lots))
-    scores += labels * (seen[member] + stats.norm.ppf(auc) * np.sqrt(2 + alike))
+    scores = moved[group_of] + np.sqrt(1 - alike) * random.normal(size=len(lots))
+    scores += labels * (seen[group_of] + stats.norm.ppf(auc) * np.sqrt(2 + alike))
     return labels, np.round(scores, 1) if ties else scores
 
 
@@ -137,25 +137,27 @@ def test_exceedances_correlate_as_normals_do(rho, share):
 
 def test_the_correlation_of_a_group_is_found():
     random = np.random.default_rng(6)
-    member = np.repeat(np.arange(300), 10)
-    scores = np.sqrt(0.3) * random.normal(size=300)[member]
+    group_of = np.repeat(np.arange(300), 10)
+    scores = np.sqrt(0.3) * random.normal(size=300)[group_of]
     scores += np.sqrt(0.7) * random.normal(size=3000)
-    assert clustered.correlation(np.exp(scores), member) == pytest.approx(0.3, abs=0.04)
+    assert clustered.correlation(np.exp(scores), group_of) == pytest.approx(
+        0.3, abs=0.04
+    )
 
 
 def test_devices_in_groups_are_worth_less_also_where_none_is_hit():
     random = np.random.default_rng(7)
-    member = np.repeat(np.arange(10), 50)
+    group_of = np.repeat(np.arange(10), 50)
     none = np.zeros(500, dtype=bool)
     apart = random.normal(size=500)
-    alike = apart + 2 * random.normal(size=10)[member]
-    assert clustered.effective(none, alike, member) < clustered.effective(
-        none, apart, member
+    alike = apart + 2 * random.normal(size=10)[group_of]
+    assert clustered.effective(none, alike, group_of) < clustered.effective(
+        none, apart, group_of
     )
-    assert clustered.effective(none, alike, member) < 250
+    assert clustered.effective(none, alike, group_of) < 250
     assert clustered.effective(none, alike, np.arange(500)) == 500
     assert clustered.effective(none, alike, np.zeros(500, dtype=int)) == 1
-    lots = np.array([f"l{i}" for i in member])
+    lots = np.array([f"l{i}" for i in group_of])
     plain = intervals.clopper_pearson(0, 500)
     assert clustered.rate(none, alike, lots).high > 2 * plain.high
     assert clustered.rate(none, alike) == plain

@@ -13,14 +13,14 @@ def lots_of(count, size=30):
 def runs_of(lots, *, apart=0.0, liking=0.0, seed=0, runs=2):
     """Labels and scores of runs that differ by `apart`, and by lot by `liking`."""
     random = np.random.default_rng(seed)
-    member = clustered.members(lots)
+    group_of = clustered.group_numbers(lots)
     labels = (random.random(len(lots)) < 0.3).astype(int)
     shared = (
-        random.normal(size=len(lots)) + random.normal(size=member.max() + 1)[member]
+        random.normal(size=len(lots)) + random.normal(size=group_of.max() + 1)[group_of]
     )
     scores = []
     for place in range(runs):
-        by_lot = liking * random.normal(size=member.max() + 1)[member]
+        by_lot = liking * random.normal(size=group_of.max() + 1)[group_of]
         own = 0.5 * random.normal(size=len(lots))
         scores.append(shared + own + (1.5 + by_lot + apart * place) * labels)
     return labels, scores

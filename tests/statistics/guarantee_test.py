@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nexperia_tf.statistics import choices, guarantee, operating_point
+from nexperia_tf.statistics import certificate, choices, guarantee, operating_point
 
 
 @pytest.mark.parametrize("rho", [0.01, 0.1, 0.3, 0.8])
@@ -33,8 +33,8 @@ def test_the_bound_is_sharp_where_devices_are_independent_or_all_alike(rate):
 @pytest.mark.parametrize("escape", [0.003, 0.005, 0.009, 0.05])
 def test_groups_of_one_device_cost_nothing(escape):
     scores = np.random.default_rng(0).random(1500)
-    alone = operating_point.choose(scores, max_escape=escape)
-    named = operating_point.choose(
+    alone = certificate.choose(scores, max_escape=escape)
+    named = certificate.choose(
         scores, groups=np.arange(1500).astype(str), max_escape=escape
     )
     assert alone == dataclasses.replace(named, grouped_by=None)
@@ -46,7 +46,7 @@ def test_defects_that_are_all_caught_are_not_worth_their_number():
     groups = np.repeat(np.arange(100), 10)
     # No defect is near the rest: at the threshold itself nothing tells them apart.
     scores = np.random.default_rng(0).normal(size=1000)
-    found = operating_point.choose(scores, groups=groups, max_escape=0.02)
+    found = certificate.choose(scores, groups=groups, max_escape=0.02)
     assert found.guaranteed and found.method == guarantee.LIMITED
     assert 0 < found.rho < 1 and found.rho_level == pytest.approx(0.04)
     assert 200 < found.effective_defects < 800
@@ -56,7 +56,7 @@ def test_defects_that_are_all_caught_are_not_worth_their_number():
 def test_few_lots_count_as_few_devices_and_say_how_many_are_needed(lots, size):
     scores = np.random.default_rng(0).normal(size=300)
     groups = np.repeat(np.arange(lots), size)
-    found = operating_point.choose(scores, groups=groups, max_escape=0.01)
+    found = certificate.choose(scores, groups=groups, max_escape=0.01)
     assert not found.guaranteed and found.method == guarantee.UNITS
     assert found.groups_needed == found.defects_needed == 299
     said = f"of {lots} groups, each counted as one device; 299 groups are needed"
@@ -64,16 +64,14 @@ def test_few_lots_count_as_few_devices_and_say_how_many_are_needed(lots, size):
     limit = 1 - 0.05 ** (1 / lots)
     assert found.certified_escape == pytest.approx(limit)
     # What is said to be enough is.
-    again = operating_point.choose(
-        np.arange(299), groups=np.arange(299), max_escape=0.01
-    )
+    again = certificate.choose(np.arange(299), groups=np.arange(299), max_escape=0.01)
     assert again.guaranteed
 
 
 def test_what_is_certified_could_have_been_promised():
     random = np.random.default_rng(1)
     scores, groups = random.normal(size=1000), np.repeat(np.arange(200), 5)
-    found = operating_point.choose(scores, groups=groups, max_escape=0.002)
+    found = certificate.choose(scores, groups=groups, max_escape=0.002)
     assert not found.guaranteed
     bound = guarantee.bound(scores, groups, rate=0.002, delta=0.05)
     assert bound.allowed(1.001 * found.certified_escape) >= 0
@@ -106,17 +104,17 @@ def test_the_limit_of_rho_covers(rho):
 
 def test_a_promise_for_each_model_that_could_have_been_chosen():
     scores = np.random.default_rng(0).random(2000)
-    one = operating_point.choose(scores, max_escape=0.01)
-    seven = operating_point.choose(scores, choices=7, max_escape=0.01)
-    same = operating_point.choose(scores, max_escape=0.01, confidence=1 - 0.05 / 7)
+    one = certificate.choose(scores, max_escape=0.01)
+    seven = certificate.choose(scores, usage=certificate.Usage(7), max_escape=0.01)
+    same = certificate.choose(scores, max_escape=0.01, confidence=1 - 0.05 / 7)
     assert seven.threshold == same.threshold < one.threshold
     assert seven.defects_needed == same.defects_needed > one.defects_needed
-    few = operating_point.choose(scores[:300], choices=7, max_escape=0.01)
+    few = certificate.choose(scores[:300], usage=certificate.Usage(7), max_escape=0.01)
     assert "300 calibration defects that chose among 7 models" in few.refusal
-    many = {"choices": 7, "why": choices.stated(7).why, "max_escape": 0.01}
-    few = operating_point.choose(scores[:300], **many)
+    usage = certificate.Usage.of(choices.stated(7), None)
+    few = certificate.choose(scores[:300], usage=usage, max_escape=0.01)
     assert "300 calibration defects that chose among 7 by --choices" in few.refusal
-    unknown = operating_point.choose(scores, choices=None, max_escape=0.01)
+    unknown = certificate.choose(scores, usage=certificate.Usage(None), max_escape=0.01)
     assert not unknown.guaranteed and "--choices N" in unknown.refusal
     assert unknown.certified_escape == 1
 
@@ -127,10 +125,8 @@ def test_a_promise_for_each_model_that_could_have_been_chosen():
 def test_where_there_are_lots_the_word_is_lot(lots, words):
     scores = np.random.default_rng(0).random(2000)
     named = np.array([f"L{i % lots}" for i in range(2000)])
-    found = operating_point.choose(
-        scores, groups=named, grouped_by="lot", max_escape=0.001
-    )
-    said = operating_point.rests_on(found.certificate("p.csv"))
+    found = certificate.choose(scores, groups=named, grouped_by="lot", max_escape=0.001)
+    said = certificate.rests_on(found.certificate("p.csv"))
     assert words in said and "group" not in said + found.refusal
 
 

@@ -156,11 +156,13 @@ def test_devices_of_one_group_are_drawn_together():
     shift = np.repeat(random.normal(size=20), 25)  # a lot's light moves all its scores
     scores = random.normal(size=500) + 2 * labels + 2 * shift
     by_device = intervals.bootstrap_aucs(labels, [scores]).std()
-    by_lot = intervals.bootstrap_aucs(labels, [scores], member=lots).std()
+    by_lot = intervals.bootstrap_aucs(labels, [scores], group_of=lots).std()
     assert by_lot > 1.2 * by_device
     alone = np.arange(500)
     np.testing.assert_allclose(
-        intervals.bootstrap_aucs(labels, [scores], member=alone).std(), by_device, 0.15
+        intervals.bootstrap_aucs(labels, [scores], group_of=alone).std(),
+        by_device,
+        0.15,
     )
 
 

@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from nexperia_tf import errors
-from nexperia_tf.statistics import intervals, operating_point
+from nexperia_tf.statistics import certificate, intervals, operating_point
 
 
 def violations(*, n, max_escape, confidence, runs, seed):
@@ -12,7 +12,7 @@ def violations(*, n, max_escape, confidence, runs, seed):
     # Uniform scores: the escape rate of a threshold is the threshold itself.
     scores = random.random((runs, n))
     chosen = [
-        operating_point.choose(s, max_escape=max_escape, confidence=confidence)
+        certificate.choose(s, max_escape=max_escape, confidence=confidence)
         for s in scores
     ]
     assert all(c.guaranteed for c in chosen)
@@ -34,7 +34,7 @@ def test_the_guarantee_holds_in_2000_simulations(n, max_escape, confidence):
 @pytest.mark.parametrize("n", [598, 827, 998, 3000])
 @pytest.mark.parametrize("max_escape", [0.003, 0.005, 0.007, 0.009, 0.05])
 def test_one_more_miss_would_break_the_exact_binomial(n, max_escape):
-    allowed = operating_point.misses_allowed(n, max_escape, 0.95)
+    allowed = certificate.misses_allowed(n, max_escape, 0.95)
     if allowed >= 0:
         assert stats.binomtest(allowed, n, max_escape, "less").pvalue <= 0.05
     assert stats.binomtest(allowed + 1, n, max_escape, "less").pvalue > 0.05
@@ -42,52 +42,52 @@ def test_one_more_miss_would_break_the_exact_binomial(n, max_escape):
 
 def test_827_defects_are_refused_three_per_mille_and_998_are_named():
     scores = np.linspace(0.1, 0.9, 827)
-    found = operating_point.choose(scores, max_escape=0.003, confidence=0.95)
+    found = certificate.choose(scores, max_escape=0.003, confidence=0.95)
     assert not found.guaranteed
     assert found.defects_needed == 998
     assert found.threshold == scores[0]  # the strictest there is
     assert "TPR 99.7 %" in found.refusal
     assert "827 calibration defects; 998 are needed" in found.refusal
     assert found.certified_escape == pytest.approx(0.003616, abs=1e-6)
-    enough = operating_point.choose(np.linspace(0, 1, 998), max_escape=0.003)
+    enough = certificate.choose(np.linspace(0, 1, 998), max_escape=0.003)
     assert enough.guaranteed
 
 
 def test_the_threshold_is_the_score_behind_the_allowed_misses():
     scores = np.random.default_rng(0).permutation(np.linspace(0.1, 0.9, 827))
-    found = operating_point.choose(scores, max_escape=0.009)
+    found = certificate.choose(scores, max_escape=0.009)
     assert found.misses_allowed == 2
     assert found.threshold == np.sort(scores)[2]
     assert np.sum(scores < found.threshold) == 2
 
 
 def test_what_is_certified_is_the_one_sided_exact_limit():
-    found = operating_point.certified_escape(827, 2, 0.95)
+    found = certificate.certified_escape(827, 2, 0.95)
     assert stats.binom.cdf(2, 827, found) == pytest.approx(0.05)
     assert found <= 0.009  # what misses_allowed promised
 
 
 def test_tied_scores_never_claim_more():
     scores = np.full(827, 0.5)
-    found = operating_point.choose(scores, max_escape=0.009)
+    found = certificate.choose(scores, max_escape=0.009)
     assert found.threshold == 0.5
-    one_by_one = operating_point.choose(np.linspace(0, 1, 827), max_escape=0.009)
+    one_by_one = certificate.choose(np.linspace(0, 1, 827), max_escape=0.009)
     assert found.certified_escape == one_by_one.certified_escape
 
 
 @pytest.mark.parametrize("share", [0, 1, 5, -0.1])
 def test_shares_are_shares(share):
     with pytest.raises(errors.BadInput, match=f"--max-escape.*Received {share}"):
-        operating_point.choose(np.linspace(0, 1, 9), max_escape=share)
+        certificate.choose(np.linspace(0, 1, 9), max_escape=share)
     with pytest.raises(errors.BadInput, match="--prevalence"):
         operating_point.dppm(0.1, share)
 
 
 def test_scores_of_no_defect_or_nan_are_refused():
     with pytest.raises(errors.BadInput, match="Received 0 of 0"):
-        operating_point.choose(np.array([]))
+        certificate.choose(np.array([]))
     with pytest.raises(errors.BadInput, match="Received 1 of 2"):
-        operating_point.choose(np.array([0.5, np.nan]))
+        certificate.choose(np.array([0.5, np.nan]))
 
 
 def band_of(n_good, max_overkill=0.005):
@@ -104,7 +104,7 @@ def test_the_band_rejects_hardly_any_good_device_without_a_look():
     labels, scores, found = band_of(3003)
     assert found.reject_from in scores
     rejected = int(np.sum(scores[labels == 0] >= found.reject_from))
-    assert rejected == operating_point.misses_allowed(3003, 0.005, 0.95)
+    assert rejected == certificate.misses_allowed(3003, 0.005, 0.95)
     shares = operating_point.shares(scores[labels == 0], found, confidence=0.95)
     total = shares.passed.value + shares.reviewed.value + shares.rejected.value
     assert total == pytest.approx(1)
@@ -151,7 +151,7 @@ def test_mapie_never_finds_a_higher_safe_threshold():
     compared = 0
     for n, max_escape in [(827, 0.02), (827, 0.009), (400, 0.05), (200, 0.1)]:
         scores = random.beta(5, 1, n)
-        ours = operating_point.choose(scores, max_escape=max_escape)
+        ours = certificate.choose(scores, max_escape=max_escape)
         oracle = control.BinaryClassificationController(
             lambda scores: np.stack([1 - scores, scores], axis=1),
             risk="recall",
@@ -178,6 +178,6 @@ def test_mapie_never_finds_a_higher_safe_threshold():
 
 def test_the_band_and_the_guarantee_agree_with_clopper_pearson():
     for misses in range(4):
-        one_sided = operating_point.certified_escape(827, misses, 0.95)
+        one_sided = certificate.certified_escape(827, misses, 0.95)
         two_sided = intervals.clopper_pearson(misses, 827, confidence=0.9)
         assert one_sided == pytest.approx(two_sided.high)

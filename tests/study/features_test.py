@@ -7,21 +7,13 @@ from PIL import Image
 
 from nexperia_tf import errors, files
 from nexperia_tf.data.records import reading
-from nexperia_tf.models import backbones, classifier
+from nexperia_tf.models import classifier
 from nexperia_tf.runs import run_folders
 from nexperia_tf.study import features
 
 COMMAND = "features"
 BACKBONE, SIZE, DEVICES = "resnext26_32x4d", 64, 10  # devices of each split
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_backbone():
-    """A known name with few layers: what is tested here needs no real network."""
-    with pytest.MonkeyPatch.context() as patch:
-        shape = backbones.Shape((1, 1, 1, 1), planes=(8, 8, 8, 8), stem=8)
-        patch.setitem(backbones.BACKBONES, BACKBONE, shape)
-        yield
+pytestmark = pytest.mark.usefixtures("small_backbone")
 
 
 @pytest.fixture(scope="module")

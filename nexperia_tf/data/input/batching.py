@@ -56,7 +56,7 @@ def training(
         part = order.epoch(labels, epoch).part(first_step=first, worker=worker)
         return part.indices, part.chances
 
-    batches = _dealt(range(start.epoch, epochs), steps, _share(order, worker))
+    batches = _places(range(start.epoch, epochs), steps, _share(order, worker))
     loaded = _loading(pictures, pictures.taker(dataset, TRAIN), labels)
     batches = changes.apply(
         batches.map(loaded, tf.data.AUTOTUNE),
@@ -70,7 +70,7 @@ def training(
     return batches.apply(tf.data.experimental.assert_cardinality(total)).prefetch(2)
 
 
-def _dealt(epochs: range, steps: Callable, share: int) -> tf.data.Dataset:
+def _places(epochs: range, steps: Callable, share: int) -> tf.data.Dataset:
     """Batches as places in the records, `steps(epoch)` giving those of an epoch."""
 
     def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:

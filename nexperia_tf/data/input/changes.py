@@ -137,6 +137,6 @@ class _Augmentation:
             draws = augmentation.draws(self.seed, int(epoch), self.count)
             return augmentation.augment(images, draws[indices], policy)
 
-        told = [batch[name], batch["epoch"], batch["index"]]
-        changed = tf.numpy_function(change, told, tf.uint8, stateful=False)
+        taken = [batch[name], batch["epoch"], batch["index"]]
+        changed = tf.numpy_function(change, taken, tf.uint8, stateful=False)
         return tf.ensure_shape(changed, batch[name].shape)

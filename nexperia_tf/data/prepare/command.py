@@ -241,7 +241,7 @@ def _clean(run: prepared.Prepared, reading: Reading) -> None:
     )
     kept = run.decided.kept
     run.conflicts = resolve.drop_conflicts(run.rows, run.findings, kept=kept)
-    cleaning.apply(run.rows, run.rules, spared=run.decided.looked_at)
+    cleaning.apply(run.rows, run.rules, spared=run.decided.judged)
     _check_classes(run)
 
 
@@ -267,11 +267,11 @@ def _split(
     if given:
         note = splits.keep_given(rows, seed=seed, settled=settled)
         run.folder.notes += [note] if note else []
-        dealt = splits.ASKED[:2] if note else ()
+        assigned = splits.ASKED[:2] if note else ()
     else:
         splits.assign(rows, seed=seed, settled=settled)
-        dealt = splits.ASKED
-    run.lacking = splits.lacking(rows, dealt) or ""
+        assigned = splits.ASKED
+    run.lacking = splits.lacking(rows, assigned) or ""
     splits.cut_calibration(rows, share, seed=seed, settled=settled)
     if splitting.repair:
         run.repaired = resolve.repair(rows, run.findings, kept=kept)

@@ -24,7 +24,7 @@ from nexperia_tf.data import manifest, tables
 from nexperia_tf.data.duplicates import search
 
 NAME = "decisions.csv"
-LOOKED_UP = 20  # unmatched rows for which the closest name is searched
+LISTED = 20  # unmatched rows for which the closest name is searched
 KINDS = ("not_a_duplicate", "keep", "drop", "relabel")
 
 
@@ -57,7 +57,7 @@ class Decisions:
         return {d.path for d in self.applied if d.kind == "keep"}
 
     @property
-    def looked_at(self) -> set[str]:
+    def judged(self) -> set[str]:
         """Images that the cleaning rules leave to the person who judged them."""
         return {d.path for d in self.applied if d.kind in ("keep", "relabel")}
 
@@ -98,7 +98,7 @@ def read(
         (applied if isinstance(decision, Decision) else unmatched).append(decision)
     _refuse_contradictions(" and ".join(map(str, tables_read)), applied)
     unmatched = list(dict.fromkeys(unmatched))
-    closest = _closest(unmatched[:LOOKED_UP], [row.path for row in rows])
+    closest = _closest(unmatched[:LISTED], [row.path for row in rows])
     return Decisions(tuple(dict.fromkeys(applied)), tuple(unmatched), closest)
 
 

@@ -40,8 +40,8 @@ class Config(tfds.core.BuilderConfig):
 
     def to_prepare(self) -> prepare.Options:
         """The same for `prepare.prepare`; which splits stay is said apart."""
-        told = {name: value for name, value in self.options().items() if value}
-        return prepare.options_of(keep_splits=kept_splits.NONE, **told)
+        stated = {name: value for name, value in self.options().items() if value}
+        return prepare.options_of(keep_splits=kept_splits.NONE, **stated)
 
 
 def drawn_sample(data_dir: pathlib.Path) -> pathlib.Path:
@@ -70,7 +70,7 @@ def content(raw: pathlib.Path, config: Config) -> str:
 
 
 def stamp(raw: pathlib.Path, config: Config) -> str:
-    """Stands for `content` until a file changes; empty when that cannot be told.
+    """Stands for `content` until a file changes; empty when that cannot be known.
 
     Of each file it takes size, times of content and of name, and inode, of what a link
     leads to: a swap under equal size and time is seen. Windows keeps no time of the
@@ -101,9 +101,9 @@ def _read_by_prepare(found: listing.Listing) -> dict[str, pathlib.Path]:
     texts = (name for name, why in found.skipped.items() if why == listing.TEXTS)
     paths = {name: found.path(name) for name in (*found.files, *texts)}
     raw = found.folder
-    beside = raw.resolve().parent / decisions.NAME
-    if beside.is_file():
-        paths[f"../{decisions.NAME}"] = beside
+    next_to_it = raw.resolve().parent / decisions.NAME
+    if next_to_it.is_file():
+        paths[f"../{decisions.NAME}"] = next_to_it
     return dict(sorted(paths.items()))
 
 
@@ -146,7 +146,7 @@ def write_prepared(
 
 @contextlib.contextmanager
 def unless_another_was_quicker(folder: pathlib.Path) -> Iterator[None]:
-    """Passes over the error of publishing what a process beside has just published.
+    """Passes over the error of publishing what a process beside it has just published.
 
     Locks keep it from that, where a disk knows them.
     """

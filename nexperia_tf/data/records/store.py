@@ -124,10 +124,10 @@ def _of_prepared(
         if not folder.exists():
             with (
                 origin.unless_another_was_quicker(folder),
-                files.new_folder(folder) as beside,
+                files.new_folder(folder) as partial,
             ):
-                found.copy(beside / "prepared")
-                _write(found.raw, beside, found.layout)
+                found.copy(partial / "prepared")
+                _write(found.raw, partial, found.layout)
         _note(folder / SOURCE, made_from, stamp, None)
     return folder
 
@@ -175,10 +175,10 @@ def _built(
         if not folder.exists():
             with (
                 origin.unless_another_was_quicker(folder),
-                files.new_folder(folder) as beside,
+                files.new_folder(folder) as partial,
             ):
-                origin.write_prepared(raw, beside / "prepared", config, keep)
-                _write(raw, beside, config.name)
+                origin.write_prepared(raw, partial / "prepared", config, keep)
+                _write(raw, partial, config.name)
         _note(folder / SOURCE, made_from, stamp, keep)
     return folder
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from nexperia_tf.evaluation.report import devices, formats, results
 from nexperia_tf.evaluation.subjects import Subject
-from nexperia_tf.statistics import clustered, comparison, operating_point
+from nexperia_tf.statistics import clustered, comparison, wording
 
 
 def compare(
@@ -128,7 +128,7 @@ def verdict(pair: results.Comparison) -> str:
 def basis(pair: results.Comparison) -> str:
     """What the verdict rests on: difference, limits, both p, devices needed."""
     difference = pair.difference
-    level = operating_point.percent(difference.confidence)
+    level = wording.percent(difference.confidence)
     limited = f"{level}: {formats.ends(difference, signed=True)}"
     if difference.low is None:
         limited = "no interval"
@@ -183,7 +183,7 @@ def p_value(p: float) -> str:
 
 
 def _lots(pair: results.Comparison) -> str:
-    return operating_point.counted(pair.bootstrap.units, pair.grouped_by)
+    return wording.counted(pair.bootstrap.units, pair.grouped_by)
 
 
 def _level(pair: results.Comparison) -> str:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 
 from nexperia_tf.evaluation.report import results
-from nexperia_tf.statistics import clustered, intervals, operating_point
+from nexperia_tf.statistics import clustered, intervals, wording
 
 
 def share(
@@ -70,7 +70,7 @@ def auc(estimate: clustered.Headline, confidence: float = intervals.CONFIDENCE) 
     """
     if estimate.low is None:
         return f"{estimate.value:.4f} (no interval: {estimate.reason})"
-    level = operating_point.percent(getattr(estimate, "confidence", confidence))
+    level = wording.percent(getattr(estimate, "confidence", confidence))
     return f"{estimate.value:.4f} ({level}: {ends(estimate, 4)})"
 
 

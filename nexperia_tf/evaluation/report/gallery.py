@@ -14,7 +14,7 @@ from nexperia_tf.evaluation.report import results
 
 SIDE = 320  # pixels of the longer side; larger photographs are shown smaller
 QUALITY = 85  # of their JPEG
-HEAT = 0.55  # how far the map covers the photograph where it is hottest
+COVER = 0.55  # how far the map covers the photograph where it is hottest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,14 +23,14 @@ class DevicePicture:
 
     Attributes:
         photograph: data URI.
-        heat: data URI of the photograph under its map; None without a map.
+        heatmap: data URI of the photograph under its map; None without a map.
         blank: whether the map is cold everywhere: nothing speaks for a defect.
         width, height: pixels of the photograph; boxes are in these.
         boxes: `(x, y, width, height)` each.
     """
 
     photograph: str
-    heat: str | None
+    heatmap: str | None
     width: int
     height: int
     boxes: tuple[tuple[float, float, float, float], ...]
@@ -38,35 +38,37 @@ class DevicePicture:
 
 
 def embed(
-    content: bytes, *, boxes: Iterable = (), heat: np.ndarray | None = None
+    content: bytes, *, boxes: Iterable = (), heatmap: np.ndarray | None = None
 ) -> DevicePicture:
     """Encodes a photograph for the page.
 
     Args:
         content: the encoded photograph.
         boxes: `[x1, y1, x2, y2]` in pixels of the photograph.
-        heat: float of shape `(size, size)`, 0..1, on the model's canvas.
+        heatmap: float of shape `(size, size)`, 0..1, on the model's canvas.
     """
     pixels = images.load(content).pixels
     colour = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=-1)
     height, width = colour.shape[:2]
     boxes = tuple((x1, y1, x2 - x1, y2 - y1) for x1, y1, x2, y2 in boxes)
-    shown = None if heat is None else _shrunk(_under(colour, heat))
-    blank = heat is not None and not heat.any()
+    shown = None if heatmap is None else _shrunk(_under(colour, heatmap))
+    blank = heatmap is not None and not heatmap.any()
     return DevicePicture(_shrunk(colour), shown, width, height, boxes, blank)
 
 
-def _under(colour: np.ndarray, heat: np.ndarray) -> np.ndarray:
+def _under(colour: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
     """The photograph with its map on top; cold places stay as they are."""
     height, width = colour.shape[:2]
-    size = heat.shape[0]
+    size = heatmap.shape[0]
     scale, top, left = preprocess.letterbox_geometry(height, width, size)
     bottom = top + max(1, round(height * scale))
     right = left + max(1, round(width * scale))
-    heat = cv2.resize(heat[top:bottom, left:right].astype(np.float32), (width, height))
-    heat = np.clip(heat, 0, 1)
-    tint = matplotlib.colormaps["inferno"](heat)[..., :3] * 255
-    weight = HEAT * np.sqrt(heat)[..., None]
+    heatmap = cv2.resize(
+        heatmap[top:bottom, left:right].astype(np.float32), (width, height)
+    )
+    heatmap = np.clip(heatmap, 0, 1)
+    tint = matplotlib.colormaps["inferno"](heatmap)[..., :3] * 255
+    weight = COVER * np.sqrt(heatmap)[..., None]
     return np.rint(colour * (1 - weight) + tint * weight).astype(np.uint8)
 
 

@@ -12,6 +12,7 @@ from nexperia_tf.runs import run_folders, training_pictures
 from nexperia_tf.statistics import (
     calibration,
     catch_rate,
+    certificate,
     clustered,
     intervals,
     metrics,
@@ -83,7 +84,7 @@ def auc(table: predictions.Predictions, confidence: float) -> results.Auc:
 def seen_in_training(
     table: predictions.Predictions,
     seen: training_pictures.Overlap,
-    confidence: float = operating_point.CONFIDENCE,
+    confidence: float = certificate.CONFIDENCE,
 ) -> results.SeenInTraining:
     """How many judged pictures were trained on, and the AUC of the others."""
     new = training_pictures.is_new(table.image_id, seen)
@@ -109,13 +110,11 @@ def _operating_point(
         chosen_on.label, chosen_on.score, where=chosen_on.source, metric="A threshold"
     )
     groups = clustered.groups_of(chosen_on)
-    guarantee = operating_point.choose(
+    guarantee = certificate.choose(
         scores[defects],
         groups=None if groups is None else groups[defects],
         grouped_by=clustered.word_of(chosen_on) or "group",
-        choices=subject.chose.count,
-        why=subject.chose.why,
-        **operating_point.training_counts(subject.seen_calibration),
+        usage=certificate.Usage.of(subject.selection, subject.seen_calibration),
         max_escape=settings.max_escape,
         confidence=settings.confidence,
     )
@@ -259,7 +258,7 @@ def _band(
         chosen_on.score,
         pass_below=threshold,
         groups=clustered.groups_of(chosen_on),
-        choices=None if _calibration_was_seen(subject) else subject.chose.count,
+        choices=None if _calibration_was_seen(subject) else subject.selection.count,
         max_overkill=settings.max_overkill,
         confidence=settings.confidence,
     )

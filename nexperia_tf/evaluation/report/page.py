@@ -20,7 +20,7 @@ from nexperia_tf.evaluation.report import (
     summary,
 )
 from nexperia_tf.evaluation.subjects import Subject
-from nexperia_tf.statistics import comparison, intervals, operating_point
+from nexperia_tf.statistics import comparison, intervals, wording
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
 JSON, HTML = "report.json", "report.html"
@@ -225,5 +225,5 @@ def environment(*folders: pathlib.Path, escaped: bool = True) -> jinja2.Environm
     environment.filters["warning"] = formats.warning
     environment.filters["method"] = lambda name: METHODS.get(name, name)
     environment.filters["judged_at"] = summary.judged_at
-    environment.filters["percent"] = operating_point.percent
+    environment.filters["percent"] = wording.percent
     return environment

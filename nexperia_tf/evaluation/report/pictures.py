@@ -77,9 +77,9 @@ def _examples(
 
 
 def _picture(
-    example: "reading.Example", heat: np.ndarray | None = None
+    example: "reading.Example", heatmap: np.ndarray | None = None
 ) -> gallery.DevicePicture:
-    return gallery.embed(example.image, boxes=example.boxes, heat=heat)
+    return gallery.embed(example.image, boxes=example.boxes, heatmap=heatmap)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +100,7 @@ class ExplainedModel:
         if not examples:
             return {}
         maps = self._maps(self.model, self.canvases(examples))
-        return {e.image_id: _picture(e, heat) for e, heat in zip(examples, maps)}
+        return {e.image_id: _picture(e, heatmap) for e, heatmap in zip(examples, maps)}
 
     def localisation(
         self, examples: Sequence["reading.Example"]

@@ -12,6 +12,7 @@ from nexperia_tf.evaluation.report import serialise
 from nexperia_tf.runs import run_folders, training_pictures
 from nexperia_tf.statistics import (
     calibration,
+    certificate,
     clustered,
     intervals,
     metrics,
@@ -33,9 +34,9 @@ class Settings:
         golden: devices that must never escape.
     """
 
-    max_escape: float = operating_point.MAX_ESCAPE
+    max_escape: float = certificate.MAX_ESCAPE
     max_overkill: float = operating_point.MAX_OVERKILL
-    confidence: float = operating_point.CONFIDENCE
+    confidence: float = certificate.CONFIDENCE
     prevalence: float | None = None
     golden: tuple[str, ...] = ()
 
@@ -80,7 +81,7 @@ class OverkillAt(metrics.OperatingPoint):
 
 
 @dataclasses.dataclass(frozen=True)
-class OperatingPoint(operating_point.Certificate):
+class OperatingPoint(certificate.Certificate):
     """The proposed threshold: what it certifies, and what it does here.
 
     Attributes:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from nexperia_tf.evaluation.report import formats, results
 from nexperia_tf.runs import training_pictures
-from nexperia_tf.statistics import guarantee, operating_point
+from nexperia_tf.statistics import certificate, guarantee, operating_point, wording
 
 YES, CAUTION, NO = "yes", "caution", "no"
 
@@ -43,7 +43,7 @@ def broken_guarantee(point: results.OperatingPoint) -> str:
     """What contradicts a guarantee, in one sentence."""
     return (
         f"{formats.count(point.escape_rate)} defects escape, more than the promised "
-        f"{operating_point.percent(point.target)}: these devices are not like those "
+        f"{wording.percent(point.target)}: these devices are not like those "
         "the threshold was chosen on; choose it on devices like these."
     )
 
@@ -54,7 +54,7 @@ def threshold_by(run: results.Run) -> str:
     which = "Proposed threshold"
     if run.in_force and _is_in_force(run):
         which = "Threshold in force"
-    said = f"{which}: set by {operating_point.rests_on(point)}."
+    said = f"{which}: set by {certificate.rests_on(point)}."
     if some := _some_set_it(point):
         said += f" {some} are among them: their own escapes prove nothing."
     elif point.in_sample:
@@ -109,7 +109,7 @@ def _was_trained_on(run: results.Run) -> Answer | None:
 def _has_no_guarantee(run: results.Run) -> Answer | None:
     point = run.operating_point
     if not point.guaranteed:
-        target = operating_point.percent(point.target)
+        target = wording.percent(point.target)
         answer = f"Not with a guarantee of at most {target} escapes."
         return Answer(SHIP, answer, (_sentence(point.refusal),), NO)
     if point.broken:
@@ -137,8 +137,8 @@ def _may_ship(point: results.OperatingPoint) -> Answer:
 def _guarantee(point: results.OperatingPoint) -> str:
     """What is guaranteed, and under which conditions."""
     said = (
-        f"With {operating_point.percent(point.confidence)} confidence at most "
-        f"{operating_point.percent(point.target)} of defects escape, as long as future "
+        f"With {wording.percent(point.confidence)} confidence at most "
+        f"{wording.percent(point.target)} of defects escape, as long as future "
         "devices are like the calibration devices"
     )
     if point.method == guarantee.LIMITED:
@@ -181,7 +181,7 @@ def _review_band(
             "can be rejected without review."
         )
     elif band.reject_from is None:
-        bound = operating_point.percent(band.max_overkill)
+        bound = wording.percent(band.max_overkill)
         lots = _in_groups(band, point.grouped_by)
         yield (
             f"A review band needs {band.good_needed} good calibration devices{lots} "
@@ -196,7 +196,7 @@ def _review_band(
     if band.reject_from is not None and point.guaranteed:
         yield (
             f"Both guarantees, on escapes and on automatic rejects, hold together with "
-            f"{operating_point.percent(band.joint_confidence)} confidence."
+            f"{wording.percent(band.joint_confidence)} confidence."
         )
 
 
@@ -233,7 +233,7 @@ def proposal(run: results.Run, *, folder: str = "RUN") -> str:
     if _force_is_safer(run):
         return (
             f"{proposed} would not guarantee "
-            f"{operating_point.percent(point.target)}, the threshold in force has the "
+            f"{wording.percent(point.target)}, the threshold in force has the "
             "guarantee that it states: ask for that one with --max-escape."
         )
     if not run.in_force.can_be_replaced:
@@ -243,7 +243,7 @@ def proposal(run: results.Run, *, folder: str = "RUN") -> str:
         )
     if _is_guaranteed(point):
         flags = f"--max-escape {point.target:g}"
-        if point.confidence != operating_point.CONFIDENCE:
+        if point.confidence != certificate.CONFIDENCE:
             flags += f" --confidence {point.confidence:g}"
         return f"Proposed: {proposed}, stored by: nexperia evaluate {folder} {flags}"
     exact = operating_point.serving_threshold(point.threshold)
@@ -263,7 +263,7 @@ def _in_groups(band: results.ReviewBand, word: str) -> str:
 def _escapes(run: results.Run) -> Answer:
     point = run.operating_point
     escape = point.escape_rate
-    sure = operating_point.percent(point.confidence)
+    sure = wording.percent(point.confidence)
     details = [
         f"Escape rate {formats.share(escape.value)} ({sure}: {formats.limits(escape)})."
     ]
@@ -277,7 +277,7 @@ def _escapes(run: results.Run) -> Answer:
         # A certificate that these devices contradict is no bound for them.
         most = case.dppm.high if point.broken else case.dppm_certified
         details.append(
-            f"With {operating_point.percent(case.prevalence)} defects on the line: at "
+            f"With {wording.percent(case.prevalence)} defects on the line: at "
             f"most {most:,.1f} defective parts per million shipped "
             f"({case.dppm_uninspected:,.0f} without inspection)."
         )
@@ -289,7 +289,7 @@ def _certified(point: results.OperatingPoint) -> str:
     """The bound of the calibration devices, and why these may show more."""
     escape, most = point.escape_rate, point.certified_escape
     if point.seen_in_training:
-        said = operating_point.trained_on(point.seen_in_training, point.unlisted)
+        said = certificate.trained_on(point.seen_in_training, point.unlisted)
         return f"Nothing is certified: {said}."
     if not point.can_certify:
         return f"Nothing is certified: these devices {point.choices_why}."
@@ -306,14 +306,14 @@ def _certified(point: results.OperatingPoint) -> str:
 def _cost(run: results.Run) -> Answer:
     point = run.operating_point
     overkill = point.overkill_rate
-    sure = operating_point.percent(point.confidence)
+    sure = wording.percent(point.confidence)
     details = [
         f"{formats.count(overkill)} good devices are rejected "
         f"({sure}: {formats.limits(overkill)})."
     ]
     for case in run.economics:
         cost = (
-            f"With {operating_point.percent(case.prevalence)} defects on the line: "
+            f"With {wording.percent(case.prevalence)} defects on the line: "
             f"{formats.share(case.yield_loss.value)} of production is lost"
         )
         if run.band.reject_from is not None:
@@ -326,7 +326,7 @@ def _cost(run: results.Run) -> Answer:
 
 def _uncertain(run: results.Run) -> Answer:
     auc = run.auc
-    defects = operating_point.counted(run.n_defect, "defect")
+    defects = wording.counted(run.n_defect, "defect")
     details = [f"AUC {formats.auc(auc)}, from {defects}."]
     if against := formats.warning(auc):
         details.append(against)

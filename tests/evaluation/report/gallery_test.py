@@ -26,7 +26,7 @@ def test_a_grey_photograph_keeps_its_size_and_its_boxes():
     found = gallery.embed(encoded(pixels), boxes=[[10, 20, 40, 60]])
     assert (found.width, found.height) == (275, 267)
     assert found.boxes == ((10, 20, 30, 40),)
-    assert found.heat is None
+    assert found.heatmap is None
     assert decoded(found.photograph).shape == (267, 275, 3)
     assert decoded(found.photograph).mean() == pytest.approx(60, abs=1)
 
@@ -42,13 +42,13 @@ def test_heat_lies_where_the_letterbox_put_it():
     pixels = np.full((100, 200), 60, np.uint8)  # wide: the canvas is padded above
     heat = np.zeros((64, 64), np.float32)
     heat[16:32, 0:32] = 1  # the picture's upper left quarter
-    found = gallery.embed(encoded(pixels), heat=heat)
-    shown = decoded(found.heat).astype(int)
+    found = gallery.embed(encoded(pixels), heatmap=heat)
+    shown = decoded(found.heatmap).astype(int)
     warm = np.abs(shown - 60).sum(axis=-1) > 60
     assert warm[5:40, 5:90].all()
     assert not warm[60:, 110:].any()
     assert not found.blank
-    assert gallery.embed(encoded(pixels), heat=np.zeros_like(heat)).blank
+    assert gallery.embed(encoded(pixels), heatmap=np.zeros_like(heat)).blank
 
 
 def test_every_shown_device_is_named_once():

@@ -136,7 +136,7 @@ def test_scores_alone_choose_their_own_threshold_and_say_so():
 
 
 def test_devices_whose_choices_nobody_knows_certify_nothing():
-    unknown = dataclasses.replace(subject(), chose=choices.UNKNOWN)
+    unknown = dataclasses.replace(subject(), selection=choices.UNKNOWN)
     found = judging.judge(unknown, results.Settings(max_escape=0.01))
     assert not found.operating_point.guaranteed
     assert found.band.reject_from is None
@@ -145,8 +145,8 @@ def test_devices_whose_choices_nobody_knows_certify_nothing():
     said = " ".join(threshold.details)
     assert "No review band either" in said and "hold together" not in said
     some = training_pictures.Overlap(9, ("a", "b"), ("c",), ("base",))
-    taught = dataclasses.replace(subject(), seen_calibration=some)
-    found = judging.judge(taught, results.Settings(max_escape=0.01))
+    learned = dataclasses.replace(subject(), seen_calibration=some)
+    found = judging.judge(learned, results.Settings(max_escape=0.01))
     known = "3 of the calibration devices, or their twins, were trained on"
     point = found.operating_point
     assert known in point.refusal and known in summary.threshold_by(found)
@@ -169,7 +169,7 @@ def test_too_few_defects_refuse_and_count_what_is_missing():
     few = Subject(name="few", scored=table(827, 900, lots=False))
     found = judging.judge(few, results.Settings(max_escape=0.003))
     assert not found.operating_point.guaranteed
-    assert found.operating_point.defects_needed == 998
+    assert found.certificate.defects_needed == 998
     first = summary.of_run(found)[0]
     assert first.tone == summary.NO
     assert "99.7 %" in first.details[0] and "998 are needed" in first.details[0]

@@ -1,9 +1,9 @@
-"""How near deals of whole lots come to the shares asked for, and how long they take.
+"""How near splits of whole lots come to the shares asked for, and how long that takes.
 
-    python benchmarks/dealing.py
+    python benchmarks/splitting.py
 
-deals simulated folders twice: greedily, as the package did before, and with the integer
-program behind it (`nexperia_tf.data.prepare.assignment`). Lots hold a Poisson number of
+splits simulated folders twice: greedily, as the package did before, and with the
+integer program behind it (`nexperia_tf.data.prepare.assignment`). Lots hold a Poisson number of
 devices; a lot's share of defects is Beta distributed around the folder's, with
 intraclass correlation 1/3, and its kinds of defect are Dirichlet distributed.
 """
@@ -25,7 +25,7 @@ class Folder:
     devices: int
     share: float
     kinds: int
-    single: int = 0  # devices without a lot beside
+    single: int = 0  # devices that have no lot
 
     def counts(self, seed: int) -> np.ndarray:
         """Devices by unit and stratum: good, defect, each kind; largest units first."""
@@ -62,31 +62,31 @@ def asked(counts: np.ndarray) -> assignment.Problem:
     )
 
 
-def worst(deal: assignment.Problem, places: np.ndarray) -> float:
+def worst(problem: assignment.Problem, places: np.ndarray) -> float:
     """Largest relative error of a label's share."""
-    off = np.abs(deal.holdings(places) - deal.wanted) / deal.wanted
-    return float(off[:, deal.labels].max())
+    off = np.abs(problem.holdings(places) - problem.wanted) / problem.wanted
+    return float(off[:, problem.labels].max())
 
 
-def counts_of(deal: assignment.Problem) -> np.ndarray:
+def counts_of(problem: assignment.Problem) -> np.ndarray:
     """How many units hold each label; fewer than splits cannot reach them all."""
-    return (deal.counts[:, deal.labels] > 0).sum(axis=0)
+    return (problem.counts[:, problem.labels] > 0).sum(axis=0)
 
 
 def line(folder: Folder, seeds: Sequence[int]) -> str:
-    """Both deals of one kind of folder, as means over the seeds."""
+    """Both splits of one kind of folder, as means over the seeds."""
     cells = []
     for seed in seeds:
-        deal = asked(folder.counts(seed))
-        first = assignment.greedy(deal)
+        problem = asked(folder.counts(seed))
+        first = assignment.greedy(problem)
         start = time.perf_counter()
-        second = assignment.assign(deal)
+        second = assignment.assign(problem)
         seconds = time.perf_counter() - start
-        assert deal.key(second) <= deal.key(first)
-        lacks = [deal.key(places)[0] > 0 for places in (first, second)]
-        lacks.append((counts_of(deal) < len(splits.ASKED)).any())
-        kinds = [deal.key(places)[1] for places in (first, second)]
-        errors = [worst(deal, places) for places in (first, second)]
+        assert problem.key(second) <= problem.key(first)
+        lacks = [problem.key(places)[0] > 0 for places in (first, second)]
+        lacks.append((counts_of(problem) < len(splits.ASKED)).any())
+        kinds = [problem.key(places)[1] for places in (first, second)]
+        errors = [worst(problem, places) for places in (first, second)]
         cells.append([*lacks, *kinds, *errors, seconds])
     mean, most = np.mean(cells, axis=0), np.max(cells, axis=0)
     name = f"{folder.lots} lots of {folder.devices}, {folder.kinds} kinds"
