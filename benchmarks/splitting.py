@@ -3,9 +3,9 @@
     python benchmarks/splitting.py
 
 splits simulated folders twice: greedily, as the package did before, and with the
-integer program behind it (`nexperia_tf.data.prepare.assignment`). Lots hold a Poisson number of
-devices; a lot's share of defects is Beta distributed around the folder's, with
-intraclass correlation 1/3, and its kinds of defect are Dirichlet distributed.
+integer program behind it (`nexperia_tf.data.prepare.assignment`). Lots hold a Poisson
+number of devices; a lot's share of defects is Beta distributed around the folder's,
+with intraclass correlation 1/3, and its kinds of defect are Dirichlet distributed.
 """
 
 import dataclasses

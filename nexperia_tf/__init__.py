@@ -1,4 +1,4 @@
-"""Good semiconductor devices told from defective ones by their photographs.
+"""Good and defective semiconductor devices, distinguished by their photographs.
 
 >>> sorted(set(__all__) - {"__version__"})
 ['Config', 'evaluate', 'load', 'prepare', 'train']

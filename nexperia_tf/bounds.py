@@ -5,7 +5,7 @@
     backbone: Annotated[str, *one_of(names)] = "resnext"
     labels: Annotated[str, *a_file()] = ""
 
-pydantic holds values to them, `--help` shows them, and whoever breaks one is told what
+pydantic holds values to them, `--help` shows them, and an error says what
 is expected: by flag on a command line, by key in a config.json.
 """
 

@@ -42,7 +42,7 @@ class Row:
         label_given: `good`, `defect` or empty, as the raw folder says.
         label: the same after a person's decisions; the one to learn.
         defect_type: kind of defect, where the raw folder names one.
-        group: images that must share a split; the lot unless told otherwise.
+        group: images that must share a split; the lot unless another column is named.
         phash: perceptual hash, by which a person can search (`measure.signature`).
         brightness: mean grey level.
         contrast: standard deviation of grey levels.

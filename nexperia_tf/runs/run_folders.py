@@ -91,7 +91,7 @@ class Run:
 
     Attributes:
         folder: where it is.
-        config: what it was told, as config.json holds it.
+        config: its settings, as config.json holds them.
         facts: what it found out: channels, sizes of splits, share of defects ...
         elsewhere: whether its records are to be made of pictures named by `at`.
     """

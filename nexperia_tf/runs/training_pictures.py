@@ -32,7 +32,7 @@ class Line:
         pixel_sha256: of its pixels, as in the manifest; empty for UNKNOWN.
         what: PICTURE, TWIN, or UNKNOWN where a run kept no list.
         run: name of the run.
-        group: the picture's lot or other group, where it may be told.
+        group: the picture's lot or other group, where it is known.
     """
 
     pixel_sha256: str

@@ -51,8 +51,8 @@ def band(
 
     The upper edge is the lowest device's score above the k-th largest of the groups'
     highest good scores, with k as in `certificate.choose`: the same guarantee with the
-    classes' roles exchanged. Each edge fails with at most `1 - confidence`, so that both hold
-    together with at least `2 * confidence - 1`.
+    classes' roles exchanged. Each edge fails with at most `1 - confidence`, so that
+    both hold together with at least `2 * confidence - 1`.
     """
     defects, scores = metrics.check(labels, scores, metric="A review band")
     metrics.check_share("--max-overkill", max_overkill)

@@ -57,7 +57,7 @@ def _unpacked(values: str, signature: bytes) -> Measures:
 
 
 def stamp(file: pathlib.Path) -> str:
-    """Changes whenever the file does; empty when that cannot be told."""
+    """Changes whenever the file does; empty when that cannot be known."""
     try:
         stat = file.stat()
     except OSError:

@@ -46,7 +46,7 @@ def scores(thumbnails: np.ndarray) -> np.ndarray:
 
 
 def threshold(scores: Sequence[float]) -> float | None:
-    """Frames that score less show no device; None where that cannot be told.
+    """Frames that score less show no device; None where that cannot be known.
 
     Where devices look alike the scores lie close together and the threshold is that of
     a device by eye; the more a product varies, the lower it gets, down to none.
