@@ -32,7 +32,7 @@ from nexperia_tf.data.prepare import (
     splits,
     summary,
 )
-from nexperia_tf.data.raw import file_names, layouts
+from nexperia_tf.data.raw import file_names, layouts, masks
 
 SUMMARY = "summary.json"
 
@@ -195,6 +195,7 @@ def _fill(run: prepared.Prepared, measures: dict[str, measurement.Measures]) -> 
         measurement.fill(row, measures[row.path])
         if row.dropped_because:
             run.messages[row.path] = measures[row.path].message
+    masks.fit(run.rows, run.folder.mask_sizes)
     decisions.apply_labels(run.rows, run.decided)
     readable = [row for row in run.rows if row.path not in run.messages]
     if not readable:

@@ -24,6 +24,7 @@ def summary(run: prepared.Prepared) -> dict:
         "options": run.options,
         "made": datetime.datetime.now(datetime.UTC).isoformat(),
         "layout": run.folder.layout,
+        "form": run.folder.form,
         "left_out": run.folder.left_out,
         "images": len(rows),
         "used": sum(row.used for row in rows),
@@ -85,7 +86,9 @@ def in_words(rows: Sequence[manifest.Row]) -> str:
 def facts(summary: Mapping) -> list[str]:
     """Lines about a summary.json, of any version, to print where it is used."""
     kept = summary.get("kept_splits")
+    form = summary.get("form")
     lines = (
+        f"form: {form}" if form else "",
         listing.in_words(summary.get("left_out", {})),
         kept_splits.in_words(kept) if kept else "",
     )

@@ -1,10 +1,12 @@
 """What names of classes and splits stand for."""
 
 import pathlib
+from collections.abc import Sequence
 
 from nexperia_tf import errors, labels
 from nexperia_tf.data import manifest
 
+NAMED = 6  # names that a line shows
 GOOD_NAMES = ("good", "ok", "pass")  # in any case, unless --good names another
 DEFECT_NAMES = ("defect", "defective", "bad", "ng", "fail", "1")  # no kind of defect
 SPLIT_NAMES = {
@@ -20,6 +22,36 @@ SPLIT_NAMES = {
     "unlabeled": manifest.UNLABELLED,
     "": "",
 }
+
+
+def in_words(names: Sequence[str], good: str) -> str:
+    """What these class names are taken for, in one line.
+
+    >>> in_words(["NG", "crack", "ok"], "ok")
+    'ok = good; NG = defect; crack = kind of defect'
+    """
+    others = [name for name in names if name and name != good]
+    kinds = [name for name in others if label(name, good)[1]]
+    plain = [name for name in others if name not in kinds]
+    what = "kind of defect" if len(kinds) == 1 else "kinds of defect"
+    taken = (([good], "good"), (plain, "defect"), (kinds, what))
+    return "; ".join(f"{short(held)} = {word}" for held, word in taken if held)
+
+
+def short(names: Sequence[str]) -> str:
+    """The first of these names, and how many more there are."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+def is_good(name: str) -> bool:
+    """Whether this is a usual name of the class of good devices."""
+    return name.lower() in GOOD_NAMES
+
+
+def split(folder: str) -> str:
+    """The split that a folder of this name holds, or none."""
+    return SPLIT_NAMES.get(folder.lower(), "")
 
 
 def label(text: str, good: str) -> tuple[str, str]:

@@ -21,9 +21,8 @@ def scan(found: listing.Listing, good: str) -> raw_folder.RawFolder:
     table = found.folder / NAME
     header, lines = tables.read(table, ("path", "label"))
     has_boxes = all(name in header for name in annotations.CORNERS)
-    good = classes.good_class(
-        table, sorted({cells["label"] for _, cells in lines}), good
-    )
+    names = sorted({cells["label"] for _, cells in lines})
+    good = classes.good_class(table, names, good)
     rows: dict[str, manifest.Row] = {}
     for where, cells in lines:
         row = _row(found, where, cells, good, has_boxes)
@@ -46,6 +45,7 @@ def scan(found: listing.Listing, good: str) -> raw_folder.RawFolder:
     folder.names_types = any(row.defect_type for row in folder.rows)
     folder.given_splits = given == {True}
     folder.tables.append(NAME)
+    folder.form = f"{NAME}; {classes.in_words(names, good)}"
     folder.unlisted = f"is not in {NAME}"
     return folder
 

@@ -15,6 +15,7 @@ from nexperia_tf.data.raw import (
     class_folders,
     labels_table,
     listing,
+    masks,
     raw_folder,
 )
 
@@ -74,6 +75,7 @@ def scan(
     folder = LAYOUTS[layout](found, good)
     _check_classes(raw, folder)
     raw_folder.add_rest(folder, found)
+    folder.form = folder.form or f"layout {layout}"
     _name_images(folder.rows)
     _set_groups(raw, folder.rows, group)
     folder.rows.sort(key=lambda row: row.path)
@@ -127,9 +129,12 @@ def _hand_over(found: listing.Listing, good: str) -> raw_folder.RawFolder:
 
 
 def _folder(found: listing.Listing, good: str) -> raw_folder.RawFolder:
-    if (found.folder / labels_table.NAME).is_file():
-        return labels_table.scan(found, good)
-    return class_folders.scan(found, good)
+    if not (found.folder / labels_table.NAME).is_file():
+        return class_folders.scan(found, good)
+    folder = labels_table.scan(found, good)
+    if not folder.has_boxes:
+        masks.add(folder, found, masks.among(found))
+    return folder
 
 
 LAYOUTS: dict[str, Callable[[listing.Listing, str], raw_folder.RawFolder]] = {

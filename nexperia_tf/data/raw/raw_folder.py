@@ -19,6 +19,9 @@ class RawFolder:
         names_types: whether its classes name kinds of defects.
         given_splits: whether the labelled images come with a split.
         notes: what a report should mention, one sentence each.
+        form: what was taken for what, in one line.
+        masks: paths of the masks whose boxes were taken.
+        mask_sizes: width and height of the mask, by its picture's path.
         tables: paths of the tables that were read.
         unlisted: why a file that is not among the rows is not; a clause.
         messages: why rows are dropped already, by path.
@@ -31,6 +34,9 @@ class RawFolder:
     names_types: bool = False
     given_splits: bool = False
     notes: list[str] = dataclasses.field(default_factory=list)
+    form: str = ""
+    masks: list[str] = dataclasses.field(default_factory=list)
+    mask_sizes: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
     tables: list[str] = dataclasses.field(default_factory=list)
     unlisted: str = "lies in none of the folders of this layout"
     messages: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -69,7 +75,7 @@ def fill_from_name(row: manifest.Row) -> None:
 def add_rest(folder: RawFolder, found: listing.Listing) -> None:
     """Gives every other file its row and reason, and counts what is left out."""
     rows = {row.path: row for row in folder.rows}
-    rest = [name for name in found.named if name not in rows]
+    rest = sorted(set(found.named).difference(rows, folder.masks))
     for name in rest:
         row = manifest.Row(image_id="", path=name, dropped_because=manifest.NOT_LISTED)
         folder.messages[name] = folder.unlisted
@@ -81,6 +87,8 @@ def add_rest(folder: RawFolder, found: listing.Listing) -> None:
     used = rows.keys() | folder.tables
     skipped = {name: why for name, why in found.skipped.items() if name not in used}
     folder.left_out = listing.counts(skipped)
+    if folder.masks:
+        folder.left_out["masks, read as boxes"] = len(folder.masks)
     unlisted = [name for name in rest if name not in found.problems]
     if unlisted:
         files = "1 file" if len(unlisted) == 1 else f"{len(unlisted)} files"
