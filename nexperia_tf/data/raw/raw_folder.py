@@ -88,7 +88,7 @@ def add_rest(folder: RawFolder, found: listing.Listing) -> None:
     skipped = {name: why for name, why in found.skipped.items() if name not in used}
     folder.left_out = listing.counts(skipped)
     if folder.masks:
-        folder.left_out["masks, read as boxes"] = len(folder.masks)
+        folder.left_out["masks (read as boxes)"] = len(folder.masks)
     unlisted = [name for name in rest if name not in found.problems]
     if unlisted:
         files = "1 file" if len(unlisted) == 1 else f"{len(unlisted)} files"

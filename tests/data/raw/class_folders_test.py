@@ -90,7 +90,7 @@ def test_a_training_folder_without_defects_is_dealt_anew_with_masks_as_boxes(tmp
     boxes = {path: r.boxes for path, r in rows.items() if r.boxes}
     assert boxes == {"test/cut/000.png": MARKS, "test/hole/000.png": MARKS}
     assert folder.has_boxes
-    assert folder.left_out == {"tables and texts": 1, "masks, read as boxes": 2}
+    assert folder.left_out == {"tables and texts": 1, "masks (read as boxes)": 2}
     assert len({r.image_id for r in rows.values()}) == len(rows) == 6
 
 
@@ -104,7 +104,7 @@ def test_masks_beside_pictures_are_boxes_and_no_class(tmp_path, mask):
         "good/1.png": [],
         "crack/7.jpg": MARKS,
     }
-    assert len(folder.rows) == 2 and folder.left_out == {"masks, read as boxes": 1}
+    assert len(folder.rows) == 2 and folder.left_out == {"masks (read as boxes)": 1}
 
 
 def test_masks_of_the_same_number_go_by_their_folder_or_are_refused(tmp_path):
