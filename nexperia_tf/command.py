@@ -3,11 +3,15 @@
 import contextlib
 import dataclasses
 import difflib
+import errno
 import io
 import os
 import re
+import signal
 import sys
 import tempfile
+import threading
+import time
 import traceback
 import typing
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +23,10 @@ if typing.TYPE_CHECKING:
     import tyro
 
 BAD_INPUT = 2
+CLOSED_PIPE = 141  # as of a program that SIGPIPE ends: 128 + 13
+_AGAIN = 1.0  # seconds; `timeout` sends each signal twice, to a process and its group
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_received: list[int] = []  # signals that came while a command ran
 # A whole command up to the end of its clause, or a flag alone.
 _COMMAND_OR_FLAG = re.compile(
     r"\b(?:nexperia|python\S*|\w+\.py)\s[^;,()]*|(?<![\w-])--(?P<flag>[a-z][a-z-]*)"
@@ -50,10 +58,6 @@ def run(
         prog: the command's name in its help.
         defaults: gives, from the words, the `arguments` that stand where no flag is.
     """
-    # Arrows and boxes of progress bars are not in every console's code page.
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
     argv = list(sys.argv[1:] if argv is None else argv)
 
     from nexperia_tf import bounds
@@ -66,7 +70,9 @@ def run(
         default = defaults(argv) if defaults else None
         parsed = parse(arguments, argv, prog=prog, default=default)
         bounds.check_files(parsed)
-        sys.exit(function(parsed))
+        code = function(parsed)
+        sys.stdout.flush()  # a full disk is said here, not while Python shuts down
+        sys.exit(code)
 
 
 @contextlib.contextmanager
@@ -79,18 +85,96 @@ def errors_in_one_line(
         debug: show the traceback, too.
         in_own_words: what a command makes of a message, such as its own flags.
     """
+    _prepare_streams()
+    with _signals_raise():
+        try:
+            yield
+        except (Exception, KeyboardInterrupt) as error:
+            # Importing C code can turn a signal's exception into another one.
+            if _received or isinstance(error, KeyboardInterrupt):
+                number = _received[0] if _received else signal.SIGINT
+                _fail(_stopped(number, error), 128 + number, debug=False)
+            message, code = _told(error)
+            if code == BAD_INPUT:
+                message = in_own_words(message)
+            _fail(message, code, debug=debug)
+
+
+def _told(error: Exception) -> tuple[str, int]:
+    """What is said of an error, and the exit code."""
+    if isinstance(error, errors.BadInput):
+        return _with_notes(str(error), error), BAD_INPUT
+    if full := _full(error):
+        return _with_notes(f"{full}; free some space or name another disk.", error), 2
+    if isinstance(error, OSError):
+        message = f"{error.filename or 'file system'}: {error.strerror or error}."
+        return _with_notes(message, error), BAD_INPUT
+    # A defect of ours: still one line, and how to see more.
+    return f"{type(error).__name__}: {error} (--debug shows where)", 1
+
+
+def _with_notes(message: str, error: BaseException) -> str:
+    """The message with what was noted on its way up, such as what is kept."""
+    return " ".join([message, *getattr(error, "__notes__", ())])
+
+
+def _full(error: BaseException | None) -> str:
+    """`FILE: No space left on device` if that is behind an error, else "".
+
+    TensorFlow, HDF5 and zipfile say so in exceptions of their own.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            return f"{error.filename or 'file system'}: {error.strerror}"
+        for number in _FULL:
+            if os.strerror(number) in str(error):
+                file = re.search(r"/[^;:',\n]+", str(error))
+                return f"{file[0] if file else 'file system'}: {os.strerror(number)}"
+        error = error.__cause__ or error.__context__
+    return ""
+
+
+def _stopped(number: int, error: BaseException) -> str:
+    """What is said of a process that was asked to end."""
+    if number == signal.SIGINT:
+        return _with_notes("stopped by the keyboard", error)
+    return _with_notes(f"stopped by {signal.Signals(number).name}", error)
+
+
+@contextlib.contextmanager
+def _signals_raise() -> Iterator[None]:
+    """SIGTERM and a closed terminal unwind a command as Ctrl-C does.
+
+    What the caller has set to be ignored, as nohup does, stays so.
+    """
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)  # Windows has no SIGHUP
+            free = (signal.SIG_DFL, signal.default_int_handler)
+            if number and signal.getsignal(number) in free:
+                before[number] = signal.signal(number, _stop())
     try:
         yield
-    except errors.BadInput as error:
-        _fail(in_own_words(str(error)), BAD_INPUT, debug=debug)
-    except KeyboardInterrupt:
-        _fail("stopped by the keyboard", 130, debug=False)
-    except OSError as error:
-        message = f"{error.filename or 'file system'}: {error.strerror or error}."
-        _fail(message, BAD_INPUT, debug=debug)
-    except Exception as error:  # a defect of ours: still one line, and how to see more
-        message = f"{type(error).__name__}: {error} (--debug shows where)"
-        _fail(message, 1, debug=debug)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if before:
+            _received.clear()
+
+
+def _stop() -> Callable[[int, object], None]:
+    """What a signal does: it raises, but not again while that unwinds."""
+    last = -_AGAIN
+
+    def stop(number: int, frame: object) -> None:
+        nonlocal last
+        is_same, last = time.monotonic() - last < _AGAIN, time.monotonic()
+        if not is_same:
+            _received.append(number)
+            raise errors.Stopped(number)
+
+    return stop
 
 
 def parse(
@@ -226,11 +310,50 @@ def _without_box(text: str) -> str:
 def _fail(message: str, code: int, *, debug: bool) -> NoReturn:
     if debug:
         traceback.print_exc()
-    print(f"error: {' '.join(message.split())}", file=sys.stderr, flush=True)
-    # A pipe that was closed at the other end must not fail again while flushing.
+    # Neither a full disk nor a closed pipe must have the last word.
+    with contextlib.suppress(OSError):
+        print(f"error: {' '.join(message.split())}", file=sys.stderr, flush=True)
     with contextlib.suppress(OSError):
         sys.stdout.flush()
     sys.exit(code)
+
+
+class _Lasting(io.FileIO):
+    """A standard stream that goes nowhere once its pipe is closed at the other end.
+
+    Otherwise `nexperia train | head` would end a training at its second epoch.
+    """
+
+    def write(self, content) -> int:
+        try:
+            return super().write(content)
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
+            return len(content)
+
+
+def _prepare_streams() -> None:
+    """Has the standard streams take any character, and outlast a closed pipe."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        # Arrows and boxes of progress bars are not in every console's code page.
+        if stream is None:  # closed by the caller
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+        is_own = stream is not None and stream is getattr(sys, f"__{name}__")
+        if is_own and not stream.isatty():
+            stream.flush()
+            raw = _Lasting(stream.fileno(), "w", closefd=False)
+            lasting = io.TextIOWrapper(
+                io.BufferedWriter(raw),
+                stream.encoding,
+                "replace",
+                line_buffering=stream.line_buffering,
+            )
+            setattr(sys, name, lasting)
 
 
 def import_tensorflow() -> None:
@@ -242,7 +365,7 @@ def import_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # Off by default on processors without AVX-512, where it trains three times faster.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    with tempfile.TemporaryFile() as notes:
+    with _notes() as notes:
         sys.stderr.flush()
         kept = os.dup(2)
         os.dup2(notes.fileno(), 2)
@@ -250,10 +373,20 @@ def import_tensorflow() -> None:
             import tensorflow as tf
 
             tf.config.list_physical_devices()  # looks for GPUs, and complains
-        except BaseException:
+            if _received:  # some module took the exception for a missing one
+                raise errors.Stopped(_received[0])
+        except Exception:
             notes.seek(0)
-            os.write(kept, notes.read())
+            os.write(kept, b"" if _received else notes.read())
             raise
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+
+
+def _notes() -> io.IOBase:
+    """A file to forget; where there is no place for one, nowhere."""
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:
+        return open(os.devnull, "w+b")

@@ -1,0 +1,160 @@
+"""Files to scores: threads read and decode pictures while the network works.
+
+A picture is decoded by `data.images`, as `nexperia prepare` does, and laid on its square
+by the same letterbox that the SavedModel holds; its signature of pixels then has nothing
+to change, whatever the shapes in a batch.
+"""
+
+import collections
+import concurrent.futures
+import dataclasses
+import itertools
+import os
+import pathlib
+import time
+import typing
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from nexperia_tf import preprocess
+from nexperia_tf.data import images
+from nexperia_tf.runs import run_folders
+
+if typing.TYPE_CHECKING:
+    from nexperia_tf.serving import export
+
+COLUMNS = ("path", "score", "label", "threshold", "problem")
+_THREADS = 16  # more would only wait for one another
+
+
+@dataclasses.dataclass
+class Times:
+    """Where the time went, in seconds.
+
+    Attributes:
+        waited: the network for pictures.
+        total: from the first picture's file to the last one's score.
+    """
+
+    waited: float = 0.0
+    total: float = 0.0
+
+    def __str__(self) -> str:
+        """
+        >>> str(Times(waited=1, total=4))
+        'in 4.0 s, of which the network waited 25 % for pictures'
+        """
+        share = self.waited / self.total if self.total else 0
+        return (
+            f"in {self.total:.1f} s, of which the network waited {share:.0%} for "
+            "pictures"
+        ).replace("%", " %")
+
+
+def batches(
+    served: "export.Served",
+    folder: pathlib.Path,
+    paths: Iterable[pathlib.Path],
+    *,
+    batch_size: int,
+    threshold: float | None = None,
+    times: Times | None = None,
+) -> Iterator[list[dict]]:
+    """Rows of so many files at a time, in the order of `paths`.
+
+    Args:
+        served: the model.
+        folder: what the paths in the rows start from.
+        paths: files below it.
+        batch_size: files of a batch.
+        threshold: replaces the model's own.
+        times: what is added to.
+
+    Yields:
+        one row for each file, with the keys of `COLUMNS`; what cannot be read has its
+        `problem` and no score.
+    """
+    times = times or Times()
+    canvas = _canvases(served)
+    start = time.perf_counter()
+    files = ((path, path.relative_to(folder).as_posix()) for path in paths)
+    # While one batch is scored the next is decoded.
+    decoded = _in_threads(lambda file: (file[1], *canvas(file[0])), files, 2 * batch_size)
+    while True:
+        before = time.perf_counter()
+        batch = list(itertools.islice(decoded, batch_size))
+        times.waited += time.perf_counter() - before
+        if batch:
+            rows = _rows(served, batch, threshold)
+        times.total = time.perf_counter() - start
+        if not batch:
+            return
+        yield rows
+
+
+def _in_threads(work: Callable, items: Iterable, ahead: int) -> Iterator:
+    """`map(work, items)`, done in threads and at most `ahead` items before it is due."""
+    threads = min(len(os.sched_getaffinity(0)), _THREADS)
+    waiting: collections.deque = collections.deque()
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > ahead:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _rows(
+    served: "export.Served",
+    batch: list[tuple[str, np.ndarray | None, str]],
+    threshold: float | None,
+) -> list[dict]:
+    used = served.calibration.threshold if threshold is None else threshold
+    canvases = [canvas for _, canvas, problem in batch if not problem]
+    scores, verdicts = served.score_pixels(np.stack(canvases)) if canvases else ([], [])
+    if threshold is not None:  # compared in float32, as a SavedModel would
+        verdicts = run_folders.verdicts(np.float32(scores), np.float32(threshold))
+    answers = ((score, label, used, "") for score, label in zip(scores, verdicts))
+    return [
+        dict(zip(COLUMNS, (path, *(("", "", "", problem) if problem else next(answers)))))
+        for path, _, problem in batch
+    ]
+
+
+def _canvases(
+    served: "export.Served",
+) -> Callable[[pathlib.Path], tuple[np.ndarray | None, str]]:
+    """A function from a file to its letterboxed pixels, or none and the problem."""
+    size, channels = served.facts["image_size"], served.facts["channels"]
+    letterbox = tf.function(
+        lambda pixels: preprocess.letterbox(pixels, size),
+        input_signature=[tf.TensorSpec((None, None, channels), tf.uint8)],
+        autograph=False,
+    )
+
+    def canvas(path: pathlib.Path) -> tuple[np.ndarray | None, str]:
+        try:
+            pixels = images.load(path.read_bytes()).pixels
+        except OSError as error:
+            return None, f"cannot be read ({error.strerror})"
+        except (images.UnreadableImage, images.UnsupportedImage) as error:
+            return None, str(error)
+        if channels == 1 and pixels.ndim == 3 and not images.is_grey(pixels):
+            return None, "is in colour, but the model has only seen grey pictures"
+        with tf.device("CPU"):  # the only kernel that it has
+            return letterbox(_with_channels(pixels, channels)).numpy(), ""
+
+    return canvas
+
+
+def _with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
+    """Pixels of shape `(height, width, channels)`; colour is only asked for colour."""
+    if pixels.ndim == 2:
+        return np.repeat(pixels[..., None], channels, axis=-1)
+    return pixels[..., :channels]
