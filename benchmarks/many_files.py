@@ -1,8 +1,8 @@
 """Claim: a folder of 100,000 pictures goes through prepare and predict in flat memory.
 
 Draws tiny grey pictures into a temporary folder that grows, and runs the public
-commands on it at each size: seconds, seconds of CPU and the peak of the largest process.
-What prepare measured of a picture is not kept from one size to the next.
+commands on it at each size: seconds, seconds of CPU and the peak of the largest
+process. What prepare measured of a picture is not kept from one size to the next.
 
     python benchmarks/many_files.py --files 100000
 """

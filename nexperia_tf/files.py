@@ -153,8 +153,20 @@ def sha256(path: str | os.PathLike) -> str:
 def write_manifest(folder: str | os.PathLike) -> None:
     """Writes MANIFEST.sha256 over all files below `folder`, as `sha256sum -c` reads."""
     folder = pathlib.Path(folder)
-    lines = [f"{sha256(folder / name)}  {name}\n" for name in _names_below(folder)]
-    write_text(folder / MANIFEST, "".join(lines))
+    write_text(folder / MANIFEST, _lines(folder))
+
+
+def fingerprint(folder: str | os.PathLike) -> str:
+    """Hex SHA-256 that stands for all files below `folder`, as its manifest does."""
+    folder = pathlib.Path(folder)
+    if (folder / MANIFEST).is_file():
+        return sha256(folder / MANIFEST)
+    return hashlib.sha256(_lines(folder).encode()).hexdigest()
+
+
+def _lines(folder: pathlib.Path) -> str:
+    names = _names_below(folder)
+    return "".join(f"{sha256(folder / name)}  {name}\n" for name in names)
 
 
 def verify_manifest(folder: str | os.PathLike, *, only: str | None = None) -> None:

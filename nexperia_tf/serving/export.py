@@ -248,9 +248,16 @@ class Served:
 
     def score_bytes(self, images: list[bytes]) -> tuple[list[float], list[str]]:
         """Scores and labels of encoded pictures; one bad picture fails them all."""
-        answer = self.signature(BYTES)(image_bytes=tf.constant(images))
-        words = [word.decode() for word in answer["label"].numpy()]
-        return [float(score) for score in answer["score"].numpy()], words
+        return _read(self.signature(BYTES)(image_bytes=tf.constant(images)))
+
+    def score_pixels(self, pixels: np.ndarray) -> tuple[list[float], list[str]]:
+        """Scores and labels of uint8 pictures `(N, height, width, channels)`."""
+        return _read(self.signature(PIXELS)(image_pixels=tf.constant(pixels)))
+
+
+def _read(answer: Mapping[str, tf.Tensor]) -> tuple[list[float], list[str]]:
+    words = [word.decode() for word in answer["label"].numpy()]
+    return [float(score) for score in answer["score"].numpy()], words
 
 
 def find(folder: str | pathlib.Path) -> pathlib.Path:

@@ -4,23 +4,25 @@ import collections
 import dataclasses
 import os
 import pathlib
+import sys
 import typing
 from collections.abc import Iterator
 from typing import Annotated
 
-import numpy as np
 import tyro
 
 from nexperia_tf import bounds, command, errors, files
-from nexperia_tf.data import images, progress
+from nexperia_tf.data import progress
 from nexperia_tf.runs import run_folders
-from nexperia_tf.serving import thresholds
+from nexperia_tf.serving import score_table, thresholds
 
 if typing.TYPE_CHECKING:
-    from nexperia_tf.serving import export
+    from nexperia_tf.serving import export, scoring
 
 ENDINGS = {".bmp", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".gif", ".webp"}
-COLUMNS = ("path", "score", "label", "threshold", "problem")
+SCHEMA = 1  # of what a job that can be resumed was told
+STEP = "Scoring pictures"
+BatchSize = Annotated[int, *bounds.BATCH]
 
 
 def pictures(folder: pathlib.Path) -> list[pathlib.Path]:
@@ -70,60 +72,24 @@ def predict(
         threshold: replaces the model's own.
 
     Yields:
-        one row for each file, in order of path, with the keys of `COLUMNS`; what
-        cannot be read has its `problem` and no score.
+        one row for each file, in order of path, with the keys of
+        `score_table.COLUMNS`; what cannot be read has its `problem` and no score.
+
+    Raises:
+        errors.BadInput: the model, the folder or the batch size cannot be used.
     """
+    if said := bounds.problem(batch_size, BatchSize):
+        raise errors.BadInput(f"batch_size {batch_size}: {said}.")
     folder = pathlib.Path(folder)
     paths = pictures(folder)
     served = open_model(model) if isinstance(model, str | os.PathLike) else model
-    for start in range(0, len(paths), batch_size):
-        yield from _rows(served, folder, paths[start : start + batch_size], threshold)
+    from nexperia_tf.serving import scoring
 
-
-def _rows(
-    served: "export.Served",
-    folder: pathlib.Path,
-    batch: list[pathlib.Path],
-    threshold: float | None,
-) -> Iterator[dict]:
-    used = served.calibration.threshold if threshold is None else threshold
-    rows, contents = [], []
-    for path in batch:
-        row = dict.fromkeys(COLUMNS, "")
-        row["path"] = path.relative_to(folder).as_posix()
-        # One bad picture fails a whole request: check it before.
-        content, row["problem"] = _checked(path, served.facts["channels"])
-        if content is not None:
-            contents.append(content)
-        rows.append(row)
-    if contents:
-        scores, verdicts = served.score_bytes(contents)
-        if threshold is not None:  # compared in float32, as a SavedModel would
-            verdicts = run_folders.verdicts(np.float32(scores), np.float32(threshold))
-        answers = iter(zip(scores, verdicts))
-        for row in rows:
-            if not row["problem"]:
-                row["score"], row["label"] = next(answers)
-                row["threshold"] = used
-    yield from rows
-
-
-def _checked(path: pathlib.Path, channels: int) -> tuple[bytes | None, str]:
-    try:
-        content = path.read_bytes()
-        picture = images.load(content)
-    except OSError as error:
-        return None, f"cannot be read ({error.strerror})"
-    except (images.UnreadableImage, images.UnsupportedImage) as error:
-        return None, str(error)
-    if channels == 1 and picture.mode == "RGB" and not images.is_grey(picture.pixels):
-        return None, "is in colour, but the model has only seen grey pictures"
-    return content, ""
-
-
-def write(path: str | pathlib.Path, rows: list[dict]) -> None:
-    """Publishes the rows as a CSV table; scores keep every bit."""
-    files.write_csv(path, COLUMNS, ([row[name] for name in COLUMNS] for row in rows))
+    scored = scoring.batches(
+        served, folder, paths, batch_size=batch_size, threshold=threshold
+    )
+    for rows in scored:
+        yield from rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,54 +103,123 @@ class Arguments(command.Options):
     """Folder of pictures (BMP, JPEG, PNG), searched with its subfolders."""
 
     out: str
-    """Table to write: path,score,label,threshold,problem."""
+    """Table to write: path,score,label,threshold,problem; - for standard output."""
 
-    batch_size: Annotated[int, *bounds.BATCH] = 32
+    batch_size: BatchSize = 32
     """Pictures scored at once."""
 
     threshold: str = ""
     """Score between 0 and 1 from which this table's devices are called defect; the
     model's own threshold when empty."""
 
+    resume: bool = False
+    """Go on from the rows that a killed job has left beside --out."""
 
-def main(arguments: Arguments) -> None:
+    force: bool = False
+    """Replace a table that exists, and rows that a killed job has left."""
+
+
+def main(arguments: Arguments) -> int:
     """Scores, writes the table and prints a summary."""
-    command.import_tensorflow()
-    files.check_writable(arguments.out)
-    total = len(pictures(pathlib.Path(arguments.folder)))
+    score_table.check(arguments.out, resume=arguments.resume, force=arguments.force)
     threshold = _threshold(arguments.threshold)
+    folder = pathlib.Path(arguments.folder)
+    paths = pictures(folder)
+    command.import_tensorflow()
     served = open_model(arguments.model)
-    rows = list(
-        progress.track(
-            predict(
-                served,
-                arguments.folder,
-                batch_size=arguments.batch_size,
-                threshold=threshold,
-            ),
-            "Scoring pictures",
-            total=total,
-        )
+    try:
+        table, times = _scored(arguments, served, folder, paths, threshold)
+    except BrokenPipeError:  # whoever read the rows has seen enough
+        return command.CLOSED_PIPE
+    rows_there = arguments.out == score_table.STANDARD_OUTPUT
+    for line in _summary(arguments.out, table, times, served.calibration, threshold):
+        print(line, file=sys.stderr if rows_there else sys.stdout)
+    return 0
+
+
+def _scored(
+    arguments: Arguments,
+    served: "export.Served",
+    folder: pathlib.Path,
+    paths: list[pathlib.Path],
+    threshold: float | None,
+) -> "tuple[score_table.Table, scoring.Times]":
+    """Writes the table; what is in it already is not scored again."""
+    from nexperia_tf.serving import scoring
+
+    times = scoring.Times()
+    settings = _settings(arguments, served, folder, threshold)
+    with (
+        score_table.written(
+            arguments.out,
+            settings,
+            lambda: _names(folder, paths),
+            resume=arguments.resume,
+        ) as table,
+        progress.reporting() as report,
+    ):
+        if table.seen:
+            paths = [
+                p for p, n in zip(paths, _names(folder, paths)) if n not in table.seen
+            ]
+        total = table.rows + len(paths)
+        report(STEP, table.rows, total)
+        for rows in scoring.batches(
+            served,
+            folder,
+            paths,
+            batch_size=arguments.batch_size,
+            threshold=threshold,
+            times=times,
+        ):
+            table.append(rows)
+            report(STEP, table.rows, total)
+    return table, times
+
+
+def _names(folder: pathlib.Path, paths: list[pathlib.Path]) -> list[str]:
+    return [path.relative_to(folder).as_posix() for path in paths]
+
+
+def _settings(
+    arguments: Arguments,
+    served: "export.Served",
+    folder: pathlib.Path,
+    threshold: float | None,
+) -> dict:
+    """All that a row depends on but its file."""
+    return {
+        "schema": SCHEMA,
+        "folder": str(folder.resolve()),
+        "model": files.fingerprint(served.folder),
+        "threshold": served.calibration.threshold if threshold is None else threshold,
+        "batch_size": arguments.batch_size,
+    }
+
+
+def _summary(
+    out: str,
+    table: "score_table.Table",
+    times: "scoring.Times",
+    own: run_folders.Calibration,
+    threshold: float | None,
+) -> Iterator[str]:
+    yield (
+        f"{out}: {table.rows} pictures, {table.defects} called defect, "
+        f"{_not_scored(table.problems)}"
     )
-    write(arguments.out, rows)
-    defects = sum(row["label"] == "defect" for row in rows)
-    print(
-        f"{arguments.out}: {total} pictures, {defects} called defect, "
-        f"{_not_scored(rows)}"
-    )
-    own = served.calibration
+    yield f"Scored {table.rows - len(table.seen)} pictures {times}"
     if threshold is None:
-        print(f"In force: {own.words}")
+        yield f"In force: {own.words}"
     else:
         here = dataclasses.replace(
             own, threshold=threshold, origin=run_folders.SET, basis="for this table"
         )
-        print(f"In this table: {here.words}; the model's own: {own.words}")
+        yield f"In this table: {here.words}; the model's own: {own.words}"
 
 
-def _not_scored(rows: list[dict]) -> str:
+def _not_scored(problems: collections.Counter) -> str:
     """How many have no score, and the commonest problem; of equals, the first."""
-    problems = collections.Counter(row["problem"] for row in rows if row["problem"])
     line = f"{problems.total()} not scored"
     for commonest, count in problems.most_common(1):
         line += f": {count} x {commonest}"

@@ -11,16 +11,16 @@ import collections
 import contextlib
 import csv
 import io
+import itertools
 import os
 import pathlib
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import BinaryIO
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from nexperia_tf import errors, files, locks
-from nexperia_tf.serving.scoring import COLUMNS
 
+COLUMNS = ("path", "score", "label", "threshold", "problem")
 STANDARD_OUTPUT = "-"
 _SYNC_EVERY = 1.0  # seconds of work that a power cut may cost
 
@@ -35,12 +35,16 @@ class Table:
         seen: paths of the rows of an earlier job, in their order.
     """
 
-    def __init__(self, file: BinaryIO, name: str):
+    def __init__(self, file: io.FileIO, name: str):
         self.rows = self.defects = 0
         self.problems: collections.Counter = collections.Counter()
         self.seen: dict[str, None] = {}
         self._file, self._name = file, name
         self._synced = time.monotonic()
+
+    def begin(self) -> None:
+        """Writes the header."""
+        self._write([COLUMNS])
 
     def append(self, rows: Sequence[Mapping]) -> None:
         """Writes rows with the keys of `COLUMNS`; scores keep every bit.
@@ -50,37 +54,31 @@ class Table:
             OSError: they cannot be written; what was before stays.
         """
         self._write([[row[name] for name in COLUMNS] for row in rows])
-        for row in rows:
-            self._count(row)
+        self._count(rows)
 
-    def begin(self) -> None:
-        """Writes the header."""
-        self._write([COLUMNS])
-
-    def take_up(self, rows: Iterable[Mapping]) -> None:
-        """Counts rows of an earlier job."""
-        for row in rows:
-            self._count(row)
-            self.seen[row["path"]] = None
+    def take_up(self, rows: Sequence[Mapping]) -> None:
+        """Counts rows that an earlier job has written."""
+        self._count(rows)
+        self.seen.update((row["path"], None) for row in rows)
 
     def sync(self) -> None:
         """Has the disk hold what was written."""
-        with contextlib.suppress(OSError, io.UnsupportedOperation):  # a pipe has none
+        with contextlib.suppress(OSError):  # a pipe has no disk
             os.fsync(self._file.fileno())
         self._synced = time.monotonic()
 
-    def _count(self, row: Mapping) -> None:
-        self.rows += 1
-        self.defects += row["label"] == "defect"
-        if row["problem"]:
-            self.problems[row["problem"]] += 1
+    def _count(self, rows: Sequence[Mapping]) -> None:
+        self.rows += len(rows)
+        self.defects += sum(row["label"] == "defect" for row in rows)
+        self.problems.update(row["problem"] for row in rows if row["problem"])
 
     def _write(self, rows: Iterable[Sequence]) -> None:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(rows)
+        left = memoryview(text.getvalue().encode())
         try:
-            self._file.write(text.getvalue().encode())
-            self._file.flush()
+            while left:
+                left = left[self._file.write(left) :]
         except OSError as error:
             error.filename = error.filename or self._name
             raise
@@ -93,7 +91,8 @@ def partial_of(out: pathlib.Path) -> pathlib.Path:
     return out.with_name(f"{out.name}.partial")
 
 
-def _settings_of(out: pathlib.Path) -> pathlib.Path:
+def settings_of(out: pathlib.Path) -> pathlib.Path:
+    """Where it is written what these rows were scored with."""
     return out.with_name(f"{out.name}.partial.json")
 
 
@@ -110,7 +109,9 @@ def check(out: str, *, resume: bool, force: bool) -> None:
         return
     path = pathlib.Path(out)
     if not path.absolute().parent.is_dir():
-        raise errors.BadInput(f"{path.parent}: no such folder; make it for {path.name}.")
+        raise errors.BadInput(
+            f"{out}: there is no folder {path.parent}; make it, or name another table."
+        )
     if path.exists() and not path.is_file():
         raise errors.BadInput(
             f"{out}: is no file; name a table, or - for standard output."
@@ -119,81 +120,68 @@ def check(out: str, *, resume: bool, force: bool) -> None:
         raise errors.BadInput(
             f"{out}: exists already; name another table, or pass --force to replace it."
         )
+    path = pathlib.Path(os.path.realpath(path))
     if partial_of(path).exists() and not (resume or force):
         raise errors.BadInput(
             f"{partial_of(path)}: holds the rows of a job that has not ended; pass "
-            "--resume to go on from it, or --force to begin anew."
+            "--resume to go on from there, or --force to begin anew."
         )
-    files.check_writable(out)
+    files.check_writable(path)
 
 
 @contextlib.contextmanager
 def written(
-    out: str, settings: Mapping, order: Sequence[str], *, resume: bool
+    out: str, settings: Mapping, paths: Callable[[], Sequence[str]], *, resume: bool
 ) -> Iterator[Table]:
     """A table to append to; it stands at `out` when the block ends well.
 
     Args:
         out: its place; `-` is standard output.
-        settings: what the rows come from; a resumed table must have the same.
-        order: paths of all rows in their order.
-        resume: go on from what a killed job has left.
+        settings: what the rows come from; a resumed table must have the same. One of
+            them is batch_size, the number of rows that are appended at once.
+        paths: gives the paths of all rows in their order, where a job is resumed.
+        resume: go on from what an earlier job has left, if there is something.
 
     Raises:
         errors.BadInput: the table to be resumed has other settings, or another process
             is writing it.
     """
     if out == STANDARD_OUTPUT:
-        yield from _streamed()
-        return
-    # A link stays one.
-    path = pathlib.Path(os.path.realpath(out))
-    partial, facts = partial_of(path), _settings_of(path)
-    with locks.held(path):
-        if not (resume and partial.exists()):
-            files.write_json(facts, dict(settings))
-            partial.unlink(missing_ok=True)
-        else:
-            _check_same(partial, files.read_json(facts), settings)
-        with _opened(partial, settings["batch_size"]) as table:
+        sys.stdout.flush()
+        # A handle of its own: that of `sys.stdout` outlasts a closed pipe.
+        with open(os.dup(sys.stdout.fileno()), "wb", buffering=0) as file:
+            table = Table(file, "standard output")
+            table.begin()
             yield table
-        if list(table.seen) != list(order[: len(table.seen)]):
-            _reorder(partial, order)
-        files.move_into_place(partial, path)
-        facts.unlink(missing_ok=True)
-
-
-def _streamed() -> Iterator[Table]:
-    sys.stdout.flush()
-    # A handle of its own: `command` keeps a closed pipe from the other's users.
-    with open(os.dup(1), "wb", buffering=0) as file:
-        table = Table(_Whole(file), "standard output")
-        table.begin()
-        yield table
-
-
-class _Whole:
-    """An unbuffered file that writes all or raises."""
-
-    def __init__(self, file: io.FileIO):
-        self._file = file
-        self.fileno, self.flush = file.fileno, file.flush
-
-    def write(self, content: bytes) -> None:
-        left = memoryview(content)
-        while left:
-            left = left[self._file.write(left) :]
+        return
+    path = pathlib.Path(os.path.realpath(out))  # a link stays one
+    with locks.held(path):
+        if resume and partial_of(path).exists():
+            _check_same(path, settings)
+        else:
+            files.write_json(settings_of(path), dict(settings))
+            partial_of(path).unlink(missing_ok=True)
+        with _growing(path, settings["batch_size"]) as table:
+            yield table
+        if table.seen and list(table.seen) != list(paths()[: len(table.seen)]):
+            _reorder(partial_of(path), paths())
+        files.move_into_place(partial_of(path), path)
+        settings_of(path).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def _opened(partial: pathlib.Path, batch_size: int) -> Iterator[Table]:
-    """The table that grows at `partial`, behind what is whole in it."""
+def _growing(path: pathlib.Path, batch_size: int) -> Iterator[Table]:
+    """What is to become the table at `path`, behind the batches that are in it."""
+    partial = partial_of(path)
     with open(partial, "ab", buffering=0) as file:
-        table = Table(_Whole(file), str(partial))
-        whole = _take_up(table, partial, batch_size)
-        os.ftruncate(file.fileno(), whole)
+        table = Table(file, str(partial))
         try:
-            if not whole:
+            end = 0
+            for place, rows in _batches(partial, batch_size):
+                table.take_up(rows)
+                end = place
+            os.truncate(partial, end)
+            if not end:
                 table.begin()
             yield table
             table.sync()
@@ -204,8 +192,69 @@ def _opened(partial: pathlib.Path, batch_size: int) -> Iterator[Table]:
                     f"{table.rows} rows are in {partial}; the same command with "
                     "--resume goes on from there."
                 )
-            raise
-        finally:
-            if not table.rows:
+            else:
                 partial.unlink(missing_ok=True)
-                _settings_of_partial(partial).unlink(missing_ok=True)
+                settings_of(path).unlink(missing_ok=True)
+            raise
+
+
+def _check_same(path: pathlib.Path, settings: Mapping) -> None:
+    """Refuses to go on with rows that were scored otherwise."""
+    before = files.read_json(settings_of(path))
+    for name, value in settings.items():
+        if before.get(name) != value:
+            raise errors.BadInput(
+                f"{partial_of(path)}: was begun with {name.replace('_', ' ')} "
+                f"{before.get(name)}, not {value}; repeat that, or begin anew with "
+                "--force in place of --resume."
+            )
+
+
+def _batches(
+    partial: pathlib.Path, batch_size: int
+) -> Iterator[tuple[int, list[dict[str, str]]]]:
+    """Where a batch ends, in bytes, and its rows; what is torn at the end is none.
+
+    Only whole batches: each is then scored in the same company as without a break, and
+    a resumed table is that of an undisturbed job to the last bit.
+    """
+    records = _records(partial)
+    if next(records, (0, []))[1] != list(COLUMNS):
+        return
+    while batch := list(itertools.islice(records, batch_size)):
+        if len(batch) == batch_size:
+            yield batch[-1][0], [dict(zip(COLUMNS, cells)) for _, cells in batch]
+
+
+def _records(partial: pathlib.Path) -> Iterator[tuple[int, list[str]]]:
+    """Where a record ends, in bytes, and its cells; up to the first that is damaged."""
+    end, record = 0, b""
+    with open(partial, "rb") as file:
+        for line in file:
+            record += line
+            if not line.endswith(b"\n") or record.count(b'"') % 2:
+                continue  # a path may hold the end of a line
+            try:
+                (cells,) = csv.reader(io.StringIO(record.decode(), newline=""))
+            except (ValueError, csv.Error):
+                return
+            if len(cells) != len(COLUMNS):
+                return
+            end, record = end + len(record), b""
+            yield end, cells
+
+
+def _reorder(partial: pathlib.Path, paths: Sequence[str]) -> None:
+    """Puts rows into the order of their paths: files came between those of before."""
+    place = {path: i for i, path in enumerate(paths)}
+    content = partial.read_bytes()
+    header, *records = _records(partial)
+    starts = [header[0], *(end for end, _ in records)]
+    pieces = [
+        (place.get(cells[0], len(place)), content[start:end])
+        for start, (end, cells) in zip(starts, records)
+    ]
+    pieces.sort(key=lambda piece: piece[0])
+    files.write_bytes(
+        partial, content[: header[0]] + b"".join(row for _, row in pieces)
+    )

@@ -1,8 +1,8 @@
 """Files to scores: threads read and decode pictures while the network works.
 
-A picture is decoded by `data.images`, as `nexperia prepare` does, and laid on its square
-by the same letterbox that the SavedModel holds; its signature of pixels then has nothing
-to change, whatever the shapes in a batch.
+A picture is decoded by `data.images`, as `nexperia prepare` does, and laid on its
+square by the same letterbox that the SavedModel holds; its signature of pixels then has
+nothing to change, whatever the shapes in a batch.
 """
 
 import collections
@@ -21,11 +21,11 @@ import tensorflow as tf
 from nexperia_tf import preprocess
 from nexperia_tf.data import images
 from nexperia_tf.runs import run_folders
+from nexperia_tf.serving.score_table import COLUMNS
 
 if typing.TYPE_CHECKING:
     from nexperia_tf.serving import export
 
-COLUMNS = ("path", "score", "label", "threshold", "problem")
 _THREADS = 16  # more would only wait for one another
 
 
@@ -81,7 +81,9 @@ def batches(
     start = time.perf_counter()
     files = ((path, path.relative_to(folder).as_posix()) for path in paths)
     # While one batch is scored the next is decoded.
-    decoded = _in_threads(lambda file: (file[1], *canvas(file[0])), files, 2 * batch_size)
+    decoded = _in_threads(
+        lambda file: (file[1], *canvas(file[0])), files, 2 * batch_size
+    )
     while True:
         before = time.perf_counter()
         batch = list(itertools.islice(decoded, batch_size))
@@ -95,7 +97,7 @@ def batches(
 
 
 def _in_threads(work: Callable, items: Iterable, ahead: int) -> Iterator:
-    """`map(work, items)`, done in threads and at most `ahead` items before it is due."""
+    """`map(work, items)` in threads, at most `ahead` items before they are due."""
     threads = min(len(os.sched_getaffinity(0)), _THREADS)
     waiting: collections.deque = collections.deque()
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:
@@ -122,7 +124,9 @@ def _rows(
         verdicts = run_folders.verdicts(np.float32(scores), np.float32(threshold))
     answers = ((score, label, used, "") for score, label in zip(scores, verdicts))
     return [
-        dict(zip(COLUMNS, (path, *(("", "", "", problem) if problem else next(answers)))))
+        dict(
+            zip(COLUMNS, (path, *(("", "", "", problem) if problem else next(answers))))
+        )
         for path, _, problem in batch
     ]
 

@@ -1,5 +1,6 @@
 """Tables of scores, from a model that answers without a network."""
 
+import collections
 import types
 
 import numpy as np
@@ -7,24 +8,24 @@ import pytest
 from PIL import Image
 
 from nexperia_tf import errors, files
-from nexperia_tf.data import images
 from nexperia_tf.runs import run_folders
-from nexperia_tf.serving import predict
+from nexperia_tf.serving import predict, score_table
 
 
 def served(*, channels: int = 1, threshold: float = 0.5) -> types.SimpleNamespace:
-    """Scores a picture by its brightness; takes no picture that cannot be read."""
+    """Scores a picture by its brightness."""
     asked = []
 
-    def score_bytes(contents):
-        asked.append(len(contents))
-        scores = [float(images.load(c).pixels.mean() / 255) for c in contents]
+    def score_pixels(pixels):
+        assert pixels.shape[1:] == (8, 8, channels) and pixels.dtype == np.uint8
+        asked.append(len(pixels))
+        scores = [float(each.mean() / 255) for each in pixels]
         return scores, run_folders.verdicts(np.float32(scores), np.float32(threshold))
 
     return types.SimpleNamespace(
         asked=asked,
-        score_bytes=score_bytes,
-        facts={"channels": channels},
+        score_pixels=score_pixels,
+        facts={"channels": channels, "image_size": 8},
         calibration=run_folders.Calibration(threshold=threshold),
     )
 
@@ -53,7 +54,7 @@ def test_every_picture_has_a_row_in_order_of_its_path_scored_or_with_a_problem(f
         "text.jpg",
     ]
     for row in rows:
-        assert set(row) == set(predict.COLUMNS)
+        assert set(row) == set(score_table.COLUMNS)
         assert bool(row["problem"]) == (row["score"] == "") == (row["label"] == "")
     assert "in colour" in rows[0]["problem"]
 
@@ -83,13 +84,10 @@ def test_a_colour_model_takes_both(folder):
     assert not next(row for row in rows if row["path"] == "colour.PNG")["problem"]
 
 
-def test_what_is_written_keeps_every_bit_of_a_score(folder, tmp_path):
-    rows = list(predict.predict(served(), folder))
-    predict.write(tmp_path / "scores.csv", rows)
-    lines = (tmp_path / "scores.csv").read_text().splitlines()
-    assert lines[0] == ",".join(predict.COLUMNS) and len(lines) == len(rows) + 1
-    read = [float(line.split(",")[1]) for line in lines[3:8]]
-    assert read == [row["score"] for row in rows[2:7]]
+@pytest.mark.parametrize("size", [0, -1, 65537])
+def test_a_batch_has_at_least_one_picture(folder, size):
+    with pytest.raises(errors.BadInput, match=rf"batch_size {size}: a whole number"):
+        next(predict.predict(served(), folder, batch_size=size))
 
 
 def test_a_folder_without_pictures_is_refused_by_name(tmp_path):
@@ -111,6 +109,6 @@ def test_a_catch_rate_needs_labels():
 
 
 def test_the_commonest_problem_is_named_once():
-    rows = [{"problem": problem} for problem in ("", "torn", "empty", "torn")]
-    assert predict._not_scored(rows) == "3 not scored: 2 x torn"
-    assert predict._not_scored([{"problem": ""}]) == "0 not scored"
+    problems = collections.Counter(["torn", "empty", "torn"])
+    assert predict._not_scored(problems) == "3 not scored: 2 x torn"
+    assert predict._not_scored(collections.Counter()) == "0 not scored"
