@@ -17,7 +17,7 @@ import typing
 from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
 
-from nexperia_tf import errors
+from nexperia_tf import errors, locks
 
 if typing.TYPE_CHECKING:
     import tyro
@@ -97,7 +97,7 @@ def errors_in_one_line(
             message, code = _told(error)
             if code == BAD_INPUT:
                 message = in_own_words(message)
-            _fail(message, code, debug=debug)
+            _fail(locks.published(message), code, debug=debug)
 
 
 def _told(error: Exception) -> tuple[str, int]:

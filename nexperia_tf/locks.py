@@ -20,7 +20,7 @@ import filelock
 
 from nexperia_tf import errors
 
-_PARTIAL = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.partial")
+_PARTIAL = re.compile(r"\.(?P<name>[^/]+)\.[0-9a-f]{8}\.partial")
 _WITHOUT = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}  # file systems without locks
 MOMENT = 0.2  # seconds: who sweeps holds a lock for less
 _held = threading.local()  # .places: what this thread has locked
@@ -29,6 +29,15 @@ _held = threading.local()  # .places: what this thread has locked
 def partial(path: pathlib.Path) -> pathlib.Path:
     """A name beside `path` for what shall become it; who holds the lock sweeps it."""
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+
+
+def published(text: str) -> str:
+    """The same text with the names that what is partial shall have.
+
+    >>> published("out/.run.0123abcd.partial/model.keras: No space left on device")
+    'out/run/model.keras: No space left on device'
+    """
+    return _PARTIAL.sub(r"\g<name>", text)
 
 
 def is_transient(name: str) -> bool:

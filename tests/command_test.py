@@ -59,7 +59,10 @@ def test_a_full_disk_names_the_file(capsys):
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/out/model.keras")
     assert _run([], _raise(full)) == 2
     shown = capsys.readouterr().err
-    assert shown == "error: /out/model.keras: No space left on device.\n"
+    assert shown == (
+        "error: /out/model.keras: No space left on device; free some space or name "
+        "another disk.\n"
+    )
 
 
 def test_a_defect_of_ours_is_one_line_and_a_traceback_on_request(capsys):

@@ -9,11 +9,15 @@ import concurrent.futures
 import contextlib
 import hashlib
 import multiprocessing
+import multiprocessing.connection
 import os
 import pathlib
+import signal
 import sys
+import threading
 import types
 from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import resource_tracker
 
 import cv2
 
@@ -78,13 +82,20 @@ def _passed(
     size = max(1, min(_CHUNK, len(paths) // workers))
     chunks = [paths[start : start + size] for start in range(0, len(paths), size)]
     with concurrent.futures.ProcessPoolExecutor(
-        workers, mp_context=multiprocessing.get_context("spawn")
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_end_with_parent,
     ) as pool:
-        with _empty_main():
+        with _empty_main(), _deaf_to_the_keyboard():
             tasks = [pool.submit(_measure_chunk, raw, c, cache) for c in chunks]
+            started = multiprocessing.active_children()
         try:
             for chunk, task in zip(chunks, tasks):
                 yield from zip(chunk, task.result())
+        except BaseException:  # a signal, above all: nobody waits for their chunks
+            for process in started:
+                process.terminate()
+            raise
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -98,6 +109,32 @@ def _empty_main() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
+
+
+@contextlib.contextmanager
+def _deaf_to_the_keyboard() -> Iterator[None]:
+    """Starts processes that leave Ctrl-C, which reaches all of them, to the caller."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    # Its start would let the signal through again.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end_with_parent() -> None:
+    """Has a process end when the one that has started it is gone, however it went."""
+    parent = multiprocessing.parent_process()
+
+    def wait() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _measure_chunk(

@@ -13,17 +13,24 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 
-from nexperia_tf.data.measure import measurement
+from nexperia_tf.data.measure import measurement, signature
 from nexperia_tf.data.measure.measurement import Measures
 from nexperia_tf.data.raw import file_names
 
+_SIZES = (0, signature.SIDE**2)  # bytes of a thumbnail; of what cannot be read none
 _SETTLED_NS = 2_000_000_000  # a younger file may change within its time stamp's tick
 
 
-def default_folder() -> pathlib.Path:
-    """The user's cache folder for measures; it can be removed at any time."""
+def default_folder() -> pathlib.Path | None:
+    """The user's cache folder for measures; None for a user without a home.
+
+    It can be removed at any time.
+    """
     home = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
-    return pathlib.Path(home or pathlib.Path.home() / ".cache") / "nexperia_tf"
+    try:
+        return pathlib.Path(home or pathlib.Path.home() / ".cache") / "nexperia_tf"
+    except RuntimeError:  # no HOME, and a number that belongs to no user
+        return None
 
 
 @contextlib.contextmanager
@@ -34,26 +41,42 @@ def lookup(cache: str | None) -> Iterator[Callable[[str], Measures | None]]:
         return
     query = "SELECT measures, signature FROM content WHERE sha256 = ?"
     uri = f"{pathlib.Path(cache).as_uri()}?mode=ro"
-    with contextlib.closing(sqlite3.connect(uri, uri=True)) as database:
+    failed = False
 
-        def known(sha256: str) -> Measures | None:
-            try:
-                row = database.execute(query, (sha256,)).fetchone()
-            except sqlite3.Error:  # busy or damaged: measuring again is always right
-                return None
-            return row and _unpacked(*row)
+    def known(sha256: str) -> Measures | None:
+        nonlocal failed
+        if failed:  # who is busy for long would be waited for at every file
+            return None
+        try:
+            row = database.execute(query, (sha256,)).fetchone()
+        except sqlite3.Error:  # busy or damaged: measuring again is always right
+            failed = True
+            return None
+        return row and _unpacked(*row)
 
+    try:
+        database = sqlite3.connect(uri, uri=True, timeout=1)
+    except sqlite3.Error:
+        yield lambda sha256: None
+        return
+    with contextlib.closing(database):
         yield known
 
 
 def _packed(measures: Measures) -> tuple[str, bytes]:
     values = dataclasses.asdict(measures)
-    signature = values.pop("signature")
-    return json.dumps(values), signature
+    thumbnail = values.pop("signature")
+    return json.dumps(values), thumbnail
 
 
-def _unpacked(values: str, signature: bytes) -> Measures:
-    return Measures(**json.loads(values), signature=signature)
+def _unpacked(values: str, thumbnail: bytes) -> Measures | None:
+    """The measures of a row; None of one that is damaged."""
+    try:
+        measures = Measures(**json.loads(values), signature=thumbnail)
+    except (ValueError, TypeError):
+        return None
+    is_whole = isinstance(thumbnail, bytes) and len(thumbnail) in _SIZES
+    return measures if is_whole else None
 
 
 def stamp(file: pathlib.Path) -> str:
@@ -118,8 +141,8 @@ class Cache:
             for path, stamp in stamps.items():
                 key = (_key(raw, path), stamp)
                 row = stamp and self._database.execute(query, key).fetchone()
-                if row:
-                    done[path] = _unpacked(*row)
+                if row and (measures := _unpacked(*row)):
+                    done[path] = measures
         except sqlite3.Error:
             return {}
         return done

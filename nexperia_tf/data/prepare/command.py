@@ -162,7 +162,8 @@ def _earlier(
 def _measured(
     run: prepared.Prepared, measuring: Measuring, on_progress: progress.Callback
 ) -> dict[str, measurement.Measures]:
-    cache = pathlib.Path(measuring.cache or scan_cache.default_folder())
+    told = measuring.cache and pathlib.Path(measuring.cache)
+    cache = told or scan_cache.default_folder()
     return scan.measure(
         run.raw,
         [row.path for row in run.rows if row.path not in run.folder.messages],

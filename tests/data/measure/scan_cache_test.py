@@ -1,14 +1,16 @@
 """Measures kept between runs, and when they must not be used."""
 
+import contextlib
 import gc
 import os
 import pathlib
+import sqlite3
 import time
 import warnings
 
 import pytest
 
-from nexperia_tf.data.measure import measurement, scan_cache
+from nexperia_tf.data.measure import measurement, scan_cache, signature
 
 
 @pytest.fixture
@@ -41,7 +43,9 @@ def found(cache, file) -> dict:
         return opened.by_stamp(file.parent, {file.name: scan_cache.stamp(file)})
 
 
-MEASURES = measurement.Measures("ab" * 32, width=3, signature=b"\0\xff", contrast=0.1)
+MEASURES = measurement.Measures(
+    "ab" * 32, width=3, signature=bytes(signature.SIDE**2), contrast=0.1
+)
 
 
 def test_a_file_left_alone_is_known_by_its_stamp(file, tmp_path, settled):
@@ -91,3 +95,67 @@ def test_a_damaged_database_is_closed_again(file, tmp_path):
 def test_without_a_cache_nothing_is_known():
     with scan_cache.lookup(None) as known:
         assert known(MEASURES.sha256) is None
+
+
+DAMAGES = {
+    "torn": "UPDATE content SET measures = substr(measures, 1, 40)",
+    "of other columns": """UPDATE content SET measures = '{"height": 3, "depth": 4}'""",
+    "no object": "UPDATE content SET measures = '[1]'",
+    "empty": "UPDATE content SET measures = NULL",
+    "with half a thumbnail": "UPDATE content SET signature = substr(signature, 1, 9)",
+    "with text for a thumbnail": "UPDATE content SET signature = printf('%4096d', 1)",
+    "without their table": "DROP TABLE content",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_rows_that_cannot_be_read_are_measured_again(file, tmp_path, settled, damage):
+    cache = tmp_path / "cache"
+    kept(cache, file, MEASURES)
+    with scan_cache.Cache.opened(cache) as opened:
+        database = opened.file
+    with contextlib.closing(sqlite3.connect(database)) as changed, changed:
+        changed.execute(damage)
+    with scan_cache.lookup(database) as known:
+        assert known(MEASURES.sha256) is None
+    assert found(cache, file) == {}
+    kept(cache, file, MEASURES)
+    assert found(cache, file) == {file.name: MEASURES}
+
+
+def test_a_database_that_another_process_holds_is_done_without(file, tmp_path, settled):
+    cache = tmp_path / "cache"
+    kept(cache, file, MEASURES)
+    with scan_cache.Cache.opened(cache) as opened:
+        database = opened.file
+    with contextlib.closing(sqlite3.connect(database)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with scan_cache.lookup(database) as known:
+            start = time.monotonic()
+            assert [known(MEASURES.sha256) for _ in range(100)] == [None] * 100
+            assert time.monotonic() - start < 20  # waits once
+        assert found(cache, file) == {}
+    assert found(cache, file) == {file.name: MEASURES}
+
+
+def test_a_database_that_has_gone_is_done_without(tmp_path):
+    with scan_cache.lookup(str(tmp_path / "gone.sqlite")) as known:
+        assert known(MEASURES.sha256) is None
+
+
+def test_a_name_that_is_not_utf_8_has_a_place(tmp_path, settled):
+    file = tmp_path / os.fsdecode(b"Pr\xfcfung.png")
+    file.write_bytes(b"some pixels")
+    kept(tmp_path / "cache", file, MEASURES)
+    assert found(tmp_path / "cache", file) == {file.name: MEASURES}
+
+
+def test_a_user_without_a_home_has_no_cache(monkeypatch):
+    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(pathlib.Path, "home", homeless)
+    assert scan_cache.default_folder() is None
