@@ -13,33 +13,31 @@ import tyro
 
 from nexperia_tf import bounds, command, errors, files
 from nexperia_tf.data import progress
+from nexperia_tf.data.raw import listing
 from nexperia_tf.runs import run_folders
 from nexperia_tf.serving import score_table, thresholds
 
 if typing.TYPE_CHECKING:
     from nexperia_tf.serving import export, scoring
 
-ENDINGS = {".bmp", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".gif", ".webp"}
 SCHEMA = 1  # of what a job that can be resumed was told
 STEP = "Scoring pictures"
 BatchSize = Annotated[int, *bounds.BATCH]
 
 
-def pictures(folder: pathlib.Path) -> list[pathlib.Path]:
-    """Files below `folder` with the ending of a picture, sorted by path.
+def pictures(folder: str | os.PathLike) -> listing.Listing:
+    """What lies below `folder`: the files that `nexperia prepare` would look at, too.
 
     Raises:
-        errors.BadInput: no such folder, or no picture in it.
+        errors.BadInput: no such folder, or no file in it.
     """
-    if not folder.is_dir():
+    if not pathlib.Path(folder).is_dir():
         raise errors.BadInput(f"{folder}: no such folder; name one with pictures.")
-    paths = (p for p in folder.rglob("*") if p.suffix.lower() in ENDINGS)
-    paths = sorted(p for p in paths if p.is_file())
-    if not paths:
-        raise errors.BadInput(
-            f"{folder}: holds no picture ({', '.join(sorted(ENDINGS))})."
-        )
-    return paths
+    found = listing.files(folder)
+    if not found.named:
+        left_out = listing.in_words(found.left_out) or "it is empty"
+        raise errors.BadInput(f"{folder}: holds no picture; {left_out}.")
+    return found
 
 
 def open_model(model: str | pathlib.Path) -> "export.Served":
@@ -80,13 +78,12 @@ def predict(
     """
     if said := bounds.problem(batch_size, BatchSize):
         raise errors.BadInput(f"batch_size {batch_size}: {said}.")
-    folder = pathlib.Path(folder)
-    paths = pictures(folder)
+    found = pictures(folder)
     served = open_model(model) if isinstance(model, str | os.PathLike) else model
     from nexperia_tf.serving import scoring
 
     scored = scoring.batches(
-        served, folder, paths, batch_size=batch_size, threshold=threshold
+        served, found, found.named, batch_size=batch_size, threshold=threshold
     )
     for rows in scored:
         yield from rows
@@ -123,16 +120,16 @@ def main(arguments: Arguments) -> int:
     """Scores, writes the table and prints a summary."""
     score_table.check(arguments.out, resume=arguments.resume, force=arguments.force)
     threshold = _threshold(arguments.threshold)
-    folder = pathlib.Path(arguments.folder)
-    paths = pictures(folder)
+    found = pictures(arguments.folder)
     command.import_tensorflow()
     served = open_model(arguments.model)
     try:
-        table, times = _scored(arguments, served, folder, paths, threshold)
+        table, times = _scored(arguments, served, found, threshold)
     except BrokenPipeError:  # whoever read the rows has seen enough
         return command.CLOSED_PIPE
     rows_there = arguments.out == score_table.STANDARD_OUTPUT
-    for line in _summary(arguments.out, table, times, served.calibration, threshold):
+    lines = _summary(arguments.out, table, times, served.calibration, threshold)
+    for line in filter(None, (*lines, listing.in_words(found.left_out))):
         print(line, file=sys.stderr if rows_there else sys.stdout)
     return 0
 
@@ -140,34 +137,27 @@ def main(arguments: Arguments) -> int:
 def _scored(
     arguments: Arguments,
     served: "export.Served",
-    folder: pathlib.Path,
-    paths: list[pathlib.Path],
+    found: listing.Listing,
     threshold: float | None,
 ) -> "tuple[score_table.Table, scoring.Times]":
     """Writes the table; what is in it already is not scored again."""
     from nexperia_tf.serving import scoring
 
     times = scoring.Times()
-    settings = _settings(arguments, served, folder, threshold)
+    settings = _settings(arguments, served, found.folder, threshold)
     with (
         score_table.written(
-            arguments.out,
-            settings,
-            lambda: _names(folder, paths),
-            resume=arguments.resume,
+            arguments.out, settings, found.named, resume=arguments.resume
         ) as table,
         progress.reporting() as report,
     ):
-        if table.seen:
-            paths = [
-                p for p, n in zip(paths, _names(folder, paths)) if n not in table.seen
-            ]
-        total = table.rows + len(paths)
+        names = [name for name in found.named if name not in table.seen]
+        total = table.rows + len(names)
         report(STEP, table.rows, total)
         for rows in scoring.batches(
             served,
-            folder,
-            paths,
+            found,
+            names,
             batch_size=arguments.batch_size,
             threshold=threshold,
             times=times,
@@ -175,10 +165,6 @@ def _scored(
             table.append(rows)
             report(STEP, table.rows, total)
     return table, times
-
-
-def _names(folder: pathlib.Path, paths: list[pathlib.Path]) -> list[str]:
-    return [path.relative_to(folder).as_posix() for path in paths]
 
 
 def _settings(

@@ -16,7 +16,7 @@ import os
 import pathlib
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from nexperia_tf import errors, files, locks
 
@@ -131,7 +131,7 @@ def check(out: str, *, resume: bool, force: bool) -> None:
 
 @contextlib.contextmanager
 def written(
-    out: str, settings: Mapping, paths: Callable[[], Sequence[str]], *, resume: bool
+    out: str, settings: Mapping, paths: Sequence[str], *, resume: bool
 ) -> Iterator[Table]:
     """A table to append to; it stands at `out` when the block ends well.
 
@@ -139,7 +139,7 @@ def written(
         out: its place; `-` is standard output.
         settings: what the rows come from; a resumed table must have the same. One of
             them is batch_size, the number of rows that are appended at once.
-        paths: gives the paths of all rows in their order, where a job is resumed.
+        paths: those of all rows in their order.
         resume: go on from what an earlier job has left, if there is something.
 
     Raises:
@@ -163,8 +163,8 @@ def written(
             partial_of(path).unlink(missing_ok=True)
         with _growing(path, settings["batch_size"]) as table:
             yield table
-        if table.seen and list(table.seen) != list(paths()[: len(table.seen)]):
-            _reorder(partial_of(path), paths())
+        if list(table.seen) != list(paths[: len(table.seen)]):
+            _reorder(partial_of(path), paths)
         files.move_into_place(partial_of(path), path)
         settings_of(path).unlink(missing_ok=True)
 

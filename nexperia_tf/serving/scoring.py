@@ -10,7 +10,6 @@ import concurrent.futures
 import dataclasses
 import itertools
 import os
-import pathlib
 import time
 import typing
 from collections.abc import Callable, Iterable, Iterator
@@ -20,6 +19,7 @@ import tensorflow as tf
 
 from nexperia_tf import preprocess
 from nexperia_tf.data import images
+from nexperia_tf.data.raw import listing
 from nexperia_tf.runs import run_folders
 from nexperia_tf.serving.score_table import COLUMNS
 
@@ -55,19 +55,19 @@ class Times:
 
 def batches(
     served: "export.Served",
-    folder: pathlib.Path,
-    paths: Iterable[pathlib.Path],
+    found: listing.Listing,
+    names: Iterable[str],
     *,
     batch_size: int,
     threshold: float | None = None,
     times: Times | None = None,
 ) -> Iterator[list[dict]]:
-    """Rows of so many files at a time, in the order of `paths`.
+    """Rows of so many files at a time, in the order of `names`.
 
     Args:
         served: the model.
-        folder: what the paths in the rows start from.
-        paths: files below it.
+        found: the folder.
+        names: files and problems in it.
         batch_size: files of a batch.
         threshold: replaces the model's own.
         times: what is added to.
@@ -77,13 +77,10 @@ def batches(
         `problem` and no score.
     """
     times = times or Times()
-    canvas = _canvases(served)
+    canvas = _canvases(served, found)
     start = time.perf_counter()
-    files = ((path, path.relative_to(folder).as_posix()) for path in paths)
     # While one batch is scored the next is decoded.
-    decoded = _in_threads(
-        lambda file: (file[1], *canvas(file[0])), files, 2 * batch_size
-    )
+    decoded = _in_threads(lambda name: (name, *canvas(name)), names, 2 * batch_size)
     while True:
         before = time.perf_counter()
         batch = list(itertools.islice(decoded, batch_size))
@@ -132,9 +129,9 @@ def _rows(
 
 
 def _canvases(
-    served: "export.Served",
-) -> Callable[[pathlib.Path], tuple[np.ndarray | None, str]]:
-    """A function from a file to its letterboxed pixels, or none and the problem."""
+    served: "export.Served", found: listing.Listing
+) -> Callable[[str], tuple[np.ndarray | None, str]]:
+    """A function from a name to its letterboxed pixels, or none and the problem."""
     size, channels = served.facts["image_size"], served.facts["channels"]
     letterbox = tf.function(
         lambda pixels: preprocess.letterbox(pixels, size),
@@ -142,9 +139,11 @@ def _canvases(
         autograph=False,
     )
 
-    def canvas(path: pathlib.Path) -> tuple[np.ndarray | None, str]:
+    def canvas(name: str) -> tuple[np.ndarray | None, str]:
+        if name in found.problems:
+            return None, found.problems[name]
         try:
-            pixels = images.load(path.read_bytes()).pixels
+            pixels = images.load(found.path(name).read_bytes()).pixels
         except OSError as error:
             return None, f"cannot be read ({error.strerror})"
         except (images.UnreadableImage, images.UnsupportedImage) as error:

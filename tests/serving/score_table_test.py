@@ -23,7 +23,7 @@ ROWS = [row(name, 1 / 3 + i) for i, name in enumerate(NAMES)]
 
 def write(out, rows, *, paths=NAMES, settings=SETTINGS, resume=False, die=None):
     """Appends the rows that are not there yet, in pairs; then dies, if asked to."""
-    told = score_table.written(str(out), settings, lambda: paths, resume=resume)
+    told = score_table.written(str(out), settings, paths, resume=resume)
     with told as table:
         todo = [row for row in rows if row["path"] not in table.seen]
         for start in range(0, len(todo), 2):
@@ -117,7 +117,7 @@ def test_resuming_where_nothing_is_begins(tmp_path, undisturbed):
 def test_two_jobs_do_not_write_one_table(tmp_path):
     out = tmp_path / "scores.csv"
     with (
-        score_table.written(str(out), SETTINGS, lambda: NAMES, resume=False),
+        score_table.written(str(out), SETTINGS, NAMES, resume=False),
         pytest.raises(errors.BadInput, match="another process is at work"),
     ):
         _in_thread(lambda: write(out, ROWS))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nexperia_tf.data.raw import listing
 from nexperia_tf.serving import export, scoring
 
 
@@ -72,12 +73,12 @@ def test_a_plain_file_scores_as_its_bytes_do(
     served = export.load(publish_tiny(tmp_path / "model", channels=channels))
     if channels == 1:
         contents = {n: c for n, c in contents.items() if "colour" not in n}
-    paths = [folder / name for name in contents]
+    found = listing.files(folder)
     times = scoring.Times()
     rows = [
         row
         for batch in scoring.batches(
-            served, folder, paths, batch_size=7, threshold=0.4, times=times
+            served, found, list(contents), batch_size=7, threshold=0.4, times=times
         )
         for row in batch
     ]

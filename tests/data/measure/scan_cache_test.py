@@ -143,13 +143,6 @@ def test_a_database_that_has_gone_is_done_without(tmp_path):
         assert known(MEASURES.sha256) is None
 
 
-def test_a_name_that_is_not_utf_8_has_a_place(tmp_path, settled):
-    file = tmp_path / os.fsdecode(b"Pr\xfcfung.png")
-    file.write_bytes(b"some pixels")
-    kept(tmp_path / "cache", file, MEASURES)
-    assert found(tmp_path / "cache", file) == {file.name: MEASURES}
-
-
 def test_a_user_without_a_home_has_no_cache(monkeypatch):
     for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.delenv(name, raising=False)
