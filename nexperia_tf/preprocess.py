@@ -30,8 +30,10 @@ JPEG_MAGIC = b"\xff\xd8\xff"
 BMP_MAGIC = bmp.MAGIC
 PNG_MAGIC = b"\x89PNG"
 
-_BLOCK = 16  # rows of a resizing matrix that are applied at once
+_BLOCK = 16  # rows of a resizing matrix that are applied at once,
+_WEIGHTS = 1 << 20  # if these are not many more weights
 _TOGETHER = 1 << 18  # pixels that are resized at once: what caches hold
+_LONG_SIDE = 1 << 14  # pixels
 
 
 def scale_and_offset(channels: int) -> tuple[list[float], list[float]]:
@@ -96,10 +98,20 @@ def letterbox_geometry(height: int, width: int, size: int) -> tuple[float, int, 
 
     A point `(x, y)` of the picture stands at `(x * scale + left, y * scale + top)`.
     """
+    inner_height, inner_width = _inner((height, width), size)
     scale = size / max(height, width)
-    inner_height = max(1, round(height * scale))
-    inner_width = max(1, round(width * scale))
     return scale, (size - inner_height) // 2, (size - inner_width) // 2
+
+
+def _inner(sides: tuple[int, int], size: int) -> tuple[int, int]:
+    """Both sides after letterboxing, at least 1, rounded in float32 as TensorFlow does.
+
+    >>> _inner((300, 200), 96), _inner((4000, 10), 96)
+    ((96, 64), (96, 1))
+    """
+    new = np.rint(np.float32(sides) * (np.float32(size) / max(sides)))
+    height, width = np.clip(new.astype(int), 1, size).tolist()
+    return height, width
 
 
 def letterbox(image: "tf.Tensor", size: int) -> "tf.Tensor":
@@ -152,20 +164,18 @@ def batch(image_bytes: Sequence[bytes], size: int, channels: int) -> np.ndarray:
         tf.errors.InvalidArgumentError: some bytes are no BMP, JPEG or PNG.
     """
     canvases = np.zeros((len(image_bytes) * channels, size, size), np.uint8)
-    # Getting memory takes longer than filling it; threads must not share it.
-    scratch = functools.lru_cache(maxsize=4)(_scratch)
+    scratch = _Scratch()
     images = (_decoded(content, channels) for content in image_bytes)
     planes = (image[..., channel] for image in images for channel in range(channels))
     first = 0
     for old, alike in itertools.groupby(planes, np.shape):
-        new = np.rint(np.float32(old) * (np.float32(size) / max(old)))
-        height, width = np.clip(new.astype(int), 1, size)
+        height, width = _inner(old, size)
         top, left = (size - height) // 2, (size - width) // 2
         places = canvases[:, top : top + height, left : left + width]
         at_once = max(1, _TOGETHER // math.prod(old))
         while some := list(itertools.islice(alike, at_once)):
             if (height, width) != old:
-                some = _resized(some, *scratch(len(some), *old, height, width))
+                some = _resized(some, scratch, height, width)
             places[first : first + len(some)] = some
             first += len(some)
     canvases = canvases.reshape(-1, channels, size, size)
@@ -204,7 +214,9 @@ def _stored(image_bytes: bytes) -> np.ndarray | None:
 def _inflated(png: bytes) -> bytes:
     """The same PNG with its pixels stored instead of deflated, for OpenCV to read.
 
-    OpenCV's wheels bring a zlib of 2017; isal inflates in less than half the time.
+    OpenCV's wheels bring a zlib of 2017; isal inflates in less than half the time. No
+    more is inflated than the header promises; a file that holds more, or less, or is
+    interlaced, stays as it is.
     """
     from isal import isal_zlib
 
@@ -215,8 +227,12 @@ def _inflated(png: bytes) -> bytes:
         parts.append(png[last + 8 : last + 8 + size])
         last += 12 + size
     try:
-        rows = isal_zlib.decompress(b"".join(parts))
-    except isal_zlib.error:  # OpenCV will see, too, that it is damaged
+        promised = _promised(png)
+        inflate = isal_zlib.decompressobj()
+        rows = inflate.decompress(b"".join(parts), promised)
+    except (isal_zlib.error, struct.error, KeyError):
+        return png  # OpenCV will see, too, that it is damaged
+    if len(rows) != promised or not inflate.eof:
         return png
     pixels = b"IDAT" + zlib.compress(rows, 0)
     size, check = len(pixels) - 4, zlib.crc32(pixels)
@@ -224,38 +240,80 @@ def _inflated(png: bytes) -> bytes:
     return png[:first] + chunk + png[last:]
 
 
-def _scratch(count, height, width, new_height, new_width) -> tuple[np.ndarray, ...]:
-    shapes = (height, width), (new_height, width), (new_height, new_width)
-    return tuple(np.empty((count, *shape), np.float32) for shape in shapes)
+def _promised(png: bytes) -> int:
+    """Bytes of the rows that a PNG's header promises, each with its filter's number."""
+    width, height, bits, colour = struct.unpack_from(">IIBB", png, 16)
+    channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
+    return height * (1 + -(-width * bits * channels // 8))
+
+
+class _Scratch:
+    """Memory that is used again: getting it takes longer than filling it.
+
+    Threads must not share it.
+    """
+
+    def __init__(self):
+        self._parts: dict[str, np.ndarray] = {}
+
+    def array(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        """A float32 array of any content; the one of that name before is no more."""
+        size = math.prod(shape)
+        if name not in self._parts or self._parts[name].size < size:
+            self._parts.pop(name, None)
+            self._parts[name] = np.empty(size, np.float32)
+        return self._parts[name][:size].reshape(shape)
 
 
 def _resized(
-    images: list[np.ndarray], old: np.ndarray, tall: np.ndarray, new: np.ndarray
+    images: list[np.ndarray], scratch: _Scratch, height: int, width: int
 ) -> np.ndarray:
-    """Planes of one shape with antialiasing, rounded, by way of `old` and `tall`."""
+    """Planes of one shape with antialiasing, rounded, of another one."""
+    count, before = len(images), images[0].shape
+    old = scratch.array("old", (count, *before))
+    tall = scratch.array("tall", (count, height, before[1]))
+    new = scratch.array("new", (count, height, width))
     for plane, image in zip(old, images):
         plane[:] = image
-    for rows, seen, weights in _resizing(old.shape[1], new.shape[1]):
+    for rows, seen, weights in _resizing(before[0], height):
         np.matmul(weights, old[:, seen], out=tall[:, rows])
-    for columns, seen, weights in _resizing(old.shape[2], new.shape[2]):
+    for columns, seen, weights in _resizing(before[1], width):
         np.matmul(tall[:, :, seen], weights.T, out=new[:, :, columns])
     return np.rint(new, out=new)  # weights are a mean's: within 0..255
 
 
-@functools.lru_cache(maxsize=64)
 def _resizing(old: int, new: int) -> list[tuple[slice, slice, np.ndarray]]:
     """Resizing along one side: new pixels, the old ones they come from, and weights.
 
-    The whole matrix has little beside its diagonal, so it is cut along it.
+    The whole matrix has little beside its diagonal, so only this band is made, bit by
+    bit as TensorFlow makes it in float32 (`ComputeSpans` of its ScaleAndTranslate).
     """
-    import tensorflow as tf
+    # Of a very long side they are soon made, beside the resizing itself.
+    make = _remembered if old <= _LONG_SIDE else _band
+    return make(old, new)
 
-    unit = tf.eye(old)[..., None]
-    matrix = tf.image.resize(unit, (new, old), antialias=True)[..., 0].numpy()
+
+def _band(old: int, new: int) -> list[tuple[slice, slice, np.ndarray]]:
+    one, half = np.float32(1), np.float32(0.5)
+    step = one / (np.float32(new) / np.float32(old))
+    reach = max(step, one)  # enlarging interpolates, with no more than two pixels
+    centres = (np.arange(new, dtype=np.float32) + half) * step
+    firsts = np.clip(np.ceil(centres - reach - half).astype(int), 0, old - 1)
+    lasts = np.clip(np.floor(centres + reach - half).astype(int), 0, old - 1)
+    block = int(np.clip(math.sqrt(_WEIGHTS / reach), 1, _BLOCK))
     parts = []
-    for first in range(0, new, _BLOCK):
-        rows = slice(first, min(first + _BLOCK, new))
-        used = np.flatnonzero(matrix[rows].any(axis=0))
-        columns = slice(used[0], used[-1] + 1)
-        parts.append((rows, columns, np.ascontiguousarray(matrix[rows, columns])))
+    for first in range(0, new, block):
+        rows = slice(first, min(first + block, new))
+        places = np.arange(firsts[rows][0], lasts[rows][-1] + 1)
+        within = (places >= firsts[rows, None]) & (places <= lasts[rows, None])
+        off = np.float32(places) + half - centres[rows, None]
+        weights = np.maximum(one - np.abs(off * (one / reach)), 0) * within
+        weights *= one / np.cumsum(weights, axis=1)[:, -1:]
+        used = np.flatnonzero(weights.any(axis=0))
+        columns = slice(places[used[0]], places[used[-1]] + 1)
+        weights = weights[:, used[0] : used[-1] + 1]
+        parts.append((rows, columns, np.ascontiguousarray(weights)))
     return parts
+
+
+_remembered = functools.lru_cache(maxsize=64)(_band)

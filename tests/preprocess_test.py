@@ -144,3 +144,61 @@ def test_what_is_cut_off_raises_in_a_batch(format):
     content = _encoded(GREY, format)
     with pytest.raises(tf.errors.InvalidArgumentError):
         preprocess.batch([content[: len(content) // 2]], 96, 1)
+
+
+# (640, 190) and (192, 99) shrink to half a pixel: float32 says which way it is rounded.
+SHAPES = [(1, 1), (2, 3), (1, 300), (300, 1), (80, 600), (60, 4000), (4000, 60)]
+SHAPES += [(10, 40_000), (40_000, 10), (640, 190), (192, 99)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_of_any_shape_are_one_picture_to_training_and_tensorflow(
+    shape, channels
+):
+    rng = np.random.default_rng(sum(shape))
+    pixels = rng.integers(0, 256, (*shape, channels)).astype(np.uint8)
+    content = _encoded(pixels.squeeze(-1) if channels == 1 else pixels, "PNG")
+    (together,) = preprocess.batch([content], 96, channels)
+    alone = preprocess.letterbox(preprocess.decode(content, channels), 96).numpy()
+    apart = np.abs(together.astype(int) - alone)
+    assert apart.max() <= 1 and np.mean(apart > 0) < 1e-2
+    scale, top, left = preprocess.letterbox_geometry(*shape, 96)
+    white = _encoded(np.full(shape, 255, np.uint8), "PNG")
+    (boxed,) = preprocess.batch([white], 96, 1)
+    rows, columns = np.nonzero(boxed[..., 0])
+    assert (rows.min(), columns.min()) == (top, left)
+    for side, places in zip(shape, (rows, columns)):
+        assert abs(len(set(places)) - max(1, side * scale)) <= 0.51
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_one_level_stays_one_level(level):
+    for shape in SHAPES:
+        content = _encoded(np.full(shape, level, np.uint8), "PNG")
+        (boxed,) = preprocess.batch([content], 64, 1)
+        assert set(np.unique(boxed)) <= {0, level}
+        assert level in boxed
+
+
+def _tensorflows(old: int, new: int) -> np.ndarray:
+    """The matrix of TensorFlow's own resizing."""
+    unit = tf.eye(old)[..., None]
+    return tf.image.resize(unit, (new, old), antialias=True)[..., 0].numpy()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(300, 96), (275, 224), (7, 96), (1, 32), (1500, 1), (1999, 384)]
+)
+def test_the_band_of_a_resizing_is_tensorflows_bit_by_bit(old, new):
+    expected, made = _tensorflows(old, new), np.zeros((new, old), np.float32)
+    for rows, columns, weights in preprocess._resizing(old, new):
+        made[rows, columns] = weights
+    np.testing.assert_array_equal(made, expected)
+
+
+def test_the_band_of_a_very_long_side_is_as_small_as_the_side():
+    parts = preprocess._resizing(1_000_000, 64)
+    assert sum(weights.nbytes for *_, weights in parts) < 100e6
+    for _, _, weights in parts:
+        np.testing.assert_allclose(weights.sum(1), 1, atol=1e-3)

@@ -18,12 +18,15 @@ explains: a scratch on the same part is such a place.
 """
 
 import dataclasses
+import itertools
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
 import scipy.ndimage
 
 from nexperia_tf.data.duplicates import jpeg_traces
+from nexperia_tf.data.measure import views
 
 LARGEST_RESIDUAL = 8.0  # copies reach 5.7; most scratches of 15 levels begin at 10
 LARGEST_LINE = 3.7  # copies reach 3.2; most scratches that pass the other more
@@ -59,6 +62,8 @@ _LEAST_LEVEL = 0.5  # that has a logarithm
 _LEAST_OUTLYING = 1.0  # levels; rounding is less
 _LINE = 11  # pixels
 _BEARINGS = 16  # of lines
+_SMALLEST_PIECE, _LARGEST_PIECE = 256, 1024  # pixels a side, in which lines are sought
+_LONGEST = 1 << 14  # pixels of a side; OpenCV's remap takes no twice as many
 
 
 @dataclasses.dataclass(frozen=True)
@@ -300,8 +305,7 @@ def hints_at_shared_grain(first: np.ndarray, second: np.ndarray) -> bool:
     Args:
         first, second: grain of two aligned pictures.
     """
-    rim = 1 + max(first.shape) // 12  # there one may have no content
-    inner = slice(rim, -rim), slice(rim, -rim)
+    inner = views.within(first.shape, 12)  # beyond, one may have no content
     in_flat, *_ = _contained(first[inner], second[inner])
     return not in_flat < _HINT  # NaN says nothing
 
@@ -350,6 +354,10 @@ def _blocks(values: np.ndarray) -> np.ndarray:
 
 def _expected(clean: np.ndarray, table: np.ndarray) -> np.ndarray:
     """`clean` at the levels that `table` says, in between as well."""
+    if max(clean.shape) > _LONGEST:
+        axis = int(np.argmax(clean.shape))
+        halves = np.array_split(clean, 2, axis)
+        return np.concatenate([_expected(half, table) for half in halves], axis)
     return cv2.remap(
         table.astype(np.float32)[None],
         clean,
@@ -435,16 +443,35 @@ def _largest_line(deviations) -> float:
     Noise rarely keeps its sign along a line; a scratch too faint for any single place
     does.
     """
-    height, width = deviations.shape
+    deviations = deviations.astype(np.float32)
+    return max(
+        float(np.abs(cv2.blur(_turned_by(piece, angle), (_LINE, 1))).max())
+        for piece in _pieces(deviations)
+        for angle in 180 * np.arange(_BEARINGS) / _BEARINGS
+    )
+
+
+def _pieces(picture: np.ndarray) -> Iterator[np.ndarray]:
+    """A picture, if it is long or large in pieces; every line is whole in one of them.
+
+    Turned, a strip would fill a square of its length.
+    """
+    most = min(_LARGEST_PIECE, max(_SMALLEST_PIECE, 4 * min(picture.shape)))
+    overlap = 2 * _LINE
+    tops, lefts = (
+        range(0, max(1, side - overlap), most - overlap) for side in picture.shape
+    )
+    for top, left in itertools.product(tops, lefts):
+        yield picture[top : top + most, left : left + most]
+
+
+def _turned_by(picture: np.ndarray, degrees: float) -> np.ndarray:
+    """All of a picture, turned about its middle, on a square with 0 around it."""
+    height, width = picture.shape
     side = int(np.hypot(height, width)) + 2
-    largest = 0.0
-    for bearing in range(_BEARINGS):
-        angle = 180 * bearing / _BEARINGS
-        turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, 1)
-        turn[:, 2] += (side - width) / 2, (side - height) / 2
-        turned = cv2.warpAffine(deviations.astype(np.float32), turn, (side, side))
-        largest = max(largest, float(np.abs(cv2.blur(turned, (_LINE, 1))).max()))
-    return largest
+    turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1)
+    turn[:, 2] += (side - width) / 2, (side - height) / 2
+    return cv2.warpAffine(picture, turn, (side, side))
 
 
 def _texture(picture):

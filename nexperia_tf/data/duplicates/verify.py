@@ -332,9 +332,9 @@ def align(
         blur: pixels of the window that both are blurred with.
     """
     height, width = moving.shape
-    rim = 1 + max(height, width) // 24  # a copy may have a border where nothing was
     inside = np.zeros(moving.shape, np.uint8)
-    inside[rim:-rim, rim:-rim] = 1
+    # A copy may have a border where nothing was.
+    inside[views.within(moving.shape, 24)] = 1
     stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 20, 1e-3)
     start = start.astype(np.float32)
     try:

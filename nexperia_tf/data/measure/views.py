@@ -19,6 +19,19 @@ def turned(pixels: np.ndarray, turn: int) -> np.ndarray:
     return np.ascontiguousarray(rotated[:, ::-1] if turn >= 4 else rotated)
 
 
+def within(shape: tuple[int, int], part: int) -> tuple[slice, slice]:
+    """What lies inside a rim of one pixel and the `part`th part of each side.
+
+    Of any shape something is left:
+
+    >>> within((80, 600), 12), within((1, 2), 12)
+    ((slice(7, 73, None), slice(51, 549, None)), (slice(0, 1, None), slice(0, 2, None)))
+    """
+    rims = (min(1 + side // part, (side - 1) // 2) for side in shape)
+    rows, columns = (slice(rim, side - rim) for rim, side in zip(rims, shape))
+    return rows, columns
+
+
 def without_rim(grey: np.ndarray) -> np.ndarray:
     """`(height, width)` with its own edge in place of a rim of one level.
 
