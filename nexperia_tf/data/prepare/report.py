@@ -14,7 +14,7 @@ from nexperia_tf import files, labels
 from nexperia_tf.data import manifest, pages
 from nexperia_tf.data.duplicates import resolve, search
 from nexperia_tf.data.prepare import label_leak, pictures, prepared, summary
-from nexperia_tf.data.raw import listing
+from nexperia_tf.data.raw import file_names, listing
 
 EXAMPLES = 7  # pictures of one kind
 # An exact copy has nothing to show but that it is one.
@@ -66,7 +66,7 @@ def context(run: prepared.Prepared, summary: Mapping[str, object]) -> dict:
     """Everything that the template shows."""
     rows, used = run.rows, [row for row in run.rows if row.used]
     return {
-        "name": run.raw.resolve().name,
+        "name": file_names.as_text(run.raw.resolve().name),
         "summary": summary,
         "left_out": listing.in_words(run.folder.left_out),
         "meaning": MEANING,

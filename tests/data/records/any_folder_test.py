@@ -1,0 +1,102 @@
+"""Folders as they are on people's disks, from preparing to the records."""
+
+import os
+import pathlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nexperia_tf import predictions
+from nexperia_tf.data import manifest
+from nexperia_tf.data.prepare import command as prepare
+from nexperia_tf.data.records import prepared_folder, reading, store
+from nexperia_tf.data.source import DataSource
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    """Keeps the preparation's measures out of the user's cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def _draw(folder: pathlib.Path, count: int, *, start: int = 0) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(start, start + count):
+        seed = [i, *os.fsencode(folder.name)]
+        pixels = np.random.default_rng(seed).integers(0, 255, (48, 48), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+
+
+def _built(raw: pathlib.Path, data_dir: pathlib.Path) -> tuple[pathlib.Path, int]:
+    dataset = store.build(DataSource(data=str(raw), data_dir=str(data_dir)))
+    return dataset.folder, sum(reading.split_sizes(dataset).values())
+
+
+def _linked(raw: pathlib.Path, nas: pathlib.Path) -> pathlib.Path:
+    raw.mkdir(parents=True)
+    for name in ("good", "defect"):
+        (raw / name).symlink_to(nas / name)
+    return raw
+
+
+def test_class_folders_that_are_links_are_known_by_what_they_lead_to(tmp_path):
+    _draw(tmp_path / "nas/good", 10)
+    _draw(tmp_path / "nas/defect", 8)
+    raw = _linked(tmp_path / "raw", tmp_path / "nas")
+    first, count = _built(raw, tmp_path / "data")
+    assert count == 18
+    _draw(tmp_path / "nas/good", 10, start=10)
+    _draw(tmp_path / "nas/defect", 8, start=8)
+    second, count = _built(raw, tmp_path / "data")
+    assert count == 36 and second != first
+    _draw(tmp_path / "nas2/good", 9)
+    _draw(tmp_path / "nas2/defect", 6)
+    third = _linked(tmp_path / "other/raw", tmp_path / "nas2")
+    folder, count = _built(third, tmp_path / "data")
+    assert count == 15 and folder not in (first, second)
+
+
+def test_a_nas_and_its_thumbnails_are_the_pictures_alone(tmp_path):
+    raw, out = tmp_path / "raw", tmp_path / "prepared"
+    for name, count in (("good", 12), ("defect", 8)):
+        _draw(raw / name, count)
+        for i in range(count):
+            thumbnail = raw / name / "@eaDir" / f"{i}.png" / "SYNOPHOTO_THUMB_M.jpg"
+            thumbnail.parent.mkdir(parents=True)
+            Image.open(raw / name / f"{i}.png").resize((24, 24)).save(thumbnail)
+    rows = prepare.prepare(raw, out, prepare.options_of(fresh=True))
+    assert len(rows) == 20 and all(row.used for row in rows)
+    summary = prepare.files.read_json(out / "summary.json")
+    assert summary["left_out"] == {"@eaDir": 20}
+    assert "@eaDir 20" in (out / "report.html").read_text("utf-8")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_names_that_are_not_utf8_go_through_to_scores_in_a_stated_form(tmp_path):
+    raw = tmp_path / os.fsdecode(b"M\xfcller")
+    _draw(raw / "good", 12)
+    _draw(raw / os.fsdecode(b"Sp\xe4ne"), 8)
+    for i in (0, 1, 2):
+        new = f"Pr\udcfcfung{i}.png"
+        (raw / "good" / f"{i}.png").rename(raw / "good" / new)
+    (raw / "good/3.png").rename(raw / "good/%FC.png")
+    out = tmp_path / "prepared"
+    rows = prepare.prepare(raw, out, prepare.options_of(fresh=True))
+    assert all(row.used for row in rows)
+    read = manifest.read(out / "manifest.csv")
+    assert [(r.path, r.defect_type) for r in read] == [
+        (r.path, r.defect_type) for r in rows
+    ]
+    assert {row.defect_type for row in rows} == {"", "Sp%E4ne"}
+    prepared_folder.read(out).check()
+    dataset = store.build(DataSource(data=str(out), data_dir=str(tmp_path / "data")))
+    ids = set()
+    for split in reading.split_sizes(dataset):
+        names = reading.metadata(dataset, split)["image_id"]
+        labels = reading.metadata(dataset, split)["label"]
+        table = predictions.Predictions(names, labels, np.linspace(0, 1, len(names)))
+        predictions.write(tmp_path / f"{split}.csv", table)
+        ids.update(predictions.read(tmp_path / f"{split}.csv").image_id)
+    assert ids == {row.image_id for row in rows}
+    assert {"good/Pr%FCfung0", "good/%25FC", "Sp%E4ne/0"} <= ids
