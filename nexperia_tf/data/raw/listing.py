@@ -189,7 +189,8 @@ class _Walk:
 
         What no link leads to comes first, so that no visit by links stands in its way.
         """
-        todo = collections.deque([_Folder("")])
+        outside = tuple(_identity(path) for path in self.top.resolve().parents)
+        todo = collections.deque([_Folder("", above=outside)])
         while todo:
             for folder in self._enter(todo.popleft()):
                 (todo.append if folder.linked else todo.appendleft)(folder)
@@ -198,8 +199,7 @@ class _Walk:
         """Lists one folder; returns those in it."""
         path = file_names.on_disk(self.top, folder.name)
         try:
-            real = path.stat()
-            here = (real.st_dev, real.st_ino)
+            here = _identity(path)
             if folder.linked and (why := self._again(here, folder.above)):
                 self.problems[folder.name] = why
                 return []
@@ -240,6 +240,12 @@ class _Walk:
         else:
             self.files.append(name)
         return None
+
+
+def _identity(folder: pathlib.Path) -> tuple[int, int]:
+    """The same by whatever name or link a folder is reached."""
+    real = folder.stat()
+    return real.st_dev, real.st_ino
 
 
 def _entries(path: pathlib.Path) -> list[os.DirEntry]:

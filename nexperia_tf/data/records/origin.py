@@ -65,7 +65,7 @@ def content(raw: pathlib.Path, config: Config) -> str:
     found = listing.files(raw)
     paths = _read_by_prepare(found)
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        digests = zip(paths, pool.map(files.sha256, paths.values()))
+        digests = zip(paths, pool.map(_sha256, paths.values()))
         return _digest(config, [*digests, *found.problems.items()])
 
 
@@ -94,6 +94,13 @@ def code() -> list[object]:
 def _digest(config: Config, parts: Iterable) -> str:
     decided = [*code(), config.name, config.options()]
     return hashlib.sha256(json.dumps([decided, *parts]).encode()).hexdigest()
+
+
+def _sha256(path: pathlib.Path) -> str:
+    try:
+        return files.sha256(path)
+    except OSError as error:  # a row with this as its reason
+        return f"cannot be opened: {error.strerror}"
 
 
 def _read_by_prepare(found: listing.Listing) -> dict[str, pathlib.Path]:

@@ -57,10 +57,11 @@ def test_links_are_followed_and_loops_end(tmp_path):
     os.symlink(tmp_path / "nas/2.png", raw / "two.png")
     os.symlink("..", raw / "good/up")
     os.symlink(raw, raw / "good/top")
+    os.symlink("/", raw / "all")
     found = listing.files(raw)
     assert found.files == ["good/1.png", "good/up/2.png", "own.png", "two.png"]
     again = "is a link back to a folder that it lies in, and is not followed"
-    assert found.problems == {"good/up/good": again, "good/top": again}
+    assert found.problems == {"all": again, "good/up/good": again, "good/top": again}
 
 
 def test_folders_that_all_link_to_each_other_are_listed_in_time(tmp_path):

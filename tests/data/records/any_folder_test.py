@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nexperia_tf import predictions
+from nexperia_tf import files, predictions
 from nexperia_tf.data import manifest
 from nexperia_tf.data.prepare import command as prepare
-from nexperia_tf.data.records import prepared_folder, reading, store
+from nexperia_tf.data.records import origin, prepared_folder, reading, store
 from nexperia_tf.data.source import DataSource
 
 
@@ -40,10 +40,13 @@ def _linked(raw: pathlib.Path, nas: pathlib.Path) -> pathlib.Path:
     return raw
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pipes and links of these")
 def test_class_folders_that_are_links_are_known_by_what_they_lead_to(tmp_path):
     _draw(tmp_path / "nas/good", 10)
     _draw(tmp_path / "nas/defect", 8)
+    os.mkfifo(tmp_path / "nas/good/pipe.png")
     raw = _linked(tmp_path / "raw", tmp_path / "nas")
+    (raw / "gone").symlink_to("nowhere")
     first, count = _built(raw, tmp_path / "data")
     assert count == 18
     _draw(tmp_path / "nas/good", 10, start=10)
@@ -57,6 +60,22 @@ def test_class_folders_that_are_links_are_known_by_what_they_lead_to(tmp_path):
     assert count == 15 and folder not in (first, second)
 
 
+def test_a_file_that_cannot_be_opened_counts_as_content_too(tmp_path, monkeypatch):
+    _draw(tmp_path / "raw/good", 2)
+    config = origin.Config("folder", layout="folder")
+    before = origin.content(tmp_path / "raw", config)
+    sha256 = files.sha256
+
+    def refusing(path):  # permissions do not hold for root
+        if path.name == "1.png":
+            raise PermissionError(13, "Permission denied", str(path))
+        return sha256(path)
+
+    monkeypatch.setattr(files, "sha256", refusing)
+    refused = origin.content(tmp_path / "raw", config)
+    assert refused == origin.content(tmp_path / "raw", config) != before
+
+
 def test_a_nas_and_its_thumbnails_are_the_pictures_alone(tmp_path):
     raw, out = tmp_path / "raw", tmp_path / "prepared"
     for name, count in (("good", 12), ("defect", 8)):
@@ -67,7 +86,7 @@ def test_a_nas_and_its_thumbnails_are_the_pictures_alone(tmp_path):
             Image.open(raw / name / f"{i}.png").resize((24, 24)).save(thumbnail)
     rows = prepare.prepare(raw, out, prepare.options_of(fresh=True))
     assert len(rows) == 20 and all(row.used for row in rows)
-    summary = prepare.files.read_json(out / "summary.json")
+    summary = files.read_json(out / "summary.json")
     assert summary["left_out"] == {"@eaDir": 20}
     assert "@eaDir 20" in (out / "report.html").read_text("utf-8")
 
