@@ -1,8 +1,9 @@
 """Masks beside pictures: which files are masks, of which picture, and their boxes.
 
 A mask is a file below a folder of `FOLDERS`, or one beside its picture that has the
-picture's name with one of `SUFFIXES`. What it marks becomes one box for each connected
-part; a mask is never a picture of a class.
+picture's name with one of `SUFFIXES`, or with another ending where it looks like a mask
+(`a.png` beside `a.jpg`). What it marks becomes one box for each connected part; a mask
+is never a picture of a class.
 """
 
 import collections
@@ -57,7 +58,28 @@ def among(found: listing.Listing) -> frozenset[str]:
             masks.update(inside)
     stems = {os.path.splitext(name)[0] for name in found.files}
     beside = [name for name in found.files if _without_suffix(name) in stems]
-    return frozenset(masks.union(beside if _look_like_masks(found, beside) else ()))
+    masks.update(beside if _look_like_masks(found, beside) else ())
+    return frozenset(masks.union(_of_other_endings(found)))
+
+
+def _of_other_endings(found: listing.Listing) -> Iterator[str]:
+    """Files whose ending, in their folder, is that of masks: each has its picture."""
+    endings = collections.defaultdict(dict)
+    for name in found.files:
+        stem, ending = os.path.splitext(name)
+        endings[stem][ending.lower()] = name
+    held = collections.defaultdict(list)
+    for stem, names in endings.items():
+        for ending in names:
+            held[stem.rpartition("/")[0], ending].append(stem)
+    for (_, ending), stems in held.items():
+        if all(len(endings[stem]) == 2 for stem in stems):
+            masks, pictures = [], []
+            for stem in stems:
+                for other, name in endings[stem].items():
+                    (masks if other == ending else pictures).append(name)
+            if _look_like_masks(found, masks) and not _look_like_masks(found, pictures):
+                yield from masks
 
 
 def of_pictures(

@@ -107,6 +107,23 @@ def test_masks_beside_pictures_are_boxes_and_no_class(tmp_path, mask):
     assert len(folder.rows) == 2 and folder.left_out == {"masks (read as boxes)": 1}
 
 
+def test_masks_may_differ_from_their_pictures_in_the_ending_alone(tmp_path):
+    names = [f"{kind}/Imgs/{i}.jpg" for kind in ("free", "crack") for i in range(3)]
+    raw = _draw(tmp_path, *names, "crack/Imgs/both.bmp", "crack/Imgs/both.jpg")
+    for name in names:
+        with Image.open(_draw(tmp_path / "m", "mask.png") / "mask.png") as mask:
+            mark = 0 if "free" in name else 1
+            mask.point(lambda level, mark=mark: level * mark).save(
+                (raw / name).with_suffix(".png")
+            )
+    (tmp_path / "m/mask.png").unlink()
+    folder, rows = _found(raw, good="free")
+    assert {path: r.boxes for path, r in rows.items() if r.boxes} == {
+        f"crack/Imgs/{i}.jpg": MARKS for i in range(3)
+    }
+    assert len(rows) == 8 and folder.left_out == {"masks (read as boxes)": 6}
+
+
 def test_masks_of_the_same_number_go_by_their_folder_or_are_refused(tmp_path):
     raw = _draw(tmp_path, "good/0.png", "a/0.png", "b/0.png", "ground_truth/b/0.png")
     _, rows = _found(raw)
