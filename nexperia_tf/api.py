@@ -32,9 +32,11 @@ class Model:
 
     Attributes:
         path: its run folder, or the folder of a SavedModel.
+        trust: whether a SavedModel is run that no MANIFEST.sha256 vouches for.
     """
 
     path: pathlib.Path
+    trust: bool = False
 
     @functools.cached_property
     def served(self) -> "export.Served":
@@ -42,7 +44,7 @@ class Model:
         command.import_tensorflow()
         from nexperia_tf.serving import predict
 
-        return predict.open_model(self.path)
+        return predict.open_model(self.path, trust=self.trust)
 
     def predict(
         self, folder: Path, *, threshold: float | None = None, batch_size: int = 32
@@ -139,13 +141,17 @@ def evaluate(*runs: Path, out: Path = "", **options) -> dict:
     return files.read_json(evaluation.report_folder(asked) / "report.json")
 
 
-def load(path: Path) -> Model:
+def load(path: Path, *, trust: bool = False) -> Model:
     """A run folder or a SavedModel's as a model that predicts.
+
+    Args:
+        path: the folder.
+        trust: run a SavedModel that no MANIFEST.sha256 vouches for: it is a program.
 
     Raises:
         errors.BadInput: there is none.
     """
-    model = Model(pathlib.Path(path))
+    model = Model(pathlib.Path(path), trust)
     model.served  # noqa: B018  loads it, or says what is wrong
     return model
 

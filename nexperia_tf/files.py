@@ -67,7 +67,7 @@ def read_json(path: str | os.PathLike) -> dict:
         payload = json.loads(pathlib.Path(path).read_text("utf-8"))
     except FileNotFoundError:
         raise errors.BadInput(f"{path}: no such file.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # of JSON, UTF-8, digits, depth
         raise errors.BadInput(f"{path}: not valid JSON ({error}).") from None
     if not isinstance(payload, dict):
         raise errors.BadInput(f"{path}: a JSON object is expected.")
@@ -169,12 +169,20 @@ def _lines(folder: pathlib.Path) -> str:
     return "".join(f"{sha256(folder / name)}  {name}\n" for name in names)
 
 
-def verify_manifest(folder: str | os.PathLike, *, only: str | None = None) -> None:
-    """Checks every file that MANIFEST.sha256 names, or only one of them.
+def verify_manifest(
+    folder: str | os.PathLike, *, only: str | None = None, whole: str | None = None
+) -> None:
+    """Checks every file that MANIFEST.sha256 names, or some of them.
+
+    Args:
+        folder: that of the manifest.
+        only: the name of one file, to check no other.
+        whole: a folder below, or "." for `folder` itself, to check no file outside of
+            it and refuse any in it that the manifest does not name.
 
     Raises:
-        errors.BadInput: the manifest or a file is missing, or a file differs from
-            its SHA-256; the message names the first one.
+        errors.BadInput: the manifest or a file is missing, a file is not named or
+            differs from its SHA-256; the message names the first one.
     """
     folder = pathlib.Path(folder)
     manifest = folder / MANIFEST
@@ -183,10 +191,10 @@ def verify_manifest(folder: str | os.PathLike, *, only: str | None = None) -> No
     names = []
     text = manifest.read_bytes().decode("utf-8", errors="replace")
     # splitlines would take a damaged line end for another kind of line end.
-    for line in text.removesuffix("\n").split("\n"):
+    for line in text.removesuffix("\n").split("\n") if text else ():
         digest, _, name = line.partition("  ")
         names.append(name)
-        if only not in (None, name):
+        if only not in (None, name) or not _lies_in(name, whole):
             continue
         file = folder / name
         if not name or not file.is_file():
@@ -201,6 +209,13 @@ def verify_manifest(folder: str | os.PathLike, *, only: str | None = None) -> No
             f"{manifest}: names {'no file' if only is None else f'no {only}'}; "
             "it is damaged."
         )
+    for name in set(_names_below(folder)) - set(names) if whole else ():
+        if _lies_in(name, whole) and not name.rpartition("/")[2].startswith("."):
+            raise errors.BadInput(f"{folder / name}: is not named by {MANIFEST}.")
+
+
+def _lies_in(name: str, folder: str | None) -> bool:
+    return folder in (None, ".") or name.startswith(f"{folder}/")
 
 
 def _names_below(folder: pathlib.Path) -> list[str]:

@@ -50,6 +50,7 @@ def load(
     split: str = "test",
     named: source.DataSource = source.NOTHING,
     calibration: str | os.PathLike | None = None,
+    trust: bool = False,
 ) -> Candidate:
     """Opens a run folder, a SavedModel folder or a predictions.csv.
 
@@ -60,6 +61,7 @@ def load(
             nothing else is named.
         calibration: table of the devices that choose the threshold; a run and a
             SavedModel take their calibration split, else their validation split.
+        trust: load a SavedModel that no manifest vouches for.
 
     Raises:
         errors.BadInput: it is none of the three, or lacks that split.
@@ -83,7 +85,7 @@ def load(
         candidate = _run(path, split, named, given)
         return _calibrated_on(candidate, calibration) if calibration else candidate
     if path.is_dir():
-        candidate = _saved_model(path, split, named, given)
+        candidate = _saved_model(path, split, named, given, trust=trust)
         return _calibrated_on(candidate, calibration) if calibration else candidate
     raise errors.BadInput(
         f"{path}: no such file or folder; name a run folder, a SavedModel folder or a "
@@ -147,6 +149,8 @@ def _saved_model(
     split: str,
     named: source.DataSource,
     given: predictions.Predictions | None,
+    *,
+    trust: bool,
 ) -> Candidate:
     if not any(path.rglob("saved_model.pb")):
         raise errors.BadInput(
@@ -160,7 +164,7 @@ def _saved_model(
     from nexperia_tf.data.records import reading, store
     from nexperia_tf.serving import export
 
-    served = export.load(path)
+    served = export.load(path, trust=trust)
     dataset = store.build(named.over(source.DataSource()))
     scored = _served(served, dataset, split)
     sizes = reading.split_sizes(dataset)

@@ -87,6 +87,9 @@ class Arguments(command.Options):
     stage: Literal["stem", "stage1", "stage2", "stage3", "stage4"] = "stem"
     """Layer of the heat maps; the earlier, the finer."""
 
+    trust: bool = False
+    """Run a SavedModel that no MANIFEST.sha256 vouches for: it is a program."""
+
 
 def main(arguments: Arguments) -> int:
     """Opens, judges, writes; returns the exit code."""
@@ -203,6 +206,7 @@ def _open(arguments: Arguments) -> list[candidates.Candidate]:
             split=arguments.split,
             named=arguments.source,
             calibration=table,
+            trust=arguments.trust,
         )
         for run, table in zip(arguments.runs, tables)
     ]

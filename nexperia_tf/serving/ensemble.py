@@ -93,8 +93,10 @@ class Member:
     hashes: training_pictures.PictureHashes | None = None
 
 
-def open_members(folders: Sequence[str | pathlib.Path]) -> list[Member]:
-    """Loads run folders or SavedModel folders.
+def open_members(
+    folders: Sequence[str | pathlib.Path], *, trust: bool = False
+) -> list[Member]:
+    """Loads run folders or SavedModel folders; `trust` as in `export.load`.
 
     Raises:
         errors.BadInput: less than two, one cannot be used, or they do not go together.
@@ -103,17 +105,17 @@ def open_members(folders: Sequence[str | pathlib.Path]) -> list[Member]:
         raise errors.BadInput(
             f"MODEL: an ensemble takes two or more. Received {len(folders)}."
         )
-    members = [_open(pathlib.Path(folder)) for folder in folders]
+    members = [_open(pathlib.Path(folder), trust=trust) for folder in folders]
     for member in members:
         _check_alike(members[0], member)
     return members
 
 
-def _open(folder: pathlib.Path) -> Member:
+def _open(folder: pathlib.Path, *, trust: bool) -> Member:
     from nexperia_tf.serving import export
 
     tables: dict[str, predictions.Predictions] = {}
-    served = export.load(folder)
+    served = export.load(folder, trust=trust)
     selection = {"validation": choices.of_facts(served.facts)}
     training_set, hashes = training_pictures.of_export(served.folder), None
     if (folder / run_folders.CONFIG).is_file():
@@ -461,6 +463,9 @@ class Arguments(command.Options):
     """Calibrate a mean of scores again, too, by the runs' common validation devices: it
     is a probability then, and no longer the mean. Logits always are."""
 
+    trust: bool = False
+    """Combine SavedModels that no MANIFEST.sha256 vouches for: they are programs."""
+
 
 def main(arguments: Arguments) -> None:
     """Opens, combines, publishes and says where."""
@@ -468,7 +473,7 @@ def main(arguments: Arguments) -> None:
         bounds.check_unused(arguments, ["confidence"], "without --max-escape")
     command.import_tensorflow()
     files.check_writable(arguments.out)
-    members = open_members(arguments.models)
+    members = open_members(arguments.models, trust=arguments.trust)
     combined = combination(arguments.method, members)
     fitted = arguments.method[0] == "weights"
     devices = calibration_devices(members, combined, fitted=fitted)

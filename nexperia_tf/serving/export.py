@@ -2,13 +2,14 @@
 
 import dataclasses
 import pathlib
+import typing
 from collections.abc import Callable, Mapping
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from nexperia_tf import errors, files, labels, locks, preprocess
+from nexperia_tf import bounds, errors, files, labels, locks, preprocess
 from nexperia_tf.models import folding
 from nexperia_tf.runs import run_folders, training_pictures
 from nexperia_tf.serving import servable
@@ -224,8 +225,18 @@ class Served:
     _loaded: object
 
     def signature(self, name: str) -> Callable:
-        """The graph's function behind `serving_default` or `image_pixels`."""
-        return self._loaded.signatures[name]
+        """The graph's function behind `serving_default` or `image_pixels`.
+
+        Raises:
+            errors.BadInput: it has none of that name.
+        """
+        found = getattr(self._loaded, "signatures", {})
+        if name not in found:
+            raise errors.BadInput(
+                f"{self.folder}: has no signature {name}; name what nexperia export "
+                "or nexperia ensemble wrote."
+            )
+        return found[name]
 
     @property
     def calibration(self) -> run_folders.Calibration:
@@ -278,24 +289,59 @@ def find(folder: str | pathlib.Path) -> pathlib.Path:
     )
 
 
-def load(folder: str | pathlib.Path) -> Served:
-    """Loads a SavedModel for scoring.
+def load(folder: str | pathlib.Path, *, trust: bool = False) -> Served:
+    """Loads a SavedModel for scoring: the one way into this package.
+
+    Args:
+        folder: as `find` takes it.
+        trust: load it also where no manifest vouches for its files; it is a program
+            that runs with all that the caller may do.
 
     Raises:
-        errors.BadInput: there is none, or it is damaged.
+        errors.BadInput: there is none, it is damaged or not vouched for.
     """
     version = find(folder)
-    if (version / files.MANIFEST).is_file():  # older exports have none
-        files.verify_manifest(version)
-    facts = files.read_json(version / FACTS)
+    if not trust:
+        _refuse_unvouched(version)
+    facts = _facts(version)
     try:
         loaded = tf.saved_model.load(str(version))
-    except (OSError, tf.errors.OpError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
+    except Exception as error:  # a damaged or hostile one raises whatever it likes
         raise errors.BadInput(
-            f"{version}: cannot be loaded ({first}); export again."
+            f"{version}: cannot be loaded ({servable.reason(error)}); export again."
         ) from None
     return Served(version, facts, loaded)
+
+
+def _refuse_unvouched(version: pathlib.Path) -> None:
+    """Holds a SavedModel to its own manifest, or to that of the run it lies in."""
+    advice = "A SavedModel is a program: pass --trust to run it all the same"
+    run = version.resolve().parents[1]
+    in_run = version.resolve().parent.name == run_folders.SAVED_MODEL
+    try:
+        if (version / files.MANIFEST).is_file():
+            files.verify_manifest(version, whole=".")
+        elif in_run and (run / files.MANIFEST).is_file():  # as older exports were kept
+            files.verify_manifest(
+                run, whole=f"{run_folders.SAVED_MODEL}/{version.resolve().name}"
+            )
+        else:
+            raise errors.BadInput(
+                f"{version}: holds no {files.MANIFEST}, which vouches for its files."
+            )
+    except errors.BadInput as error:
+        raise errors.BadInput(f"{error} {advice}, or export it again.") from None
+
+
+def _facts(version: pathlib.Path) -> dict:
+    """What nexperia.json holds."""
+    facts = files.read_json(version / FACTS)
+    size, channels = facts.get("image_size"), facts.get("channels")
+    said = bounds.problem(size, typing.Annotated[int, *bounds.IMAGE_SIZE])
+    if said or channels not in (1, 3):
+        what = f"image_size {size}: {said}" if said else f"channels {channels}: 1 or 3"
+        raise errors.BadInput(f"{version / FACTS}: {what}.")
+    return facts
 
 
 def _signatures(

@@ -40,8 +40,8 @@ def pictures(folder: str | os.PathLike) -> listing.Listing:
     return found
 
 
-def open_model(model: str | pathlib.Path) -> "export.Served":
-    """The SavedModel of a run folder, or that of the folder itself.
+def open_model(model: str | pathlib.Path, *, trust: bool = False) -> "export.Served":
+    """The SavedModel of a run folder, or that of the folder itself; see `export.load`.
 
     Raises:
         errors.BadInput: there is none, or it does not say what calibration.json says.
@@ -51,7 +51,7 @@ def open_model(model: str | pathlib.Path) -> "export.Served":
     is_run = (pathlib.Path(model) / run_folders.CONFIG).is_file()
     if is_run and (differs := export.disagreement(run_folders.load(model))):
         raise errors.BadInput(differs)
-    return export.load(model)
+    return export.load(model, trust=trust)
 
 
 def predict(
@@ -115,6 +115,9 @@ class Arguments(command.Options):
     force: bool = False
     """Replace a table that exists, and rows that a killed job has left."""
 
+    trust: bool = False
+    """Run a SavedModel that no MANIFEST.sha256 vouches for: it is a program."""
+
 
 def main(arguments: Arguments) -> int:
     """Scores, writes the table and prints a summary."""
@@ -122,7 +125,7 @@ def main(arguments: Arguments) -> int:
     threshold = _threshold(arguments.threshold)
     found = pictures(arguments.folder)
     command.import_tensorflow()
-    served = open_model(arguments.model)
+    served = open_model(arguments.model, trust=arguments.trust)
     try:
         table, times = _scored(arguments, served, found, threshold)
     except BrokenPipeError:  # whoever read the rows has seen enough

@@ -87,10 +87,10 @@ def check(
     except Unservable:
         raise
     except Exception as error:  # whatever it is, a server would run into it, too
-        raise Unservable(f"{type(error).__name__}: {_reason(error)}") from error
+        raise Unservable(f"{type(error).__name__}: {reason(error)}") from error
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """The first informative line of a message; TensorFlow's have many."""
     lines = (line.strip() for line in str(error).splitlines())
     informative = (line for line in lines if line and not line.endswith((":", ">")))

@@ -167,6 +167,7 @@ def test_a_model_exported_by_an_older_version_is_refused(members, mean, tmp_path
     tf.saved_model.save(tf.Module(), str(old))
     (old / export.FACTS).parent.mkdir()
     files.write_json(old / export.FACTS, export.load(mean).facts)
+    files.write_manifest(old)
     with pytest.raises(errors.BadInput, match="older version, without its logit"):
         ensemble.open_members([members[0], tmp_path])
 
