@@ -132,7 +132,11 @@ def read(path: str | os.PathLike) -> Predictions:
             the message names the row.
     """
     table = tables.table(
-        path, REQUIRED, remedy="name a table of scored devices", stripped=False
+        path,
+        REQUIRED,
+        known=OPTIONAL,
+        remedy="name a table of scored devices",
+        stripped=False,
     )
     return Predictions(
         image_id=table.column("image_id"),
@@ -242,7 +246,7 @@ def _scores(table: tables.Table) -> list[float]:
     cells = table.column("score")
     scores = []
     try:
-        scores.extend(map(float, cells))
+        scores.extend(map(tables.number, cells))
     except ValueError:
         row = len(scores)  # those before it were numbers
         raise errors.BadInput(

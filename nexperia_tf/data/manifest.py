@@ -56,7 +56,7 @@ class Row:
         split: train, validation, test, calibration, unlabelled or empty for dropped
             rows.
         dropped_because: one of `REASONS`, or empty.
-        extra: further columns of the raw folder's own table, untouched.
+        extra: further columns of the raw folder's own table, as `carried` names them.
     """
 
     image_id: str
@@ -96,6 +96,15 @@ class Row:
 COLUMNS = tuple(f.name for f in dataclasses.fields(Row) if f.name != "extra")
 _INTEGERS = ("width", "height")
 _FLOATS = ("brightness", "contrast", "sharpness", "device_score")
+
+
+def carried(name: str) -> str:
+    """Under which name a column of the raw folder's own table is carried.
+
+    >>> carried("cell"), carried("width")
+    ('cell', 'width_in_table')
+    """
+    return f"{name}_in_table" if name in COLUMNS else name
 
 
 def read(path: str | os.PathLike) -> list[Row]:

@@ -90,7 +90,7 @@ def read(
     lines = [line for table in tables_read for line in tables.read(table, header)[1]]
     for where, cells in lines:
         decision = _decision(where, cells, paths)
-        if cells["decision"] == "relabel" and cells["path"] in unlabelled:
+        if cells["decision"].lower() == "relabel" and cells["path"] in unlabelled:
             raise errors.BadInput(
                 f"{where}: {cells['path']} came without a label and is only scored; "
                 "put it among the labelled images to learn from it."
@@ -194,7 +194,7 @@ def _tied(
 
 def _decision(where: str, cells: dict[str, str], paths: dict[str, str]):
     """The decision of a line, or the name in it that is no image."""
-    kind, value = cells["decision"], cells["value"]
+    kind, value = cells["decision"].lower(), cells["value"]
     if kind not in KINDS:
         raise errors.BadInput(
             f"{where}: decision {kind!r} is unknown; write one of {', '.join(KINDS)}."
@@ -212,12 +212,13 @@ def _decision(where: str, cells: dict[str, str], paths: dict[str, str]):
 
 
 def _checked_label(where: str, value: str) -> str:
-    label, _, kind = value.partition(":")
+    label, _, kind = (part.strip() for part in value.partition(":"))
+    label = label.lower()
     if label not in labels.NAMES or (kind and label == labels.GOOD):
         raise errors.BadInput(
             f"{where}: label {value!r} is unknown; write good, defect or defect:TYPE."
         )
-    return value
+    return f"{label}:{kind}" if kind else label
 
 
 def _refuse_contradictions(file: str, decisions: list[Decision]) -> None:

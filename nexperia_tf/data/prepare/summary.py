@@ -66,6 +66,7 @@ def summary(run: prepared.Prepared) -> dict:
             for row in rows
             if (message := run.messages.get(row.path))
         ],
+        "warnings": run.folder.warnings,
         "notes": notes(run, crossing["after"]),
         "seconds": run.seconds,
     }
@@ -97,7 +98,11 @@ def facts(summary: Mapping) -> list[str]:
 
 def warnings(summary: Mapping) -> list[str]:
     """Warnings about a summary.json, of any version, to print at once."""
-    lines = (summary.get("lacking"), _unmatched(summary.get("decisions", {})))
+    lines = (
+        *summary.get("warnings", ()),
+        summary.get("lacking"),
+        _unmatched(summary.get("decisions", {})),
+    )
     return [line for line in lines if line]
 
 
@@ -176,7 +181,7 @@ def probe_numbers(run: prepared.Prepared) -> dict:
 
 def notes(run: prepared.Prepared, leaks_left: Mapping[str, int]) -> list[str]:
     """Sentences that a reader must not miss; `leaks_left` counts the leaks after."""
-    sentences = list(run.folder.notes)
+    sentences = [*run.folder.notes, *(f"{line}." for line in run.folder.warnings)]
     if run.kept:
         line = kept_splits.in_words(kept_splits.numbers(run.kept))
         sentences.append(f"{line[0].upper()}{line[1:]}.")

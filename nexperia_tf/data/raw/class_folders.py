@@ -24,13 +24,13 @@ def scan(found: listing.Listing, good: str) -> raw_folder.RawFolder:
     form = _Form(found, masks.among(found))
     places = form.places(form.top())
     names = sorted({n for p, split in places.items() for n in form.classes(p, split)})
-    good = classes.good_class(found.folder, names, good)
+    words = classes.good_class(found.folder, dict.fromkeys(names, ()), good)
     folder = raw_folder.RawFolder("folder", [], names_types=True)
     folder.unlisted = "lies in no class folder"
     for place, split in places.items():
-        folder.rows += _rows(form, place, split, good)
+        folder.rows += _rows(form, place, split, words)
     masks.add(folder, found, form.masks)
-    folder.form = f"{_in_words(places, names, good)}{_settle_splits(folder)}"
+    folder.form = f"{_in_words(places, names, words)}{_settle_splits(folder)}"
     table = found.folder / TABLE
     if table.is_file():
         folder.has_boxes = True
@@ -105,7 +105,9 @@ class _Form:
         return manifest.UNLABELLED if loose else split
 
 
-def _rows(form: _Form, place: str, split: str, good: str) -> list[manifest.Row]:
+def _rows(
+    form: _Form, place: str, split: str, good: Sequence[str]
+) -> list[manifest.Row]:
     if split == manifest.UNLABELLED:
         return raw_folder.labelled(form.pictures(place), "")
     rows = []
@@ -137,7 +139,7 @@ def _settle_splits(folder: raw_folder.RawFolder) -> str:
     return f"; {why}, so all labelled pictures are split anew"
 
 
-def _in_words(places: dict[str, str], names: Sequence[str], good: str) -> str:
+def _in_words(places: dict[str, str], names: Sequence[str], good: Sequence[str]) -> str:
     """What is taken for what."""
     splits = [f"{place} = {split}" for place, split in places.items() if split]
     where = f" in {', '.join(splits)}" if splits else ""

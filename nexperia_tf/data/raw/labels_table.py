@@ -1,15 +1,16 @@
 """labels.csv: a line, or one for each box, for every image."""
 
 import dataclasses
+import pathlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from nexperia_tf import errors, labels
 from nexperia_tf.data import manifest, tables
 from nexperia_tf.data.raw import annotations, classes, listing, raw_folder
 
-_OWN_COLUMNS = ("path", "label", "group", "defect_type", "split", "lot", "machine")
-
-
 NAME = "labels.csv"
+_OWN_COLUMNS = ("path", "label", "group", "defect_type", "split", "lot", "machine")
+Lines = Sequence[tuple[str, dict[str, str]]]  # `file:line`, cells by column
 
 
 def scan(found: listing.Listing, good: str) -> raw_folder.RawFolder:
@@ -19,13 +20,42 @@ def scan(found: listing.Listing, good: str) -> raw_folder.RawFolder:
         errors.BadInput: it names a missing file or holds a bad value.
     """
     table = found.folder / NAME
-    header, lines = tables.read(table, ("path", "label"))
+    known = (*_OWN_COLUMNS, *annotations.CORNERS)
+    header, lines = tables.read(table, ("path", "label"), known=known)
+    _check_cells(lines)
+    names = _places(lines, "label")
+    words = classes.good_class(table, names, good)
     has_boxes = all(name in header for name in annotations.CORNERS)
-    names = sorted({cells["label"] for _, cells in lines})
-    good = classes.good_class(table, names, good)
+    carried = _carried(header, has_boxes)
+    folder = raw_folder.RawFolder("folder", [], has_boxes=has_boxes)
+    folder.notes += [
+        f"Column {name} of {NAME} is carried as {new}."
+        for name, new in carried.items()
+        if name != new
+    ]
+    folder.warnings += _doubts(lines, words)
+    _unify_kinds(lines)
+    folder.rows = _rows(found, lines, words, carried, has_boxes)
+    folder.names_types = any(row.defect_type for row in folder.rows)
+    folder.given_splits = _have_splits(table, folder.rows)
+    folder.tables.append(NAME)
+    folder.form = f"{NAME}; {classes.in_words(sorted(names), words)}"
+    folder.unlisted = f"is not in {NAME}"
+    return folder
+
+
+def _rows(
+    found: listing.Listing,
+    lines: Lines,
+    good: Sequence[str],
+    carried: Mapping[str, str],
+    has_boxes: bool,
+) -> list[manifest.Row]:
+    """A row for each image; lines that differ in their box only are one."""
     rows: dict[str, manifest.Row] = {}
     for where, cells in lines:
         row = _row(found, where, cells, good, has_boxes)
+        row.extra |= {new: cells[name] for name, new in carried.items()}
         first = rows.setdefault(row.path, row)
         if first is row:
             continue
@@ -35,26 +65,67 @@ def scan(found: listing.Listing, good: str) -> raw_folder.RawFolder:
                 "values; keep one line per image, or lines that differ in the box only."
             )
         first.boxes += row.boxes
-    given = {bool(row.split) for row in rows.values() if row.label}
+    return list(rows.values())
+
+
+def _have_splits(table: pathlib.Path, rows: Iterable[manifest.Row]) -> bool:
+    given = {bool(row.split) for row in rows if row.label}
     if given == {True, False}:
         raise errors.BadInput(
             f"{table}: some labelled images have a split and some have none; fill "
             "column 'split' for all of them or remove it."
         )
-    folder = raw_folder.RawFolder("folder", list(rows.values()), has_boxes=has_boxes)
-    folder.names_types = any(row.defect_type for row in folder.rows)
-    folder.given_splits = given == {True}
-    folder.tables.append(NAME)
-    folder.form = f"{NAME}; {classes.in_words(names, good)}"
-    folder.unlisted = f"is not in {NAME}"
-    return folder
+    return given == {True}
+
+
+def _doubts(lines: Lines, good: Sequence[str]) -> Iterator[str]:
+    """A line for each label or kind of defect that is probably none."""
+    for line in classes.doubtful(_places(lines, "label"), good):
+        yield f"{NAME}: label {line}"
+    for line in classes.doubtful(_places(lines, "defect_type")):
+        yield f"{NAME}: defect_type {line}"
+
+
+def _check_cells(lines: Lines) -> None:
+    """Refuses a cell over several lines, where a quote was left open."""
+    for where, cells in lines:
+        for name in _OWN_COLUMNS:
+            if len(cells.get(name, "").splitlines()) > 1:
+                raise errors.BadInput(
+                    f"{where}: column {name} goes over several lines; close the quote "
+                    "that is left open."
+                )
+
+
+def _places(lines: Lines, column: str) -> dict[str, list[str]]:
+    """Where each value of a column stands, as `file:line`."""
+    places: dict[str, list[str]] = {}
+    for where, cells in lines:
+        places.setdefault(cells.get(column, ""), []).append(where)
+    return places
+
+
+def _unify_kinds(lines: Lines) -> None:
+    """`Crack` and `crack` are one kind of defect: that of the more rows."""
+    for column in ("label", "defect_type"):
+        values = [cells[column] for _, cells in lines if cells.get(column)]
+        kinds = classes.spellings(values)
+        for _, cells in lines:
+            if cells.get(column):
+                cells[column] = kinds[classes.folded(cells[column])]
+
+
+def _carried(header: Sequence[str], has_boxes: bool) -> dict[str, str]:
+    """Further columns, and the names under which the manifest carries them."""
+    own = {*_OWN_COLUMNS, *(annotations.CORNERS if has_boxes else ())}
+    return {name: manifest.carried(name) for name in header if name not in own}
 
 
 def _row(
     found: listing.Listing,
     where: str,
     cells: dict[str, str],
-    good: str,
+    good: Sequence[str],
     has_boxes: bool,
 ) -> manifest.Row:
     path = _path(found, where, cells["path"])
@@ -80,8 +151,6 @@ def _row(
         split=split,
         boxes=tables.boxes(where, cells, annotations.CORNERS) if has_boxes else [],
     )
-    own = {*_OWN_COLUMNS, *(annotations.CORNERS if has_boxes else ())}
-    row.extra = {name: text for name, text in cells.items() if name not in own}
     raw_folder.fill_from_name(row)
     for name in ("group", "lot", "machine"):
         setattr(row, name, cells.get(name) or getattr(row, name))

@@ -194,9 +194,11 @@ def value(row: manifest.Row, column: str) -> str:
     """
     if column == "month":
         return row.extra.get("month") or row.extra.get("date", "")[:6]
+    if manifest.carried(column) in row.extra:
+        return row.extra[manifest.carried(column)]
     if column in manifest.COLUMNS:
         return str(getattr(row, column) or "")
-    return row.extra.get(column, "")
+    return ""
 
 
 def _is_pass_folder(name: str) -> bool:

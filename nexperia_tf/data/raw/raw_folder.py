@@ -19,6 +19,7 @@ class RawFolder:
         names_types: whether its classes name kinds of defects.
         given_splits: whether the labelled images come with a split.
         notes: what a report should mention, one sentence each.
+        warnings: what a person must be shown at once, without the full stop.
         form: what was taken for what, in one line.
         masks: paths of the masks whose boxes were taken.
         mask_sizes: width and height of the mask, by its picture's path.
@@ -34,6 +35,7 @@ class RawFolder:
     names_types: bool = False
     given_splits: bool = False
     notes: list[str] = dataclasses.field(default_factory=list)
+    warnings: list[str] = dataclasses.field(default_factory=list)
     form: str = ""
     masks: list[str] = dataclasses.field(default_factory=list)
     mask_sizes: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
