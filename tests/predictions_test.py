@@ -84,7 +84,7 @@ def test_what_makes_no_sense_is_refused_by_name(tmp_path, text, words):
 def test_a_missing_or_binary_file_is_one_clear_line(tmp_path):
     with pytest.raises(errors.BadInput, match="no such file"):
         predictions.read(tmp_path / "none.csv")
-    (tmp_path / "p.csv").write_bytes(b"\xff\xfe\x00\x81" * 9)
+    (tmp_path / "p.csv").write_bytes(b"\x89PNG\x00\x81" * 9)
     with pytest.raises(errors.BadInput, match="not UTF-8"):
         predictions.read(tmp_path / "p.csv")
 

@@ -79,17 +79,70 @@ def test_every_reader_refuses_in_the_same_words(tmp_path, reader, content, words
     assert line.startswith(str(path)) and "\n" not in line and line.endswith(".")
 
 
-def test_a_nul_or_an_endless_cell_is_one_clear_line(tmp_path):
-    path = tmp_path / "t.csv"
-    path.write_text("path\n" + "x" * 200_000)
-    with pytest.raises(errors.BadInput, match=r"t.csv:2: is no line of a CSV table"):
-        tables.read(path, ("path",))
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (
+            "path\n" + "x" * 200_000,
+            r":2: is no line of a CSV table \(a cell of over",
+        ),
+        ("path,label\na,b\nc\0,d\n", ":3: holds a NUL character"),
+        ('path,label\na,good\nb,"good\nc,bad\n', r":3: .*a quote is left open to the"),
+        ('"path,label"\n"a,good"\n', "whole lines stand in quotes"),
+        ("path|label\na|b\n", "column 'path' is missing"),
+    ],
+)
+def test_what_is_no_table_is_one_clear_line(table, content, words):
+    table.write_text(content)
+    with pytest.raises(errors.BadInput, match=words) as error:
+        tables.read(table, ("path",))
+    assert str(error.value).startswith(str(table)) and "\n" not in str(error.value)
+
+
+WRITTEN = "path,label\na.png,good\nb.png,bad\n"
+EXCEL = {
+    "semicolons": WRITTEN.replace(",", ";").encode(),
+    "tabs": WRITTEN.replace(",", "\t").encode(),
+    "the separator in a first line": b"sep=;\r\n" + WRITTEN.replace(",", ";").encode(),
+    "another one there": b"sep=|\n" + WRITTEN.replace(",", "|").encode(),
+    "a byte-order mark": WRITTEN.encode("utf-8-sig"),
+    "UTF-16": WRITTEN.encode("utf-16"),
+    "big-endian UTF-16": b"\xfe\xff" + WRITTEN.encode("utf-16-be"),
+    "Unicode text": WRITTEN.replace(",", "\t").encode("utf-16"),
+    "lines that end as in DOS": WRITTEN.replace("\n", "\r\n").encode(),
+    "lines that end as on old Macs": WRITTEN.replace("\n", "\r").encode(),
+    "all in quotes": b'"path","label"\n"a.png","good"\n"b.png","bad"',
+    "blank lines and lines of commas": (
+        b"\n,\npath,label\n\n,,\na.png,good\n , \nb.png,bad\n,,,\n"
+    ),
+    "empty cells behind": b"path,label\na.png,good,,\nb.png,bad,\n",
+    "another case": b"Path, LABEL\na.png,good\nb.png,bad\n",
+}
+
+
+@pytest.mark.parametrize("form", EXCEL)
+def test_the_forms_of_spreadsheets_are_one_table(table, form):
+    table.write_bytes(EXCEL[form])
+    found = tables.table(table, ("path",), known=("label",))
+    assert found.header == ["path", "label"]
+    assert found.rows == [["a.png", "good"], ["b.png", "bad"]]
+
+
+def test_rows_are_named_by_their_lines_in_the_file(table):
+    table.write_text("sep=;\n\npath;label\n;\na.png;good\n")
+    assert tables.table(table, ("path",)).where(0) == f"{table}:5"
+
+
+def test_a_table_without_a_header_shows_its_separator_by_its_columns(table):
+    table.write_text("a;chip, small;box;1;2;3;4\n;;;;;;\nb;chip;box;1;2;3;4")
+    lines = tables.read_lines(table, columns=7)
+    assert [cells[1] for _, cells in lines] == ["chip, small", "chip"]
 
 
 def test_another_encoding_is_named(table):
     table.write_bytes("path\nGehäuse.png\n".encode("latin-1"))
     with pytest.raises(errors.BadInput, match="is not UTF-8"):
-        tables.read_lines(table)
+        tables.read_lines(table, columns=1)
 
 
 def test_a_box_is_four_finite_numbers_or_nothing():
@@ -99,7 +152,15 @@ def test_a_box_is_four_finite_numbers_or_nothing():
         return tables.boxes("a.csv:2", dict(zip(names, texts)), names)
 
     assert boxes("1", "2.0", "3.5", "4") == [[1, 2, 3.5, 4]]
-    assert boxes("", "", "", "") == []
-    for texts in (("1", "2", "3", ""), ("1", "2", "3", "nan"), ("a", "2", "3", "4")):
+    assert boxes("1,5", "2,25", "3.5", "0,125") == [[1.5, 2.25, 3.5, 0.125]]
+    for nothing in ("", "0", "-1", "0.0", "-1.0", "nan", "NULL", "N/A"):
+        assert boxes(*[nothing] * 4) == []
+    assert boxes("0", "0", "0", "9") == [[0, 0, 0, 9]]  # that it is empty is said later
+    for texts in (
+        ("1", "2", "3", ""),
+        ("1", "2", "3", "nan"),
+        ("a", "2", "3", "4"),
+        ("1,234", "2", "3", "4"),  # a thousand or one?
+    ):
         with pytest.raises(errors.BadInput, match="a.csv:2: .* is no box"):
             boxes(*texts)

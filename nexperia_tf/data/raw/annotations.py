@@ -35,9 +35,9 @@ def add_boxes(
         else:
             unknown.append(name)
     if unknown:
-        images = "1 image" if len(unknown) == 1 else f"{len(unknown)} images"
+        lines = "1 line names" if len(unknown) == 1 else f"{len(unknown)} lines name"
         folder.warnings.append(
-            f"{table.name} names {images} that are not there, {unknown[0]} first"
+            f"{table.name}: {lines} no picture that is there, {unknown[0]!r} first"
         )
 
 

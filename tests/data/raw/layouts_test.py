@@ -80,8 +80,8 @@ def test_second_stage_has_boxes_but_no_types_and_its_test_is_unlabelled(tmp_path
     test = rows[f"test/test_contest/test/{GOOD}.bmp"]
     assert (test.label, test.split) == ("", "unlabelled")
     assert len({row.image_id for row in folder.rows}) == 3
-    assert folder.notes == [
-        "defect_area.csv names 1 images that are not there, GONE_1 first."
+    assert folder.warnings == [
+        "defect_area.csv: 1 line names no picture that is there, 'GONE_1' first"
     ]
 
 
