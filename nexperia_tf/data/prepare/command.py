@@ -316,13 +316,10 @@ def _settle(
 
 
 def _check_classes(run: prepared.Prepared) -> None:
-    remaining = {row.label for row in run.rows if row.used} - {""}
-    if remaining != set(labels.NAMES):
-        missing = " and ".join(sorted(set(labels.NAMES) - remaining))
-        raise errors.BadInput(
-            f"{run.raw}: no {missing} image is left after cleaning; check the labels "
-            "and boxes, or keep defects without a box with --unboxed keep."
-        )
+    remaining = {row.label for row in run.rows if row.used}
+    missing = [label for label in labels.NAMES if label not in remaining]
+    if missing:
+        raise errors.BadInput(f"{run.raw}: {summary.why_missing(run, missing)}.")
 
 
 def _write_pairs(path: pathlib.Path, run: prepared.Prepared) -> None:

@@ -24,7 +24,7 @@ class Prepared:
         conflicts: clusters of copies with contradicting labels.
         kept: what became of pictures that were split before; None where none were.
         split_before: the split that leaks are counted against, by path.
-        lacking: splits that could not be dealt both labels, and why; else empty.
+        lacking: splits that lack a label, and why; else empty.
         repaired: images dropped because a copy or twin stands in another split.
         leak_probe: what the paperwork gives away.
         seconds: time of each step.

@@ -11,6 +11,22 @@ from nexperia_tf.data.prepare import kept_splits, prepared
 from nexperia_tf.data.raw import listing
 
 SCHEMA = 1
+REMEDIES = {  # what to do about pictures that were dropped for a reason
+    "unreadable": "copy the files once more from where they come from",
+    "unsupported": "convert them",
+    "not_a_device": "the frames seem to show no device; keep those that do by "
+    "decisions.csv (PATH,keep,)",
+    "no_annotation": "write their boxes into the table, or keep defects without a box "
+    "with --unboxed keep",
+    "duplicate": "they are copies of pictures that stay; add others",
+    "label_conflict": "copies of one picture carry both labels; settle them in "
+    "decisions.csv (PATH,relabel,defect)",
+    "invalid_box": "none of their boxes covers a pixel; correct the boxes, or leave "
+    "them empty",
+    "decision": "decisions.csv says so; take lines out of it",
+    "bridges_splits": "they would tie splits of earlier pictures together; split anew "
+    "with --keep-splits none",
+}
 NAMED = 5  # rows of decisions.csv that a line names
 
 
@@ -124,6 +140,27 @@ def dropped(rows: Iterable[manifest.Row]) -> dict[str, int]:
     """Images by reason, in the order of the contract."""
     counts = collections.Counter(row.dropped_because for row in rows)
     return {reason: counts[reason] for reason in manifest.REASONS if counts[reason]}
+
+
+def why_missing(run: prepared.Prepared, missing: Sequence[str]) -> str:
+    """Why no picture with a label of `missing` is left: the reason that dropped most.
+
+    With an example and what to do, in one line.
+    """
+    lost = [row for row in run.rows if row.label in missing]
+    start = f"no {' and no '.join(missing)} picture is left"
+    if not lost:
+        return f"{start}: decisions.csv gives all of them another label; correct it"
+    counts = dropped(lost)
+    reason = max(counts, key=counts.get)
+    first = next(row.path for row in lost if row.dropped_because == reason)
+    why = f" ({message})" if (message := run.messages.get(first)) else ""
+    most = "" if counts[reason] == len(lost) else f", {counts[reason]} of them"
+    all_of_them = "the only one was" if len(lost) == 1 else f"all {len(lost)} were"
+    return (
+        f"{start}: {all_of_them} dropped{most} as {reason}, such as {first}{why}; "
+        f"{REMEDIES[reason]}"
+    )
 
 
 def by_split(rows: Iterable[manifest.Row]) -> dict[str, list[manifest.Row]]:

@@ -1,12 +1,19 @@
 """Counts of a preparation, and the lines made of them."""
 
+import pathlib
+import re
+import shutil
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from nexperia_tf import labels
+from nexperia_tf import files, labels
 from nexperia_tf.data import manifest
-from nexperia_tf.data.prepare import summary
+from nexperia_tf.data.prepare import prepared, summary
+from nexperia_tf.data.raw import raw_folder
 
 ROWS = st.lists(
     st.builds(
@@ -62,3 +69,105 @@ def test_rows_of_decisions_that_name_nothing_are_named_up_to_a_handful():
 
 def test_an_older_summary_warns_of_nothing_it_does_not_hold():
     assert summary.warnings({}) == summary.facts({}) == []
+
+
+def noise(path, seed):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 255, (48, 48), np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def classes(tmp_path):
+    """Class folders of 12 good devices and 6 defects."""
+    raw = tmp_path / "raw"
+    for i in range(12):
+        noise(raw / "good" / f"{i}.png", i)
+    for i in range(6):
+        noise(raw / "defect" / f"{i}.png", 100 + i)
+    return raw
+
+
+def unreadable(raw):
+    for path in (raw / "defect").iterdir():
+        path.write_bytes(path.read_bytes()[:200])
+
+
+def unboxed(raw):
+    (raw / "annotations.csv").write_text("path,x1,y1,x2,y2\ngood/1.png,1,1,9,9\n")
+
+
+def boxed_outside(raw):
+    boxes = "".join(f"defect/{i}.png,90,90,99,99\n" for i in range(6))
+    (raw / "annotations.csv").write_text(f"path,x1,y1,x2,y2\n{boxes}")
+
+
+def copied(raw):
+    for path in (raw / "defect").iterdir():
+        shutil.copy(path, raw / "good" / f"copy{path.name}")
+
+
+def decided(raw, decision="drop,"):
+    lines = "".join(f"defect/{i}.png,{decision}\n" for i in range(6))
+    (raw / "decisions.csv").write_text(f"path,decision,value\n{lines}")
+
+
+def relabelled(raw):
+    decided(raw, "relabel,good")
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (unreadable, "as unreadable, such as defect/0.png (.*); copy the files once"),
+        (unboxed, "as no_annotation, such as defect/0.png; .* with --unboxed keep."),
+        (boxed_outside, "as invalid_box, such as defect/0.png; .* correct the boxes"),
+        (copied, "as label_conflict, such as defect/0.png; .* in decisions.csv"),
+        (decided, "as decision, such as defect/0.png; decisions.csv says so"),
+        (relabelled, "decisions.csv gives all of them another label; correct it."),
+    ],
+)
+def test_the_last_line_names_the_reason_that_dropped_most(
+    classes, damage, words, run_command, tmp_path, capsys
+):
+    damage(classes)
+    assert run_command("prepare", classes, "--out", tmp_path / "out") == 2
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert line.startswith(f"error: {classes}: no defect picture is left: ")
+    assert re.search(words, line) and (damage is relabelled or "all 6 were" in line)
+    assert not (tmp_path / "out").exists()
+
+
+def test_of_several_reasons_the_most_frequent_is_named():
+    reasons = ["duplicate", *["unsupported"] * 3, "decision"]
+    rows = [
+        manifest.Row("", f"ng/{i}.tif", "defect", "defect", dropped_because=reason)
+        for i, reason in enumerate(reasons)
+    ]
+    run = prepared.Prepared(pathlib.Path("raw"), raw_folder.RawFolder("folder", rows))
+    run.messages["ng/1.tif"] = "several pages"
+    assert summary.why_missing(run, ["defect"]) == (
+        "no defect picture is left: all 5 were dropped, 3 of them as unsupported, such "
+        "as ng/1.tif (several pages); convert them"
+    )
+    assert summary.REMEDIES.keys() == {*manifest.REASONS} - {manifest.NOT_LISTED}
+
+
+def test_groups_that_leave_validation_without_a_defect_are_named(
+    classes, run_command, tmp_path, capsys
+):
+    lines = [(f"good/{i}.png", "good", f"L{i}") for i in range(12)]
+    lines += [(f"defect/{i}.png", "defect", "M1") for i in range(6)]
+    files.write_csv(classes / "labels.csv", ("path", "label", "group"), lines)
+    assert run_command("prepare", classes, "--out", tmp_path / "out") == 0
+    warned = capsys.readouterr().out
+    said = (
+        "no defect device is left for validation and test: all 6 stand in one group "
+        "kept whole (M1 6); add pictures, or let --group or a split column say what "
+        "may stand apart"
+    )
+    assert f"warning: {said}" in warned
+    argv = ("--data", tmp_path / "out", "--data-dir", tmp_path / "data")
+    assert run_command("train", *argv, "--out", tmp_path / "run") == 2
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "defect devices in split validation" in line and said in line
