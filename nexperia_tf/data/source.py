@@ -19,7 +19,8 @@ class RawOptions:
     """Defects without a box: auto drops them where the layout has boxes."""
 
     good: str = ""
-    """Which class is the good one (default: good, ok or pass)."""
+    """Which class is the good one, or which several are, with commas (default: good, ok
+    or pass)."""
 
     group: str = ""
     """Column whose values stay whole when splitting (default: lot, or group)."""

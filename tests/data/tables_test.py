@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from nexperia_tf import errors, predictions
 from nexperia_tf.data import manifest, tables
+from nexperia_tf.data.prepare import decisions
+from nexperia_tf.data.raw import annotations
 
 CELLS = st.text(
     st.characters(exclude_categories=["C", "Z"], exclude_characters="\ufeff"),
@@ -126,6 +128,50 @@ def test_the_forms_of_spreadsheets_are_one_table(table, form):
     found = tables.table(table, ("path",), known=("label",))
     assert found.header == ["path", "label"]
     assert found.rows == [["a.png", "good"], ["b.png", "bad"]]
+
+
+READERS = {
+    "predictions": (
+        "image_id,label,score\na,Good,0.25\nb,defect,0.5\n",
+        lambda path: list(predictions.read(path).score),
+        [0.25, 0.5],
+    ),
+    "labels": (
+        "image_id,label\na,GOOD\nb,1\n",
+        predictions.read_labels,
+        {"a": (0, ""), "b": (1, "")},
+    ),
+    "defect_area": (
+        "id,x_1,y_1,x_2,y_2\na,1,2.5,3,4\nb,0,0,0,0\n",
+        lambda path: [found[1:] for found in annotations.defect_area(path)],
+        [("a", [1, 2.5, 3, 4])],
+    ),
+    "ImageLabel": (
+        "a,chip,rectangle,1,2.5,3,4\nb,chip,rectangle,-1,-1,-1,-1\n",
+        lambda path: [found[1:] for found in annotations.image_label(path)],
+        [("a", [1, 2.5, 3, 4])],
+    ),
+    "decisions": (
+        "path,decision,value\na,Keep,\nb,relabel,Good\n",
+        lambda path: [
+            (d.path, d.kind, d.value)
+            for d in decisions.read(path, path.parent, ROWS).applied
+        ],
+        [("a", "keep", ""), ("b", "relabel", "good")],
+    ),
+}
+ROWS = [manifest.Row(name, name, "defect", "defect") for name in "ab"]
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_every_table_of_people_may_come_from_excel(table, name):
+    text, read, expected = READERS[name]
+    table.write_text(text)
+    assert read(table) == expected
+    in_excel = text.replace(",", ";").replace(".", ",").replace("\n", "\r\n")
+    for head, encoding in (("", "utf-8-sig"), ("sep=;\r\n", "utf-16")):
+        table.write_bytes(f"{head}{in_excel};;\r\n\r\n".encode(encoding))
+        assert read(table) == expected
 
 
 def test_rows_are_named_by_their_lines_in_the_file(table):
