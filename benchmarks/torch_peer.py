@@ -51,7 +51,7 @@ class Peer:
         self.scaler = torch.amp.GradScaler(
             self.device, enabled=self.lower == torch.float16
         )
-        torch.set_num_threads(os.cpu_count())
+        torch.set_num_threads(len(os.sched_getaffinity(0)))
         model = timm.create_model(arguments.backbone, num_classes=arguments.classes)
         self.model = model.to(self.device, memory_format=torch.channels_last)
         shape = (arguments.batch, 3, arguments.size, arguments.size)
