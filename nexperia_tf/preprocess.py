@@ -30,6 +30,11 @@ JPEG_MAGIC = b"\xff\xd8\xff"
 BMP_MAGIC = bmp.MAGIC
 PNG_MAGIC = b"\x89PNG"
 
+# The most that are decoded anywhere; Pillow refuses as many, whatever it is told.
+MOST_PIXELS = 178_956_970
+_MOST_A_BYTE = 8 * 1032  # pixels of one bit, deflated as far as that goes
+_NO_PIXELS = np.int64(0)
+
 _BLOCK = 16  # rows of a resizing matrix that are applied at once,
 _WEIGHTS = 1 << 20  # if these are not many more weights
 _TOGETHER = 1 << 18  # pixels that are resized at once: what caches hold
@@ -55,7 +60,8 @@ def decode(image_bytes: "tf.Tensor", channels: int) -> "tf.Tensor":
         uint8 tensor of shape `(height, width, channels)`.
 
     Raises:
-        tf.errors.InvalidArgumentError: the bytes are no such picture.
+        tf.errors.InvalidArgumentError: the bytes are no such picture, or their header
+            promises more than `MOST_PIXELS`, or more than so few bytes can hold.
     """
     import tensorflow as tf
 
@@ -72,8 +78,41 @@ def decode(image_bytes: "tf.Tensor", channels: int) -> "tf.Tensor":
 
     is_jpeg = tf.strings.substr(image_bytes, 0, 3) == JPEG_MAGIC
     is_bmp = tf.strings.substr(image_bytes, 0, 2) == BMP_MAGIC
+    promised = tf.cond(
+        is_jpeg,
+        lambda: _jpeg_pixels(image_bytes),
+        lambda: tf.cond(is_bmp, lambda: _NO_PIXELS, lambda: _png_pixels(image_bytes)),
+    )
+    # Before memory is got for them; of BMP, whose rows are bytes, decode_bmp does so.
+    size = tf.strings.length(image_bytes)
+    most = tf.minimum(tf.cast(size, tf.int64) * _MOST_A_BYTE, MOST_PIXELS)
+    told = ["a header promises", promised, "pixels in a file of", size, "bytes"]
+    with tf.control_dependencies([tf.debugging.Assert(promised <= most, told)]):
+        image_bytes = tf.identity(image_bytes)
     image = tf.cond(is_jpeg, jpeg, lambda: tf.cond(is_bmp, bmp, png))
     return tf.ensure_shape(image, (None, None, channels))
+
+
+def _jpeg_pixels(image_bytes: "tf.Tensor") -> "tf.Tensor":
+    import tensorflow as tf
+
+    shape = tf.io.extract_jpeg_shape(image_bytes, output_type=tf.int64)
+    return shape[0] * shape[1]
+
+
+def _png_pixels(image_bytes: "tf.Tensor") -> "tf.Tensor":
+    """Width times height, the two numbers behind the name of the first chunk."""
+    import tensorflow as tf
+
+    def product():
+        digits = tf.io.decode_raw(tf.strings.substr(image_bytes, 16, 8), tf.uint8)
+        sides = tf.reshape(tf.cast(digits, tf.int64), (2, 4))
+        return tf.reduce_prod(
+            sides @ tf.constant([[1 << 24], [1 << 16], [1 << 8], [1]], tf.int64)
+        )
+
+    is_png = tf.strings.substr(image_bytes, 0, 4) == PNG_MAGIC
+    return tf.cond(is_png, product, lambda: _NO_PIXELS)
 
 
 def _to_channels(image: "tf.Tensor", channels: int) -> "tf.Tensor":
@@ -205,7 +244,9 @@ def _stored(image_bytes: bytes) -> np.ndarray | None:
 
         if image_bytes.startswith(PNG_MAGIC):
             image_bytes = _inflated(image_bytes)
-        image = cv2.imdecode(np.frombuffer(image_bytes, np.uint8), cv2.IMREAD_UNCHANGED)
+        content, image = np.frombuffer(image_bytes, np.uint8), None
+        with contextlib.suppress(cv2.error):  # more pixels than it takes
+            image = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
         if image is not None and image.dtype == np.uint8:
             return image[..., ::-1] if image.ndim == 3 else image
     return None

@@ -1,4 +1,6 @@
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -202,3 +204,30 @@ def test_the_band_of_a_very_long_side_is_as_small_as_the_side():
     assert sum(weights.nbytes for *_, weights in parts) < 100e6
     for _, _, weights in parts:
         np.testing.assert_allclose(weights.sum(1), 1, atol=1e-3)
+
+
+def _promising(format, height, width):
+    """A whole picture but for the sides that its header claims."""
+    content = bytearray(_encoded(GREY, format))
+    if format == "PNG":
+        content[16:24] = struct.pack(">II", width, height)
+        content[29:33] = zlib.crc32(content[12:29]).to_bytes(4)
+    elif format == "JPEG":
+        start = content.index(b"\xff\xc0") + 5
+        content[start : start + 4] = struct.pack(">HH", height, width)
+    else:
+        content[18:26] = struct.pack("<ii", width, height)
+    return bytes(content)
+
+
+@pytest.mark.parametrize("format", ["BMP", "PNG", "JPEG"])
+@pytest.mark.parametrize("sides", [(60_000, 60_000), (3000, 3000)])
+def test_a_header_that_promises_more_than_the_file_can_hold_is_refused(format, sides):
+    content = _promising(format, *sides)
+    with pytest.raises(tf.errors.InvalidArgumentError) as refused:
+        preprocess.decode(tf.constant(content), 1)
+    if format != "BMP":  # decode_bmp says it in its own words
+        said = str(refused.value)
+        assert "a header promises" in said and str(sides[0] * sides[1]) in said
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        preprocess.batch([content], 32, 1)
