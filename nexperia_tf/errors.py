@@ -19,3 +19,20 @@ class Stopped(KeyboardInterrupt):
     def __init__(self, number: int):
         super().__init__(number)
         self.number = number
+
+
+def cut(text: str, most: int = 100) -> str:
+    """A text as a message holds it: the middle of a long one is left out.
+
+    >>> cut("0123456789", 7)
+    '01...89'
+    """
+    if len(text) <= most:
+        return text
+    kept = (most - 3) // 2
+    return f"{text[:kept]}...{text[-kept:]}"
+
+
+def quoted(text: str) -> str:
+    """The same in quotes, as of a cell of a table."""
+    return repr(cut(text))

@@ -21,5 +21,6 @@ def parse(text: str, *, where: str) -> int:
     if word in ("0", "1"):
         return int(word)
     raise errors.BadInput(
-        f"{where}: label {text!r} is unknown; write good or defect (or 0 or 1)."
+        f"{where}: label {errors.quoted(text)} is unknown; write good or defect (or 0 "
+        "or 1)."
     )

@@ -94,8 +94,8 @@ def check(predictions: Predictions) -> None:
     if len(set(predictions.image_id)) < n:
         name, count = collections.Counter(predictions.image_id).most_common(1)[0]
         raise errors.BadInput(
-            f"{source}: image_id {name!r} appears {count} times; keep one row for each "
-            "device."
+            f"{source}: image_id {errors.quoted(name)} appears {count} times; keep one "
+            "row for each device."
         )
 
 
@@ -164,7 +164,7 @@ def read_labels(path: str | os.PathLike) -> dict[str, tuple[int, str]]:
         name = cells["image_id"]
         if name in verdicts:
             raise errors.BadInput(
-                f"{where}: {name!r} is named twice; keep one verdict."
+                f"{where}: {errors.quoted(name)} is named twice; keep one verdict."
             )
         if cells["label"].strip():  # a device without a verdict judges nothing
             label = _label(cells["label"], where)
@@ -184,7 +184,8 @@ def relabelled(
     if missing:
         raise errors.BadInput(
             f"{source}: has no label for {len(missing)} of {len(predictions)} devices "
-            f"of {predictions.source}, the first is {missing[0]!r}; add them."
+            f"of {predictions.source}, the first is "
+            f"{errors.quoted(missing[0])}; add them."
         )
     label, kind = zip(*(verdicts[name] for name in predictions.image_id))
     columns = dict(predictions.columns)
@@ -214,8 +215,8 @@ def _in_order_of(first: Predictions, table: Predictions) -> Predictions:
         example = missing[0] if missing else (set(place) - set(first.image_id)).pop()
         raise errors.BadInput(
             f"{table.source}: holds other devices than {first.source} ({len(table)} "
-            f"against {len(first)}, for example {example!r}); runs are compared on the "
-            "same images only."
+            f"against {len(first)}, for example {errors.quoted(example)}); runs are "
+            "compared on the same images only."
         )
     table = table.take(np.array([place[name] for name in first.image_id]))
     differs = np.flatnonzero(table.label != first.label)
@@ -250,7 +251,7 @@ def _scores(table: tables.Table) -> list[float]:
     except ValueError:
         row = len(scores)  # those before it were numbers
         raise errors.BadInput(
-            f"{table.where(row)}: score {cells[row]!r} is no number; write the "
-            "probability of defect."
+            f"{table.where(row)}: score {errors.quoted(cells[row])} is no number; "
+            "write the probability of defect."
         ) from None
     return scores

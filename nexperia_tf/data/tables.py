@@ -231,7 +231,10 @@ def _check_header(
         )
     twice = [name for name in header if name and header.count(name) > 1]
     if twice:
-        raise _bad(f"{path}: column {twice[0]!r} stands twice in the header", remedy)
+        raise _bad(
+            f"{path}: column {errors.quoted(twice[0])} stands twice in the header",
+            remedy,
+        )
 
 
 def _bad(what: str, remedy: str) -> errors.BadInput:
@@ -267,8 +270,8 @@ def boxes(where: str, cells: dict[str, str], names: tuple[str, ...]) -> list[lis
             raise ValueError("a corner is not finite")
     except ValueError:
         raise errors.BadInput(
-            f"{where}: {','.join(texts)!r} is no box; four numbers are needed, without "
-            "marks between thousands."
+            f"{where}: {errors.quoted(','.join(texts))} is no box; four numbers are "
+            "needed, without marks between thousands."
         ) from None
     if set(corners) in ({0}, {-1}):
         return []

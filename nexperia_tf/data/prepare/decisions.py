@@ -197,7 +197,8 @@ def _decision(where: str, cells: dict[str, str], paths: dict[str, str]):
     kind, value = cells["decision"].lower(), cells["value"]
     if kind not in KINDS:
         raise errors.BadInput(
-            f"{where}: decision {kind!r} is unknown; write one of {', '.join(KINDS)}."
+            f"{where}: decision {errors.quoted(kind)} is unknown; write one of "
+            f"{', '.join(KINDS)}."
         )
     path = _slashes(cells["path"])
     if path not in paths:
@@ -216,7 +217,8 @@ def _checked_label(where: str, value: str) -> str:
     label = label.lower()
     if label not in labels.NAMES or (kind and label == labels.GOOD):
         raise errors.BadInput(
-            f"{where}: label {value!r} is unknown; write good, defect or defect:TYPE."
+            f"{where}: label {errors.quoted(value)} is unknown; write good, defect or "
+            "defect:TYPE."
         )
     return f"{label}:{kind}" if kind else label
 

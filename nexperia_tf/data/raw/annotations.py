@@ -27,8 +27,9 @@ def add_boxes(
         meant = named.get(name, [])
         if len(meant) > 1:
             raise errors.BadInput(
-                f"{where}: {name!r} fits {len(meant)} pictures, {meant[0].path} and "
-                f"{meant[1].path}; write the path below the raw folder."
+                f"{where}: {errors.quoted(name)} fits {len(meant)} pictures, "
+                f"{meant[0].path} and {meant[1].path}; write the path below the raw "
+                "folder."
             )
         if meant:
             meant[0].boxes.append(corners)
@@ -37,7 +38,8 @@ def add_boxes(
     if unknown:
         lines = "1 line names" if len(unknown) == 1 else f"{len(unknown)} lines name"
         folder.warnings.append(
-            f"{table.name}: {lines} no picture that is there, {unknown[0]!r} first"
+            f"{table.name}: {lines} no picture that is there, "
+            f"{errors.quoted(unknown[0])} first"
         )
 
 

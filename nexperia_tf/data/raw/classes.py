@@ -59,7 +59,7 @@ def in_words(names: Sequence[str], good: Sequence[str]) -> str:
 def short(names: Sequence[str]) -> str:
     """The first of these names, and how many more there are."""
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    return ", ".join(map(errors.cut, names[:NAMED])) + more
 
 
 def is_good(name: str) -> bool:
@@ -125,7 +125,7 @@ def _asked(there: set[str], good: str) -> list[str]:
 def _undecided(
     where: pathlib.Path, names: Mapping[str, Sequence[str]], problem: str
 ) -> errors.BadInput:
-    shown = ", ".join([name for name in names if name][:8])
+    shown = short([name for name in names if name])
     return errors.BadInput(
         f"{where}: {problem} among {shown}; say with --good NAME which class is good."
     )
@@ -136,7 +136,7 @@ def _several(
 ) -> errors.BadInput:
     spelled = [name for name in names if folded(name) in alike]
     listed = ", ".join(
-        f"{name} ({rows_in_words(names[name])})" if names[name] else name
+        f"{errors.cut(name)} ({rows_in_words(names[name])})" if names[name] else name
         for name in spelled
     )
     return errors.BadInput(
@@ -183,24 +183,25 @@ def doubtful(
     for name, where in names.items():
         places.setdefault(folded(name), []).extend(where)
     shown = {folded(name): name for name in names}
+    counts = {name: len(rows) for name, rows in places.items()}
     for name in (name for name in places if name not in ("", *good)):
-        here = rows_in_words(places[name])
+        this = f"{errors.quoted(shown[name])} ({rows_in_words(places[name])})"
         if name in NO_VERDICT or not any(c.isalnum() for c in name):
             yield (
-                f"{shown[name]!r} ({here}) is taken for a kind of defect; leave the "
-                "cell empty where there is no verdict"
+                f"{this} is taken for a kind of defect; leave the cell empty where "
+                "there is no verdict"
             )
-        elif meant := _meant(name, {n: len(p) for n, p in places.items()}):
-            yield f"{shown[name]!r} ({here}) looks like {shown[meant]!r}; is it?"
+        elif meant := _meant(name, counts, good):
+            yield f"{this} looks like {errors.quoted(shown[meant])}; is it?"
 
 
-def _meant(name: str, counts: Mapping[str, int]) -> str | None:
+def _meant(name: str, counts: Mapping[str, int], good: Sequence[str]) -> str | None:
     """A much more frequent name that differs from this one in little."""
     often = [n for n, count in counts.items() if count >= RARER * counts[name]]
-    words = [n for n in often if len(n) > 3 and _letters(n) != _letters(name)]
+    # `crack 1` and `crack 2` are two kinds, `good2` may be none.
+    words = [n for n in often if n in good or _letters(n) != _letters(name)]
     return next(iter(difflib.get_close_matches(name, words, 1, ALIKE)), None)
 
 
 def _letters(name: str) -> str:
-    """`crack 1` and `crack 2` are two kinds, not a typo."""
     return "".join(c for c in name if c.isalpha())

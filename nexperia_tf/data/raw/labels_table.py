@@ -132,15 +132,15 @@ def _row(
     split = cells.get("split", "").lower()
     if split not in classes.SPLIT_NAMES:
         raise errors.BadInput(
-            f"{where}: split {cells['split']!r} is unknown; write train, validation, "
-            "test, calibration or unlabelled."
+            f"{where}: split {errors.quoted(cells['split'])} is unknown; write train, "
+            "validation, test, calibration or unlabelled."
         )
     label, kind = classes.label(cells["label"], good)
     split = classes.SPLIT_NAMES[split] or ("" if label else manifest.UNLABELLED)
     if bool(label) == (split == manifest.UNLABELLED):
         raise errors.BadInput(
-            f"{where}: label {cells['label']!r} does not fit split {split!r}; exactly "
-            "the images without a label are unlabelled."
+            f"{where}: label {errors.quoted(cells['label'])} does not fit split "
+            f"{split!r}; exactly the images without a label are unlabelled."
         )
     row = manifest.Row(
         image_id="",
@@ -165,7 +165,8 @@ def _path(found: listing.Listing, where: str, text: str) -> str:
     if listing.leaves(text):
         why = "is absolute or goes up, and may name no file outside of"
     raise errors.BadInput(
-        f"{where}: {text!r} {why} {found.folder}; correct the path or remove the line."
+        f"{where}: {errors.quoted(text)} {why} {found.folder}; correct the path or "
+        "remove the line."
     )
 
 

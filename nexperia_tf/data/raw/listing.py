@@ -82,7 +82,7 @@ class Listing:
                 return name
         if leaves(text):
             return None
-        return next((name for name in names if self.path(name).is_file()), None)
+        return next((name for name in names if _is_file(self.path(name))), None)
 
     @functools.cached_property
     def _known(self) -> frozenset[str]:
@@ -114,6 +114,13 @@ class Listing:
         start = f"{name}/" if name else ""
         inside = (f[len(start) :] for f in self.folders if f.startswith(start))
         return [folder for folder in inside if "/" not in folder]
+
+
+def _is_file(path: pathlib.Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # no name that a file can have
+        return False
 
 
 def _compose(name: str) -> str:

@@ -1,13 +1,15 @@
 """labels.csv as people write it, through the public commands."""
 
+import collections
 import csv
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from nexperia_tf import files
+from nexperia_tf import errors, files
 from nexperia_tf.data import manifest
+from nexperia_tf.data.raw import layouts
 
 COUNT = 40
 CORNERS = ("x1", "y1", "x2", "y2")
@@ -165,6 +167,19 @@ def test_a_table_of_excel_gives_the_same_manifest(raw, prepared, tmp_path):
     assert (tmp_path / "prepared" / "manifest.csv").read_bytes() == before
 
 
+@pytest.mark.parametrize("cell", [0, 1])
+def test_a_very_long_cell_is_named_in_a_short_line(raw, prepared, cell, capsys):
+    folder = raw(lambda i: "good" if i % 4 else "defect")
+    table = folder / "labels.csv"
+    long = [
+        "x" * 5000 if n == cell else text for n, text in enumerate(["7.png", "good"])
+    ]
+    table.write_text(table.read_text().replace("7.png,good", ",".join(long), 1))
+    assert prepared(folder)[0] == (0 if cell else 2)
+    said = "".join(capsys.readouterr())
+    assert "xxx...xxx" in said and max(map(len, said.splitlines())) < 400
+
+
 def test_a_quote_left_open_in_the_middle_swallows_no_row(raw, prepared, capsys):
     folder = raw(lambda i: "good" if i % 4 else "defect")
     table = folder / "labels.csv"
@@ -172,6 +187,38 @@ def test_a_quote_left_open_in_the_middle_swallows_no_row(raw, prepared, capsys):
     table.write_text(text.replace("9.png,good", '9.png,good"', 1))
     assert prepared(folder)[0] == 2
     assert "goes over several lines" in capsys.readouterr().err
+
+
+PIECES = (b'"', b",", b";", b"\n", b"\r", b"\0", b"\t", b"\xff", b"?", b"-1", b"..")
+
+
+def damaged(text, random):
+    """The bytes of a table in some form, with a few of them changed."""
+    forms = (text.encode(), text.replace(",", ";").encode(), text.encode("utf-16"))
+    content = bytearray(forms[random.integers(3)])
+    for _ in range(random.integers(1, 4)):
+        at = int(random.integers(len(content) + 1))
+        cut = int(random.choice([0, 0, 1, 5, 30]))
+        piece = PIECES[random.integers(len(PIECES))] if random.random() < 0.7 else b""
+        content[at : at + cut] = piece
+    return bytes(content)
+
+
+def test_a_damaged_table_is_read_whole_or_refused_in_one_line(raw):
+    folder = raw(lambda i: "good" if i % 4 else "defect", ["group"], lambda i: [i // 5])
+    text, random = (folder / "labels.csv").read_text(), np.random.default_rng(0)
+    outcomes = collections.Counter()
+    for _ in range(500):
+        (folder / "labels.csv").write_bytes(damaged(text, random))
+        try:
+            found = layouts.scan(folder)
+        except errors.BadInput as error:
+            assert "\n" not in str(error) and len(str(error)) < 500
+            outcomes["refused"] += 1
+        else:
+            assert len(found.rows) == COUNT  # listed, or dropped with a reason
+            outcomes["read"] += 1
+    assert min(outcomes.values()) > 30 and len(outcomes) == 2
 
 
 def test_annotations_by_base_name_are_refused_where_two_pictures_have_it(
