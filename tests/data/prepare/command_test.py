@@ -335,7 +335,7 @@ def test_cleaning_that_leaves_one_class_is_refused(class_folders, tmp_path):
     lines = {f"ng/{i:02}.png": "defect,,,," for i in range(12)}
     lines |= {f"good/{i:02}.png": "good,,,," for i in range(12)}
     _labels(raw, lines, "label,x1,y1,x2,y2")
-    with pytest.raises(errors.BadInput, match="no defect image is left"):
+    with pytest.raises(errors.BadInput, match="no defect picture is left"):
         prepare.prepare(raw, tmp_path / "out", prepare.options_of(fresh=True))
     prepare.prepare(
         raw, tmp_path / "out", prepare.options_of(fresh=True, unboxed="keep")
