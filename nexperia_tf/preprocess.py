@@ -242,6 +242,8 @@ def _stored(image_bytes: bytes) -> np.ndarray | None:
     elif image_bytes.startswith((JPEG_MAGIC, PNG_MAGIC)):
         import cv2
 
+        if _promised_pixels(image_bytes) > _MOST_A_BYTE * len(image_bytes):
+            return None  # `decode` says so; OpenCV would fill in what is missing
         if image_bytes.startswith(PNG_MAGIC):
             image_bytes = _inflated(image_bytes)
         content, image = np.frombuffer(image_bytes, np.uint8), None
@@ -250,6 +252,19 @@ def _stored(image_bytes: bytes) -> np.ndarray | None:
         if image is not None and image.dtype == np.uint8:
             return image[..., ::-1] if image.ndim == 3 else image
     return None
+
+
+def _promised_pixels(content: bytes) -> int:
+    """Width times height as a PNG's or JPEG's header has them; 0 if it has none."""
+    if content.startswith(PNG_MAGIC):
+        return math.prod(struct.unpack(">II", content[16:24].ljust(8, b"\0")))
+    at = len(JPEG_MAGIC) - 1
+    while content[at : at + 1] == b"\xff" and len(content) >= at + 9:
+        marker, size = content[at + 1], int.from_bytes(content[at + 2 : at + 4])
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            return math.prod(struct.unpack(">HH", content[at + 5 : at + 9]))
+        at += 2 + size
+    return 0
 
 
 def _inflated(png: bytes) -> bytes:

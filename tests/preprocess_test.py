@@ -221,7 +221,7 @@ def _promising(format, height, width):
 
 
 @pytest.mark.parametrize("format", ["BMP", "PNG", "JPEG"])
-@pytest.mark.parametrize("sides", [(60_000, 60_000), (3000, 3000)])
+@pytest.mark.parametrize("sides", [(60_000, 60_000), (5000, 5000)])
 def test_a_header_that_promises_more_than_the_file_can_hold_is_refused(format, sides):
     content = _promising(format, *sides)
     with pytest.raises(tf.errors.InvalidArgumentError) as refused:
