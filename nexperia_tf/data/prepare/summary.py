@@ -13,7 +13,7 @@ from nexperia_tf.data.raw import listing
 SCHEMA = 1
 REMEDIES = {  # what to do about pictures that were dropped for a reason
     "unreadable": "copy the files once more from where they come from",
-    "unsupported": "convert them",
+    "unsupported": "convert the others likewise",
     "not_a_device": "the frames seem to show no device; keep those that do by "
     "decisions.csv (PATH,keep,)",
     "no_annotation": "write their boxes into the table, or keep defects without a box "

@@ -148,7 +148,7 @@ def test_of_several_reasons_the_most_frequent_is_named():
     run.messages["ng/1.tif"] = "several pages"
     assert summary.why_missing(run, ["defect"]) == (
         "no defect picture is left: all 5 were dropped, 3 of them as unsupported, such "
-        "as ng/1.tif (several pages); convert them"
+        "as ng/1.tif (several pages); convert the others likewise"
     )
     assert summary.REMEDIES.keys() == {*manifest.REASONS} - {manifest.NOT_LISTED}
 
