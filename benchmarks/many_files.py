@@ -1,10 +1,10 @@
-"""Claim: a folder of 100,000 pictures goes through prepare and predict in flat memory.
+"""Claim: 100,000 pictures go through prepare and predict, predict in flat memory.
 
 Draws tiny grey pictures into a temporary folder that grows, and runs the public
 commands on it at each size: seconds, seconds of CPU and the peak of the largest
 process. What prepare measured of a picture is not kept from one size to the next.
 
-    python benchmarks/many_files.py --files 100000
+    python benchmarks/many_files.py --sizes 25000 50000 100000
 """
 
 import argparse
@@ -43,14 +43,15 @@ export.publish(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--files", type=int, default=100_000)
+    sizes = (25_000, 50_000, 100_000)
+    parser.add_argument("--sizes", type=int, nargs="+", default=sizes)
     parser.add_argument("--only", choices=("prepare", "predict"))
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         place = pathlib.Path(place)
         run([sys.executable, "-c", PUBLISH, place / "model"])
         drawn = 0
-        for files in (arguments.files // 4, arguments.files // 2, arguments.files):
+        for files in sorted(arguments.sizes):
             draw(place / "raw", drawn, files)
             drawn = files
             for name, argv in commands(place, files).items():
@@ -68,7 +69,8 @@ def main() -> None:
 def commands(place: pathlib.Path, files: int) -> dict[str, list]:
     """The command lines by name."""
     nexperia = [sys.executable, "-m", "nexperia_tf"]
-    prepared, table = place / f"prepared_{files}", place / f"scores_{files}.csv"
+    # Apart, or the larger one would keep the splits of the smaller one.
+    prepared, table = place / str(files) / "prepared", place / f"scores_{files}.csv"
     return {
         "prepare": [*nexperia, "prepare", place / "raw", "--out", prepared, "--fresh"],
         "predict": [
