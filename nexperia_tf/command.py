@@ -1,5 +1,6 @@
 """How every command starts and ends: arguments in, one clear line on bad input."""
 
+import atexit
 import contextlib
 import dataclasses
 import difflib
@@ -7,6 +8,7 @@ import errno
 import io
 import os
 import re
+import shutil
 import signal
 import sys
 import tempfile
@@ -67,6 +69,7 @@ def run(
         return with_own_flags(message, {*flags(arguments), "help", *typed})
 
     with errors_in_one_line(debug="--debug" in argv, in_own_words=in_own_words):
+        _give_a_home()
         default = defaults(argv) if defaults else None
         parsed = parse(arguments, argv, prog=prog, default=default)
         bounds.check_files(parsed)
@@ -126,19 +129,21 @@ def _full(error: BaseException | None) -> str:
     while error is not None:
         if isinstance(error, OSError) and error.errno in _FULL:
             return f"{error.filename or 'file system'}: {error.strerror}"
-        for number in _FULL:
-            if os.strerror(number) in str(error):
-                file = re.search(r"/[^;:',\n]+", str(error))
-                return f"{file[0] if file else 'file system'}: {os.strerror(number)}"
+        for said in map(os.strerror, _FULL):
+            if said in str(error):
+                # As TensorFlow names the file, and as HDF5 does.
+                file = re.search(rf"(/\S+); {said}|filename = '(.+?)'", str(error))
+                name = (file[1] or file[2]) if file else "file system"
+                return f"{name}: {said}"
         error = error.__cause__ or error.__context__
     return ""
 
 
 def _stopped(number: int, error: BaseException) -> str:
     """What is said of a process that was asked to end."""
-    if number == signal.SIGINT:
-        return _with_notes("stopped by the keyboard", error)
-    return _with_notes(f"stopped by {signal.Signals(number).name}", error)
+    is_typed = number == signal.SIGINT
+    by = "the keyboard" if is_typed else signal.Signals(number).name
+    return ": ".join([f"stopped by {by}", *getattr(error, "__notes__", ())])
 
 
 @contextlib.contextmanager
@@ -354,6 +359,17 @@ def _prepare_streams() -> None:
                 line_buffering=stream.line_buffering,
             )
             setattr(sys, name, lasting)
+
+
+def _give_a_home() -> None:
+    """Has libraries keep their caches apart for a user who has no home.
+
+    They would make a folder called ~ where they are.
+    """
+    if os.path.expanduser("~") == "~":
+        home = tempfile.mkdtemp(prefix="nexperia-home-")
+        atexit.register(shutil.rmtree, home, ignore_errors=True)
+        os.environ["HOME"] = home
 
 
 def import_tensorflow() -> None:

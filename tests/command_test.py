@@ -65,6 +65,39 @@ def test_a_full_disk_names_the_file(capsys):
     )
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "{{node Save}} on /job:localhost/cpu:0 /out/records-0; No space left on device "
+        "[Op:SaveV2]",
+        "Can't write data (file write failed: filename = '/out/records-0', errno = 28, "
+        "error message = 'No space left on device')",
+    ],
+)
+def test_a_full_disk_is_seen_in_the_words_of_libraries(capsys, said):
+    error = RuntimeError("the export failed")
+    error.__cause__ = RuntimeError(said)
+    assert _run([], _raise(error)) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: /out/records-0: No space left on device; free")
+    assert shown.count("\n") == 1
+
+
+def test_what_is_noted_on_an_errors_way_up_is_in_its_line(capsys):
+    stopped = KeyboardInterrupt()
+    stopped.add_note("4 rows are kept.")
+    assert _run([], _raise(stopped)) == 130
+    assert capsys.readouterr().err == (
+        "error: stopped by the keyboard: 4 rows are kept.\n"
+    )
+
+
+def test_a_partial_file_is_called_what_it_was_to_become(capsys):
+    full = OSError(errno.ENOSPC, "No room", "/out/.run.0123abcd.partial/model.keras")
+    assert _run([], _raise(full)) == 2
+    assert "error: /out/run/model.keras: No room" in capsys.readouterr().err
+
+
 def test_a_defect_of_ours_is_one_line_and_a_traceback_on_request(capsys):
     assert _run([], _raise(ZeroDivisionError("by zero"))) == 1
     assert capsys.readouterr().err.count("\n") == 1
