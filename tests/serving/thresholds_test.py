@@ -79,7 +79,7 @@ def table(run_command, tmp_path, raw, capsys):
     def predicted(model, *argv):
         out = tmp_path / "scores.csv"
         capsys.readouterr()
-        argv = (model, raw, "--out", out, *argv)
+        argv = (model, raw, "--out", out, "--force", *argv)
         assert run_command("predict", *argv) == 0
         with open(out) as file:
             return capsys.readouterr().out, list(csv.DictReader(file))
