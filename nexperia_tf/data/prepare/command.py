@@ -196,6 +196,8 @@ def _fill(run: prepared.Prepared, measures: dict[str, measurement.Measures]) -> 
         measurement.fill(row, measures[row.path])
         if row.dropped_because:
             run.messages[row.path] = measures[row.path].message
+        if kind := measures[row.path].converted:
+            run.converted[kind] += 1
     masks.fit(run.rows, run.folder.mask_sizes)
     decisions.apply_labels(run.rows, run.decided)
     readable = [row for row in run.rows if row.path not in run.messages]

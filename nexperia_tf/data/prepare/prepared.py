@@ -1,5 +1,6 @@
 """What a preparation finds out, step by step; its summary and report are made of it."""
 
+import collections
 import dataclasses
 import pathlib
 
@@ -18,6 +19,7 @@ class Prepared:
         options: what decides whether a later preparation is of the same kind.
         folder: what it says about its images, with the rows.
         messages: the problem of each unreadable or unsupported file, by path.
+        converted: how many pictures of each other kind are converted on reading.
         findings: copies and twins, without those a person denied.
         decided: what a person decided.
         rules: the cleaning rules that were applied.
@@ -34,6 +36,9 @@ class Prepared:
     folder: raw_folder.RawFolder
     options: dict[str, object] = dataclasses.field(default_factory=dict)
     messages: dict[str, str] = dataclasses.field(default_factory=dict)
+    converted: collections.Counter = dataclasses.field(
+        default_factory=collections.Counter
+    )
     findings: search.Findings | None = None
     decided: decisions.Decisions = dataclasses.field(
         default_factory=decisions.Decisions

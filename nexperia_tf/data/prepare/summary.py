@@ -42,6 +42,7 @@ def summary(run: prepared.Prepared) -> dict:
         "layout": run.folder.layout,
         "form": run.folder.form,
         "left_out": run.folder.left_out,
+        "converted": dict(sorted(run.converted.items())),
         "images": len(rows),
         "used": sum(row.used for row in rows),
         "dropped": dropped(rows),
@@ -107,9 +108,15 @@ def facts(summary: Mapping) -> list[str]:
     lines = (
         f"form: {form}" if form else "",
         listing.in_words(summary.get("left_out", {})),
+        _converted(summary.get("converted", {})),
         kept_splits.in_words(kept) if kept else "",
     )
     return [line for line in lines if line]
+
+
+def _converted(kinds: Mapping[str, int]) -> str:
+    shown = ", ".join(f"{kind} {count}" for kind, count in kinds.items())
+    return shown and f"converted to 8-bit grey or RGB: {shown}"
 
 
 def warnings(summary: Mapping) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from nexperia_tf import errors, labels, locks
-from nexperia_tf.data import manifest, progress
+from nexperia_tf.data import images, manifest, progress
 from nexperia_tf.data.raw import file_names, layouts
 from nexperia_tf.data.records import origin
 
@@ -21,8 +21,9 @@ def features() -> tfds.features.FeaturesDict:
     """What one record holds."""
     return tfds.features.FeaturesDict(
         {
-            # The file's bytes as they are: TFDS decodes them for who loads by name,
-            # this package takes the bytes and decodes them in preprocess.py.
+            # The file's bytes where all decoders read them alike, else a PNG of its
+            # pixels. TFDS decodes them for who loads by name, this package takes the
+            # bytes and decodes them in preprocess.py.
             "image": tfds.features.Image(shape=(None, None, None)),
             "label": tfds.features.ClassLabel(names=labels.NAMES),  # -1: not labelled
             "image_id": tfds.features.Text(),
@@ -139,4 +140,9 @@ def example(raw: pathlib.Path, row: manifest.Row) -> dict:
     label = labels.NAMES.index(row.label) if row.label else labels.UNLABELLED
     texts = ("image_id", "group", "lot", "machine", "defect_type")
     record = {name: getattr(row, name) for name in texts}
-    return {"image": image, "label": label, "boxes": row.boxes, **record}
+    return {
+        "image": images.canonical(image),
+        "label": label,
+        "boxes": row.boxes,
+        **record,
+    }

@@ -40,7 +40,8 @@ def test_light_and_blur_are_seen_where_they_should_be(picture):
 
 
 @pytest.mark.parametrize(
-    ("content", "problem"), [(b"", "unreadable"), (b"GIF89a" + bytes(9), "unsupported")]
+    ("content", "problem"),
+    [(b"", "unreadable"), (b"P5 3 3 255 " + bytes(9), "unsupported")],
 )
 def test_what_is_no_picture_has_a_problem_and_its_hash(content, problem):
     measures = measurement.measure(content)

@@ -99,7 +99,7 @@ def test_without_a_cache_nothing_is_known():
 
 DAMAGES = {
     "torn": "UPDATE content SET measures = substr(measures, 1, 40)",
-    "of other columns": """UPDATE content SET measures = '{"height": 3, "depth": 4}'""",
+    "of other columns": """UPDATE content SET measures = '{"height": 3, "girth": 4}'""",
     "no object": "UPDATE content SET measures = '[1]'",
     "empty": "UPDATE content SET measures = NULL",
     "with half a thumbnail": "UPDATE content SET signature = substr(signature, 1, 9)",
