@@ -235,15 +235,23 @@ def load(folder: str | pathlib.Path) -> Run:
 
 
 def load_model(path: str | pathlib.Path) -> "keras.Model":
-    """Loads a model.keras with Keras' safe mode on."""
+    """Loads a model.keras with Keras' safe mode on.
+
+    Raises:
+        errors.BadInput: it is damaged, or no network of this package.
+    """
     import keras
 
-    from nexperia_tf.models import classifier  # noqa: F401  its layers register here
+    from nexperia_tf.models import (
+        classifier,  # noqa: F401  its layers register here
+        model_file,
+    )
 
+    model_file.check(path)
     try:
         return keras.saving.load_model(path, safe_mode=True)
-    except (ValueError, OSError) as error:
-        first = str(error).strip().splitlines()[0]
+    except Exception as error:  # Keras raises many kinds on a config that lies
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise errors.BadInput(
             f"{path}: cannot be loaded as a model ({first}); restore it or train again."
         ) from None

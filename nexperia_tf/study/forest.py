@@ -11,7 +11,7 @@ from typing import Annotated
 import numpy as np
 import tyro
 
-from nexperia_tf import bounds, command, errors, files, labels, predictions
+from nexperia_tf import archives, bounds, command, errors, files, labels, predictions
 from nexperia_tf.data import manifest, progress
 from nexperia_tf.runs import run_folders, training_pictures
 from nexperia_tf.statistics import calibration, metrics
@@ -142,13 +142,30 @@ def load(folder: str | pathlib.Path) -> "RandomForestClassifier":
     path = folder / FOREST
     if not path.is_file():
         raise errors.BadInput(f"{path}: no such file; name a folder of this command.")
-    unknown = set(reader.get_untrusted_types(file=path)) - {TRUSTED}
+    archives.check(path)
+    try:
+        unknown = set(reader.get_untrusted_types(file=path)) - {TRUSTED}
+    except Exception as error:  # skops raises many kinds on a file that lies
+        raise errors.BadInput(f"{path}: {_unreadable(error)}") from None
     if unknown:
         raise errors.BadInput(
             f"{path}: holds {', '.join(sorted(unknown))}, which no forest needs; it is "
             "not loaded."
         )
-    return reader.load(path, trusted=[TRUSTED])
+    try:
+        forest = reader.load(path, trusted=[TRUSTED])
+    except Exception as error:
+        raise errors.BadInput(f"{path}: {_unreadable(error)}") from None
+    from sklearn.ensemble import RandomForestClassifier
+
+    if not isinstance(forest, RandomForestClassifier):
+        raise errors.BadInput(f"{path}: holds a {type(forest).__name__}, no forest.")
+    return forest
+
+
+def _unreadable(error: Exception) -> str:
+    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return f"cannot be read as a forest ({first}); grow it again."
 
 
 def skops_io() -> types.ModuleType:

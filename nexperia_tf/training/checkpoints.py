@@ -121,8 +121,13 @@ def restore(
         except errors.BadInput as error:
             warnings.append(f"{path.name} is left aside: {error}")
             continue
-        status = _checkpoint(model, optimizer, more).read(str(path / "weights"))
-        status.assert_consumed()
+        try:
+            status = _checkpoint(model, optimizer, more).read(str(path / "weights"))
+            status.assert_consumed()
+        except (tf.errors.OpError, AssertionError, ValueError, TypeError) as error:
+            said = (str(error).strip() or "it is none of this model").splitlines()[0]
+            warnings.append(f"{path.name} is left aside: it does not fit: {said}")
+            continue
         return state, warnings
     if warnings:
         raise errors.BadInput(f"{folder}: no checkpoint can be used; {warnings[0]}")

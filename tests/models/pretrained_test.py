@@ -1,4 +1,5 @@
 import hashlib
+import json
 import os
 import pathlib
 
@@ -141,7 +142,24 @@ def test_weights_of_another_backbone_are_one_line():
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("content", [b"", b"not safetensors at all", None])
+def _claiming(header: object, size: int | None = None) -> bytes:
+    """A safetensors file of any header, of any claimed size, with 8 bytes behind it."""
+    text = json.dumps(header).encode()
+    return (len(text) if size is None else size).to_bytes(8, "little") + text + bytes(8)
+
+
+HOSTILE = [
+    _claiming({}, 1 << 62),
+    _claiming({"w": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 8]}}),
+    _claiming({"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 1 << 40]}}),
+    _claiming({"w": {"dtype": "BF16", "shape": [4], "data_offsets": [0, 8]}}),
+    _claiming({"w": {"dtype": "F99", "shape": [2], "data_offsets": [0, 8]}}),
+    _claiming([1, 2]),
+    _claiming(json.loads("[" * 900 + "]" * 900)),
+]
+
+
+@pytest.mark.parametrize("content", [b"", b"not safetensors at all", None, *HOSTILE])
 def test_damaged_or_missing_file_is_one_line(tmp_path, content):
     path = tmp_path / "w.safetensors"
     if content is not None:

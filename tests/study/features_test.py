@@ -1,5 +1,9 @@
+import io
 import json
+import pickle
 import shutil
+import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
@@ -144,6 +148,39 @@ def test_damaged_or_foreign_files_are_refused(tmp_path):
     np.savez(path, features=np.ones((2, 2)))
     with pytest.raises(errors.BadInput, match="no table of features"):
         features.read(path)
+
+
+def _array(header: dict, content: bytes = b"") -> bytes:
+    """An .npy file of any header."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, header)
+    return file.getvalue() + content
+
+
+HOSTILE = {
+    "more than it holds": {"features": ("<f4", (1 << 40, 64), b"\0" * 64)},
+    "objects": {"features": ("|O", (1,), pickle.dumps([1]))},
+    "zeros": {"features": ("<f4", (20 << 20,), bytes(80 << 20))},
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_features_are_one_line(kind, tmp_path, run_command, capsys):
+    for split in ("train", "validation"):
+        with zipfile.ZipFile(
+            tmp_path / f"{split}.npz", "w", zipfile.ZIP_DEFLATED
+        ) as archive:
+            for name, (kind_of, shape, content) in HOSTILE[kind].items():
+                header = {"descr": kind_of, "fortran_order": False, "shape": shape}
+                archive.writestr(f"{name}.npy", _array(header, content))
+    files.write_manifest(tmp_path)
+    tracemalloc.start()
+    assert run_command("forest", tmp_path, "--out", tmp_path / "out") == 2
+    assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    tracemalloc.stop()
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: ") and shown.count("\n") == 1
+    assert "train.npz" in shown and not (tmp_path / "out").exists()
 
 
 def test_rows_without_name_or_number_are_refused(tmp_path):

@@ -1,5 +1,7 @@
+import io
 import json
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -123,6 +125,38 @@ def test_nothing_but_a_forest_is_trusted(tmp_path):
     skops.io.dump(Foreign(), tmp_path / "forest.skops")
     files.write_manifest(tmp_path)
     with pytest.raises(errors.BadInput, match="which no forest needs"):
+        forest.load(tmp_path)
+
+
+def _schema(**changed) -> dict[str, bytes]:
+    dumped = skops.io.dumps(linear_model.LinearRegression())
+    with zipfile.ZipFile(io.BytesIO(dumped)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    schema = json.loads(members["schema.json"]) | changed
+    return members | {"schema.json": json.dumps(schema).encode()}
+
+
+HOSTILE = {
+    "no forest": (_schema(), "LinearRegression, no forest"),
+    "system": (_schema(__class__="system", __module__="os"), "which no forest needs"),
+    "loader": (_schema(__loader__="Anything"), "cannot be read as a forest"),
+    "empty": ({"schema.json": b"{}"}, "cannot be read as a forest"),
+    "depth": ({"schema.json": b"[" * 100_000}, "cannot be read as a forest"),
+    "zeros": ({"schema.json": b"{}", "1.npy": bytes(70 << 20)}, "would unpack to"),
+    "a way out": ({"../../schema.json": b"{}"}, "it is not unpacked"),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_forests_are_refused(kind, tmp_path):
+    members, words = HOSTILE[kind]
+    with zipfile.ZipFile(
+        tmp_path / "forest.skops", "w", zipfile.ZIP_DEFLATED
+    ) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    files.write_manifest(tmp_path)
+    with pytest.raises(errors.BadInput, match=words):
         forest.load(tmp_path)
 
 

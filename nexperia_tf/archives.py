@@ -1,0 +1,63 @@
+"""Zip files that promise more than they hold: looked at before anything is unpacked.
+
+Models (.keras), tables of features (.npz) and forests (.skops) are such files. A few
+bytes in them can stand for gigabytes.
+"""
+
+import os
+import pathlib
+import zipfile
+from collections.abc import Collection
+
+from nexperia_tf import errors
+
+MOST = 20  # times the size of the file; what these files hold packs to a half at best
+SMALL = 64 << 20  # bytes that may be unpacked from any file
+
+
+def check(
+    path: str | os.PathLike, *, names: Collection[str] | None = None
+) -> dict[str, int]:
+    """Holds a zip file to what it may hold.
+
+    Args:
+        path: the file.
+        names: all of its members; None takes any that stay below its folder.
+
+    Returns:
+        The size of each member, unpacked, in bytes.
+
+    Raises:
+        errors.BadInput: it is no zip file, has other members or one twice, or would
+            unpack to far more than its own size.
+    """
+    path = pathlib.Path(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except FileNotFoundError:
+        raise errors.BadInput(f"{path}: no such file.") from None
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError) as error:
+        raise errors.BadInput(f"{path}: is no zip file ({error}).") from None
+    sizes = {member.filename: member.file_size for member in members}
+    strange = [name for name in sizes if _leaves(name)]
+    if names is not None:
+        strange += [name for name in sizes if name not in names]
+        if missing := sorted(set(names) - set(sizes)):
+            raise errors.BadInput(f"{path}: holds no {missing[0]}; it is damaged.")
+    if strange or len(sizes) < len(members):
+        what = repr(strange[0]) if strange else "one member twice"
+        raise errors.BadInput(f"{path}: holds {what}; it is not unpacked.")
+    total = sum(sizes.values())
+    if total > max(SMALL, MOST * path.stat().st_size):
+        raise errors.BadInput(
+            f"{path}: {path.stat().st_size:,} bytes would unpack to {total:,}; it is "
+            "not unpacked."
+        )
+    return sizes
+
+
+def _leaves(name: str) -> bool:
+    """Whether a member would be written outside of the folder it is unpacked to."""
+    parts = name.replace("\\", "/").split("/")
+    return ".." in parts or parts[0] == "" or ":" in parts[0]
