@@ -13,11 +13,11 @@ import pytest
 from hypothesis import strategies as st
 from PIL import Image
 
-from nexperia_tf import errors
+from nexperia_tf import errors, files
 from nexperia_tf.data import manifest
 from nexperia_tf.data.prepare import command as prepare
 from nexperia_tf.data.prepare import summary
-from nexperia_tf.data.raw import file_names
+from nexperia_tf.data.raw import file_names, listing
 
 ARRANGED = {  # where the class folders lie -> folders that things are put into
     "": ["good", "bad", "good/deep", "Riß", "masks/bad", "unlabelled", "", "bad"],
@@ -165,11 +165,13 @@ def test_rows_in_are_rows_used_and_rows_dropped_with_a_reason(tree, table):
 
 def _check(raw: pathlib.Path, out: pathlib.Path, there: set[str]) -> None:
     rows = manifest.read(out / "manifest.csv")
-    counted = prepare.files.read_json(out / prepare.SUMMARY)
+    counted = files.read_json(out / prepare.SUMMARY)
     names = [file_names.from_text(row.path) for row in rows]
     assert len(set(names)) == len({row.image_id for row in rows}) == len(rows)
     assert set(names) <= there and all(os.path.lexists(raw / name) for name in names)
     assert len(rows) + sum(counted["left_out"].values()) == len(there)
+    others = set(listing.files(raw).named) - {row.path for row in rows}  # as predict's
+    assert len(others) == counted["left_out"].get("masks (read as boxes)", 0)
     used = sum(row.used for row in rows)
     assert counted["images"] == len(rows) == used + sum(counted["dropped"].values())
     assert sum(part["images"] for part in counted["splits"].values()) == used
