@@ -31,7 +31,7 @@ from nexperia_tf.models import backbones, classifier
 from nexperia_tf.runs import run_folders
 from nexperia_tf.serving import export
 shape = backbones.Shape((1, 1, 1, 1), planes=(8, 8, 8, 8), stem=8)
-model = classifier.build(shape, image_size=32, channels=1)
+model = classifier.build(shape, image_size=32, channels=int(sys.argv[2]))
 export.publish(
     model,
     pathlib.Path(sys.argv[1]),
@@ -49,7 +49,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         place = pathlib.Path(place)
-        run([sys.executable, "-c", PUBLISH, place / "model"])
+        run([sys.executable, "-c", PUBLISH, place / "model", 1])
         drawn = 0
         for files in sorted(arguments.sizes):
             draw(place / "raw", drawn, files)

@@ -26,6 +26,7 @@ from PIL import Image
 from nexperia_tf import bmp
 from nexperia_tf.data import plain
 
+MAX_SIDE = 1_000_000  # what PNG's decoders take
 MAX_PIXELS = 64_000_000  # a header may promise more than memory holds: checked first
 OWN_RANGE = (0.1, 99.9)  # percentiles over which a 16-bit picture is stretched to see
 
@@ -270,6 +271,7 @@ def _other(content: bytes, format: str, max_pixels: int) -> _Decoded:
             values = _deep(content, image)
             turn = image.getexif().get(_ORIENTATION, 1) if format == "PNG" else 1
         else:
+            _check_whole(image)
             image.load()  # turns a TIFF
             turn = image.getexif().get(_ORIENTATION, 1)
             values = np.asarray(_in_8_bits(image))
@@ -318,6 +320,13 @@ _MODES = {
     "CMYK": "CMYK",
     "YCbCr": "YCbCr",
 }
+
+
+def _check_whole(image: Image.Image) -> None:
+    """Pillow leaves black what no strip of a TIFF covers."""
+    areas = ((x2 - x1) * (y2 - y1) for _, (x1, y1, x2, y2), *_ in image.tile)
+    if image.format == "TIFF" and sum(areas) < image.width * image.height:
+        raise UnreadableImage("damaged TIFF file: its strips do not cover it")
 
 
 def _stored(content: bytes, image: Image.Image) -> str:
@@ -390,6 +399,8 @@ def _opened(content: bytes, format: str, max_pixels: int) -> Image.Image:
 def _check_size(width: int, height: int, max_pixels: int) -> None:
     if width < 1 or height < 1:
         raise UnreadableImage(f"the header promises {width} x {height} pixels")
+    if max(width, height) > MAX_SIDE:
+        raise UnsupportedImage(f"a side of more than {MAX_SIDE:,} pixels; {_CONVERT}")
     if width * height > max_pixels:
         raise UnsupportedImage(_too_large(f"{width} x {height}", max_pixels))
 

@@ -290,6 +290,19 @@ def test_what_is_not_read_is_named_with_the_way_out(kind):
         images.load(REFUSED[kind])
 
 
+def test_a_tiff_whose_rows_are_missing_is_damaged():
+    content = bytearray(_encoded(GREY, "TIFF"))
+    tag = content.index(struct.pack("<HHI", 0x0101, 4, 1))
+    struct.pack_into("<I", content, tag + 8, 130)  # of which one strip has 13 rows
+    with pytest.raises(images.UnreadableImage):
+        images.load(bytes(content))
+
+
+def test_no_side_is_longer_than_decoders_take():
+    with pytest.raises(images.UnsupportedImage, match="a side of more than 1,000,000"):
+        images.load(_encoded(np.zeros((1, 1_000_001), np.uint8), "PNG"))
+
+
 def test_the_cap_can_be_raised():
     with pytest.raises(images.UnsupportedImage, match="cap of 142; .*--max-pixels"):
         images.load(_encoded(GREY, "PNG"), max_pixels=142)
