@@ -6,10 +6,8 @@ What the images of the product share is subtracted before two are compared, and 
 alike two must be for the next look is learned from simulated copies.
 """
 
-import collections
 import dataclasses
 import functools
-import threading
 from collections.abc import Callable, Sequence
 
 import cv2
@@ -20,6 +18,7 @@ from nexperia_tf.data.duplicates import (
     candidates,
     fingerprints,
     jpeg_traces,
+    memory,
     same_photo,
 )
 from nexperia_tf.data.measure import signature, views
@@ -33,9 +32,10 @@ _PATTERNS = 16  # of the product, subtracted
 _SAMPLE = 400  # images that say what the product looks like, and copies of it
 _WEAKEST = 0.005  # of the simulated copies may be lost at each look
 _FARTHEST = 0.12  # of the side; no corner of a copy has gone farther
-_KEPT_PIXELS = 40_000_000  # of decoded images in memory
+_KEPT_GREY = 40_000_000  # bytes of decoded images in memory, one a pixel
 _KEPT_VIEWS = 256  # candidates are sorted: one of the two was looked at just before
-_KEPT_GRAINS = 64
+_KEPT_GRAIN = 160_000_000  # bytes, four a pixel
+_EXAMINED = 16_000_000  # pixels that are compared at a time, by some 60 bytes each
 _ALTERED = 2 * same_photo.LARGEST_RESIDUAL  # resampling leaves half as much, and more
 # A camera's pattern is in all its pictures: who shares no more must be similar, too.
 _SIMILAR, _ALL_GRAIN = 0.15, 0.9
@@ -99,11 +99,10 @@ class Verifier:
         lossy: Sequence[bool],
     ):
         self._thumbnails, self._load, self._lossy = thumbnails, load, lossy
-        self._kept: collections.OrderedDict = collections.OrderedDict()
-        self._lock = threading.Lock()
+        self._greys, self._grains = memory.Kept(_KEPT_GREY), memory.Kept(_KEPT_GRAIN)
+        self._at_full_size_now = memory.Shared(_EXAMINED)
         keep = functools.lru_cache(_KEPT_VIEWS)
         self._thumbnail_of, self._view_of = keep(self._thumbnail), keep(self._view)
-        self._grain_of = functools.lru_cache(_KEPT_GRAINS)(self._grain)
         sample = fingerprints.spread(len(thumbnails), _SAMPLE)
         seen = np.stack([_resized(self._rimless(place), VIEW) for place in sample])
         self._small = _Product(views.band(thumbnails[sample]))
@@ -134,7 +133,9 @@ class Verifier:
         correlation, strength, motion = look
         if correlation < self._limits[1]:
             return LOOK_ALIKE
-        return self._at_full_size(pair, motion, correlation, strength)
+        pixels = self._pixels(pair.a).size + self._pixels(pair.b).size
+        with self._at_full_size_now.taken(pixels):
+            return self._at_full_size(pair, motion, correlation, strength)
 
     def position_between(self, copy: int, first: int, second: int) -> float:
         """`same_photo.position_between` of three images; NaN if their shapes differ."""
@@ -241,8 +242,8 @@ class Verifier:
     def _view(self, image: int) -> np.ndarray:
         return views.band(_resized(self._rimless(image), VIEW)[None])[0]
 
-    def _grain(self, image: int) -> np.ndarray:
-        return same_photo.grain(self._rimless(image))
+    def _grain_of(self, image: int) -> np.ndarray:
+        return self._grains.get(image, lambda: same_photo.grain(self._rimless(image)))
 
     def _rimless(self, image: int) -> np.ndarray:
         return views.without_rim(self._grey(image))
@@ -257,17 +258,11 @@ class Verifier:
 
     def _grey(self, image: int) -> np.ndarray:
         """float32 levels of an image."""
-        with self._lock:
-            if image in self._kept:
-                self._kept.move_to_end(image)
-                return self._kept[image].astype(np.float32)
-        grey = images.grey(self._load(image))
-        with self._lock:
-            self._kept[image] = grey
-            most = max(1, _KEPT_PIXELS // grey.size)
-            while len(self._kept) > most:
-                self._kept.popitem(last=False)
-        return grey.astype(np.float32)
+        return self._pixels(image).astype(np.float32)
+
+    def _pixels(self, image: int) -> np.ndarray:
+        """uint8 levels of an image."""
+        return self._greys.get(image, lambda: images.grey(self._load(image)))
 
 
 class _Product:
