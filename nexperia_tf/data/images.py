@@ -222,6 +222,16 @@ def _format(content: bytes) -> str:
     raise UnreadableImage("the first bytes are those of no known image format")
 
 
+def is_known(start: bytes) -> bool:
+    """Whether a file's first bytes are those of a format that is read, or named."""
+    try:
+        return bool(_format(start))
+    except UnsupportedImage:
+        return True
+    except UnreadableImage:
+        return False
+
+
 def _refused(content: bytes) -> str:
     """The name of a format that is known and not read, or empty."""
     if content[4:8] == b"ftyp":

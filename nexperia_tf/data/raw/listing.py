@@ -17,6 +17,7 @@ import stat
 import unicodedata
 from collections.abc import Mapping, Sequence
 
+from nexperia_tf.data import images
 from nexperia_tf.data.raw import file_names
 
 SIDECARS = (".csv", ".txt", ".json", ".xml", ".md", ".html", ".db", ".ini", ".yaml")
@@ -28,7 +29,6 @@ LEFT_OUT = {  # lower-case name of a file or folder -> what it is called
     "desktop.ini": "desktop.ini",
 }
 HIDDEN, TEXTS = "hidden", "tables and texts"
-_PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"II*\0", b"MM\0*", b"GIF8", b"RIFF")
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
@@ -296,7 +296,7 @@ def _holds_picture(path: str) -> bool:
     except OSError:
         return True  # a file like others, that cannot be read
     # No text holds a zero byte, also one that begins with BM.
-    return start.startswith(_PICTURES) and b"\0" in start
+    return b"\0" in start and images.is_known(start)
 
 
 def _cannot(what: str, error: OSError) -> str:

@@ -217,8 +217,8 @@ def _read(path: pathlib.Path) -> Mask | Problem:
         picture = images.load(path.read_bytes())
     except (OSError, images.UnreadableImage, images.UnsupportedImage) as error:
         return Problem(f"is a mask that cannot be read: {error}")
-    pixels = picture.pixels if picture.pixels.ndim == 2 else picture.pixels.max(axis=2)
-    marked = pixels >= (_MARKED_IN_JPEG if picture.format == "JPEG" else 1)
+    values = picture.native if picture.native.ndim == 2 else picture.native.max(axis=2)
+    marked = values >= (_MARKED_IN_JPEG if picture.format == "JPEG" else 1)
     _, _, parts, _ = cv2.connectedComponentsWithStats(marked.astype(np.uint8))
     boxes = [[x, y, x + w, y + h] for x, y, w, h, _ in parts[1:].tolist()]
     return Mask(boxes, (picture.width, picture.height))

@@ -124,6 +124,23 @@ def test_masks_may_differ_from_their_pictures_in_the_ending_alone(tmp_path):
     assert len(rows) == 8 and folder.left_out == {"masks (read as boxes)": 6}
 
 
+@pytest.mark.parametrize("kind", ["16 bit", "1 bit", "palette", "RGB", "JPEG"])
+def test_a_mask_may_be_stored_in_any_way(tmp_path, kind):
+    raw = _draw(tmp_path, "good/1.png", "crack/7.png", "masks/7.png")
+    with Image.open(raw / "masks/7.png") as drawn:
+        marked = np.asarray(drawn) > 0
+    mask = Image.fromarray(marked.astype(np.uint8))
+    if kind == "16 bit":
+        mask = Image.fromarray(marked.astype(np.uint16))
+    if kind == "palette":
+        mask.putpalette([0, 0, 0, 128, 0, 0])
+    if kind in ("1 bit", "RGB", "JPEG"):
+        mode = {"1 bit": "1", "RGB": "RGB", "JPEG": "L"}[kind]
+        mask = Image.fromarray(marked.astype(np.uint8) * 255).convert(mode)
+    mask.save(raw / "masks/7.png", "JPEG" if kind == "JPEG" else "PNG")
+    assert _found(raw)[1]["crack/7.png"].boxes == MARKS
+
+
 def test_masks_of_the_same_number_go_by_their_folder_or_are_refused(tmp_path):
     raw = _draw(tmp_path, "good/0.png", "a/0.png", "b/0.png", "ground_truth/b/0.png")
     _, rows = _found(raw)
