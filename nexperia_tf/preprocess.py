@@ -183,6 +183,31 @@ def letterbox(image: "tf.Tensor", size: int) -> "tf.Tensor":
     return tf.ensure_shape(image, (size, size, channels))
 
 
+def letterbox_pixels(image: np.ndarray, size: int) -> np.ndarray:
+    """`letterbox` of one array, equal to the last bit, in less time.
+
+    TensorFlow's operation is called alone, without the branches of a graph.
+    """
+    height, width = _inner(image.shape[:2], size)
+    if (height, width) != image.shape[:2]:
+        import tensorflow as tf
+
+        with tf.device("CPU"):  # the only kernel that it has
+            scaled = tf.raw_ops.ScaleAndTranslate(
+                images=image[None],
+                size=(height, width),
+                scale=np.float32((height, width)) / np.float32(image.shape[:2]),
+                translation=np.zeros(2, np.float32),
+                kernel_type="triangle",
+            )
+        # As an array first: slicing a tensor takes longer than all of this.
+        image = np.clip(np.rint(scaled.numpy()[0]), 0, 255).astype(np.uint8)
+    canvas = np.zeros((size, size, image.shape[-1]), np.uint8)
+    top, left = (size - height) // 2, (size - width) // 2
+    canvas[top : top + height, left : left + width] = image
+    return canvas
+
+
 def batch(image_bytes: Sequence[bytes], size: int, channels: int) -> np.ndarray:
     """`letterbox(decode(...))` of many pictures, in less time.
 

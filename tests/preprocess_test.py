@@ -231,3 +231,16 @@ def test_a_header_that_promises_more_than_the_file_can_hold_is_refused(format, s
         assert "a header promises" in said and str(sides[0] * sides[1]) in said
     with pytest.raises(tf.errors.InvalidArgumentError):
         preprocess.batch([content], 32, 1)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_letterboxing_an_array_is_letterboxing_a_tensor_to_the_last_bit(channels):
+    rng = np.random.default_rng(0)
+    shapes = [(32, 32), (1, 1), (24, 24), (48, 7), (5, 300), (97, 64), (33, 31)]
+    for height, width in shapes:
+        image = rng.integers(0, 256, (height, width, channels), np.uint8)
+        for size in (32, 45):
+            np.testing.assert_array_equal(
+                preprocess.letterbox_pixels(image, size),
+                preprocess.letterbox(tf.constant(image), size),
+            )

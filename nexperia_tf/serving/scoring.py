@@ -15,7 +15,6 @@ import typing
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
-import tensorflow as tf
 
 from nexperia_tf import preprocess
 from nexperia_tf.data import images
@@ -133,11 +132,6 @@ def _canvases(
 ) -> Callable[[str], tuple[np.ndarray | None, str]]:
     """A function from a name to its letterboxed pixels, or none and the problem."""
     size, channels = served.facts["image_size"], served.facts["channels"]
-    letterbox = tf.function(
-        lambda pixels: preprocess.letterbox(pixels, size),
-        input_signature=[tf.TensorSpec((None, None, channels), tf.uint8)],
-        autograph=False,
-    )
 
     def canvas(name: str) -> tuple[np.ndarray | None, str]:
         if name in found.problems:
@@ -150,8 +144,7 @@ def _canvases(
             return None, str(error)
         if channels == 1 and pixels.ndim == 3 and not images.is_grey(pixels):
             return None, "is in colour, but the model has only seen grey pictures"
-        with tf.device("CPU"):  # the only kernel that it has
-            return letterbox(_with_channels(pixels, channels)).numpy(), ""
+        return preprocess.letterbox_pixels(_with_channels(pixels, channels), size), ""
 
     return canvas
 
