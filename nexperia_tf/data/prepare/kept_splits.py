@@ -252,7 +252,7 @@ def _is_of(
         alike = all(earlier.get(name) == options.get(name) for name in ASKED_FOR)
         return alike and summary["raw"] == str(raw.resolve())
     # Older ones say so by the name of their data folder alone.
-    name = f"{re.escape(raw.resolve().name)}-[0-9a-f]{{12}}"
+    name = f"{re.escape(file_names.as_text(raw.resolve().name))}-[0-9a-f]{{12}}"
     same = bool(re.fullmatch(name, folder.resolve().parent.name))
     return same and not any(options.get(n) for n in ("good", "group", "seed"))
 

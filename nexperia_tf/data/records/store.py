@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 from nexperia_tf import errors, files, locks
 from nexperia_tf.data.prepare import command as prepare
 from nexperia_tf.data.prepare import kept_splits
-from nexperia_tf.data.raw import layouts
+from nexperia_tf.data.raw import file_names, layouts
 from nexperia_tf.data.records import builder, origin, prepared_folder
 from nexperia_tf.data.source import DataSource
 from nexperia_tf.sample import command as sample
@@ -75,7 +75,7 @@ def build(
         config, name = origin.SAMPLE, f"sample-v{sample.VERSION}"
     else:
         raw, layout = _raw_folder(data, data_dir)
-        config, name = layout, raw.resolve().name
+        config, name = layout, file_names.as_text(raw.resolve().name)
     options = origin.Config(config, layout=layout, **asked)
     folder = _built(data_dir, name, raw, options, keep_splits, init)
     return Dataset(f"nexperia/{config}", folder, folder / "prepared")
@@ -114,7 +114,8 @@ def _of_prepared(
 ) -> pathlib.Path:
     """The folder with the records of a prepared one, made if no earlier call has."""
     made_from = found.content
-    folder = data_dir / f"{found.folder.resolve().name}-{made_from[:12]}"
+    name = file_names.as_text(found.folder.resolve().name)
+    folder = data_dir / f"{name}-{made_from[:12]}"
     stamp = origin.stamp(found.raw, found.config)
     with locks.held(folder, busy="builds these records"):
         there = (folder / SOURCE).is_file()

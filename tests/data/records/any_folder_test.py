@@ -110,6 +110,8 @@ def test_names_that_are_not_utf8_go_through_to_scores_in_a_stated_form(tmp_path)
     assert {row.defect_type for row in rows} == {"", "Sp%E4ne"}
     prepared_folder.read(out).check()
     dataset = store.build(DataSource(data=str(out), data_dir=str(tmp_path / "data")))
+    folder, count = _built(raw, tmp_path / "again")
+    assert count == 20 and folder.is_relative_to(tmp_path / "again")
     ids = set()
     for split in reading.split_sizes(dataset):
         names = reading.metadata(dataset, split)["image_id"]
