@@ -42,6 +42,26 @@ def encoded(pixels: np.ndarray, form: str, **options) -> bytes:
     return file.getvalue()
 
 
+def test_jpegs_as_phones_and_cameras_write_them_are_scored(tmp_path, publish_tiny):
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32), np.uint8)
+    unknown = Image.Exif()
+    unknown[0x0112] = 0
+    more = {"save_all": True, "append_images": [Image.fromarray(pixels)]}
+    written = {
+        "mpo.jpg": encoded(pixels, "MPO", **more),
+        "motion.jpg": encoded(pixels, "JPEG") + b"Motion \xff\xda..",
+        "orientation0.jpg": encoded(pixels, "JPEG", exif=unknown),
+        "plain.jpg": encoded(pixels, "JPEG"),
+    }
+    for name, content in written.items():
+        (tmp_path / name).write_bytes(content)
+    found = listing.files(tmp_path)
+    served = export.load(publish_tiny(tmp_path.parent / "model_of_jpegs"))
+    (rows,) = scoring.batches(served, found, found.named, batch_size=8)
+    assert [row["problem"] for row in rows] == [""] * 4
+    assert len({row["score"] for row in rows}) == 1
+
+
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
     """Plain files of many shapes, with their bytes by name."""

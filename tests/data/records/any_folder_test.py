@@ -5,6 +5,7 @@ import pathlib
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 from PIL import Image
 
 from nexperia_tf import files, predictions
@@ -58,6 +59,39 @@ def test_class_folders_that_are_links_are_known_by_what_they_lead_to(tmp_path):
     third = _linked(tmp_path / "other/raw", tmp_path / "nas2")
     folder, count = _built(third, tmp_path / "data")
     assert count == 15 and folder not in (first, second)
+
+
+@pytest.mark.parametrize("extra", [2, 400])
+def test_bmp_files_with_bytes_behind_their_rows_make_records(tmp_path, extra):
+    _draw(tmp_path / "raw/good", 10)
+    _draw(tmp_path / "raw/defect", 8)
+    for path in list((tmp_path / "raw").rglob("*.png")):
+        Image.open(path).save(path.with_suffix(".bmp"))
+        with open(path.with_suffix(".bmp"), "ab") as file:
+            file.write(bytes(extra))
+        path.unlink()
+    folder, count = _built(tmp_path / "raw", tmp_path / "data")
+    assert count == 18
+    for split in ("train", "validation", "test"):
+        for image in _decoded(folder, split):
+            assert image.shape == (48, 48, 1)
+
+
+def _decoded(folder: pathlib.Path, split: str) -> list[np.ndarray]:
+    """Pictures as TFDS gives them to any other program."""
+    dataset = tfds.builder_from_directory(folder).as_dataset(split=split)
+    return [example["image"].numpy() for example in dataset]
+
+
+def test_a_class_that_was_saved_with_alpha_is_used(tmp_path):
+    _draw(tmp_path / "raw/good", 10)
+    _draw(tmp_path / "raw/defect", 8)
+    for path in (tmp_path / "raw/defect").iterdir():
+        Image.open(path).convert("RGBA").save(path)
+    rows = prepare.prepare(tmp_path / "raw", tmp_path / "prepared")
+    assert all(row.used and row.mode == "L" for row in rows)
+    counted = files.read_json(tmp_path / "prepared/summary.json")
+    assert counted["converted"] == {"alpha PNG": 8}
 
 
 def test_a_file_that_cannot_be_opened_counts_as_content_too(tmp_path, monkeypatch):
