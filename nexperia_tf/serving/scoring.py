@@ -94,7 +94,8 @@ def batches(
 
 def _in_threads(work: Callable, items: Iterable, ahead: int) -> Iterator:
     """`map(work, items)` in threads, at most `ahead` items before they are due."""
-    threads = min(len(os.sched_getaffinity(0)), _THREADS)
+    may = getattr(os, "sched_getaffinity", None)  # Linux knows what this process may
+    threads = min(len(may(0)) if may else os.cpu_count() or 1, _THREADS)
     waiting: collections.deque = collections.deque()
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:
         try:

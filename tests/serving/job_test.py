@@ -99,6 +99,7 @@ def test_rows_on_standard_output_end_quietly_with_their_reader(place):
         assert first == [file.readline() for _ in range(3)]
 
 
+@pytest.mark.slow
 def test_a_table_without_room_is_one_line_and_goes_on_where_there_is(
     place, tmp_path, run_command
 ):

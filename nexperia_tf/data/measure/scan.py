@@ -17,7 +17,6 @@ import sys
 import threading
 import types
 from collections.abc import Callable, Iterator, Sequence
-from multiprocessing import resource_tracker
 
 import cv2
 
@@ -117,6 +116,8 @@ def _deaf_to_the_keyboard() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
+    from multiprocessing import resource_tracker
+
     # Its start would let the signal through again.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
