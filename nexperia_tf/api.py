@@ -17,7 +17,7 @@ import typing
 
 from nexperia_tf import bounds, command, configs, files
 from nexperia_tf.configs import checks
-from nexperia_tf.data import progress
+from nexperia_tf.data import images, progress
 
 if typing.TYPE_CHECKING:
     from nexperia_tf.data import manifest
@@ -47,7 +47,12 @@ class Model:
         return predict.open_model(self.path, trust=self.trust)
 
     def predict(
-        self, folder: Path, *, threshold: float | None = None, batch_size: int = 32
+        self,
+        folder: Path,
+        *,
+        threshold: float | None = None,
+        batch_size: int = 32,
+        max_pixels: int = images.MAX_PIXELS,
     ) -> list[dict]:
         """Scores every picture below `folder`.
 
@@ -55,6 +60,7 @@ class Model:
             folder: BMP, JPEG and PNG of any size, searched with its subfolders.
             threshold: replaces the model's own, in [0, 1].
             batch_size: pictures scored at once.
+            max_pixels: a picture with more is not read.
 
         Returns:
             One dict for each file, in order of path: path, score (probability of
@@ -63,8 +69,14 @@ class Model:
         """
         from nexperia_tf.serving import predict
 
-        options = {"threshold": threshold, "batch_size": batch_size}
-        return list(predict.predict(self.served, folder, **options))
+        rows = predict.predict(
+            self.served,
+            folder,
+            threshold=threshold,
+            batch_size=batch_size,
+            max_pixels=max_pixels,
+        )
+        return list(rows)
 
 
 def train(
@@ -166,4 +178,6 @@ def _changed(values, changes: dict):
 
 
 def _plain(value):
+    if isinstance(value, list):
+        return tuple(value)
     return os.fspath(value) if isinstance(value, os.PathLike) else value

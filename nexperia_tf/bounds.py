@@ -330,7 +330,21 @@ def _hinted(words: str) -> tuple:
     return (tyro.conf.arg(help_behavior_hint=hint.format),)
 
 
+def _two_values(value: object) -> object:
+    """Refuses what is no range of 16-bit values."""
+    if value is None:
+        return value
+    whole = isinstance(value, tuple | list) and len(value) == 2
+    numbers = whole and all(type(each) in (int, float) for each in value)
+    if not numbers or not 0 <= value[0] < value[1] <= MOST_OF_16_BITS:
+        raise ValueError(f"two numbers, 0 <= LOW < HIGH <= {MOST_OF_16_BITS}")
+    return value
+
+
 # Bounds that several commands share.
+MOST_OF_16_BITS = 65535
+DEPTH_RANGE = (pydantic.BeforeValidator(_two_values),)
+MAX_PIXELS = within(ge=1, le=178_956_970, why="TensorFlow reads no larger picture")
 SHARE = within(gt=0, lt=1)
 SEED = within(ge=0, le=2**31 - 1)
 BATCH = within(ge=1, le=65536)

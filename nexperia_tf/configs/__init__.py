@@ -111,6 +111,7 @@ def from_json(payload: Mapping, *, where: str) -> Config:
         if group not in (None, own):
             raise errors.BadInput(f"{where}: {field} stands in {group}, not in {own}.")
         kind = bounds.without_bounds(declared)
+        value = tuple(value) if isinstance(value, list) else value  # JSON has no other
         if said := bounds.problem(value, kind):
             raise errors.BadInput(f"{where}: {field} {bounds.json_of(value)}: {said}.")
         values[field] = value

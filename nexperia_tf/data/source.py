@@ -6,7 +6,10 @@ The docstring of a field is its help on the command line of every command that h
 import dataclasses
 import os
 import pathlib
-from typing import Literal
+from typing import Annotated, Literal
+
+from nexperia_tf import bounds
+from nexperia_tf.data import images
 
 AUTO = "auto"  # of `unboxed`: as the layout has it
 
@@ -25,15 +28,25 @@ class RawOptions:
     group: str = ""
     """Column whose values stay whole when splitting (default: lot, or group)."""
 
-    def named(self) -> dict[str, str | None]:
+    depth_range: Annotated[tuple[float, float] | None, *bounds.DEPTH_RANGE] = None
+    """Values of 16-bit pictures that become black and white; else those of the run to
+    start from, else the .1 and 99.9 percentile of the training split."""
+
+    max_pixels: Annotated[int, *bounds.MAX_PIXELS] = images.MAX_PIXELS
+    """A picture with more pixels than this is not read."""
+
+    def named(self) -> dict[str, object]:
         """Values by name, None where one is left open.
 
         So summary.json and the names of data folders have always known them.
         """
+        most = None if self.max_pixels == images.MAX_PIXELS else self.max_pixels
         return {
             "unboxed": None if self.unboxed == AUTO else self.unboxed,
             "good": self.good or None,
             "group": self.group or None,
+            "depth_range": self.depth_range and tuple(map(float, self.depth_range)),
+            "max_pixels": most,
         }
 
 
@@ -70,7 +83,8 @@ class DataSource(RawOptions, Place):  # the fields of the last base come first
         """
         names = [field.name for field in dataclasses.fields(DataSource)]
         said = {name: getattr(own, name) for name in names}
-        said |= {n: v for n in names if (v := getattr(self, n)) not in ("", AUTO)}
+        named = {name: getattr(self, name) for name in names}
+        said |= {n: value for n, value in named.items() if value != getattr(NOTHING, n)}
         return DataSource(**said)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from nexperia_tf import errors, predictions
 from nexperia_tf.data import source
+from nexperia_tf.data.prepare import depth
 from nexperia_tf.evaluation import slices
 from nexperia_tf.evaluation.subjects import Subject
 from nexperia_tf.runs import run_folders, training_pictures
@@ -165,7 +166,9 @@ def _saved_model(
     from nexperia_tf.serving import export
 
     served = export.load(path, trust=trust)
-    dataset = store.build(named.over(source.DataSource()))
+    named = named.over(source.DataSource(depth_range=served.depth_range))
+    dataset = store.build(named)
+    run_folders.check_depth(dataset, named, path)
     scored = _served(served, dataset, split)
     sizes = reading.split_sizes(dataset)
     there = [
@@ -306,6 +309,17 @@ def warnings(candidate: Candidate, *, split: str) -> list[str]:
             "and reads high."
         )
     return lines
+
+
+def depth_note(candidate: Candidate) -> str:
+    """What became black and white in 16-bit pictures; empty where there are none."""
+    if candidate.dataset is None or candidate.dataset.depth_range is None:
+        return ""
+    low, high = depth.shown(candidate.dataset.depth_range)
+    return (
+        f"16-bit pictures are shown to {candidate.subject.name} from {low} (black) to "
+        f"{high} (white)."
+    )
 
 
 def unscored(candidate: Candidate) -> dict[str, str]:

@@ -153,7 +153,7 @@ def _check(arguments: Arguments) -> None:
             f"{len(arguments.calibration)} for {len(arguments.runs)} runs."
         )
     if not (arguments.source.data or any(map(_is_run, arguments.runs))):
-        names = ("data_dir", "good", "group", "unboxed")
+        names = ("data_dir", "good", "group", "unboxed", "depth_range", "max_pixels")
         bounds.check_unused(arguments, names, "without --data")
     if not arguments.heatmaps:
         bounds.check_unused(arguments, ["stage"], "with --no-heatmaps")
@@ -345,13 +345,15 @@ def _auc_as_given(
 def _with_records(
     arguments: Arguments, judged: list[candidates.Candidate]
 ) -> tuple[list[candidates.Candidate], tuple[str, ...]]:
-    loaded = [candidates.with_records(c, arguments.source) for c in judged]
-    notes = dict.fromkeys(note for _, note in loaded if note)
+    opened = [candidates.with_records(c, arguments.source) for c in judged]
+    loaded = [candidate for candidate, _ in opened]
+    notes = dict.fromkeys(note for _, note in opened if note)
     for candidate in judged:
         for warning in candidates.warnings(candidate, split=arguments.split):
             print(warning)
             notes[warning] = None
-    return [candidate for candidate, _ in loaded], tuple(notes)
+    notes |= dict.fromkeys(filter(None, map(candidates.depth_note, loaded)))
+    return loaded, tuple(notes)
 
 
 def _compared(arguments: Arguments, subjects: list[Subject]) -> list[Subject]:

@@ -148,6 +148,7 @@ class Run:
         dataset = store.build(
             named, calibration_share=named.calibration_share, init=self.folder
         )
+        check_depth(dataset, named, self.folder)
         if reading.channels(dataset) > self.channels:
             raise errors.BadInput(
                 f"{named.data}: holds colour pictures, {self.folder} has learned from "
@@ -199,17 +200,43 @@ def dataset_of(config: configs.Config, pictures: pathlib.Path) -> "store.Dataset
     """
     from nexperia_tf.data.records import store
 
-    keep_splits = config.data.keep_splits
+    keep_splits, depth_range = config.data.keep_splits, depth_range_of(config)
+    data = dataclasses.replace(config.data, depth_range=depth_range)
     if pictures.is_file():
-        if found := store.of_manifest(pictures, config.data.data_dir):
+        found = store.of_manifest(pictures, data.data_dir, depth_range=depth_range)
+        if found:
             return found
         keep_splits = str(pictures.parent)
     return store.build(
-        config.data,
+        data,
         calibration_share=config.data.calibration_share,
         keep_splits=keep_splits,
         init=config.network.init,
     )
+
+
+def depth_range_of(config: configs.Config) -> tuple[float, float] | None:
+    """The range of 16-bit pictures that is given, else that of the run of `--init`."""
+    before = pathlib.Path(config.network.init)
+    if config.data.depth_range or not config.network.init:
+        return config.data.depth_range
+    if not (before / CONFIG).is_file():  # a run may outlive the one it started from
+        return None
+    return load(before).config.data.depth_range
+
+
+def check_depth(
+    dataset: "store.Dataset", named: source.DataSource, model: pathlib.Path
+) -> None:
+    """Refuses 16-bit pictures for a model that knows no range, where none is given.
+
+    Their own range would show it other greys in each folder.
+    """
+    if dataset.depth_range and not named.depth_range:
+        raise errors.BadInput(
+            f"{named.data}: holds 16-bit pictures, {model} has learned from 8 bits; "
+            "pass --depth-range LOW HIGH, the values to become black and white."
+        )
 
 
 def load(folder: str | pathlib.Path) -> Run:

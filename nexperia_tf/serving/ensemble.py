@@ -26,7 +26,8 @@ if typing.TYPE_CHECKING:
     from nexperia_tf.serving import export
 
 METHODS = ("mean", "logit-mean", "weights")
-ALIKE = ("image_size", "channels", "labels")  # what one decode for all needs
+# What one decode for all needs.
+ALIKE = ("image_size", "channels", "labels", "depth_range")
 OF = ("scores", "logits")
 
 
@@ -147,10 +148,10 @@ def _check_alike(first: Member, member: Member) -> None:
     wanted = first.served.facts | {"labels": list(labels.NAMES)}
     for key in ALIKE:
         value = member.served.facts.get(key)
-        if value != wanted[key]:
+        if value != wanted.get(key):
             raise errors.BadInput(
                 f"{member.served.folder}: its {key} is {value}, but the ensemble of "
-                f"{first.served.folder} needs {wanted[key]}; members share "
+                f"{first.served.folder} needs {wanted.get(key)}; members share "
                 f"{', '.join(ALIKE)}."
             )
 
@@ -403,6 +404,7 @@ def publish(
         trained_on=training_pictures.merged(books),
         facts={"combines": combined.of, "bias": combined.bias}
         | {choices.CHOSE_AMONG: selection.count}
+        | {export.DEPTH_RANGE: members[0].served.depth_range}
         | {
             choices.MEMBERS: [
                 _described(member, weight)

@@ -17,6 +17,7 @@ from nexperia_tf.statistics import choices
 
 SCHEMA = 1  # of FACTS
 FACTS = pathlib.PurePosixPath("assets.extra/nexperia.json")  # settings baked in
+DEPTH_RANGE = "depth_range"  # in FACTS
 BYTES, PIXELS = servable.BYTES, servable.PIXELS
 
 
@@ -28,6 +29,7 @@ def publish(
     calibration: run_folders.Calibration,
     chose_among: int | None = None,
     trained_on: training_pictures.TrainingSet | None = None,
+    depth_range: tuple[float, float] | None = None,
 ) -> pathlib.Path:
     """Writes the next version of a classifier below `base`, whole or not at all.
 
@@ -39,6 +41,9 @@ def publish(
         calibration: temperature, offset and threshold to bake in.
         chose_among: how many models its validation devices chose among; None where that
             is unknown.
+        trained_on: the pictures it was trained on.
+        depth_range: values of 16-bit pictures that are black and white to it; None
+            where it knows none.
 
     Returns:
         the version's folder.
@@ -56,7 +61,11 @@ def publish(
         image_size=size,
         channels=channels,
         calibration=calibration,
-        facts={"backbone": backbone, choices.CHOSE_AMONG: chose_among},
+        facts={
+            "backbone": backbone,
+            choices.CHOSE_AMONG: chose_among,
+            DEPTH_RANGE: depth_range,
+        },
         trained_on=trained_on,
     )
 
@@ -79,6 +88,7 @@ def publish_run(
         calibration=in_force,
         chose_among=choices.of_run(run, "validation").count,
         trained_on=training_pictures.of_run(run.folder),
+        depth_range=run.config.data.depth_range,
     )
     if not out:
         run_folders.write_calibration(run.folder / run_folders.CALIBRATION, in_force)
@@ -244,6 +254,12 @@ class Served:
         return run_folders.calibration_from(self.facts, where=str(self.folder / FACTS))
 
     @property
+    def depth_range(self) -> tuple[float, float] | None:
+        """What is black and white to it in 16-bit pictures; None where that is open."""
+        stated = self.facts.get(DEPTH_RANGE)
+        return tuple(stated) if stated else None
+
+    @property
     def logit(self) -> Callable:
         """The graph's function from letterboxed uint8 pictures to calibrated logits.
 
@@ -341,6 +357,13 @@ def _facts(version: pathlib.Path) -> dict:
     if said or channels not in (1, 3):
         what = f"image_size {size}: {said}" if said else f"channels {channels}: 1 or 3"
         raise errors.BadInput(f"{version / FACTS}: {what}.")
+    depth_range = facts.get(DEPTH_RANGE)
+    if said := bounds.problem(
+        depth_range, typing.Annotated[object, *bounds.DEPTH_RANGE]
+    ):
+        raise errors.BadInput(
+            f"{version / FACTS}: {DEPTH_RANGE} {depth_range}: {said}."
+        )
     return facts
 
 

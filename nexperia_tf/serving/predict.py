@@ -12,7 +12,7 @@ from typing import Annotated
 import tyro
 
 from nexperia_tf import bounds, command, errors, files
-from nexperia_tf.data import progress
+from nexperia_tf.data import images, progress
 from nexperia_tf.data.raw import listing
 from nexperia_tf.runs import run_folders
 from nexperia_tf.serving import score_table, thresholds
@@ -23,6 +23,7 @@ if typing.TYPE_CHECKING:
 SCHEMA = 1  # of what a job that can be resumed was told
 STEP = "Scoring pictures"
 BatchSize = Annotated[int, *bounds.BATCH]
+MaxPixels = Annotated[int, *bounds.MAX_PIXELS]
 
 
 def pictures(folder: str | os.PathLike) -> listing.Listing:
@@ -60,6 +61,7 @@ def predict(
     *,
     batch_size: int = 32,
     threshold: float | None = None,
+    max_pixels: int = images.MAX_PIXELS,
 ) -> Iterator[dict]:
     """Scores every picture below `folder`.
 
@@ -68,22 +70,32 @@ def predict(
         folder: pictures of any size, grey or colour; labels are not needed.
         batch_size: pictures scored at once.
         threshold: replaces the model's own.
+        max_pixels: a picture with more is not read.
 
     Yields:
         one row for each file, in order of path, with the keys of
         `score_table.COLUMNS`; what cannot be read has its `problem` and no score.
 
     Raises:
-        errors.BadInput: the model, the folder or the batch size cannot be used.
+        errors.BadInput: the model, the folder or a number cannot be used.
     """
-    if said := bounds.problem(batch_size, BatchSize):
-        raise errors.BadInput(f"batch_size {batch_size}: {said}.")
+    for name, value, kind in (
+        ("batch_size", batch_size, BatchSize),
+        ("max_pixels", max_pixels, MaxPixels),
+    ):
+        if said := bounds.problem(value, kind):
+            raise errors.BadInput(f"{name} {value}: {said}.")
     found = pictures(folder)
     served = open_model(model) if isinstance(model, str | os.PathLike) else model
     from nexperia_tf.serving import scoring
 
     scored = scoring.batches(
-        served, found, found.named, batch_size=batch_size, threshold=threshold
+        served,
+        found,
+        found.named,
+        batch_size=batch_size,
+        threshold=threshold,
+        max_pixels=max_pixels,
     )
     for rows in scored:
         yield from rows
@@ -108,6 +120,9 @@ class Arguments(command.Options):
     threshold: str = ""
     """Score between 0 and 1 from which this table's devices are called defect; the
     model's own threshold when empty."""
+
+    max_pixels: MaxPixels = images.MAX_PIXELS
+    """A picture with more pixels than this is not read."""
 
     resume: bool = False
     """Go on from the rows that a killed job has left beside --out."""
@@ -163,6 +178,7 @@ def _scored(
             names,
             batch_size=arguments.batch_size,
             threshold=threshold,
+            max_pixels=arguments.max_pixels,
             times=times,
         ):
             table.append(rows)
@@ -183,6 +199,7 @@ def _settings(
         "model": files.fingerprint(served.folder),
         "threshold": served.calibration.threshold if threshold is None else threshold,
         "batch_size": arguments.batch_size,
+        "max_pixels": arguments.max_pixels,
     }
 
 

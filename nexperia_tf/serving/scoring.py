@@ -25,6 +25,10 @@ from nexperia_tf.serving.score_table import COLUMNS
 if typing.TYPE_CHECKING:
     from nexperia_tf.serving import export
 
+NO_RANGE = (
+    "has 16 bits, but the model was trained on 8: convert it as the training pictures "
+    "were, or train with --depth-range LOW HIGH"
+)
 _THREADS = 16  # more would only wait for one another
 
 
@@ -59,6 +63,7 @@ def batches(
     *,
     batch_size: int,
     threshold: float | None = None,
+    max_pixels: int = images.MAX_PIXELS,
     times: Times | None = None,
 ) -> Iterator[list[dict]]:
     """Rows of so many files at a time, in the order of `names`.
@@ -69,6 +74,7 @@ def batches(
         names: files and problems in it.
         batch_size: files of a batch.
         threshold: replaces the model's own.
+        max_pixels: the most that a picture may have.
         times: what is added to.
 
     Yields:
@@ -76,7 +82,7 @@ def batches(
         `problem` and no score.
     """
     times = times or Times()
-    canvas = _canvases(served, found)
+    canvas = _canvases(served, found, max_pixels)
     start = time.perf_counter()
     # While one batch is scored the next is decoded.
     decoded = _in_threads(lambda name: (name, *canvas(name)), names, 2 * batch_size)
@@ -129,20 +135,25 @@ def _rows(
 
 
 def _canvases(
-    served: "export.Served", found: listing.Listing
+    served: "export.Served", found: listing.Listing, max_pixels: int
 ) -> Callable[[str], tuple[np.ndarray | None, str]]:
     """A function from a name to its letterboxed pixels, or none and the problem."""
     size, channels = served.facts["image_size"], served.facts["channels"]
+    depth_range = served.depth_range
 
     def canvas(name: str) -> tuple[np.ndarray | None, str]:
         if name in found.problems:
             return None, found.problems[name]
         try:
-            pixels = images.load(found.path(name).read_bytes()).pixels
+            content = found.path(name).read_bytes()
+            picture = images.load(content, depth_range, max_pixels=max_pixels)
         except OSError as error:
             return None, f"cannot be read ({error.strerror})"
         except (images.UnreadableImage, images.UnsupportedImage) as error:
             return None, str(error)
+        if picture.depth == 16 and depth_range is None:
+            return None, NO_RANGE
+        pixels = picture.pixels
         if channels == 1 and pixels.ndim == 3 and not images.is_grey(pixels):
             return None, "is in colour, but the model has only seen grey pictures"
         return preprocess.letterbox_pixels(_with_channels(pixels, channels), size), ""

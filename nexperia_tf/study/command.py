@@ -20,6 +20,7 @@ from nexperia_tf import (
     locks,
     predictions,
 )
+from nexperia_tf.data import images
 from nexperia_tf.data.source import NOTHING, DataSource
 from nexperia_tf.study import plan
 
@@ -29,7 +30,8 @@ if typing.TYPE_CHECKING:
 
 PLAN, COSTS = "plan.json", "costs.json"
 SCHEMA = 1  # of plan.json
-LATER = {"unboxed": "auto"}  # what older studies do not say
+# What older studies do not say.
+LATER = {"unboxed": "auto", "depth_range": None, "max_pixels": images.MAX_PIXELS}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,6 +161,8 @@ def _described(arguments: Arguments) -> dict:
     chosen = {name: getattr(arguments, name) for name in fixed}
     named = dataclasses.asdict(_source(arguments))
     named.pop("data_dir")  # may be moved
+    if named["depth_range"]:
+        named["depth_range"] = list(named["depth_range"])  # as JSON has it
     return {"schema": SCHEMA} | chosen | named
 
 

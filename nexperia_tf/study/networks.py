@@ -17,7 +17,7 @@ RUNS = "runs"
 PARTS = "dealt"  # folds and bags
 BACKBONE_DEVICES = 2000  # drawn for the backbone of column (a)
 BACKBONE_SEED = 1  # the sample itself is seed 0
-NOT_COMPARED = ("out", "data_dir", "cache", "time_budget")
+NOT_COMPARED = ("out", "data_dir", "cache", "time_budget", "depth_range")
 
 
 @dataclasses.dataclass
@@ -70,7 +70,8 @@ def train(planned: plan.Plan, out: pathlib.Path, dataset) -> dict[str, Trained]:
         if step.part:
             data = f"folder:{out / PARTS / step.part.name}"
             own = {"unboxed": "keep", "good": "", "group": ""}  # decided already
-            config = config.changed(data=data, **own)
+            # Its pictures have 8 bits, made of the range that the run is to know.
+            config = config.changed(data=data, depth_range=dataset.depth_range, **own)
         if (folder / files.MANIFEST).is_file():
             _check_same(folder, config)
         else:

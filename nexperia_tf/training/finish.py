@@ -63,6 +63,7 @@ def finish(
             backbone=config.network.backbone,
             chose_among=reached["validation"][choices.CHOSE_AMONG],
             trained_on=training_set,
+            depth_range=config.data.depth_range,
         )
     files.write_manifest(folder)
 

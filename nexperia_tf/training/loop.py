@@ -71,6 +71,7 @@ def train(config: configs.Config, *, resume: bool = False) -> pathlib.Path | Non
         if config.run.deterministic:
             tf.config.experimental.enable_op_determinism()
         data = _data(config, folder, workers)
+        config = _resolved(config, data.dataset)
         # After the data: making records draws random numbers, reading them does not.
         keras.utils.set_random_seed(config.run.seed)
         with devices.dtype_policy(devices.precision(config.network.precision)):
@@ -163,6 +164,12 @@ def _data(
     training_set = _training_set(config, folder, rows)
     _check_seen(config, rows, training_set, say=workers.chief)
     return Data(dataset, pictures, order, training_set)
+
+
+def _resolved(config: configs.Config, dataset: store.Dataset) -> configs.Config:
+    """The config with the depth range of the records, which the run keeps."""
+    given = run_folders.depth_range_of(config)
+    return config.changed(depth_range=dataset.depth_range or given)
 
 
 def _order(config: configs.Config, rows: list) -> ordering.Order:

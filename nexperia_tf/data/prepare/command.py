@@ -24,6 +24,7 @@ from nexperia_tf.data.measure import measurement, scan, scan_cache, signature
 from nexperia_tf.data.prepare import (
     cleaning,
     decisions,
+    depth,
     device_score,
     kept_splits,
     label_leak,
@@ -118,6 +119,14 @@ def prepare(
         del measures
         with _timed(run, "split"):
             _split(run, options.splitting, keep)
+            run.depth_range = depth.find(
+                run.rows,
+                run.deep,
+                run.raw,
+                given=options.reading.depth_range,
+                seed=options.splitting.seed,
+                max_pixels=run.max_pixels,
+            )
         with _timed(run, "leak probe"):
             used = [row for row in run.rows if row.used]
             run.leak_probe = label_leak.probe(used, seed=options.splitting.seed)
@@ -143,10 +152,12 @@ def _scanned(raw: pathlib.Path, options: Options) -> prepared.Prepared:
         "layout": folder.layout,
         "good": reading.named()["good"],
         "group": reading.named()["group"],
+        "depth_range": reading.named()["depth_range"],
+        "max_pixels": reading.named()["max_pixels"],
         "seed": splitting.seed,
         "calibration_share": splitting.calibration_share,
     }
-    return prepared.Prepared(raw, folder, known_by)
+    return prepared.Prepared(raw, folder, known_by, max_pixels=reading.max_pixels)
 
 
 def _earlier(
@@ -198,6 +209,7 @@ def _fill(run: prepared.Prepared, measures: dict[str, measurement.Measures]) -> 
             run.messages[row.path] = measures[row.path].message
         if kind := measures[row.path].converted:
             run.converted[kind] += 1
+    run.deep = frozenset(path for path, each in measures.items() if each.depth == 16)
     masks.fit(run.rows, run.folder.mask_sizes)
     decisions.apply_labels(run.rows, run.decided)
     readable = [row for row in run.rows if row.path not in run.messages]
@@ -224,7 +236,7 @@ def _find_copies(
     ]
     findings = search.find(
         pictures,
-        load=functools.partial(_pixels, run.raw),
+        load=functools.partial(_pixels, run.raw, run.max_pixels),
         workers=workers or os.cpu_count() or 1,
         on_progress=on_progress,
     )
@@ -232,8 +244,9 @@ def _find_copies(
     resolve.name_groups(run.rows, run.findings)
 
 
-def _pixels(raw: pathlib.Path, path: str):
-    return images.load(file_names.on_disk(raw, path).read_bytes()).pixels
+def _pixels(raw: pathlib.Path, max_pixels: int, path: str):
+    content = file_names.on_disk(raw, path).read_bytes()
+    return images.load(content, max_pixels=max_pixels).pixels
 
 
 def _clean(run: prepared.Prepared, reading: Reading) -> None:

@@ -15,12 +15,16 @@ _GAIN = 3.0  # of a difference, so that noise stays dark and a scratch shows
 _BOX = (255, 140, 0)
 
 
-def thumbnail(raw: pathlib.Path, row: manifest.Row) -> str:
-    """A data URI of the image with its boxes, empty when it cannot be read."""
+def thumbnail(raw: pathlib.Path, row: manifest.Row, **options) -> str:
+    """A data URI of the image with its boxes, empty when it cannot be read.
+
+    Args:
+        raw: folder that the row's path starts from.
+        row: of the manifest.
+        options: of `images.load`: the depth range, the most pixels.
+    """
     try:
-        image = Image.fromarray(
-            images.load(file_names.on_disk(raw, row.path).read_bytes()).pixels
-        )
+        image = Image.fromarray(_pixels(raw, row, options))
     except (OSError, images.UnreadableImage, images.UnsupportedImage):
         return ""
     scale = SIDE / max(image.size)
@@ -33,13 +37,13 @@ def thumbnail(raw: pathlib.Path, row: manifest.Row) -> str:
     return pages.data_uri(image, quality=_QUALITY)
 
 
-def difference(raw: pathlib.Path, a: manifest.Row, b: manifest.Row) -> str:
-    """A data URI of |a - b|, with b aligned with a and brought to its brightness."""
+def difference(raw: pathlib.Path, a: manifest.Row, b: manifest.Row, **options) -> str:
+    """A data URI of |a - b|, with b aligned with a and brought to its brightness.
+
+    Arguments are those of `thumbnail`.
+    """
     try:
-        pixels_a, pixels_b = (
-            images.load(file_names.on_disk(raw, row.path).read_bytes()).pixels
-            for row in (a, b)
-        )
+        pixels_a, pixels_b = (_pixels(raw, row, options) for row in (a, b))
     except (OSError, images.UnreadableImage, images.UnsupportedImage):
         return ""
     first = Image.fromarray(images.grey(pixels_a))
@@ -49,6 +53,11 @@ def difference(raw: pathlib.Path, a: manifest.Row, b: manifest.Row) -> str:
     level *= _GAIN * max(float(fixed.std()), 1.0)
     shown = Image.fromarray(level.clip(0, 255).astype(np.uint8))
     return pages.data_uri(shown, quality=_QUALITY)
+
+
+def _pixels(raw: pathlib.Path, row: manifest.Row, options: dict) -> np.ndarray:
+    content = file_names.on_disk(raw, row.path).read_bytes()
+    return images.load(content, **options).pixels
 
 
 def _aligned(fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:

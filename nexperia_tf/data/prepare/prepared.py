@@ -4,9 +4,15 @@ import collections
 import dataclasses
 import pathlib
 
-from nexperia_tf.data import manifest
+from nexperia_tf.data import images, manifest
 from nexperia_tf.data.duplicates import search
-from nexperia_tf.data.prepare import cleaning, decisions, kept_splits, label_leak
+from nexperia_tf.data.prepare import (
+    cleaning,
+    decisions,
+    depth,
+    kept_splits,
+    label_leak,
+)
 from nexperia_tf.data.raw import raw_folder
 
 
@@ -29,6 +35,9 @@ class Prepared:
         lacking: splits that lack a label, and why; else empty.
         repaired: images dropped because a copy or twin stands in another split.
         leak_probe: what the paperwork gives away.
+        deep: paths of 16-bit pictures.
+        depth_range: that of the 16-bit pictures that are used; None where none is.
+        max_pixels: the most that a picture may have.
         seconds: time of each step.
     """
 
@@ -50,6 +59,9 @@ class Prepared:
     lacking: str = ""
     repaired: int = 0
     leak_probe: label_leak.Probe | None = None
+    deep: frozenset[str] = frozenset()
+    depth_range: depth.Depth | None = None
+    max_pixels: int = images.MAX_PIXELS
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
 
     @property

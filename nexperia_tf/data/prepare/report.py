@@ -13,7 +13,7 @@ import numpy as np
 from nexperia_tf import files, labels
 from nexperia_tf.data import manifest, pages
 from nexperia_tf.data.duplicates import resolve, search
-from nexperia_tf.data.prepare import label_leak, pictures, prepared, summary
+from nexperia_tf.data.prepare import depth, label_leak, pictures, prepared, summary
 from nexperia_tf.data.raw import file_names, listing
 
 EXAMPLES = 7  # pictures of one kind
@@ -69,6 +69,7 @@ def context(run: prepared.Prepared, summary: Mapping[str, object]) -> dict:
         "name": file_names.as_text(run.raw.resolve().name),
         "summary": summary,
         "left_out": listing.in_words(run.folder.left_out),
+        "depth_range": depth.in_words(summary),
         "meaning": MEANING,
         "kind_meaning": KIND_MEANING,
         "probe_limit": label_leak.WARN_ABOVE,
@@ -143,7 +144,7 @@ def _pair(run: prepared.Prepared, pair: search.Pair) -> dict:
         "residual": f"{pair.max_local_residual:.1f}",
         "a": _shown(run, a),
         "b": _shown(run, b),
-        "difference": pictures.difference(run.raw, a, b),
+        "difference": pictures.difference(run.raw, a, b, **_reading(run)),
         "crossing": bool(crossing),
     }
 
@@ -250,6 +251,12 @@ def _spread(rows: Sequence[manifest.Row], count: int) -> list[manifest.Row]:
     return [rows[i * len(rows) // count] for i in range(count)]
 
 
+def _reading(run: prepared.Prepared) -> dict:
+    """How the preparation has pictures read."""
+    depth_range = run.depth_range.range if run.depth_range else None
+    return {"depth_range": depth_range, "max_pixels": run.max_pixels}
+
+
 def _shown(run: prepared.Prepared, row: manifest.Row) -> dict:
     what = row.defect_type or row.label or manifest.UNLABELLED
     problem = run.messages.get(row.path, "")  # never open a pipe or a device again
@@ -257,7 +264,9 @@ def _shown(run: prepared.Prepared, row: manifest.Row) -> dict:
         "path": row.path,
         "name": pathlib.PurePosixPath(row.path).name,
         "what": what,
-        "picture": "" if problem else pictures.thumbnail(run.raw, row),
+        "picture": (
+            "" if problem else pictures.thumbnail(run.raw, row, **_reading(run))
+        ),
         "message": problem,
         "score": "" if row.device_score is None else f"{row.device_score:.2f}",
         "split": row.split,

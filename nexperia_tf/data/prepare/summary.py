@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from nexperia_tf import labels
 from nexperia_tf.data import manifest
 from nexperia_tf.data.duplicates import resolve
-from nexperia_tf.data.prepare import kept_splits, prepared
+from nexperia_tf.data.prepare import depth, kept_splits, prepared
 from nexperia_tf.data.raw import listing
 
 SCHEMA = 1
@@ -50,6 +50,7 @@ def summary(run: prepared.Prepared) -> dict:
         "given_splits": run.folder.given_splits,
         "kept_splits": kept_splits.numbers(run.kept),
         "lacking": run.lacking,
+        **depth.numbers(run.depth_range),
         "defect_types": _types(rows),
         "groups": len({row.group for row in rows}),
         "duplicates": {
@@ -110,6 +111,7 @@ def facts(summary: Mapping) -> list[str]:
         listing.in_words(summary.get("left_out", {})),
         _converted(summary.get("converted", {})),
         kept_splits.in_words(kept) if kept else "",
+        depth.in_words(summary),
     )
     return [line for line in lines if line]
 

@@ -4,13 +4,15 @@ import hashlib
 import os
 import pathlib
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from nexperia_tf import errors, labels, locks
+from nexperia_tf import errors, files, labels, locks
 from nexperia_tf.data import images, manifest, progress
+from nexperia_tf.data.prepare import command as prepare
+from nexperia_tf.data.prepare import depth
 from nexperia_tf.data.raw import file_names, layouts
 from nexperia_tf.data.records import origin
 
@@ -43,7 +45,10 @@ class Nexperia(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Prepares a raw folder and writes what passed as records."""
 
     VERSION = tfds.core.Version(origin.SCHEMA)
-    RELEASE_NOTES: typing.ClassVar = {origin.SCHEMA: "First version."}
+    RELEASE_NOTES: typing.ClassVar = {
+        "1.0.0": "First version.",
+        origin.SCHEMA: "Pictures that are not plain 8-bit files are kept as PNG.",
+    }
     BUILDER_CONFIGS: typing.ClassVar = [
         origin.Config(
             name=origin.SAMPLE, layout="hand_over", description="drawn look-alikes"
@@ -103,7 +108,10 @@ class Nexperia(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         rows = manifest.read(self._prepared / "manifest.csv")
         by_split = {s: [r for r in rows if r.used and r.split == s] for s in SPLITS}
         # TFDS refuses a split without examples.
-        return {s: self._generate_examples(r) for s, r in by_split.items() if r}
+        reading = _reading(self._prepared)
+        return {
+            s: self._generate_examples(r, reading) for s, r in by_split.items() if r
+        }
 
     def _prepare_manual(self, dl_manager) -> None:
         root = pathlib.Path(self.data_dir_root)
@@ -121,13 +129,30 @@ class Nexperia(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 origin.write_prepared(self._raw, self._prepared, config, keep)
         self.info.metadata["content"] = made_from
 
-    def _generate_examples(self, rows: Sequence[manifest.Row]) -> Iterator[tuple]:
+    def _generate_examples(
+        self, rows: Sequence[manifest.Row], reading: Mapping
+    ) -> Iterator[tuple]:
         for row in progress.track(rows, f"Writing {rows[0].split} records"):
-            yield row.image_id, example(self._raw, row)
+            yield row.image_id, example(self._raw, row, **reading)
 
 
-def example(raw: pathlib.Path, row: manifest.Row) -> dict:
+def _reading(prepared: pathlib.Path) -> dict:
+    """How a preparation has pictures read, from its summary."""
+    summary = files.read_json(prepared / prepare.SUMMARY)
+    most = summary.get("options", {}).get("max_pixels")
+    return {
+        "depth_range": depth.of_summary(summary),
+        "max_pixels": most or images.MAX_PIXELS,
+    }
+
+
+def example(raw: pathlib.Path, row: manifest.Row, **reading) -> dict:
     """The record of one row of the manifest.
+
+    Args:
+        raw: folder that the row's path starts from.
+        row: of the manifest.
+        reading: the depth range and the most pixels, as `images.canonical` takes them.
 
     Raises:
         errors.BadInput: the file is not the one that was prepared.
@@ -140,9 +165,5 @@ def example(raw: pathlib.Path, row: manifest.Row) -> dict:
     label = labels.NAMES.index(row.label) if row.label else labels.UNLABELLED
     texts = ("image_id", "group", "lot", "machine", "defect_type")
     record = {name: getattr(row, name) for name in texts}
-    return {
-        "image": images.canonical(image),
-        "label": label,
-        "boxes": row.boxes,
-        **record,
-    }
+    canonical = images.canonical(image, **reading)
+    return {"image": canonical, "label": label, "boxes": row.boxes, **record}

@@ -19,7 +19,7 @@ from nexperia_tf.data.prepare import decisions, kept_splits
 from nexperia_tf.data.raw import listing
 from nexperia_tf.sample import command as sample
 
-SCHEMA = "1.0.0"  # raised with every change of what a record holds
+SCHEMA = "1.1.0"  # raised with every change of what a record holds
 SAMPLE = "sample"
 SAMPLE_DEVICES = 3400
 
@@ -33,10 +33,12 @@ class Config(tfds.core.BuilderConfig):
     good: str | None = None
     group: str | None = None
     calibration_share: float = 0.0
+    depth_range: tuple[float, float] | None = None
+    max_pixels: int | None = None
 
-    def options(self) -> dict[str, str | float | None]:
+    def options(self) -> dict[str, object]:
         names = ("layout", "unboxed", "good", "group", "calibration_share")
-        return {name: getattr(self, name) for name in names}
+        return {n: getattr(self, n) for n in (*names, "depth_range", "max_pixels")}
 
     def to_prepare(self) -> prepare.Options:
         """The same for `prepare.prepare`; which splits stay is said apart."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from nexperia_tf import errors, files
 from nexperia_tf.data import manifest
 from nexperia_tf.data.prepare import command as prepare
+from nexperia_tf.data.prepare import depth
 from nexperia_tf.data.raw import file_names, layouts
 from nexperia_tf.data.records import origin
 
@@ -26,12 +27,14 @@ class PreparedFolder:
         raw: the raw folder that the summary names.
         layout: that of the raw folder.
         options: what it was prepared with, by name: good, group, ...
+        depth: what its summary is to say of 16-bit pictures; empty where none is.
     """
 
     folder: pathlib.Path
     raw: pathlib.Path
     layout: str
     options: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    depth: Mapping[str, object] = dataclasses.field(default_factory=dict)
 
     @property
     def config(self) -> origin.Config:
@@ -41,14 +44,28 @@ class PreparedFolder:
     def content(self) -> str:
         """Hex SHA-256 of the manifest, with all else that decides what records hold."""
         parts = [*origin.code(), str(self.raw), files.sha256(self.folder / MANIFEST)]
+        if self.depth:
+            parts += [self.depth["low"], self.depth["high"]]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
+    def seen_through(self, depth_range: tuple[float, float] | None) -> "PreparedFolder":
+        """The same with another range for its 16-bit pictures, where it has such."""
+        own = (self.depth.get("low"), self.depth.get("high"))
+        if not self.depth or depth_range in (None, own):
+            return self
+        given = dict(zip(("low", "high"), depth_range)) | {"from": depth.GIVEN}
+        return dataclasses.replace(self, depth={**self.depth, **given})
+
     def copy(self, to: pathlib.Path) -> None:
-        """The same files in another folder."""
+        """The same files in another folder; the summary says the depth range."""
         to.mkdir()
         for name in _FILES:
             if (self.folder / name).is_file():
                 files.write_bytes(to / name, (self.folder / name).read_bytes())
+        facts = files.read_json(to / prepare.SUMMARY)
+        if facts.get("depth_range", {}) != self.depth:
+            facts["depth_range"] = self.depth
+            files.write_json(to / prepare.SUMMARY, facts)
 
     def check(self) -> None:
         """Compares the raw folder with what was prepared; reads every picture.
@@ -100,4 +117,5 @@ def read(folder: str | os.PathLike) -> PreparedFolder | None:
         )
     rule = facts.get("unboxed", {}).get("rule")
     options = facts.get("options", {}) | {"unboxed": rule}
-    return PreparedFolder(folder, raw, facts["layout"], options)
+    stated = facts.get("depth_range", {})
+    return PreparedFolder(folder, raw, facts["layout"], options, stated)

@@ -12,7 +12,7 @@ import tensorflow_datasets as tfds
 
 from nexperia_tf import errors, files, locks
 from nexperia_tf.data.prepare import command as prepare
-from nexperia_tf.data.prepare import kept_splits
+from nexperia_tf.data.prepare import depth, kept_splits
 from nexperia_tf.data.raw import file_names, layouts
 from nexperia_tf.data.records import builder, origin, prepared_folder
 from nexperia_tf.data.source import DataSource
@@ -36,6 +36,11 @@ class Dataset:
     prepared: pathlib.Path
 
     @property
+    def depth_range(self) -> tuple[float, float] | None:
+        """What became black and white in 16-bit pictures; None where none is."""
+        return depth.of_summary(files.read_json(self.prepared / prepare.SUMMARY))
+
+    @property
     def folder(self) -> pathlib.Path:
         """Where the record files lie."""
         return self.data_dir / self.name / origin.SCHEMA
@@ -52,8 +57,8 @@ def build(
 
     Args:
         source: which pictures; the cleaning and the splits of what `nexperia prepare`
-            wrote stand. In its `data_dir` lies one folder for each content and set of
-            options, written beside and renamed when whole.
+            wrote stand, not the depth range. In its `data_dir` lies one folder for each
+            content and set of options, written beside and renamed when whole.
         calibration_share: of the labelled devices, cut from train as split calibration.
         keep_splits: run, prepared or data folder whose pictures keep their splits;
             `auto` takes those in `data_dir` of the same raw folder: of `init`, else
@@ -67,6 +72,7 @@ def build(
     data, data_dir = str(source.data), pathlib.Path(source.data_dir)
     asked = source.named() | {"calibration_share": calibration_share}
     if found := prepared_folder.read(data):
+        found = found.seen_through(asked.pop("depth_range"))
         _refuse_to_prepare_again(found, asked, keep_splits)
         folder = _of_prepared(found, data_dir)
         return Dataset(f"nexperia/{found.layout}", folder, folder / "prepared")
@@ -81,15 +87,39 @@ def build(
     return Dataset(f"nexperia/{config}", folder, folder / "prepared")
 
 
-def of_manifest(path: str | os.PathLike, data_dir: str | os.PathLike) -> Dataset | None:
-    """The records in `data_dir` that were made of this very manifest, if any."""
+def of_manifest(
+    path: str | os.PathLike,
+    data_dir: str | os.PathLike,
+    *,
+    depth_range: tuple[float, float] | None = None,
+) -> Dataset | None:
+    """The records in `data_dir` that were made of this very manifest, if any.
+
+    Args:
+        path: the manifest.
+        data_dir: where records are kept.
+        depth_range: that of 16-bit pictures; None for that of the training split.
+    """
     digest = files.sha256(path)
     for found in sorted(pathlib.Path(data_dir).glob("*/prepared/manifest.csv")):
-        if files.sha256(found) == digest:
+        if files.sha256(found) == digest and _is_of_depth(found.parent, depth_range):
             folder = found.parents[1]
-            names = [f.parent.name for f in folder.glob(f"nexperia/*/{origin.SCHEMA}")]
-            return Dataset(f"nexperia/{names[0]}", folder, found.parent)
+            # Records of an older version of this package are made anew.
+            for records in folder.glob(f"nexperia/*/{origin.SCHEMA}"):
+                return Dataset(f"nexperia/{records.parent.name}", folder, found.parent)
     return None
+
+
+def _is_of_depth(
+    prepared: pathlib.Path, depth_range: tuple[float, float] | None
+) -> bool:
+    summary = files.read_json(prepared / prepare.SUMMARY)
+    stated = depth.of_summary(summary)
+    if stated is None:  # all is 8 bit
+        return True
+    if depth_range is None:
+        return summary["depth_range"]["from"] == depth.TRAINING
+    return stated == depth_range
 
 
 def _refuse_to_prepare_again(
