@@ -17,7 +17,7 @@ from nexperia_tf.evaluation.report import plots
 from nexperia_tf.models import backbones
 from nexperia_tf.study import features, networks
 
-FLAGS = {"data", "data_dir", "unboxed", "good", "group"}
+FLAGS = {"data", "data_dir", "unboxed", "good", "group", "depth_range", "max_pixels"}
 TRAYS = 12
 
 

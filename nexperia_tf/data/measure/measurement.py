@@ -49,11 +49,13 @@ class Measures:
     signature: bytes = b""
 
 
-def measure(content: bytes, *, sha256: str | None = None) -> Measures:
+def measure(
+    content: bytes, *, sha256: str | None = None, max_pixels: int = images.MAX_PIXELS
+) -> Measures:
     """Measures of one file; a damaged or foreign one has a problem, never raises."""
     sha256 = sha256 or hashlib.sha256(content).hexdigest()
     try:
-        picture = images.load(content)
+        picture = images.load(content, max_pixels=max_pixels)
     except images.UnreadableImage as error:
         return Measures(sha256, "unreadable", str(error))
     except images.UnsupportedImage as error:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import cv2
 
-from nexperia_tf.data import progress
+from nexperia_tf.data import images, progress
 from nexperia_tf.data.measure import measurement, scan_cache
 from nexperia_tf.data.measure.measurement import Measures
 from nexperia_tf.data.raw import file_names
@@ -37,6 +37,7 @@ def measure(
     *,
     workers: int | None = None,
     cache: pathlib.Path | None = None,
+    max_pixels: int = images.MAX_PIXELS,
     on_progress: progress.Callback = progress.silent,
 ) -> dict[str, Measures]:
     """Measures of every file, in any order of paths and number of workers the same.
@@ -47,9 +48,12 @@ def measure(
         workers: processes; the number of cores by default, fewer for few files. With
             1 the work is done in this process.
         cache: folder of measures by content hash; None keeps none.
+        max_pixels: a picture with more is `unsupported`. Measures are kept for the
+            default alone.
         on_progress: called as `on_progress(step, done, total)`.
     """
     done: dict[str, Measures] = {}
+    cache = cache if max_pixels == images.MAX_PIXELS else None
     with scan_cache.Cache.opened(cache) as kept:
         stamps = {
             path: scan_cache.stamp(file_names.on_disk(raw, path)) for path in paths
@@ -57,7 +61,8 @@ def measure(
         done.update(kept.by_stamp(raw, stamps))
         todo = [path for path in paths if path not in done]
         on_progress(STEP, len(done), len(paths))
-        for path, measures in _passed(raw, todo, _count(workers, todo), kept.file):
+        passed = _passed(raw, todo, _count(workers, todo), kept.file, max_pixels)
+        for path, measures in passed:
             done[path] = measures
             kept.add(raw, path, stamps[path], measures)
             on_progress(STEP, len(done), len(paths))
@@ -71,12 +76,17 @@ def _count(workers: int | None, todo: Sequence[str]) -> int:
 
 
 def _passed(
-    raw: pathlib.Path, paths: Sequence[str], workers: int, cache: str | None
+    raw: pathlib.Path,
+    paths: Sequence[str],
+    workers: int,
+    cache: str | None,
+    max_pixels: int,
 ) -> Iterator[tuple[str, Measures]]:
     if workers == 1 or len(paths) < 2:
         with scan_cache.lookup(cache) as known:
             for path in paths:
-                yield path, _measure_file(file_names.on_disk(raw, path), known)
+                file = file_names.on_disk(raw, path)
+                yield path, _measure_file(file, known, max_pixels)
         return
     size = max(1, min(_CHUNK, len(paths) // workers))
     chunks = [paths[start : start + size] for start in range(0, len(paths), size)]
@@ -86,7 +96,10 @@ def _passed(
         initializer=_end_with_parent,
     ) as pool:
         with _empty_main(), _deaf_to_the_keyboard():
-            tasks = [pool.submit(_measure_chunk, raw, c, cache) for c in chunks]
+            tasks = [
+                pool.submit(_measure_chunk, raw, chunk, cache, max_pixels)
+                for chunk in chunks
+            ]
             started = multiprocessing.active_children()
         try:
             for chunk, task in zip(chunks, tasks):
@@ -139,15 +152,18 @@ def _end_with_parent() -> None:
 
 
 def _measure_chunk(
-    raw: pathlib.Path, paths: Sequence[str], cache: str | None
+    raw: pathlib.Path, paths: Sequence[str], cache: str | None, max_pixels: int
 ) -> list[Measures]:
     cv2.setNumThreads(1)  # the processes are the parallelism
     with scan_cache.lookup(cache) as known:
-        return [_measure_file(file_names.on_disk(raw, path), known) for path in paths]
+        return [
+            _measure_file(file_names.on_disk(raw, path), known, max_pixels)
+            for path in paths
+        ]
 
 
 def _measure_file(
-    file: pathlib.Path, known: Callable[[str], Measures | None]
+    file: pathlib.Path, known: Callable[[str], Measures | None], max_pixels: int
 ) -> Measures:
     try:
         if file.stat().st_size > MAX_BYTES:
@@ -157,4 +173,6 @@ def _measure_file(
     except OSError as error:
         return Measures("", "unreadable", f"cannot be opened: {error.strerror}")
     sha256 = hashlib.sha256(content).hexdigest()
-    return known(sha256) or measurement.measure(content, sha256=sha256)
+    return known(sha256) or measurement.measure(
+        content, sha256=sha256, max_pixels=max_pixels
+    )

@@ -180,6 +180,7 @@ def _measured(
         [row.path for row in run.rows if row.path not in run.folder.messages],
         workers=measuring.workers,
         cache=None if measuring.fresh else cache,
+        max_pixels=run.max_pixels,
         on_progress=on_progress,
     )
 
