@@ -10,7 +10,7 @@ import shutil
 
 import numpy as np
 
-from nexperia_tf import files
+from nexperia_tf import bounds, files
 from nexperia_tf.data import images, manifest
 from nexperia_tf.data.prepare import splits
 from nexperia_tf.data.records import reading, store
@@ -80,7 +80,8 @@ def _pictures(dataset: store.Dataset, folder: pathlib.Path) -> dict[str, str]:
         for record in records.as_numpy_iterator():
             name = record["image_id"].decode()
             content = record["image"]
-            paths[name] = f"{name}.{images.load(content).format.lower()}"
+            picture = images.load(content, max_pixels=bounds.MOST_PIXELS)
+            paths[name] = f"{name}.{picture.format.lower()}"
             (folder / paths[name]).parent.mkdir(parents=True, exist_ok=True)
             (folder / paths[name]).write_bytes(content)
     files.write_json(kept, paths)

@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 import PIL.Image
 
-from nexperia_tf import preprocess
+from nexperia_tf import bounds, preprocess
 from nexperia_tf.data import images, pages
 from nexperia_tf.evaluation.report import results
 
@@ -47,7 +47,7 @@ def embed(
         boxes: `[x1, y1, x2, y2]` in pixels of the photograph.
         heatmap: float of shape `(size, size)`, 0..1, on the model's canvas.
     """
-    pixels = images.load(content).pixels
+    pixels = images.load(content, max_pixels=bounds.MOST_PIXELS).pixels
     colour = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=-1)
     height, width = colour.shape[:2]
     boxes = tuple((x1, y1, x2 - x1, y2 - y1) for x1, y1, x2, y2 in boxes)
