@@ -26,6 +26,7 @@ def served(*, channels: int = 1, threshold: float = 0.5) -> types.SimpleNamespac
         asked=asked,
         score_pixels=score_pixels,
         facts={"channels": channels, "image_size": 8},
+        depth_range=None,
         calibration=run_folders.Calibration(threshold=threshold),
     )
 
