@@ -85,3 +85,31 @@ def test_a_wrong_config_json_is_named(tmp_path, text, words):
 def test_an_unknown_experiment_lists_those_there_are():
     with pytest.raises(errors.BadInput, match="dmeo: unknown; did you mean demo"):
         configs.load("dmeo")
+
+
+WRONG = [None, -1, 10**30, 1e400, "x", "", [], {}, [[1]], True, "\0", "9" * 5000, ...]
+
+
+def _keys(payload: dict, above: tuple = ()):
+    for key, value in payload.items():
+        yield (*above, key)
+        if isinstance(value, dict):
+            yield from _keys(value, (*above, key))
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=str)
+def test_whatever_stands_in_a_config_json_is_read_or_refused_in_one_line(wrong):
+    whole = json.dumps(configs.to_json(configs.Config(), {"channels": 1}))
+    for *above, key in _keys(json.loads(whole)):
+        payload = part = json.loads(whole)
+        for name in above:
+            part = part[name]
+        if wrong is ...:
+            del part[key]
+        else:
+            part[key] = wrong
+        try:
+            configs.from_json(payload, where="config.json")
+        except errors.BadInput as refused:
+            assert str(refused).startswith("config.json: ")
+            assert "\n" not in str(refused)

@@ -114,7 +114,13 @@ class Run:
     @property
     def channels(self) -> int:
         """1 for grey data, 3 for colour."""
-        return self.facts["channels"]
+        channels = self.facts.get("channels")
+        if channels not in (1, 3):
+            raise errors.BadInput(
+                f"{self.folder / CONFIG}: channels {channels!r}: 1 for grey or 3 for "
+                "colour."
+            )
+        return channels
 
     @functools.cached_property
     def calibration(self) -> Calibration:
