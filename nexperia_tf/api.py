@@ -17,7 +17,7 @@ import typing
 
 from nexperia_tf import bounds, command, configs, files
 from nexperia_tf.configs import checks
-from nexperia_tf.data import images, progress
+from nexperia_tf.data import limits, progress
 
 if typing.TYPE_CHECKING:
     from nexperia_tf.data import manifest
@@ -52,7 +52,7 @@ class Model:
         *,
         threshold: float | None = None,
         batch_size: int = 32,
-        max_pixels: int = images.MAX_PIXELS,
+        max_pixels: int = limits.MAX_PIXELS,
     ) -> list[dict]:
         """Scores every picture below `folder`.
 

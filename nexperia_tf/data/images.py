@@ -24,10 +24,10 @@ import numpy as np
 from PIL import Image
 
 from nexperia_tf import bmp
-from nexperia_tf.data import plain
+from nexperia_tf.data import limits, plain
 
 MAX_SIDE = 1_000_000  # what PNG's decoders take
-MAX_PIXELS = 64_000_000  # a header may promise more than memory holds: checked first
+MAX_PIXELS = limits.MAX_PIXELS
 OWN_RANGE = (0.1, 99.9)  # percentiles over which a 16-bit picture is stretched to see
 
 _ORIENTATION = 0x0112  # the EXIF tag

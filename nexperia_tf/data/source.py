@@ -9,7 +9,7 @@ import pathlib
 from typing import Annotated, Literal
 
 from nexperia_tf import bounds
-from nexperia_tf.data import images
+from nexperia_tf.data import limits
 
 AUTO = "auto"  # of `unboxed`: as the layout has it
 
@@ -32,7 +32,7 @@ class RawOptions:
     """Values of 16-bit pictures that become black and white; else those of the run to
     start from, else the .1 and 99.9 percentile of the training split."""
 
-    max_pixels: Annotated[int, *bounds.MAX_PIXELS] = images.MAX_PIXELS
+    max_pixels: Annotated[int, *bounds.MAX_PIXELS] = limits.MAX_PIXELS
     """A picture with more pixels than this is not read."""
 
     def named(self) -> dict[str, object]:
@@ -40,7 +40,7 @@ class RawOptions:
 
         So summary.json and the names of data folders have always known them.
         """
-        most = None if self.max_pixels == images.MAX_PIXELS else self.max_pixels
+        most = None if self.max_pixels == limits.MAX_PIXELS else self.max_pixels
         return {
             "unboxed": None if self.unboxed == AUTO else self.unboxed,
             "good": self.good or None,

@@ -12,7 +12,7 @@ from typing import Annotated
 import tyro
 
 from nexperia_tf import bounds, command, errors, files
-from nexperia_tf.data import images, progress
+from nexperia_tf.data import limits, progress
 from nexperia_tf.data.raw import listing
 from nexperia_tf.runs import run_folders
 from nexperia_tf.serving import score_table, thresholds
@@ -61,7 +61,7 @@ def predict(
     *,
     batch_size: int = 32,
     threshold: float | None = None,
-    max_pixels: int = images.MAX_PIXELS,
+    max_pixels: int = limits.MAX_PIXELS,
 ) -> Iterator[dict]:
     """Scores every picture below `folder`.
 
@@ -121,7 +121,7 @@ class Arguments(command.Options):
     """Score between 0 and 1 from which this table's devices are called defect; the
     model's own threshold when empty."""
 
-    max_pixels: MaxPixels = images.MAX_PIXELS
+    max_pixels: MaxPixels = limits.MAX_PIXELS
     """A picture with more pixels than this is not read."""
 
     resume: bool = False

@@ -20,7 +20,7 @@ from nexperia_tf import (
     locks,
     predictions,
 )
-from nexperia_tf.data import images
+from nexperia_tf.data import limits
 from nexperia_tf.data.source import NOTHING, DataSource
 from nexperia_tf.study import plan
 
@@ -31,7 +31,7 @@ if typing.TYPE_CHECKING:
 PLAN, COSTS = "plan.json", "costs.json"
 SCHEMA = 1  # of plan.json
 # What older studies do not say.
-LATER = {"unboxed": "auto", "depth_range": None, "max_pixels": images.MAX_PIXELS}
+LATER = {"unboxed": "auto", "depth_range": None, "max_pixels": limits.MAX_PIXELS}
 
 
 @dataclasses.dataclass(frozen=True)

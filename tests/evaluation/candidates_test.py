@@ -181,7 +181,7 @@ def test_a_saved_model_scores_the_data_it_is_given(run_folder, served, monkeypat
         candidates.load(saved)
     dataset = run.dataset
     monkeypatch.setattr(store, "build", lambda data, **_: dataset)
-    monkeypatch.setattr(export, "load", lambda folder: served)
+    monkeypatch.setattr(export, "load", lambda folder, **_: served)
     opened = candidates.load(saved, named=DataSource())
     expected = run.predictions("test")
     assert opened.subject.scored.image_id.tolist() == expected.image_id.tolist()
@@ -197,7 +197,7 @@ def test_a_saved_model_says_whose_devices_set_its_threshold(
 ):
     dataset = run_folders.load(run_folder).dataset
     monkeypatch.setattr(store, "build", lambda data, **_: dataset)
-    monkeypatch.setattr(export, "load", lambda folder: served)
+    monkeypatch.setattr(export, "load", lambda folder, **_: served)
     argv = (run_folder / "saved_model", "--data", "sample", "--no-heatmaps", "--out")
     assert run_command("evaluate", *argv, tmp_path / "test") == 0
     of = f"{dataset.name} validation, each its own"
