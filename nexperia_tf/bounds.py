@@ -344,7 +344,7 @@ def _two_values(value: object) -> object:
 # Bounds that several commands share.
 MOST_OF_16_BITS = 65535
 DEPTH_RANGE = (pydantic.BeforeValidator(_two_values),)
-MOST_PIXELS = 178_956_970  # above which no picture is decoded anywhere
+MOST_PIXELS = 178_956_970  # of what is decoded anywhere; Pillow refuses as many
 MAX_PIXELS = within(ge=1, le=MOST_PIXELS, why="no larger picture can be decoded")
 SHARE = within(gt=0, lt=1)
 SEED = within(ge=0, le=2**31 - 1)

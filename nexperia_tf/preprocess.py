@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nexperia_tf import bmp
+from nexperia_tf import bmp, bounds
 
 if typing.TYPE_CHECKING:
     import tensorflow as tf
@@ -30,8 +30,6 @@ JPEG_MAGIC = b"\xff\xd8\xff"
 BMP_MAGIC = bmp.MAGIC
 PNG_MAGIC = b"\x89PNG"
 
-# The most that are decoded anywhere; Pillow refuses as many, whatever it is told.
-MOST_PIXELS = 178_956_970
 _MOST_A_BYTE = 8 * 1032  # pixels of one bit, deflated as far as that goes
 _NO_PIXELS = np.int64(0)
 
@@ -61,7 +59,7 @@ def decode(image_bytes: "tf.Tensor", channels: int) -> "tf.Tensor":
 
     Raises:
         tf.errors.InvalidArgumentError: the bytes are no such picture, or their header
-            promises more than `MOST_PIXELS`, or more than so few bytes can hold.
+            promises more than `bounds.MOST_PIXELS`, or more than so few bytes can hold.
     """
     import tensorflow as tf
 
@@ -85,7 +83,7 @@ def decode(image_bytes: "tf.Tensor", channels: int) -> "tf.Tensor":
     )
     # Before memory is got for them; of BMP, whose rows are bytes, decode_bmp does so.
     size = tf.strings.length(image_bytes)
-    most = tf.minimum(tf.cast(size, tf.int64) * _MOST_A_BYTE, MOST_PIXELS)
+    most = tf.minimum(tf.cast(size, tf.int64) * _MOST_A_BYTE, bounds.MOST_PIXELS)
     told = ["a header promises", promised, "pixels in a file of", size, "bytes"]
     with tf.control_dependencies([tf.debugging.Assert(promised <= most, told)]):
         image_bytes = tf.identity(image_bytes)

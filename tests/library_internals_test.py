@@ -53,5 +53,6 @@ def test_every_private_attribute_is_one_of_ours():
     ours |= {n.name for n in nodes if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
     ours |= {n.id for n in nodes if isinstance(n, ast.Name)}
     private = {n.attr for n in attributes if n.attr.startswith("_")}
-    theirs = {name for name in private - ours if not name.startswith("__")}
+    documented = {"_exit"}  # of os
+    theirs = {n for n in private - ours - documented if not n.startswith("__")}
     assert not theirs, f"{theirs} belong into library_internals"

@@ -13,7 +13,8 @@ import pathlib
 import zipfile
 from collections.abc import Iterator, Mapping
 
-from nexperia_tf import archives, errors
+from nexperia_tf import errors
+from nexperia_tf.data import archives
 
 MEMBERS = ("metadata.json", "config.json", "model.weights.h5")
 LARGEST_CONFIG = 16 << 20  # bytes; of the deepest network it has one million

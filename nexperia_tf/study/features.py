@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 import numpy as np
 import tyro
 
-from nexperia_tf import archives, bounds, command, errors, files, predictions
-from nexperia_tf.data import progress
+from nexperia_tf import bounds, command, errors, files, predictions
+from nexperia_tf.data import archives, progress
 from nexperia_tf.data.source import NOTHING, DataSource
 from nexperia_tf.models import backbones
 from nexperia_tf.runs import run_folders, training_pictures

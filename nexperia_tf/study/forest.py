@@ -11,8 +11,8 @@ from typing import Annotated
 import numpy as np
 import tyro
 
-from nexperia_tf import archives, bounds, command, errors, files, labels, predictions
-from nexperia_tf.data import manifest, progress
+from nexperia_tf import bounds, command, errors, files, labels, predictions
+from nexperia_tf.data import archives, manifest, progress
 from nexperia_tf.runs import run_folders, training_pictures
 from nexperia_tf.statistics import calibration, metrics
 from nexperia_tf.study import features
