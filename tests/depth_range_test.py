@@ -159,6 +159,7 @@ def run(trained):
     return trained("first")
 
 
+@pytest.mark.slow
 def test_a_run_knows_its_range_and_predict_scores_the_raw_files_by_it(run, raw):
     kept = run_folders.load(run)
     ends = kept.config.data.depth_range
@@ -176,6 +177,7 @@ def test_a_run_knows_its_range_and_predict_scores_the_raw_files_by_it(run, raw):
     )
 
 
+@pytest.mark.slow
 def test_records_hold_8_bits_of_the_range(run, raw):
     dataset = run_folders.load(run).dataset
     rows = manifest.read(dataset.prepared / "manifest.csv")
@@ -189,6 +191,7 @@ def test_records_hold_8_bits_of_the_range(run, raw):
     np.testing.assert_array_equal(images.load(record["image"]).pixels, expected)
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_from_another_keeps_its_range(run, trained, raw, tmp_path):
     other = draw(tmp_path / "other", seed=5)
     for path in other.rglob("*.*"):  # a brighter product
@@ -205,6 +208,7 @@ def test_a_run_that_goes_on_from_another_keeps_its_range(run, trained, raw, tmp_
     assert run_folders.load(run).at(named).dataset.depth_range == GIVEN
 
 
+@pytest.mark.slow
 def test_a_prepared_folder_is_seen_through_a_given_range(run, trained, raw, tmp_path):
     _, summary = prepared(raw, tmp_path / "prepared")
     own = store.build(DataSource(tmp_path / "prepared", tmp_path / "data"))
@@ -219,12 +223,14 @@ def test_a_prepared_folder_is_seen_through_a_given_range(run, trained, raw, tmp_
     assert found == given
 
 
+@pytest.mark.slow
 def test_models_of_different_ranges_make_no_ensemble(run, publish_tiny, tmp_path):
     version = publish_tiny(tmp_path / "model")
     with pytest.raises(errors.BadInput, match="its depth_range is None, but"):
         ensemble.open_members([run, version])
 
 
+@pytest.mark.slow
 def test_a_report_says_the_range(run, run_command, tmp_path):
     argv = ("evaluate", run, "--no-heatmaps", "--out", tmp_path / "report")
     assert run_command(*argv) == 0

@@ -20,7 +20,10 @@ PATIENCE = 120  # seconds, of a machine with other work
 
 
 def start(*words, **options) -> subprocess.Popen:
-    argv = [*NEXPERIA, *map(str, words)]
+    # A shell's background jobs ignore Ctrl-C, and so would what they start.
+    undo = "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL)"
+    become = "import os; os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    argv = [sys.executable, "-c", f"{undo}; {become}", *NEXPERIA[1:], *map(str, words)]
     pipe = subprocess.PIPE
     return subprocess.Popen(argv, stdout=pipe, stderr=pipe, text=True, **options)
 

@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name != "posix", reason="signals are POSIX"),
+]
 PATIENCE = 120  # seconds, of a machine with other work
 PICTURES = 600  # at one a batch: half a second of work
 
@@ -99,7 +102,6 @@ def test_rows_on_standard_output_end_quietly_with_their_reader(place):
         assert first == [file.readline() for _ in range(3)]
 
 
-@pytest.mark.slow
 def test_a_table_without_room_is_one_line_and_goes_on_where_there_is(
     place, tmp_path, run_command
 ):

@@ -83,6 +83,7 @@ def test_what_no_manifest_vouches_for_is_not_run(broken, version):
     assert "A SavedModel is a program: pass --trust" in str(refused.value)
 
 
+@pytest.mark.slow
 def test_every_command_that_opens_one_refuses_in_one_line_and_takes_trust(
     version, base, raw, tmp_path, run_command, capsys
 ):

@@ -112,6 +112,7 @@ def test_columns_named_as_the_manifests_are_carried_under_another_name(raw, prep
     assert "Column mode of labels.csv is carried as mode_in_table." in summary["notes"]
 
 
+@pytest.mark.slow
 def test_one_can_train_with_such_columns(raw, tmp_path, small_backbone, run_command):
     folder = raw(lambda i: "good" if i % 4 else "defect", NAMES, lambda i: [i] * 7)
     argv = (

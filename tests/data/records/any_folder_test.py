@@ -125,6 +125,7 @@ def test_a_nas_and_its_thumbnails_are_the_pictures_alone(tmp_path):
     assert "@eaDir 20" in (out / "report.html").read_text("utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
 def test_names_that_are_not_utf8_go_through_to_scores_in_a_stated_form(tmp_path):
     raw = tmp_path / os.fsdecode(b"M\xfcller")
