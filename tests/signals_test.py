@@ -73,6 +73,7 @@ def left(place: pathlib.Path) -> list[str]:
     return sorted(os.listdir(place))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_a_command_that_is_stopped_takes_its_workers_along(raw, tmp_path, number):
     out = tmp_path / "prepared"

@@ -296,6 +296,7 @@ def test_numbers_out_of_range_are_refused(config, tmp_path, flags, words):
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.slow
 def test_a_run_can_learn_from_drawn_defects_alone(config, tmp_path):
     flags = {"drawn": 0.5, "drawn_only": True, "standardise": "picture", "epochs": 1}
     facts = files.read_json(
@@ -307,6 +308,7 @@ def test_a_run_can_learn_from_drawn_defects_alone(config, tmp_path):
     assert facts["prior"] == pytest.approx(0.75, abs=0.03)  # half, and half of the rest
 
 
+@pytest.mark.slow
 def test_a_map_is_learned_beside_and_left_out_of_what_is_kept(config, tmp_path):
     flags = {"drawn": 0.5, "drawn_only": True, "drawn_look": "cracks", "ema": 0.9}
     flags |= {"drawn_map": 1.0, "deterministic": True, "epochs": 2}
@@ -341,6 +343,7 @@ def rare(tmp_path_factory, config):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("balance", ["loss", "sampling"])
 def test_scores_of_balanced_training_are_probabilities_all_the_same(
     rare, balance, tmp_path
