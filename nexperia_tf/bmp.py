@@ -23,6 +23,16 @@ class Header:
     channels: int
     upwards: bool
 
+    @property
+    def stride(self) -> int:
+        """Bytes from one row to the next: rows fill up to whole groups of four."""
+        return (self.width * self.channels + 3) // 4 * 4
+
+    @property
+    def end(self) -> int:
+        """Where the last row ends."""
+        return self.start + self.stride * self.height
+
 
 def header(content: bytes) -> Header:
     """The header of a BMP file.
@@ -56,12 +66,11 @@ def rows(content: bytes, header: Header) -> np.ndarray:
     Raises:
         ValueError: the file ends before its rows do.
     """
-    stride = (header.width * header.channels + 3) // 4 * 4
-    size = stride * header.height
+    size = header.end - header.start
     if not 0 < size <= len(content) - header.start:
         raise ValueError("pixel rows are missing")
     pixels = np.frombuffer(content, np.uint8, size, header.start)
-    pixels = pixels.reshape(header.height, stride)
+    pixels = pixels.reshape(header.height, header.stride)
     pixels = pixels[:, : header.width * header.channels]
     if header.upwards:
         pixels = pixels[::-1]

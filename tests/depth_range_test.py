@@ -8,8 +8,8 @@ import pytest
 
 from nexperia_tf import configs, errors, files, predictions
 from nexperia_tf.data import images, manifest
+from nexperia_tf.data.measure import depth
 from nexperia_tf.data.prepare import command as prepare
-from nexperia_tf.data.prepare import depth
 from nexperia_tf.data.records import reading, store
 from nexperia_tf.data.source import DataSource
 from nexperia_tf.runs import run_folders

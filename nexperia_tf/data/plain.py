@@ -22,7 +22,7 @@ PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _HARMLESS = {b"pHYs", b"tEXt", b"tIME", b"gAMA", b"cHRM", b"sRGB"}
 # In the coded data of a JPEG 0xff is followed by 0, a restart mark or another 0xff.
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
-_START_OF_SCAN, _END = 0xDA, 0xD9
+_END = 0xD9
 _FRAMES = {0xC0, 0xC1, 0xC2}  # baseline, extended, progressive; Huffman codes
 _OTHER_FRAMES = {*range(0xC3, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _ADOBE = 0xEE
@@ -52,8 +52,7 @@ def without_trailer(content: bytes) -> bytes:
     stop = None
     if content.startswith(bmp.MAGIC):
         with contextlib.suppress(bmp.NotPlain, struct.error):
-            header = bmp.header(content)
-            stop = header.start + _stride(header) * header.height
+            stop = bmp.header(content).end
     elif content.startswith(b"\xff\xd8\xff"):
         stop = jpeg_end(content)
     return content if stop is None else content[:stop]
@@ -71,12 +70,8 @@ def _plain_bmp(content: bytes) -> bool:
         size in (40, 108, 124)
         and planes == 1
         and header.start == 14 + size + palette
-        and len(content) == header.start + _stride(header) * header.height
+        and len(content) == header.end
     )
-
-
-def _stride(header: bmp.Header) -> int:
-    return (header.width * header.channels + 3) // 4 * 4
 
 
 def _plain_png(content: bytes) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from nexperia_tf import errors, predictions
 from nexperia_tf.data import source
-from nexperia_tf.data.prepare import depth
+from nexperia_tf.data.measure import depth
 from nexperia_tf.evaluation import slices
 from nexperia_tf.evaluation.subjects import Subject
 from nexperia_tf.runs import run_folders, training_pictures

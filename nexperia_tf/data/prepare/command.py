@@ -20,11 +20,10 @@ import tyro
 from nexperia_tf import bounds, command, errors, files, labels
 from nexperia_tf.data import images, manifest, progress, source
 from nexperia_tf.data.duplicates import resolve, search
-from nexperia_tf.data.measure import measurement, scan, scan_cache, signature
+from nexperia_tf.data.measure import depth, measurement, scan, scan_cache, signature
 from nexperia_tf.data.prepare import (
     cleaning,
     decisions,
-    depth,
     device_score,
     kept_splits,
     label_leak,

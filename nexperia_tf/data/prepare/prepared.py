@@ -6,10 +6,10 @@ import pathlib
 
 from nexperia_tf.data import images, manifest
 from nexperia_tf.data.duplicates import search
+from nexperia_tf.data.measure import depth
 from nexperia_tf.data.prepare import (
     cleaning,
     decisions,
-    depth,
     kept_splits,
     label_leak,
 )

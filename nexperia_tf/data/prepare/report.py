@@ -13,7 +13,8 @@ import numpy as np
 from nexperia_tf import files, labels
 from nexperia_tf.data import manifest, pages
 from nexperia_tf.data.duplicates import resolve, search
-from nexperia_tf.data.prepare import depth, label_leak, pictures, prepared, summary
+from nexperia_tf.data.measure import depth
+from nexperia_tf.data.prepare import label_leak, pictures, prepared, summary
 from nexperia_tf.data.raw import file_names, listing
 
 EXAMPLES = 7  # pictures of one kind

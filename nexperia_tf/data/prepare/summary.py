@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from nexperia_tf import labels
 from nexperia_tf.data import manifest
 from nexperia_tf.data.duplicates import resolve
-from nexperia_tf.data.prepare import depth, kept_splits, prepared
+from nexperia_tf.data.measure import depth
+from nexperia_tf.data.prepare import kept_splits, prepared
 from nexperia_tf.data.raw import listing
 
 SCHEMA = 1

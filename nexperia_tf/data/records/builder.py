@@ -11,8 +11,8 @@ import tensorflow_datasets as tfds
 
 from nexperia_tf import errors, files, labels, locks
 from nexperia_tf.data import images, manifest, progress
+from nexperia_tf.data.measure import depth
 from nexperia_tf.data.prepare import command as prepare
-from nexperia_tf.data.prepare import depth
 from nexperia_tf.data.raw import file_names, layouts
 from nexperia_tf.data.records import origin
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 from nexperia_tf import errors, files
 from nexperia_tf.data import manifest
+from nexperia_tf.data.measure import depth
 from nexperia_tf.data.prepare import command as prepare
-from nexperia_tf.data.prepare import depth
 from nexperia_tf.data.raw import file_names, layouts
 from nexperia_tf.data.records import origin
 

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 import tensorflow_datasets as tfds
 
 from nexperia_tf import errors, files, locks
+from nexperia_tf.data.measure import depth
 from nexperia_tf.data.prepare import command as prepare
-from nexperia_tf.data.prepare import depth, kept_splits
+from nexperia_tf.data.prepare import kept_splits
 from nexperia_tf.data.raw import file_names, layouts
 from nexperia_tf.data.records import builder, origin, prepared_folder
 from nexperia_tf.data.source import DataSource

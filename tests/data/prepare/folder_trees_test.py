@@ -132,7 +132,7 @@ def _annotations(raw: pathlib.Path, entries: list[Entry]) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such names and files")
-@hypothesis.settings(max_examples=15, deadline=None)
+@hypothesis.settings(max_examples=30, deadline=None)
 @hypothesis.given(trees(), st.sampled_from(["", "labels.csv", "annotations.csv"]))
 def test_rows_in_are_rows_used_and_rows_dropped_with_a_reason(tree, table):
     arranged, entries = tree
