@@ -19,11 +19,18 @@ OPERATORS = torch.library.Library("torchvision", "FRAGMENT")
 
 
 def declare_operators() -> None:
-    """Names torchvision's operators, so that it can be imported without them.
+    """Names torchvision's operators where its compiled part does not.
 
     imagededup imports it, though hashing uses none of it; its compiled part fits one
     build of torch only.
     """
+    try:
+        import torchvision  # noqa: F401
+
+        return
+    except RuntimeError:  # an operator does not exist
+        for name in [name for name in sys.modules if name.startswith("torchvision")]:
+            del sys.modules[name]
     source = pathlib.Path(importlib.util.find_spec("torchvision").origin)
     text = source.with_name("_meta_registrations.py").read_text()
     for name in set(re.findall(r'(?:_meta\("|fake\("torchvision::)(\w+)"', text)):

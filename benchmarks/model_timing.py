@@ -2,10 +2,12 @@
 
 import json
 import os
+import pathlib
 import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 
@@ -113,3 +115,39 @@ def machine() -> str:
         if module in sys.modules:
             versions.append(f"{module} {sys.modules[module].__version__}")
     return f"{name}, {os.cpu_count()} cores; {', '.join(versions)}"
+
+
+def time_by_kernel(step, folder: pathlib.Path) -> str:
+    """Milliseconds by kind of operation of one step, longest first."""
+    import tensorflow as tf
+    from tensorflow.tsl.profiler.protobuf import xplane_pb2
+
+    tf.profiler.experimental.start(str(folder))
+    step()
+    tf.profiler.experimental.stop()
+    space = xplane_pb2.XSpace()
+    space.ParseFromString(next(folder.rglob("*.xplane.pb")).read_bytes())
+    milliseconds, calls = {}, {}
+    for plane in space.planes:
+        for line in plane.lines:
+            for event in line.events:
+                name = plane.event_metadata[event.metadata_id].name
+                kind = name.rpartition(":")[2]
+                if ":" not in name or not kind.isidentifier():
+                    continue
+                spent = event.duration_ps / 1e9
+                milliseconds[kind] = milliseconds.get(kind, 0) + spent
+                calls[kind] = calls.get(kind, 0) + 1
+    rows = sorted(milliseconds.items(), key=lambda row: -row[1])[:30]
+    return "\n".join(
+        f"{spent:10.1f} ms {calls[kind]:6d} x  {kind}" for kind, spent in rows
+    )
+
+
+def write_profile(step, path: pathlib.Path) -> None:
+    """Prints the time by kernel of a step and keeps it."""
+    with tempfile.TemporaryDirectory() as trace:
+        table = time_by_kernel(step, pathlib.Path(trace))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"{machine()}\n{table}\n")
+    print(table)

@@ -46,7 +46,11 @@ class Peer:
         on_gpu = arguments.gpu and torch.cuda.is_available()
         self.device = "cuda" if on_gpu else "cpu"
         self.steps = arguments.steps
-        self.lower = getattr(torch, arguments.precision)
+        rounded = arguments.precision == "tf32"
+        torch.backends.cuda.matmul.allow_tf32 = rounded
+        torch.backends.cudnn.allow_tf32 = rounded
+        torch.backends.cudnn.benchmark = True  # shapes stay the same
+        self.lower = torch.float32 if rounded else getattr(torch, arguments.precision)
         # Scales where float16 would lose small gradients, else does nothing.
         self.scaler = torch.amp.GradScaler(
             self.device, enabled=self.lower == torch.float16
@@ -159,9 +163,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1, help="of one training job")
     parser.add_argument(
         "--precision",
-        choices=("float32", "float16", "bfloat16"),
+        choices=("float32", "tf32", "float16", "bfloat16"),
         default="float32",
-        help="below float32 by autocast, float16 with its gradients scaled",
+        help="below tf32 by autocast, float16 with its gradients scaled",
     )
     peer = Peer(parser.parse_args())
     print(json.dumps(peer.versions()), flush=True)

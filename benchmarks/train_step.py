@@ -11,7 +11,6 @@ FOLDER` writes the time by kernel of one step of each side as text.
 import argparse
 import os
 import pathlib
-import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -23,6 +22,7 @@ from model_timing import (
     machine,
     matrix_rate,
     timed,
+    write_profile,
 )
 
 from nexperia_tf.models import classifier, convolution, costs
@@ -63,41 +63,6 @@ def stock(model: keras.Model) -> keras.Model:
         return type(layer).from_config(config)
 
     return keras.models.clone_model(model, clone_function=copy)
-
-
-def time_by_kernel(step, folder: pathlib.Path) -> str:
-    """Milliseconds by kind of operation of one step, longest first."""
-    from tensorflow.tsl.profiler.protobuf import xplane_pb2
-
-    tf.profiler.experimental.start(str(folder))
-    step()
-    tf.profiler.experimental.stop()
-    space = xplane_pb2.XSpace()
-    space.ParseFromString(next(folder.rglob("*.xplane.pb")).read_bytes())
-    milliseconds, calls = {}, {}
-    for plane in space.planes:
-        for line in plane.lines:
-            for event in line.events:
-                name = plane.event_metadata[event.metadata_id].name
-                kind = name.rpartition(":")[2]
-                if ":" not in name or not kind.isidentifier():
-                    continue
-                spent = event.duration_ps / 1e9
-                milliseconds[kind] = milliseconds.get(kind, 0) + spent
-                calls[kind] = calls.get(kind, 0) + 1
-    rows = sorted(milliseconds.items(), key=lambda row: -row[1])[:30]
-    return "\n".join(
-        f"{spent:10.1f} ms {calls[kind]:6d} x  {kind}" for kind, spent in rows
-    )
-
-
-def write_profile(step, path: pathlib.Path) -> None:
-    """Prints the time by kernel of a step and keeps it."""
-    with tempfile.TemporaryDirectory() as trace:
-        table = time_by_kernel(step, pathlib.Path(trace))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"{machine()}\n{table}\n")
-    print(table)
 
 
 def main() -> None:

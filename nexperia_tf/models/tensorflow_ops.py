@@ -41,9 +41,16 @@ def convolution(
     on_onednn = not on_gpu and tensorflow_internals.computes_with_onednn()
     if on_onednn and images.dtype == tf.float32:
         return _native(images, kernel, stride, margin, _with_gradients)
-    if on_gpu or images.shape[-1] == kernel.shape[-2]:
+    if on_gpu:
+        return _native(images, kernel, stride, margin, on_cudnn)
+    if images.shape[-1] == kernel.shape[-2]:
         return _native(images, kernel, stride, margin)
     return _in_blocks(images, kernel, stride, margin)
+
+
+def on_cudnn(images: tf.Tensor, kernel: tf.Tensor, stride: int, padding) -> tf.Tensor:
+    """The convolution of a GPU; benchmarks/gpu.py puts other ways in its place."""
+    return tf.nn.conv2d(images, kernel, stride, padding)
 
 
 def forget_gradients() -> None:
@@ -148,7 +155,7 @@ def _in_blocks(images, kernel, stride, margin):
         _native(block_images, block_kernel, stride, margin)
         for block_images, block_kernel in zip(
             tf.split(images, blocks, axis=-1),
-            tf.split(_widened(kernel, groups // blocks, groups), blocks, axis=-1),
+            tf.split(widened(kernel, groups // blocks, groups), blocks, axis=-1),
         )
     ]
     return tf.concat(outputs, axis=-1)
@@ -162,8 +169,11 @@ def _groups_in_a_block(groups, depth):
     return 1
 
 
-def _widened(kernel, copies, groups):
-    """The kernel with its depth repeated, zero where input and output groups differ."""
+def widened(kernel: tf.Tensor, copies: int, groups: int) -> tf.Tensor:
+    """The kernel with its depth repeated, zero where input and output groups differ.
+
+    A convolution by it gives the same with `groups / copies` groups.
+    """
     if copies == 1:
         return kernel
     depth = kernel.shape[2]
@@ -172,7 +182,7 @@ def _widened(kernel, copies, groups):
 
 
 def _diagonal(kernel, copies, groups):
-    """What `_widened` makes the kernel of, its transpose."""
+    """What `widened` makes the kernel of, its transpose."""
     if copies == 1:
         return kernel
     side, _, depth, filters = kernel.shape

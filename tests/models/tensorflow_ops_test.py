@@ -25,7 +25,7 @@ def kernel():
 
 def test_a_widened_kernel_is_the_grouped_one_with_zeros_between(kernel):
     images = tf.random.stateless_normal((2, 5, 5, 24), (0, 2))
-    wide = tensorflow_ops._widened(kernel, 6, 6)
+    wide = tensorflow_ops.widened(kernel, 6, 6)
     expected = tf.concat(
         [
             tf.nn.conv2d(part, weights, 1, "SAME")
@@ -40,7 +40,7 @@ def test_a_widened_kernel_is_the_grouped_one_with_zeros_between(kernel):
 
 @pytest.mark.parametrize("copies", [2, 3, 6])
 def test_diagonal_is_the_transpose_of_widened(kernel, copies):
-    wide = tensorflow_ops._widened(kernel, copies, 6)
+    wide = tensorflow_ops.widened(kernel, copies, 6)
     other = tf.random.stateless_normal(wide.shape, (0, 3))
     there = tf.reduce_sum(wide * other)
     back = tf.reduce_sum(kernel * tensorflow_ops._diagonal(other, copies, 6))
