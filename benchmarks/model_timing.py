@@ -117,8 +117,11 @@ def machine() -> str:
     return f"{name}, {os.cpu_count()} cores; {', '.join(versions)}"
 
 
-def time_by_kernel(step, folder: pathlib.Path) -> str:
-    """Milliseconds by kind of operation of one step, longest first."""
+def time_by_kernel(step: Callable, folder: pathlib.Path) -> str:
+    """Milliseconds by kind of operation of one step, longest first.
+
+    On a GPU by kernel of the card, else by TensorFlow's operations.
+    """
     import tensorflow as tf
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
@@ -127,21 +130,42 @@ def time_by_kernel(step, folder: pathlib.Path) -> str:
     tf.profiler.experimental.stop()
     space = xplane_pb2.XSpace()
     space.ParseFromString(next(folder.rglob("*.xplane.pb")).read_bytes())
-    milliseconds, calls = {}, {}
-    for plane in space.planes:
-        for line in plane.lines:
-            for event in line.events:
-                name = plane.event_metadata[event.metadata_id].name
-                kind = name.rpartition(":")[2]
-                if ":" not in name or not kind.isidentifier():
-                    continue
-                spent = event.duration_ps / 1e9
-                milliseconds[kind] = milliseconds.get(kind, 0) + spent
-                calls[kind] = calls.get(kind, 0) + 1
-    rows = sorted(milliseconds.items(), key=lambda row: -row[1])[:30]
+    spent = {}
+    for kind, milliseconds in _card_events(space) or _host_events(space):
+        spent.setdefault(kind, []).append(milliseconds)
+    rows = sorted(spent.items(), key=lambda row: -sum(row[1]))[:40]
     return "\n".join(
-        f"{spent:10.1f} ms {calls[kind]:6d} x  {kind}" for kind, spent in rows
+        f"{sum(times):10.1f} ms {len(times):6d} x  {kind}" for kind, times in rows
     )
+
+
+def _events(plane) -> list[tuple[str, str, float]]:
+    return [
+        (line.name, plane.event_metadata[event.metadata_id].name, event.duration_ps)
+        for line in plane.lines
+        for event in line.events
+    ]
+
+
+def _card_events(space) -> list[tuple[str, float]]:
+    """Kernels on the streams of a card."""
+    return [
+        (name[:100], duration / 1e9)
+        for plane in space.planes
+        if "GPU" in plane.name
+        for line, name, duration in _events(plane)
+        if line.startswith("Stream")
+    ]
+
+
+def _host_events(space) -> list[tuple[str, float]]:
+    return [
+        (kind, duration / 1e9)
+        for plane in space.planes
+        for _, name, duration in _events(plane)
+        for kind in [name.rpartition(":")[2]]
+        if ":" in name and kind.isidentifier()
+    ]
 
 
 def write_profile(step, path: pathlib.Path) -> None:
