@@ -79,7 +79,13 @@ def _native(images, kernel, stride, margin, convolve=tf.nn.conv2d):
     elif not _on_gpu(images):
         images, padding = tf.pad(images, padding), "VALID"
     # Gradients of explicit padding are not oneDNN's, and take several times as long.
-    return convolve(images, kernel, stride, padding)
+    outputs = convolve(images, kernel, stride, padding)
+    if images.shape[-1] != kernel.shape[2]:
+        # A machine without oneDNN that serves this graph would fuse a following
+        # normalisation and then refuse to run it ("Fused conv implementation does not
+        # support grouped convolutions"). Nothing is fused across this no-op.
+        outputs = tf.ensure_shape(outputs, (None, None, None, kernel.shape[3]))
+    return outputs
 
 
 def _with_gradients(images, kernel, stride, padding):
@@ -108,13 +114,7 @@ def _with_gradients(images, kernel, stride, padding):
             )
             return of_images, _diagonal(of_blocks, copies, groups)
 
-        outputs = tf.nn.conv2d(images, kernel, stride, padding)
-        if groups > 1:
-            # A machine without oneDNN that serves this graph would fuse a following
-            # normalisation and then refuse to run it ("Fused conv implementation does
-            # not support grouped convolutions"). Nothing is fused across this no-op.
-            outputs = tf.ensure_shape(outputs, (None, None, None, filters))
-        return outputs, gradient
+        return tf.nn.conv2d(images, kernel, stride, padding), gradient
 
     return convolve(images, kernel)
 

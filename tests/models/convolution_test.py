@@ -1,4 +1,5 @@
 import gc
+import os
 import pathlib
 import subprocess
 import sys
@@ -217,6 +218,32 @@ def test_inference_graph_runs_and_forces_no_xla():
     np.testing.assert_allclose(function(images), model(images), rtol=1e-5, atol=1e-6)
     graph = function.get_concrete_function(images).graph.as_graph_def()
     assert "_XlaMustCompile" not in str(graph)
+
+
+FROM_A_GPU = """
+import keras, numpy as np, tensorflow as tf
+from nexperia_tf.models import batch_norm, convolution, tensorflow_ops
+tensorflow_ops._on_gpu = lambda tensor: True
+inputs = keras.Input((8, 8, 8))
+outputs = convolution.Convolution(8, 3, groups=4, use_bias=False)(inputs)
+outputs = batch_norm.BatchNormalization()(outputs)
+model = keras.Model(inputs, keras.layers.ReLU()(outputs))
+images = np.random.default_rng(0).normal(size=(2, 8, 8, 8)).astype("float32")
+function = tf.function(lambda x: model(x, training=False))
+np.testing.assert_allclose(function(images), model(images), rtol=1e-5, atol=1e-6)
+"""
+
+
+@pytest.mark.slow
+def test_a_graph_made_on_a_gpu_is_served_by_a_cpu_without_onednn():
+    done = subprocess.run(
+        [sys.executable, "-c", FROM_A_GPU],
+        cwd=ROOT,
+        env={**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 REPLICAS = """
