@@ -15,7 +15,7 @@ PYTEST := $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile $(COVERAGE)
 
 demo: $(VENV)/installed
 	$(BIN)/nexperia train --config demo --out $(RUN)
-	$(BIN)/nexperia evaluate $(RUN) --labels data/sample-v*/raw/truth.csv
+	$(BIN)/nexperia evaluate $(RUN) --labels data/sample-v2/raw/truth.csv
 
 test: $(VENV)/installed-test
 	$(BIN)/ruff check .

@@ -20,13 +20,14 @@ import tyro
 from nexperia_tf import bounds, command, errors, files
 from nexperia_tf import labels as label_names
 from nexperia_tf.data import progress
-from nexperia_tf.sample import canvas, defects, drawing, look, plan, visibility
+from nexperia_tf.sample import canvas, defects, drawing, plan, visibility
+from nexperia_tf.sample import look as looks
 from nexperia_tf.sample.canvas import HEIGHT, WIDTH
 from nexperia_tf.sample.look import Look
 from nexperia_tf.sample.plan import Device, File, Lot
 
 VERSION = visibility.VERSION
-SCHEMA = 1
+SCHEMA = 2  # of summary.json; 1 had no looks, and no size in its table
 LAYOUTS = ("hand_over", "second_stage")
 TRUTH = "truth.csv"
 TRUTH_HEADER = (
@@ -46,6 +47,7 @@ def draw(
     devices: int = 3400,
     seed: int = 0,
     layout: str = "hand_over",
+    look: str = visibility.STANDARD,
     on_progress: progress.Callback = progress.silent,
 ) -> None:
     """Draws a raw folder of look-alike devices; the same bytes for the same arguments.
@@ -55,15 +57,24 @@ def draw(
         devices: how many devices; copies and broken files come on top.
         seed: another seed draws other devices.
         layout: "hand_over" or "second_stage".
+        look: how visible the defects are, a key of `visibility.LOOKS`: "standard", or
+            "hard", which is version 1 of the sample.
         on_progress: called as `on_progress(step, pictures drawn, pictures)`.
 
     Raises:
         errors.BadInput: `out` exists or cannot be written, fewer than 20 devices, or
-            an unknown layout.
+            an unknown layout or look.
     """
-    if layout not in LAYOUTS:
-        raise errors.BadInput(f"--layout {layout}: choose one of {', '.join(LAYOUTS)}.")
-    planned = plan.plan(devices, seed)
+    for flag, value, known in (
+        ("layout", layout, LAYOUTS),
+        ("look", look, visibility.LOOKS),
+    ):
+        if value not in known:
+            raise errors.BadInput(
+                f"--{flag} {value}: choose one of {', '.join(known)}."
+            )
+    planned = plan.plan(devices, seed, look=look)
+    table = visibility.LOOKS[look].levels
     paths = _PATHS[layout](planned.files, seed)
     with files.new_folder(out) as folder:
         for name in {str(pathlib.PurePosixPath(path).parent) for path in paths}:
@@ -73,7 +84,7 @@ def draw(
         cv2.setNumThreads(1)  # one picture is too small to share among threads
         try:
             for place in range(len(paths)):
-                content, box = _file(planned, place, seed)
+                content, box = _file(planned, place, seed, table)
                 (folder / paths[place]).write_bytes(content)
                 boxes.append(box)
                 on_progress("Drawing pictures", place + 1, len(paths))
@@ -81,7 +92,7 @@ def draw(
             cv2.setNumThreads(threads)
         _ANNOTATE[layout](folder, planned.files, paths, boxes, seed)
         _write_truth(folder, planned, paths, boxes)
-        _write_summary(folder, planned, devices, seed, layout)
+        _write_summary(folder, planned, devices, seed, layout, look)
 
 
 def device(
@@ -90,13 +101,15 @@ def device(
     defect_type: str | None = None,
     *,
     level: str = "plain",
+    look: str = visibility.STANDARD,
 ) -> tuple[np.ndarray, Box | None]:
     """Draws one device alone, quickly.
 
     Args:
         seed, index: name the device; the same numbers give the same pixels.
-        defect_type: a key of the table of visibility, None for a good device.
+        defect_type: a key of the look's table, None for a good device.
         level: how visible the defect is, a level of that table.
+        look: a key of `visibility.LOOKS`.
 
     Returns:
         Pixels, uint8 of shape `(267, 275)`, and the box x1, y1, x2, y2 around the
@@ -109,14 +122,14 @@ def device(
     lots = plan.plan(plan.SMALLEST, seed).lots
     lot = index % len(lots)
     shown = Device(index, lot, defect_type or "", level if defect_type else "")
-    return _photograph(shown, lots[lot], seed)
+    return _photograph(shown, lots[lot], seed, visibility.LOOKS[look].levels)
 
 
 def _photograph(
-    shown: Device, lot: Lot, seed: int, *, shot: int = 0
+    shown: Device, lot: Lot, seed: int, table, *, shot: int = 0
 ) -> tuple[np.ndarray, Box | None]:
     """One photograph of a device, and the box around its defect."""
-    clean = look.faultless(seed, shown.index, lot)
+    clean = looks.faultless(seed, shown.index, lot)
     box = None
     if not shown.defect_type:
         frame, seen = drawing.render(clean), clean
@@ -124,8 +137,8 @@ def _photograph(
         seen = _no_device(clean)
         frame = drawing.render(seen)
     else:
-        _, strength = visibility.TABLE[shown.defect_type][shown.visibility]
-        frame, seen, box = defects.draw(clean, shown.defect_type, strength)
+        level = table[shown.defect_type][shown.visibility]
+        frame, seen, box = defects.draw(clean, shown.defect_type, level)
         if shown.defect_type in plan.UNBOXED_TYPES:
             box = None
     if shot:  # the reel moved by a pixel between two photographs of a burst
@@ -142,11 +155,11 @@ def _no_device(clean: Look) -> Look:
     return dataclasses.replace(clean, guide=True)
 
 
-def _file(plan: plan.Plan, place: int, seed: int) -> tuple[bytes, Box | None]:
+def _file(plan: plan.Plan, place: int, seed: int, table) -> tuple[bytes, Box | None]:
     """Content of one file of the plan, and the true box of what it shows."""
     file = plan.files[place]
     pixels, box = _photograph(
-        file.device, plan.lots[file.device.lot], seed, shot=file.shot
+        file.device, plan.lots[file.device.lot], seed, table, shot=file.shot
     )
     if file.kind in _ALTER:
         random = np.random.default_rng([seed, 1, place])
@@ -317,14 +330,18 @@ def _write_truth(folder, plan, paths, boxes) -> None:
     files.write_csv(folder / TRUTH, TRUTH_HEADER, sorted(rows))
 
 
-def _write_summary(folder, plan, devices: int, seed: int, layout: str) -> None:
+def _write_summary(
+    folder, plan, devices: int, seed: int, layout: str, look: str
+) -> None:
+    difficulty = visibility.LOOKS[look]
     kinds = [file.kind or "device" for file in plan.files]
     types = [file.device.defect_type or "good" for file in plan.files]
     files.write_json(
         folder / "summary.json",
         {
             "schema": SCHEMA,
-            "sample_version": VERSION,
+            "sample_version": difficulty.version,
+            "look": look,
             "devices": devices,
             "seed": seed,
             "form": layout,
@@ -332,7 +349,10 @@ def _write_summary(folder, plan, devices: int, seed: int, layout: str) -> None:
             "lots": len(plan.lots),
             "files_by_kind": {kind: kinds.count(kind) for kind in sorted(set(kinds))},
             "files_by_type": {kind: types.count(kind) for kind in sorted(set(types))},
-            "visibility": visibility.TABLE,
+            "visibility": {
+                kind: {name: level._asdict() for name, level in levels.items()}
+                for kind, levels in difficulty.levels.items()
+            },
         },
     )
 
@@ -354,6 +374,9 @@ class Arguments(command.Options):
         Literal["hand_over", "second_stage"], tyro.conf.arg(aliases=["--form"])
     ] = "hand_over"
     """Layout of the folder."""
+    look: Literal["standard", "hard"] = visibility.STANDARD
+    """How visible the defects are: standard is about as hard as the published task;
+    hard is version 1 of the sample, for comparison with figures of it."""
 
 
 def main(arguments: Arguments) -> None:
@@ -364,6 +387,8 @@ def main(arguments: Arguments) -> None:
             devices=arguments.devices,
             seed=arguments.seed,
             layout=arguments.layout,
+            look=arguments.look,
             on_progress=on_progress,
         )
-    print(f"{arguments.out}: {arguments.devices} devices, version {VERSION}")
+    version = visibility.LOOKS[arguments.look].version
+    print(f"{arguments.out}: {arguments.devices} devices, version {version}")

@@ -17,6 +17,7 @@ import numpy as np
 
 from nexperia_tf.sample import canvas, drawing
 from nexperia_tf.sample.look import Lead, Look
+from nexperia_tf.sample.visibility import Level
 
 Box = tuple[int, int, int, int]  # x1, y1, x2, y2 in pixels, both corners inside
 
@@ -24,10 +25,11 @@ _W, _H = drawing.BODY
 
 
 class Overlay:
-    """Something that lies on the device: where, and how bright."""
+    """Something that lies on the device: where, how bright and how large."""
 
-    def __init__(self, look: Look, random: np.random.Generator, strength: float):
-        self.look, self.random, self.strength = look, random, strength
+    def __init__(self, look: Look, random: np.random.Generator, level: Level):
+        self.look, self.random = look, random
+        self.strength, self.size = level.strength, level.size
         self.alpha = np.zeros((canvas.HEIGHT, canvas.WIDTH), np.uint8)
 
     def area(self, points, opacity: int = 255) -> None:
@@ -35,9 +37,9 @@ class Overlay:
         canvas.area(self.alpha, self.look.pose.to_frame(points), opacity)
 
     def path(self, points, thickness: int = 1, opacity: int = 255) -> None:
-        """Covers a path given in pixels from the body's centre."""
+        """Covers a path given in pixels from the body's centre; `size` thickens it."""
         place = self.look.pose.to_frame(points)
-        canvas.path(self.alpha, place, opacity, thickness)
+        canvas.path(self.alpha, place, opacity, round(self.size * thickness))
 
     def keep_on_body(self) -> None:
         """Takes away what would lie beside the body."""
@@ -78,13 +80,13 @@ class Overlay:
         )
 
 
-def draw(look: Look, defect_type: str, strength: float) -> tuple[np.ndarray, Look, Box]:
+def draw(look: Look, defect_type: str, level: Level) -> tuple[np.ndarray, Look, Box]:
     """Draws a device with a defect.
 
     Args:
         look: the device as it would be without the defect.
-        defect_type: a key of `visibility.TABLE`.
-        strength: 0 to 1, from that table.
+        defect_type: a key of a table of `visibility.LOOKS`.
+        level: from that table.
 
     Returns:
         The frame before exposure, the look it was drawn from, and the box around all
@@ -92,14 +94,14 @@ def draw(look: Look, defect_type: str, strength: float) -> tuple[np.ndarray, Loo
     """
     random = canvas.stream(look.key, canvas.DEFECT)
     if defect_type in CHANGES:
-        changed = CHANGES[defect_type](look, random, strength)
+        changed = CHANGES[defect_type](look, random, level)
         frame = drawing.render(changed)
     else:
         changed = look
         frame = drawing.render(look)
     clean = frame.copy() if changed is look else drawing.render(look)
     if defect_type in OVERLAYS:
-        OVERLAYS[defect_type](frame, Overlay(changed, random, strength))
+        OVERLAYS[defect_type](frame, Overlay(changed, random, level))
     margin = (3, 11) if defect_type == "lead_defect" else (0, 6)
     margins = [int(m) for m in random.integers(*margin, 4)]
     return frame, changed, _loose_box(clean, frame, look.focus, margins)
@@ -123,17 +125,17 @@ def _loose_box(clean, frame, focus, margins) -> Box:
 
 def _chipping(frame, overlay: Overlay) -> None:
     """Mould compound broken off along the outline of the body."""
-    random = overlay.random
+    random, size = overlay.random, overlay.size
     shares = {"corner": 0.26, "right": 0.14, "left": 0.13, "bottom": 0.11, "top": 0.07}
     shape = canvas.pick(random, {**shares, "frame": 0.13, "inside": 1.0})
     if shape == "corner":
         x, y = random.choice([-1, 1]), random.choice([-1, 1])
-        a, b = random.uniform(20, 85), random.uniform(12, 46)
+        a, b = size * random.uniform(20, 85), size * random.uniform(12, 46)
         corner = [(_W, _H), (_W - a, _H), (_W, _H - b), (_W, _H)]
         overlay.area(canvas.ragged(random, np.multiply(corner, (x, y)), 2.5))
     elif shape in ("left", "right"):
         side = -1 if shape == "left" else 1
-        inner = side * (_W - random.uniform(10, 42))
+        inner = side * (_W - size * random.uniform(10, 42))
         slope = random.uniform(-8, 8)
         low, high = -_H, _H
         if random.random() < 0.5:  # not over the whole height
@@ -145,7 +147,7 @@ def _chipping(frame, overlay: Overlay) -> None:
         side = -1 if shape == "top" else 1
         length = random.uniform(60, 2 * _W)
         start = random.uniform(-_W, _W - length)
-        inner = side * (_H - random.uniform(4, 13))
+        inner = side * (_H - size * random.uniform(4, 13))
         strip = [(start, side * _H), (start + 4, inner), (start + length - 4, inner)]
         overlay.area(canvas.ragged(random, [*strip, (start + length, side * _H)], 2))
     elif shape == "frame":
@@ -154,20 +156,20 @@ def _chipping(frame, overlay: Overlay) -> None:
     else:
         x = random.uniform(-70, 70)
         y = random.choice([-1, 1]) * random.uniform(18, 40)
-        size = random.uniform(35, 90), random.uniform(14, 40)
-        overlay.area(canvas.blob(random, (x, y), *size))
+        extent = size * random.uniform(35, 90), size * random.uniform(14, 40)
+        overlay.area(canvas.blob(random, (x, y), *extent))
     overlay.paint(frame, low=95, high=215, grain=5, cover=(200, 255))
 
 
 def _foreign_material(frame, overlay: Overlay) -> None:
     """A lump, spray, fibre, smear or tape residue on or beside the device."""
-    random = overlay.random
+    random, size = overlay.random, overlay.size
     shape = canvas.pick(
         random, {"lump": 0.46, "spray": 0.12, "fibre": 0.20, "rope": 0.12, "tape": 1.0}
     )
     centre = np.array([random.uniform(-95, 95), random.uniform(-45, 48)])
     if shape == "lump":
-        width, height = random.uniform(12, 60), random.uniform(9, 24)
+        width, height = size * random.uniform(12, 60), size * random.uniform(9, 24)
         overlay.area(canvas.blob(random, centre, width, height))
         for _ in range(int(random.integers(0, 4))):
             aside = centre + random.uniform(-1.1, 1.1, 2) * (width, height)
@@ -177,24 +179,28 @@ def _foreign_material(frame, overlay: Overlay) -> None:
         for _ in range(int(random.integers(25, 90))):
             place = random.uniform(-1, 1, 2) * (_W, _H)
             overlay.area(
-                canvas.blob(random, place, *random.uniform(1.5, 5, 2), points=6)
+                canvas.blob(
+                    random, place, *(size * random.uniform(1.5, 5, 2)), points=6
+                )
             )
         overlay.paint(frame, low=160, high=250, grain=6)
     elif shape == "fibre":
         thickness = int(random.integers(2, 6))
-        overlay.path(_wander(random, centre, random.uniform(40, 170), 0.5), thickness)
+        overlay.path(
+            _wander(random, centre, size * random.uniform(40, 170), 0.5), thickness
+        )
         overlay.paint(frame, low=150, high=240, grain=8)
     elif shape == "rope":
-        run = _wander(random, centre, random.uniform(25, 80), 0.35)
+        run = _wander(random, centre, size * random.uniform(25, 80), 0.35)
         for place in run[::2]:
             overlay.area(
-                canvas.blob(random, place, *random.uniform(4, 11, 2), points=8)
+                canvas.blob(random, place, *(size * random.uniform(4, 11, 2)), points=8)
             )
         overlay.paint(frame, low=150, high=255, grain=2, cover=(140, 255))
     else:
-        size = random.uniform(18, 42)
-        for _ in range(int(size * size / 14)):
-            place = centre + random.uniform(-0.5, 0.5, 2) * size
+        side = size * random.uniform(18, 42)
+        for _ in range(int(side * side / 14)):
+            place = centre + random.uniform(-0.5, 0.5, 2) * side
             overlay.area(
                 canvas.blob(random, place, *random.uniform(1.2, 3.5, 2), points=5)
             )
@@ -214,12 +220,12 @@ def _wander(random, start, length: float, bend: float) -> np.ndarray:
 
 def _scratch(frame, overlay: Overlay) -> None:
     """A brighter band across, rubbed letters, a scribble, or a short spike."""
-    random = overlay.random
+    random, size = overlay.random, overlay.size
     shape = canvas.pick(
         random, {"band": 0.38, "rubbed": 0.34, "scribble": 0.16, "spike": 1}
     )
     if shape == "band":
-        reach = random.uniform(8, 95)
+        reach = size * random.uniform(8, 95)
         middle = random.uniform(-1, 1, 2) * (max(5, 95 - reach), 6)
         end = np.array([reach, random.choice([-1, 1]) * random.uniform(2, 40)])
         line = canvas.ragged(random, [middle - end, middle + end], 0.7)
@@ -230,12 +236,12 @@ def _scratch(frame, overlay: Overlay) -> None:
         overlay.keep_on_body()
         overlay.paint(frame, low=130, high=210, grain=5)
     elif shape == "rubbed":
-        size = random.uniform(22, 75), random.uniform(36, 80)
+        extent = random.uniform(22, 75), random.uniform(36, 80)
         centre = np.array([random.uniform(-75, 75), random.uniform(-12, 12)])
         slope = random.uniform(-1.2, 1.2)
-        for _ in range(int(size[1] * 0.9)):
-            middle = centre + random.uniform(-0.5, 0.5, 2) * size
-            half = np.array([1, slope]) * random.uniform(4, size[0] * 0.3)
+        for _ in range(int(extent[1] * 0.9)):
+            middle = centre + random.uniform(-0.5, 0.5, 2) * extent
+            half = np.array([1, slope]) * random.uniform(4, extent[0] * 0.3)
             overlay.path([middle - half, middle + half], 1, 150)
         overlay.keep_on_body()
         overlay.paint(frame, low=115, high=205, grain=4)
@@ -247,22 +253,22 @@ def _scratch(frame, overlay: Overlay) -> None:
         overlay.paint(frame, low=120, high=210, grain=4)
     else:
         start = random.uniform(-1, 1, 2) * (85, 34)
-        end = start + random.uniform(-1, 1, 2) * (40, 28)
+        end = start + random.uniform(-1, 1, 2) * (size * 40, size * 28)
         overlay.path(canvas.ragged(random, [start, end], 0.5), 2)
         overlay.paint(frame, low=110, high=190, grain=4)
 
 
 def _lead_glue(frame, overlay: Overlay) -> None:
     """Mould resin that hides a part of a lead's bright knee next to the body."""
-    random = overlay.random
+    random, size = overlay.random, overlay.size
     name = canvas.pick(random, {"top_right": 0.56, "top_left": 0.33, "bottom": 1.0})
     middle, away = {"top_right": 69, "top_left": -71, "bottom": -2}[name], -1
     if name == "bottom":
         away = 1
-    near, far = _H - 2, _H + random.uniform(12, 24)
+    near, far = _H - 2, _H + size * random.uniform(12, 24)
     left, right = middle - 17.0, middle + 17.0
     if random.random() < 0.6:  # one corner of the knee only
-        cut = random.uniform(14, 24)
+        cut = min(34.0, size * random.uniform(14, 24))
         if random.random() < 0.5:
             right = left + cut
         else:
@@ -284,8 +290,9 @@ def _pocket_damage(frame, overlay: Overlay) -> None:
 # --- what changes the device itself ------------------------------------------------
 
 
-def _lead_defect(look: Look, random, strength: float) -> Look:
+def _lead_defect(look: Look, random, level: Level) -> Look:
     """A bent, short or missing lead."""
+    strength, size = level.strength, level.size
     which = int(np.searchsorted([0.25, 0.60], random.random()))
     leads = list(look.leads)
     lead = leads[which]
@@ -295,22 +302,21 @@ def _lead_defect(look: Look, random, strength: float) -> Look:
     if shape == "tilted" and strength >= 0.5:
         return _on_edge(look, random)
     if shape == "bent":
-        shift = float(random.choice([-1, 1])) * max(
-            2.5, strength * random.uniform(9, 15)
-        )
+        side = float(random.choice([-1, 1]))
+        shift = side * size * max(2.5, strength * random.uniform(9, 15))
         leads[which] = dataclasses.replace(lead, shift=shift)
     elif shape == "short" or strength < 1:
         leads[which] = dataclasses.replace(
-            lead, length=50 - max(4, round(strength * random.uniform(18, 32)))
+            lead, length=50 - max(4, round(size * strength * random.uniform(18, 32)))
         )
     else:
         leads[which] = None
     return dataclasses.replace(look, leads=tuple(leads))
 
 
-def _marking_defect(look: Look, random, strength: float) -> Look:
+def _marking_defect(look: Look, random, level: Level) -> Look:
     """A code that is missing, faded, doubled or partly unwritten."""
-    marking = look.marking
+    marking, strength, size = look.marking, level.strength, level.size
     shape = canvas.pick(random, {"faded": 0.45, "doubled": 0.3, "partly": 1.0})
     if shape == "faded" or strength < 0.3:
         contrast = round(marking.contrast * (1 - strength))
@@ -318,22 +324,22 @@ def _marking_defect(look: Look, random, strength: float) -> Look:
             return dataclasses.replace(look, marking=None)
         marking = dataclasses.replace(marking, contrast=contrast)
     elif shape == "doubled":
-        offset = random.uniform(4, 9, 2) * random.choice([-1, 1], 2)
+        offset = size * random.uniform(4, 9, 2) * random.choice([-1, 1], 2)
         marking = dataclasses.replace(
             marking,
             ghost=tuple(float(v) for v in offset),
-            ghost_contrast=round(strength * marking.contrast),
+            ghost_contrast=round(size * strength * marking.contrast),
         )
     else:
-        count = max(1, round(strength * random.uniform(1, 4)))
+        count = min(4, max(1, round(size * strength * random.uniform(1, 4))))
         missing = tuple(int(p) for p in sorted(random.permutation(5)[:count]))
         marking = dataclasses.replace(marking, missing=missing)
     return dataclasses.replace(look, marking=marking)
 
 
-def _device_flip(look: Look, random, strength: float) -> Look:
+def _device_flip(look: Look, random, level: Level) -> Look:
     """A device that does not lie flat: on edge, turned, or face down."""
-    if strength < 0.5:  # looks normal to the eye but for a tilt
+    if level.strength < 0.5:  # looks normal to the eye but for a tilt
         pose = dataclasses.replace(look.pose, angle=look.pose.angle + 7.0)
         return dataclasses.replace(look, pose=pose)
     shape = canvas.pick(random, {"edge": 0.45, "turned": 0.3, "face_down": 1.0})
@@ -357,13 +363,13 @@ def _on_edge(look: Look, random) -> Look:
     )
 
 
-def _empty_pocket(look: Look, random, strength: float) -> Look:
+def _empty_pocket(look: Look, random, level: Level) -> Look:
     focus = look.focus + (2.5 if random.random() < 0.2 else 0.4)
     return dataclasses.replace(look, device=False, focus=focus)
 
 
-def _dented_pocket(look: Look, random, strength: float) -> Look:
-    return dataclasses.replace(look, dent=strength * random.uniform(10, 30))
+def _dented_pocket(look: Look, random, level: Level) -> Look:
+    return dataclasses.replace(look, dent=level.strength * random.uniform(10, 30))
 
 
 OVERLAYS: dict[str, Callable] = {

@@ -30,14 +30,13 @@ PROPORTIONS = {
 DEFECT_SHARE = 7779 / 38302
 UNBOXED_TYPES = ("device_flip", "empty_pocket")  # by their nature, no rectangle
 
-# What the re-inspection of good devices found, and how faint what slipped through is.
+# What the re-inspection of good devices found.
 ESCAPEES = {
     "foreign_material": 38,
     "chipping": 23,
     "marking_defect": 16,
     "lead_defect": 6,
 }
-ESCAPEE_LEVELS = {"clear": 2, "faint": 5, "barely": 3}
 
 # Planted files for each device of the sample.
 RATES = {
@@ -84,7 +83,7 @@ class Device:
         lot: number of its lot in the plan.
         defect_type: what is wrong with it, "" when good; "no_device" for frames that
             show none.
-        visibility: a level of the table, "" when good.
+        visibility: a level of the look's table, "" when good.
     """
 
     index: int
@@ -131,8 +130,12 @@ class Plan:
     files: list[File]
 
 
-def plan(devices: int, seed: int) -> Plan:
+def plan(devices: int, seed: int, *, look: str = visibility.STANDARD) -> Plan:
     """Plans a sample of `devices` devices and the files planted beside them.
+
+    Args:
+        devices, seed: how many devices, and which.
+        look: a key of `visibility.LOOKS`.
 
     Raises:
         errors.BadInput: fewer devices than make a sample, or a negative seed.
@@ -144,11 +147,12 @@ def plan(devices: int, seed: int) -> Plan:
     if seed < 0:
         raise errors.BadInput(f"--seed {seed}: must be 0 or more.")
     random = np.random.default_rng([seed, 0])
+    difficulty = visibility.LOOKS[look]
     lots = _lots(random, devices)
     names = _Names(random, lots)
-    all_devices = _devices(random, len(lots), devices)
+    all_devices = _devices(random, len(lots), devices, difficulty.levels)
     files = _photographs(random, names, all_devices)
-    _plant_wrong_labels(random, files)
+    _plant_wrong_labels(random, files, difficulty.escapees)
     _plant_annotations(random, files)
     _plant_copies(random, names, files, devices)
     _plant_broken_files(random, names, files, devices, len(lots))
@@ -194,7 +198,7 @@ def _lots(random, devices: int) -> list[Lot]:
     return list(lots.values())
 
 
-def _devices(random, lots: int, devices: int) -> list[Device]:
+def _devices(random, lots: int, devices: int, table) -> list[Device]:
     """All devices, lot after lot, every lot with the same share of defects."""
     weights = random.uniform(0.5, 1.5, lots)
     ends = np.rint(np.cumsum(weights) / weights.sum() * devices).astype(int)
@@ -204,7 +208,7 @@ def _devices(random, lots: int, devices: int) -> list[Device]:
     count = max(4, round(DEFECT_SHARE * devices))
     places = (np.arange(count) + random.random()) * devices / count
     types = quotas(PROPORTIONS, count, at_least=1 if count >= 60 else 0)
-    drawn = list(zip(types, _levels(random, types)))
+    drawn = list(zip(types, _levels(random, types, table)))
     assigned = {
         int(row[int(place)]): drawn[k]
         for place, k in zip(places, random.permutation(count))
@@ -215,11 +219,11 @@ def _devices(random, lots: int, devices: int) -> list[Device]:
     ]
 
 
-def _levels(random, types: list[str]) -> list[str]:
+def _levels(random, types: list[str], table) -> list[str]:
     """A visibility for each defect, in the table's proportions within its type."""
     levels = {}
     for name in sorted(set(types)):
-        shares = {k: share for k, (share, _) in visibility.TABLE[name].items()}
+        shares = {k: level.share for k, level in table[name].items()}
         quota = quotas(shares, types.count(name))
         levels[name] = [quota[k] for k in random.permutation(len(quota))]
     return [levels[name].pop() for name in types]
@@ -294,7 +298,7 @@ def _sample(random, places: list[int], count: int) -> list[int]:
     return [places[k] for k in sorted(chosen)]
 
 
-def _plant_wrong_labels(random, files: list[File]) -> None:
+def _plant_wrong_labels(random, files: list[File], visible: dict[str, int]) -> None:
     """Escapees, and frames without a device, among those filed as good."""
     good = [k for k, file in enumerate(files) if file.filed_as == label_names.GOOD]
     escapees = max(1, round(ESCAPEE_RATE * len(good)))
@@ -303,7 +307,7 @@ def _plant_wrong_labels(random, files: list[File]) -> None:
         empty = max(2, empty)
     chosen = random.permutation(good)[: escapees + empty]
     types = quotas(ESCAPEES, escapees)
-    levels = quotas(ESCAPEE_LEVELS, escapees)
+    levels = quotas(visible, escapees)
     for place, kind, level in zip(chosen, types, random.permutation(levels)):
         device = dataclasses.replace(
             files[place].device, defect_type=kind, visibility=str(level)

@@ -2,6 +2,7 @@
 
 import collections
 import csv
+import hashlib
 import json
 import pathlib
 
@@ -184,9 +185,50 @@ def test_summary_carries_version_and_table(drawn):
     raw, truth = drawn
     summary = json.loads((raw / "summary.json").read_text())
     assert summary["sample_version"] == sample.VERSION
+    assert summary["look"] == visibility.STANDARD
     assert summary["schema"] == sample.SCHEMA
     assert summary["files"] == len(truth) == sum(summary["files_by_kind"].values())
-    assert summary["visibility"].keys() == visibility.TABLE.keys()
+    assert summary["visibility"].keys() == plan.PROPORTIONS.keys()
+
+
+# SHA-256 of what version 1 drew, taken before there were looks.
+VERSION_1_DEVICES = "ee4d159e57c13b93af671f72f56924487acdd6ed52fa6acfa6af268643e99fc8"
+VERSION_1_FOLDER = "93f9e01dadc194404d25f77d68d2177afc44642abf644b69b86aa08699593fd4"
+
+
+def test_the_hard_look_draws_every_defect_as_version_1_did():
+    digest = hashlib.sha256()
+    hard = visibility.LOOKS[visibility.HARD].levels
+    for defect_type in sorted(hard):
+        for level in hard[defect_type]:
+            for index in range(12):
+                how = {"level": level, "look": visibility.HARD}
+                pixels, box = sample.device(2, index, defect_type, **how)
+                digest.update(pixels.tobytes() + repr(box).encode())
+    assert digest.hexdigest() == VERSION_1_DEVICES
+
+
+def test_the_hard_look_plans_and_names_files_as_version_1_did(tmp_path):
+    raw = tmp_path / "raw"
+    sample.draw(raw, devices=160, seed=4, look=visibility.HARD)
+    encoded = {  # by libraries, whose next version may write other bytes
+        row["image_id"]
+        for row in read_table(raw / "truth.csv")
+        if row["kind"] in ("png_copy", "jpeg_copy")
+    }
+    digest = hashlib.sha256()
+    for name, kept in content(raw).items():
+        stem = str(pathlib.PurePosixPath(name).with_suffix(""))
+        if name != "summary.json":
+            digest.update(name.encode() + (b"" if stem in encoded else kept))
+    assert digest.hexdigest() == VERSION_1_FOLDER
+    summary = json.loads((raw / "summary.json").read_text())
+    assert (summary["sample_version"], summary["look"]) == (1, visibility.HARD)
+
+
+def test_make_demo_judges_by_the_truth_of_the_sample_it_draws():
+    lines = (pathlib.Path(__file__).parents[2] / "Makefile").read_text()
+    assert f"--labels data/sample-v{sample.VERSION}/raw/{sample.TRUTH}" in lines
 
 
 def test_second_stage_has_the_contests_folders_and_tables(tmp_path):
@@ -227,6 +269,7 @@ def test_command_draws_a_folder_and_refuses_an_existing_one(tmp_path, capsys):
         ({"devices": 19}, r"--devices 19: a sample needs at least 20"),
         ({"seed": -1}, r"--seed -1: must be 0 or more"),
         ({"layout": "first_stage"}, r"--layout first_stage: choose one of hand_over"),
+        ({"look": "easy"}, r"--look easy: choose one of standard, hard"),
     ],
 )
 def test_bad_arguments_are_named_before_anything_is_written(

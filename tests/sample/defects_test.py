@@ -16,11 +16,12 @@ MEDIAN_BOXES = {  # width and height over the real annotations
 }
 
 
-@pytest.mark.parametrize("defect_type", sorted(visibility.TABLE))
-def test_a_defect_changes_pixels_inside_its_box_only(defect_type):
-    for index, level in enumerate(visibility.TABLE[defect_type]):
+@pytest.mark.parametrize("look", visibility.LOOKS)
+@pytest.mark.parametrize("defect_type", sorted(plan.PROPORTIONS))
+def test_a_defect_changes_pixels_inside_its_box_only(defect_type, look):
+    for index, level in enumerate(visibility.LOOKS[look].levels[defect_type]):
         clean, none = sample.device(2, index)
-        pixels, box = sample.device(2, index, defect_type, level=level)
+        pixels, box = sample.device(2, index, defect_type, level=level, look=look)
         assert none is None
         assert (pixels != clean).any()
         if defect_type in plan.UNBOXED_TYPES:
@@ -34,14 +35,16 @@ def test_a_defect_changes_pixels_inside_its_box_only(defect_type):
         assert not outside.any()
 
 
+@pytest.mark.parametrize("look", visibility.LOOKS)
 @pytest.mark.parametrize("defect_type", sorted(MEDIAN_BOXES))
-def test_boxes_are_about_as_large_as_the_real_ones(defect_type):
+def test_boxes_are_about_as_large_as_the_real_ones(defect_type, look):
     boxes = np.array(
-        [sample.device(4, index, defect_type)[1] for index in range(40)], float
+        [sample.device(4, index, defect_type, look=look)[1] for index in range(40)],
+        float,
     )
     sizes = np.median(boxes[:, 2:] - boxes[:, :2], axis=0)
     np.testing.assert_allclose(sizes, MEDIAN_BOXES[defect_type], rtol=0.45)
 
 
 def test_every_defect_of_the_table_is_drawn_over_or_changes_the_look():
-    assert set(defects.OVERLAYS) | set(defects.CHANGES) == set(visibility.TABLE)
+    assert set(defects.OVERLAYS) | set(defects.CHANGES) == set(plan.PROPORTIONS)
