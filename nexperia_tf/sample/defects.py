@@ -304,7 +304,8 @@ def _lead_defect(look: Look, random, level: Level) -> Look:
     if shape == "bent":
         side = float(random.choice([-1, 1]))
         shift = side * size * max(2.5, strength * random.uniform(9, 15))
-        leads[which] = dataclasses.replace(lead, shift=shift)
+        foot = min(255, round(size * lead.foot))  # it turns towards the light
+        leads[which] = dataclasses.replace(lead, shift=shift, foot=foot)
     elif shape == "short" or strength < 1:
         leads[which] = dataclasses.replace(
             lead, length=50 - max(4, round(size * strength * random.uniform(18, 32)))
