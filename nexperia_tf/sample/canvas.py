@@ -199,7 +199,7 @@ def blob(random, centre, width: float, height: float, points: int = 14) -> np.nd
 
 
 def pick(random, shares: dict[str, float]) -> str:
+    """One of the names, by its share; the last takes what is left."""
     names = list(shares)
-    return names[
-        int(np.searchsorted(np.cumsum(list(shares.values())), random.random()))
-    ]
+    limits = np.cumsum(list(shares.values())[:-1])
+    return names[int(np.searchsorted(limits, random.random()))]

@@ -74,7 +74,7 @@ def draw(
                 f"--{flag} {value}: choose one of {', '.join(known)}."
             )
     planned = plan.plan(devices, seed, look=look)
-    table = visibility.LOOKS[look].levels
+    difficulty = visibility.LOOKS[look]
     paths = _PATHS[layout](planned.files, seed)
     with files.new_folder(out) as folder:
         for name in {str(pathlib.PurePosixPath(path).parent) for path in paths}:
@@ -84,7 +84,7 @@ def draw(
         cv2.setNumThreads(1)  # one picture is too small to share among threads
         try:
             for place in range(len(paths)):
-                content, box = _file(planned, place, seed, table)
+                content, box = _file(planned, place, seed, difficulty)
                 (folder / paths[place]).write_bytes(content)
                 boxes.append(box)
                 on_progress("Drawing pictures", place + 1, len(paths))
@@ -122,11 +122,11 @@ def device(
     lots = plan.plan(plan.SMALLEST, seed).lots
     lot = index % len(lots)
     shown = Device(index, lot, defect_type or "", level if defect_type else "")
-    return _photograph(shown, lots[lot], seed, visibility.LOOKS[look].levels)
+    return _photograph(shown, lots[lot], seed, visibility.LOOKS[look])
 
 
 def _photograph(
-    shown: Device, lot: Lot, seed: int, table, *, shot: int = 0
+    shown: Device, lot: Lot, seed: int, difficulty, *, shot: int = 0
 ) -> tuple[np.ndarray, Box | None]:
     """One photograph of a device, and the box around its defect."""
     clean = looks.faultless(seed, shown.index, lot)
@@ -137,8 +137,9 @@ def _photograph(
         seen = _no_device(clean)
         frame = drawing.render(seen)
     else:
-        level = table[shown.defect_type][shown.visibility]
-        frame, seen, box = defects.draw(clean, shown.defect_type, level)
+        frame, seen, box = defects.draw(
+            clean, shown.defect_type, shown.visibility, difficulty
+        )
         if shown.defect_type in plan.UNBOXED_TYPES:
             box = None
     if shot:  # the reel moved by a pixel between two photographs of a burst
@@ -155,11 +156,13 @@ def _no_device(clean: Look) -> Look:
     return dataclasses.replace(clean, guide=True)
 
 
-def _file(plan: plan.Plan, place: int, seed: int, table) -> tuple[bytes, Box | None]:
+def _file(
+    plan: plan.Plan, place: int, seed: int, difficulty
+) -> tuple[bytes, Box | None]:
     """Content of one file of the plan, and the true box of what it shows."""
     file = plan.files[place]
     pixels, box = _photograph(
-        file.device, plan.lots[file.device.lot], seed, table, shot=file.shot
+        file.device, plan.lots[file.device.lot], seed, difficulty, shot=file.shot
     )
     if file.kind in _ALTER:
         random = np.random.default_rng([seed, 1, place])
@@ -353,6 +356,7 @@ def _write_summary(
                 kind: {name: level._asdict() for name, level in levels.items()}
                 for kind, levels in difficulty.levels.items()
             },
+            "shapes": difficulty.shapes,
         },
     )
 

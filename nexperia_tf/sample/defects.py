@@ -17,7 +17,7 @@ import numpy as np
 
 from nexperia_tf.sample import canvas, drawing
 from nexperia_tf.sample.look import Lead, Look
-from nexperia_tf.sample.visibility import Level
+from nexperia_tf.sample.visibility import Difficulty, Level
 
 Box = tuple[int, int, int, int]  # x1, y1, x2, y2 in pixels, both corners inside
 
@@ -27,8 +27,8 @@ _W, _H = drawing.BODY
 class Overlay:
     """Something that lies on the device: where, how bright and how large."""
 
-    def __init__(self, look: Look, random: np.random.Generator, level: Level):
-        self.look, self.random = look, random
+    def __init__(self, look: Look, random: np.random.Generator, level: Level, shapes):
+        self.look, self.random, self.shapes = look, random, shapes
         self.strength, self.size = level.strength, level.size
         self.alpha = np.zeros((canvas.HEIGHT, canvas.WIDTH), np.uint8)
 
@@ -80,28 +80,33 @@ class Overlay:
         )
 
 
-def draw(look: Look, defect_type: str, level: Level) -> tuple[np.ndarray, Look, Box]:
+def draw(
+    look: Look, defect_type: str, level: str, difficulty: Difficulty
+) -> tuple[np.ndarray, Look, Box]:
     """Draws a device with a defect.
 
     Args:
         look: the device as it would be without the defect.
-        defect_type: a key of a table of `visibility.LOOKS`.
-        level: from that table.
+        defect_type: what is wrong with it.
+        level: how visible that is.
+        difficulty: one of `visibility.LOOKS`, which says what the level means.
 
     Returns:
         The frame before exposure, the look it was drawn from, and the box around all
         that the defect changed, with the loose margin of a hand-drawn one.
     """
     random = canvas.stream(look.key, canvas.DEFECT)
+    drawn = difficulty.levels[defect_type][level]
+    shapes = difficulty.shapes.get(defect_type)
     if defect_type in CHANGES:
-        changed = CHANGES[defect_type](look, random, level)
+        changed = CHANGES[defect_type](look, random, drawn, shapes)
         frame = drawing.render(changed)
     else:
         changed = look
         frame = drawing.render(look)
     clean = frame.copy() if changed is look else drawing.render(look)
     if defect_type in OVERLAYS:
-        OVERLAYS[defect_type](frame, Overlay(changed, random, level))
+        OVERLAYS[defect_type](frame, Overlay(changed, random, drawn, shapes))
     margin = (3, 11) if defect_type == "lead_defect" else (0, 6)
     margins = [int(m) for m in random.integers(*margin, 4)]
     return frame, changed, _loose_box(clean, frame, look.focus, margins)
@@ -221,9 +226,7 @@ def _wander(random, start, length: float, bend: float) -> np.ndarray:
 def _scratch(frame, overlay: Overlay) -> None:
     """A brighter band across, rubbed letters, a scribble, or a short spike."""
     random, size = overlay.random, overlay.size
-    shape = canvas.pick(
-        random, {"band": 0.38, "rubbed": 0.34, "scribble": 0.16, "spike": 1}
-    )
+    shape = canvas.pick(random, overlay.shapes)
     if shape == "band":
         reach = size * random.uniform(8, 95)
         middle = random.uniform(-1, 1, 2) * (max(5, 95 - reach), 6)
@@ -290,15 +293,13 @@ def _pocket_damage(frame, overlay: Overlay) -> None:
 # --- what changes the device itself ------------------------------------------------
 
 
-def _lead_defect(look: Look, random, level: Level) -> Look:
+def _lead_defect(look: Look, random, level: Level, shapes) -> Look:
     """A bent, short or missing lead."""
     strength, size = level.strength, level.size
     which = int(np.searchsorted([0.25, 0.60], random.random()))
     leads = list(look.leads)
     lead = leads[which]
-    shape = canvas.pick(
-        random, {"bent": 0.42, "short": 0.3, "tilted": 0.2, "missing": 1.0}
-    )
+    shape = canvas.pick(random, shapes)
     if shape == "tilted" and strength >= 0.5:
         return _on_edge(look, random)
     if shape == "bent":
@@ -315,10 +316,10 @@ def _lead_defect(look: Look, random, level: Level) -> Look:
     return dataclasses.replace(look, leads=tuple(leads))
 
 
-def _marking_defect(look: Look, random, level: Level) -> Look:
+def _marking_defect(look: Look, random, level: Level, shapes) -> Look:
     """A code that is missing, faded, doubled or partly unwritten."""
     marking, strength, size = look.marking, level.strength, level.size
-    shape = canvas.pick(random, {"faded": 0.45, "doubled": 0.3, "partly": 1.0})
+    shape = canvas.pick(random, shapes)
     if shape == "faded" or strength < 0.3:
         contrast = round(marking.contrast * (1 - strength))
         if contrast < 4:
@@ -338,12 +339,12 @@ def _marking_defect(look: Look, random, level: Level) -> Look:
     return dataclasses.replace(look, marking=marking)
 
 
-def _device_flip(look: Look, random, level: Level) -> Look:
+def _device_flip(look: Look, random, level: Level, shapes) -> Look:
     """A device that does not lie flat: on edge, turned, or face down."""
     if level.strength < 0.5:  # looks normal to the eye but for a tilt
         pose = dataclasses.replace(look.pose, angle=look.pose.angle + 7.0)
         return dataclasses.replace(look, pose=pose)
-    shape = canvas.pick(random, {"edge": 0.45, "turned": 0.3, "face_down": 1.0})
+    shape = canvas.pick(random, shapes)
     if shape == "edge":
         return _on_edge(look, random)
     if shape == "turned":
@@ -364,12 +365,12 @@ def _on_edge(look: Look, random) -> Look:
     )
 
 
-def _empty_pocket(look: Look, random, level: Level) -> Look:
+def _empty_pocket(look: Look, random, level: Level, shapes) -> Look:
     focus = look.focus + (2.5 if random.random() < 0.2 else 0.4)
     return dataclasses.replace(look, device=False, focus=focus)
 
 
-def _dented_pocket(look: Look, random, level: Level) -> Look:
+def _dented_pocket(look: Look, random, level: Level, shapes) -> Look:
     return dataclasses.replace(look, dent=level.strength * random.uniform(10, 30))
 
 

@@ -35,11 +35,14 @@ class Difficulty:
     Attributes:
         version: of the sample that is drawn so.
         levels: for each defect type its levels, the strongest first.
+        shapes: for defect types that take shapes of unlike difficulty, the share of
+            each.
         escapees: how many of each level are among the defects filed as good.
     """
 
     version: int
     levels: dict[str, dict[str, Level]]
+    shapes: dict[str, dict[str, float]]
     escapees: dict[str, int]
 
 
@@ -95,6 +98,14 @@ LOOKS: dict[str, Difficulty] = {
             "empty_pocket": _levels(plain=(1.00, 1.00)),
             "pocket_damage": _levels(plain=(1.00, 1.00, 1.5)),
         },
+        # A blank body, a bent lead or a spike takes more examples to be learned from
+        # than a few thousand devices hold.
+        shapes={
+            "scratch": {"band": 0.42, "rubbed": 0.36, "scribble": 0.20, "spike": 0.02},
+            "lead_defect": {"bent": 0.06, "short": 0.3, "tilted": 0.44, "missing": 0.2},
+            "marking_defect": {"faded": 0.06, "doubled": 0.88, "partly": 0.06},
+            "device_flip": {"edge": 0.56, "turned": 0.38, "face_down": 0.06},
+        },
         escapees={"plain": 4, "clear": 5},
     ),
     # The first sample: small and rare defects that take a long training to be seen.
@@ -140,6 +151,12 @@ LOOKS: dict[str, Difficulty] = {
             "device_flip": _levels(plain=(0.95, 1.00), barely=(0.05, 0.10)),
             "empty_pocket": _levels(plain=(1.00, 1.00)),
             "pocket_damage": _levels(plain=(0.60, 1.00), faint=(0.40, 0.40)),
+        },
+        shapes={
+            "scratch": {"band": 0.38, "rubbed": 0.34, "scribble": 0.16, "spike": 0.12},
+            "lead_defect": {"bent": 0.42, "short": 0.3, "tilted": 0.2, "missing": 0.08},
+            "marking_defect": {"faded": 0.45, "doubled": 0.3, "partly": 0.25},
+            "device_flip": {"edge": 0.45, "turned": 0.3, "face_down": 0.25},
         },
         escapees={"clear": 2, "faint": 5, "barely": 3},
     ),

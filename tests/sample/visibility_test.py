@@ -10,10 +10,12 @@ by_look = pytest.mark.parametrize("look", visibility.LOOKS)
 
 
 @by_look
-def test_shares_of_every_type_add_up_to_one(look):
+def test_shares_of_levels_and_of_shapes_add_up_to_one(look):
     for levels in visibility.LOOKS[look].levels.values():
         assert sum(level.share for level in levels.values()) == pytest.approx(1)
         assert set(levels) <= set(visibility.LEVELS)
+    for shapes in visibility.LOOKS[look].shapes.values():
+        assert sum(shapes.values()) == pytest.approx(1)
 
 
 @by_look
