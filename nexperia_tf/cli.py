@@ -20,6 +20,10 @@ COMMANDS = {
         "nexperia_tf.data.prepare.command",
         "clean, deduplicate and split a raw folder, and say why",
     ),
+    "baseline": (
+        "nexperia_tf.baseline.command",
+        "what simple numbers reach without a network, in seconds",
+    ),
     "train": (
         "nexperia_tf.training.command",
         "train a classifier; writes a run folder",

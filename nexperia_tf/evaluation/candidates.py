@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from nexperia_tf import errors, predictions
 from nexperia_tf.data import source
 from nexperia_tf.data.measure import depth
-from nexperia_tf.evaluation import slices
+from nexperia_tf.evaluation import slices, subjects
 from nexperia_tf.evaluation.subjects import Subject
-from nexperia_tf.runs import run_folders, training_pictures
+from nexperia_tf.runs import advice, run_folders, training_pictures
 from nexperia_tf.statistics import choices
 
 if typing.TYPE_CHECKING:
@@ -129,12 +129,33 @@ def _run(
         in_force=run.calibration,
         stores_threshold=True,
         selection=choices.of_run(run, there[0] if there else split),
+        baseline=_baseline(run, split, scored),
     )
     return Candidate(
         subject,
         run=run,
         training_set=training_pictures.of_run(path),
         hashes=training_pictures.hashes_of_run(path),
+    )
+
+
+def _baseline(
+    run: run_folders.Run, split: str, scored: predictions.Predictions
+) -> subjects.Baseline | None:
+    """What simple numbers reach on these very devices; None where no run has said."""
+    path = run.folder / run_folders.BASELINE / "predictions" / f"{split}.csv"
+    if not path.is_file():
+        return None
+    table = predictions.read(path)
+    if set(table.image_id) != set(scored.image_id):
+        return None
+    known = run.baseline
+    judged = known.get("splits", {}).get(split, {})
+    return subjects.Baseline(
+        table,
+        model=known.get("model", ""),
+        alone=judged.get("alone", {}),
+        advice=advice.what_to_try(run.config),
     )
 
 
@@ -348,5 +369,14 @@ def relabelled(
     calibration = subject.calibration
     if calibration is not None and all(n in verdicts for n in calibration.image_id):
         calibration = predictions.relabelled(calibration, verdicts, source=str(path))
-    subject = dataclasses.replace(subject, scored=scored, calibration=calibration)
+    baseline = subject.baseline and dataclasses.replace(
+        subject.baseline,
+        scored=predictions.relabelled(
+            subject.baseline.scored, verdicts, source=str(path)
+        ),
+        alone={},  # known by the labels as given
+    )
+    subject = dataclasses.replace(
+        subject, scored=scored, calibration=calibration, baseline=baseline
+    )
     return dataclasses.replace(candidate, subject=subject)

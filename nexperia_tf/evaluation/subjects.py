@@ -11,6 +11,23 @@ from nexperia_tf.statistics import choices
 
 
 @dataclasses.dataclass(frozen=True)
+class Baseline:
+    """What simple numbers alone say of the judged devices.
+
+    Attributes:
+        scored: the same devices.
+        model: what was fitted on the numbers, in words.
+        alone: AUC of single numbers here, by name, the best in training first.
+        advice: what to try where the network does not beat it; "" where unknown.
+    """
+
+    scored: predictions.Predictions
+    model: str
+    alone: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    advice: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
 class Subject:
     """What is judged.
 
@@ -25,6 +42,7 @@ class Subject:
         selection: models that the devices of `calibration`, else `scored`, chose among.
         seen: judged pictures that were trained on; None where nobody can tell.
         seen_calibration: the same of the devices that choose the threshold.
+        baseline: what simple numbers reach; None where nobody knows.
     """
 
     name: str
@@ -37,6 +55,7 @@ class Subject:
     selection: choices.Choices = choices.ASSUMED
     seen: training_pictures.Overlap | None = None
     seen_calibration: training_pictures.Overlap | None = None
+    baseline: Baseline | None = None
 
     @property
     def chosen_on(self) -> predictions.Predictions:

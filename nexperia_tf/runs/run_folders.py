@@ -25,6 +25,7 @@ HISTORY = "history.csv"
 CURVES = "curves.png"
 MODEL = "model.keras"
 SAVED_MODEL = "saved_model"
+BASELINE = "baseline"  # its predictions/SPLIT.csv: what simple numbers reach
 PICTURES = "pictures.csv"  # the manifest of its records, as data.kept_splits reads it
 CHECKPOINTS = "checkpoints"
 BUSY = "changes this run"  # said where it is waited for
@@ -133,6 +134,13 @@ class Run:
         path = self.folder / METRICS
         facts = files.read_json(path) if path.is_file() else {}
         return KeptEpoch.of(facts["epochs"]) if "epochs" in facts else None
+
+    @property
+    def baseline(self) -> Mapping:
+        """What metrics.json says of the baseline; empty where the run has none."""
+        path = self.folder / METRICS
+        facts = files.read_json(path) if path.is_file() else {}
+        return facts.get(BASELINE, {})
 
     def at(self, place: source.DataSource) -> "Run":
         """The same run with its pictures where `place` says, as far as it does."""

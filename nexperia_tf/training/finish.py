@@ -10,6 +10,7 @@ import rich.box
 import rich.table
 
 from nexperia_tf import configs, files, labels, predictions
+from nexperia_tf.baseline import scoring
 from nexperia_tf.data import manifest
 from nexperia_tf.data.records import reading, store
 from nexperia_tf.evaluation.report import (
@@ -19,7 +20,7 @@ from nexperia_tf.evaluation.report import (
     serialise,
     summary,
 )
-from nexperia_tf.runs import curves, run_folders, training_pictures
+from nexperia_tf.runs import advice, curves, run_folders, training_pictures
 from nexperia_tf.serving import export
 from nexperia_tf.statistics import calibration, choices, clustered, metrics
 from nexperia_tf.training import checkpoints, history
@@ -49,6 +50,12 @@ def finish(
     model = run_folders.load_model(folder / run_folders.MODEL)
     in_force, scored = _score(folder, dataset, model)
     reached = _reached(folder, config, scored, training_set, epochs)
+    reached[run_folders.BASELINE] = scoring.beside_network(
+        dataset,
+        scored,
+        folder / run_folders.BASELINE,
+        advice=advice.what_to_try(config),
+    )
     files.write_json(folder / run_folders.METRICS, reached)
     curves.draw(
         folder / run_folders.HISTORY,
@@ -119,6 +126,7 @@ def _reached(
 def print_summary(folder: pathlib.Path) -> None:
     """Prints what a run reached and where its results lie."""
     reached = files.read_json(folder / run_folders.METRICS)
+    simple = reached.get(run_folders.BASELINE, {})  # older runs have none
     shown = rich.table.Table(box=rich.box.SIMPLE, pad_edge=False)
     for title in ("split", "devices", "defects", "AUC", "95 % interval"):
         side = "left" if title == "split" else "right"
@@ -128,7 +136,12 @@ def print_summary(folder: pathlib.Path) -> None:
     for split in run_folders.SCORED_SPLITS:
         if split in reached:
             shown.add_row(split, *_summary(reached[split]))
+        if split in simple.get("splits", {}):
+            figures = reached[split] | simple["splits"][split]
+            shown.add_row("  simple numbers", *_summary(figures))
     rich.print(shown)
+    if said := _against_baseline(simple):
+        print(said)
     if epochs := reached.get("epochs"):  # older runs do not say
         print(f"validation: AUC of the {run_folders.KeptEpoch.of(epochs)}")
         if epochs["stopped"]:
@@ -150,6 +163,15 @@ def print_summary(folder: pathlib.Path) -> None:
     print(f"In force: {in_force.words}")
     print(f"Run: {folder}")
     print(f"SavedModel: {export.find(folder)}")
+
+
+def _against_baseline(simple: dict) -> str:
+    """Whether the network beats its baseline on the devices that chose least."""
+    if "skipped" in simple:
+        return f"baseline: skipped, {simple['skipped']}"
+    judged = simple.get("splits", {})
+    split = next((s for s in ("test", *run_folders.CALIBRATED_ON) if s in judged), "")
+    return split and f"{split}: {judged[split]['said']}"
 
 
 def _summary(figures: dict) -> list[str]:

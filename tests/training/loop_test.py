@@ -95,6 +95,23 @@ def test_a_table_says_what_was_reached(first, capsys):
     assert f"Run: {first}" in shown and "SavedModel: " in shown
 
 
+def test_what_simple_numbers_reach_stands_beside(first, tmp_path, run_command, capsys):
+    finish.print_summary(first)
+    shown = capsys.readouterr().out
+    assert shown.count("  simple numbers ") == 2  # under validation and test
+    simple = files.read_json(first / run_folders.METRICS)["baseline"]["splits"]
+    assert simple["test"]["auc"]["value"] == 1  # the defective half is brighter
+    assert f"test: {simple['test']['said']}" in shown
+    table = first / "baseline" / "predictions" / "test.csv"
+    assert run_command("evaluate", first, table, "--out", tmp_path / "r") == 0
+    assert simple["test"]["said"].removeprefix("the network")[:20] in shown
+    found = files.read_json(tmp_path / "r" / "report.json")
+    assert found["baseline"]["auc"] == found["runs"][1]["auc"]
+    assert found["baseline"]["said"] in (tmp_path / "r" / "report.html").read_text()
+    assert "baseline" not in found["runs"][1]
+    assert f"  {found['baseline']['said']}" in capsys.readouterr().out
+
+
 def test_the_first_batch_is_shown(first):
     shown = {}
     for path in (first / "tensorboard" / "train").iterdir():

@@ -3,6 +3,10 @@
 File name, size, format, lot, machine and place in the sequence should say nothing
 about a device's quality. Where they do, a model may learn the line's paperwork instead
 of the defects, and a good test score means little.
+
+One number of the whole picture, its brightness, contrast or sharpness, may say
+something. Where it says nearly all, light or focus may have differed between good and
+defective devices, and a network has little to add to it.
 """
 
 import dataclasses
@@ -22,6 +26,12 @@ WARN_ABOVE = 0.6  # AUC
 FOLDS = 5
 MOST_ROWS = 20_000  # more tell nothing new
 FEWEST_PER_CLASS = 20
+LOOKS = {  # of a whole picture: what more of it is called, and less
+    "brightness": ("brightness", "darkness"),
+    "contrast": ("contrast", "low contrast"),
+    "sharpness": ("sharpness", "blur"),
+}
+LOOK_ABOVE = 0.75  # AUC of one of them from which it is said
 _BINS = 32  # of a number
 _PRIOR = 2.0  # devices of the mean rate that are mixed into the rate of a value
 
@@ -34,11 +44,14 @@ class Probe:
         auc: cross-validated AUC of all fields together; None for too few images.
         by_field: the same for each field alone, the best first.
         n: images used.
+        by_look: the same for one number of the whole picture, such as darkness, the
+            best first.
     """
 
     auc: float | None
     by_field: dict[str, float]
     n: int
+    by_look: dict[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def warns(self) -> bool:
@@ -86,9 +99,11 @@ def probe(rows: Sequence[manifest.Row], *, seed: int = 0) -> Probe:
         name: float(metrics.roc_auc_score(positive, rate))
         for name, rate in zip(columns, alone.T)
     }
-    ranked = sorted(by_field.items(), key=lambda item: (-item[1], item[0]))
     return Probe(
-        float(metrics.roc_auc_score(positive, scores)), dict(ranked), len(rows)
+        float(metrics.roc_auc_score(positive, scores)),
+        _ranked(by_field),
+        len(rows),
+        _by_look(rows, positive, seed),
     )
 
 
@@ -114,6 +129,44 @@ def fields(row: manifest.Row) -> dict[str, str | float]:
         "position": name.get("position", ""),
         "sequence": float(name.get("sequence") or (digits[-1][-9:] if digits else -1)),
     }
+
+
+def look_in_words(name: str, sign: int) -> str:
+    """What defects have more of, where a number of theirs is higher (1) or lower (-1).
+
+    >>> look_in_words("brightness", -1), look_in_words("texture 3", 1)
+    ('darkness', 'high texture 3')
+    """
+    more, less = LOOKS.get(name, (f"high {name}", f"low {name}"))
+    return more if sign > 0 else less
+
+
+def _by_look(
+    rows: Sequence[manifest.Row], positive: np.ndarray, seed: int
+) -> dict[str, float]:
+    """AUC of each number of the picture alone; other rows say which way it points."""
+    found = {}
+    for name in LOOKS:
+        values = np.array([getattr(row, name) for row in rows], np.float64)
+        if not np.isfinite(values).all() or values.min() == values.max():
+            continue
+        aucs = []
+        for train, held_out in _folds(positive, seed):
+            sign = _direction(positive[train], values[train])
+            aucs.append(
+                metrics.roc_auc_score(positive[held_out], sign * values[held_out])
+            )
+        in_words = look_in_words(name, _direction(positive, values))
+        found[in_words] = float(np.mean(aucs))
+    return _ranked(found)
+
+
+def _direction(positive: np.ndarray, values: np.ndarray) -> int:
+    return 1 if metrics.roc_auc_score(positive, values) >= 0.5 else -1
+
+
+def _ranked(aucs: dict[str, float]) -> dict[str, float]:
+    return dict(sorted(aucs.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _shape(stem: str) -> str:

@@ -8,7 +8,7 @@ from nexperia_tf import labels
 from nexperia_tf.data import manifest
 from nexperia_tf.data.duplicates import resolve
 from nexperia_tf.data.measure import depth
-from nexperia_tf.data.prepare import kept_splits, prepared
+from nexperia_tf.data.prepare import kept_splits, label_leak, prepared
 from nexperia_tf.data.raw import listing
 
 SCHEMA = 1
@@ -113,6 +113,7 @@ def facts(summary: Mapping) -> list[str]:
         _converted(summary.get("converted", {})),
         kept_splits.in_words(kept) if kept else "",
         depth.in_words(summary),
+        _look(summary.get("probe", {})),
     )
     return [line for line in lines if line]
 
@@ -120,6 +121,18 @@ def facts(summary: Mapping) -> list[str]:
 def _converted(kinds: Mapping[str, int]) -> str:
     shown = ", ".join(f"{kind} {count}" for kind, count in kinds.items())
     return shown and f"converted to 8-bit grey or RGB: {shown}"
+
+
+def _look(probe: Mapping) -> str:
+    """The number that alone tells much of the label; empty where none does."""
+    by_look = probe.get("auc_by_look") or {"": 0.0}
+    name, auc = next(iter(by_look.items()))
+    if auc < label_leak.LOOK_ABOVE:
+        return ""
+    return (
+        f"{name} alone: AUC {auc:.2f} (nexperia baseline says what more simple numbers "
+        "reach)"
+    )
 
 
 def warnings(summary: Mapping) -> list[str]:
@@ -223,6 +236,7 @@ def probe_numbers(run: prepared.Prepared) -> dict:
         "warns": probe.warns,
         "images": probe.n,
         "auc_by_field": {name: round(auc, 4) for name, auc in probe.by_field.items()},
+        "auc_by_look": {name: round(auc, 4) for name, auc in probe.by_look.items()},
     }
 
 
@@ -245,6 +259,11 @@ def notes(run: prepared.Prepared, leaks_left: Mapping[str, int]) -> list[str]:
             f"{run.leak_probe.auc:.3f} from {', '.join(sorted(fields))} alone, most of "
             f"it from '{fields[0]}'."
             + (f" Test on {' and '.join(shared)} not trained on." if shared else "")
+        )
+    if look := _look(probe_numbers(run)):
+        sentences.append(
+            f"{look[0].upper()}{look[1:]}. Ask whether good and defective devices were "
+            "photographed under the same light and focus."
         )
     lost = collections.Counter(
         row.defect_type or "defects without a type"

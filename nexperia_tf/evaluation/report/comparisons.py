@@ -1,7 +1,13 @@
-"""Pairs of runs on the same devices: which differ, and which devices change sides."""
+"""Pairs of runs on the same devices: which differ, and which devices change sides.
+
+And a run beside its baseline, which simple numbers reach.
+"""
 
 from collections.abc import Sequence
 
+import numpy as np
+
+from nexperia_tf import predictions
 from nexperia_tf.evaluation.report import devices, formats, results
 from nexperia_tf.evaluation.subjects import Subject
 from nexperia_tf.statistics import clustered, comparison, wording
@@ -152,6 +158,53 @@ def basis(pair: results.Comparison) -> str:
             "true difference of this size."
         )
     return " ".join(said)
+
+
+def with_baseline(
+    subject: Subject, simple: predictions.Predictions, *, confidence: float
+) -> results.Comparison | None:
+    """AUC of a run minus its baseline's; None where a class has fewer than two devices.
+
+    Args:
+        subject: the run.
+        simple: the baseline's scores of the same devices in the same order.
+        confidence: level of the limits.
+    """
+    if min(np.bincount(simple.label, minlength=2)) < 2:
+        return None
+    pair = [subject, Subject("baseline", simple)]
+    return compare(pair, confidence=confidence)[0, 1]
+
+
+def is_first_better(pair: results.Comparison | None) -> bool:
+    """Whether the first of two ranks better by the paired tests."""
+    if pair is None or pair.verdict != comparison.APART:
+        return False
+    return pair.difference.value > 0
+
+
+def against_baseline(
+    name: str,
+    ours: results.Auc,
+    simple: results.Auc,
+    pair: results.Comparison | None,
+    *,
+    advice: str = "",
+) -> str:
+    """Whether a run beats its baseline, in one sentence, and what to try if not."""
+    figures = f"AUC {ours.value:.3f} against {simple.value:.3f}"
+    simple_numbers = "the baseline of simple numbers"
+    if is_first_better(pair):
+        return f"{name} beats {simple_numbers} ({figures}; p {p_value(pair.p)})."
+    if pair is None or pair.verdict == comparison.TOO_FEW:
+        few = "devices" if pair is None else f"{pair.grouped_by}s"
+        said = f"too few {few} to show that {name} beats {simple_numbers} ({figures})"
+    else:
+        worse = pair.verdict == comparison.APART
+        does = "is worse than" if worse else "does not beat"
+        said = f"{name} {does} {simple_numbers} by a paired test ({figures}; p "
+        said += f"{p_value(pair.p)})"
+    return f"{said}; try {advice}." if advice else f"{said}."
 
 
 def _both_p(pair: results.Comparison) -> str:

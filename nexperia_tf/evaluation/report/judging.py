@@ -6,7 +6,7 @@ import numpy as np
 
 from nexperia_tf import predictions
 from nexperia_tf.evaluation import slices
-from nexperia_tf.evaluation.report import devices, results
+from nexperia_tf.evaluation.report import comparisons, devices, results
 from nexperia_tf.evaluation.subjects import Subject
 from nexperia_tf.runs import run_folders, training_pictures
 from nexperia_tf.statistics import (
@@ -32,7 +32,34 @@ def judge(subject: Subject, settings: results.Settings) -> results.Run:
     performance = _performance(subject, settings)
     threshold = performance.operating_point.threshold
     at_threshold = on_the_line(subject, settings, proposed=threshold)
-    return results.Run(**vars(performance), **vars(at_threshold))
+    return results.Run(
+        **vars(performance),
+        **vars(at_threshold),
+        baseline=subject.baseline and baseline(subject, settings.confidence),
+    )
+
+
+def baseline(subject: Subject, confidence: float) -> results.Baseline:
+    """What simple numbers reach on the same devices, and whether the run beats it.
+
+    Raises:
+        errors.BadInput: a single class, or a baseline of other devices.
+    """
+    known = subject.baseline
+    ours, simple = predictions.aligned([subject.scored, known.scored])
+    reached = auc(ours, confidence), auc(simple, confidence)
+    difference = comparisons.with_baseline(subject, simple, confidence=confidence)
+    return results.Baseline(
+        model=known.model,
+        auc=reached[1],
+        fpr_at_tpr=_fpr_at_tpr(simple, confidence),
+        alone=known.alone,
+        difference=difference,
+        beaten=comparisons.is_first_better(difference),
+        said=comparisons.against_baseline(
+            subject.name, *reached, difference, advice=known.advice
+        ),
+    )
 
 
 def _performance(subject: Subject, settings: results.Settings) -> results.Performance:

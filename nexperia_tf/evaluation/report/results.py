@@ -362,9 +362,13 @@ class Run(OnTheLine, Performance):
 
     Attributes:
         localisation: None without a model or boxes.
+        baseline: None where nobody knows what simple numbers reach.
     """
 
     localisation: Localisation | None = None
+    baseline: "Baseline | None" = dataclasses.field(
+        default=None, metadata={"written": lambda run: run.baseline is not None}
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -426,6 +430,28 @@ class Changes:
 @dataclasses.dataclass(frozen=True)
 class RunComparison(Changes, Comparison):
     """Two runs of a report, and the devices that they decide differently."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Baseline:
+    """What simple numbers alone reach on the judged devices, beside a run.
+
+    Attributes:
+        model: what was fitted on the numbers.
+        alone: AUC of single numbers, by name, the best in training first.
+        difference: AUC of the run minus the baseline's, with paired limits and tests;
+            None where a class has too few devices to test.
+        beaten: whether the run is better by the paired test.
+        said: the verdict in one sentence, with what to try.
+    """
+
+    model: str
+    auc: Auc
+    fpr_at_tpr: tuple[OverkillAt, ...]
+    alone: Mapping[str, float]
+    difference: "Comparison | None"
+    beaten: bool
+    said: str
 
 
 @dataclasses.dataclass(frozen=True)

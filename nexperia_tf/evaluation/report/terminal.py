@@ -26,6 +26,8 @@ def _of_run(run: results.Run, split: str, folder: str) -> Iterator[str]:
     yield f"{run.name}: AUC {formats.auc(run.auc)}, {run.n_defect} defects of {run.n}"
     if against := formats.warning(run.auc):
         yield f"  {against}"
+    if run.baseline:
+        yield f"  {run.baseline.said}"
     if seen := summary.seen_in_training(run.trained_on, split):
         yield f"  warning: {seen}."
     for answer in summary.of_run(run)[:ANSWERS]:

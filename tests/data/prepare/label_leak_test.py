@@ -77,3 +77,27 @@ def test_groups_that_are_no_lots_are_called_groups():
         row.group = f"{row.label} module {i % 25}"
     found = label_leak.probe(rows)
     assert found.by_field["group"] > 0.9 and "lot" not in found.by_field
+
+
+def _looking(shade: float, name: str = "brightness") -> list[manifest.Row]:
+    draw = random.Random(1)
+    rows = _rows(_same_form)
+    for row in rows:
+        row.brightness = row.contrast = row.sharpness = 100.0
+        off = shade if row.label == "defect" else 0.0
+        setattr(row, name, draw.gauss(100 + off, 10))
+    return rows
+
+
+def test_darkness_alone_is_named_with_its_auc():
+    found = label_leak.probe(_looking(-30))
+    (name, auc), *others = found.by_look.items()
+    assert name == "darkness" and auc > 0.95 and not others
+    assert not found.warns  # a look is no paperwork
+    assert list(label_leak.probe(_looking(30)).by_look) == ["brightness"]
+    assert list(label_leak.probe(_looking(-30, "sharpness")).by_look) == ["blur"]
+
+
+def test_a_look_that_says_nothing_is_near_one_half():
+    (auc,) = label_leak.probe(_looking(0)).by_look.values()
+    assert 0.4 < auc < 0.6
