@@ -1,7 +1,7 @@
 """`nexperia baseline`: what simple numbers reach without any network."""
 
 import dataclasses
-from collections.abc import Iterator
+import typing
 from typing import Annotated, Literal
 
 import rich
@@ -12,6 +12,9 @@ import tyro
 from nexperia_tf import bounds, command, errors, files, predictions
 from nexperia_tf.data.source import DataSource
 from nexperia_tf.statistics import clustered, metrics
+
+if typing.TYPE_CHECKING:
+    from nexperia_tf.baseline import scoring
 
 CATCH_RATE = 0.991  # as at the end of a training
 JUDGED = ("validation", "calibration", "test")
@@ -54,15 +57,15 @@ def main(arguments: Arguments) -> None:
         )
     asked = dict.fromkeys((*JUDGED, *([split] if arguments.out else [])))
     scored = scoring.score(dataset, list(asked), seed=arguments.seed)
-    for line in _lines(scored):
-        rich.print(line)
+    rich.print(_table(scored))
+    print(_fitted(scored))
     if arguments.out:
         predictions.write(arguments.out, scored.tables[split])
         print(f"Scores: {arguments.out} ({split}, {len(scored.tables[split])} devices)")
 
 
-def _lines(scored) -> Iterator[object]:
-    """The table, and what was fitted on what."""
+def _table(scored: "scoring.Scored") -> rich.table.Table:
+    """What each score reaches on each split that has both classes."""
     shown = rich.table.Table(box=rich.box.SIMPLE, pad_edge=False)
     for title in ("split", "score", "AUC", "95 % interval"):
         side = "left" if title in ("split", "score") else "right"
@@ -73,13 +76,17 @@ def _lines(scored) -> Iterator[object]:
             ranked = {**scored.beside[split], scored.floor.model: table.score}
             for number, (name, scores) in enumerate(ranked.items()):
                 shown.add_row("" if number else split, name, *_figures(table, scores))
-    yield shown
+    return shown
+
+
+def _fitted(scored: "scoring.Scored") -> str:
+    """What was fitted on what, in one line."""
     train, tried = scored.floor.train, scored.floor.tried
     said = [f"{len(train.names)} numbers of {len(train):,} training pictures"]
     if tried:
         by_folds = ", ".join(f"{name} {auc:.3f}" for name, auc in tried.items())
         said.append(f"AUC by cross-validation: {by_folds}")
-    yield "; ".join([*said, f"{scored.seconds:.1f} s"])
+    return "; ".join([*said, f"{scored.seconds:.1f} s"])
 
 
 def _figures(table: predictions.Predictions, scores) -> list[str]:
