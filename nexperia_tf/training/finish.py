@@ -138,7 +138,7 @@ def print_summary(folder: pathlib.Path) -> None:
             shown.add_row(split, *_summary(reached[split]))
         if split in simple.get("splits", {}):
             figures = reached[split] | simple["splits"][split]
-            shown.add_row("  simple numbers", *_summary(figures))
+            shown.add_row("  baseline", *_summary(figures))
     rich.print(shown)
     if said := _against_baseline(simple):
         print(said)

@@ -98,7 +98,7 @@ def test_a_table_says_what_was_reached(first, capsys):
 def test_what_simple_numbers_reach_stands_beside(first, tmp_path, run_command, capsys):
     finish.print_summary(first)
     shown = capsys.readouterr().out
-    assert shown.count("  simple numbers ") == 2  # under validation and test
+    assert shown.count("\n   baseline ") == 2  # under validation and test
     simple = files.read_json(first / run_folders.METRICS)["baseline"]["splits"]
     assert simple["test"]["auc"]["value"] == 1  # the defective half is brighter
     assert f"test: {simple['test']['said']}" in shown
