@@ -2,7 +2,7 @@
 
 import concurrent.futures
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -34,11 +34,12 @@ def table(
     channels = reading.channels(dataset)
     records = random_access.Images(dataset, split)
 
-    def look(row: int) -> tuple[Mapping[str, float], np.ndarray]:
+    def look(row: int) -> tuple[np.ndarray, np.ndarray]:
         (content,) = records.read([row])
         pixels = images.load(content, max_pixels=bounds.MOST_PIXELS).pixels
         numbers = simple_numbers.numbers(pixels, channels=channels)
-        return numbers, simple_numbers.thumbnail(pixels)
+        values = np.fromiter(numbers.values(), np.float32, len(numbers))
+        return values, simple_numbers.thumbnail(pixels)
 
     pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
     try:
@@ -46,11 +47,11 @@ def table(
         seen = list(progress.track(looked, f"{STEP}, {split}", total=len(rows)))
     finally:  # Ctrl-C does not wait for the pictures that are left
         pool.shutdown(cancel_futures=True)
-    values = np.array([list(numbers.values()) for numbers, _ in seen], np.float32)
+    values, thumbnails = map(np.stack, zip(*seen))
     return floor.Table(
-        names=tuple(seen[0][0]),
+        names=simple_numbers.names(channels),
         values=values,
-        thumbnails=np.array([thumbnail for _, thumbnail in seen]),
+        thumbnails=thumbnails,
         label=np.array(known["label"])[rows],
         group=np.array(known["group"])[rows],
     )

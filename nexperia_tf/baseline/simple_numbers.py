@@ -50,6 +50,11 @@ def numbers(pixels: np.ndarray, *, channels: int) -> dict[str, float]:
     return {name: float(value) for name, value in found.items()}
 
 
+def names(channels: int) -> tuple[str, ...]:
+    """The names of all numbers, in their order."""
+    return tuple(numbers(np.zeros((1, 1), np.uint8), channels=channels))
+
+
 def _look(grey: np.ndarray) -> dict[str, float]:
     """What `nexperia prepare` measures, too, of all pixels."""
     mean, deviation = cv2.meanStdDev(grey)

@@ -171,3 +171,12 @@ def test_groups_that_leave_validation_without_a_defect_are_named(
     assert run_command("train", *argv, "--out", tmp_path / "run") == 2
     line = capsys.readouterr().err.strip().splitlines()[-1]
     assert "defect devices in split validation" in line and said in line
+
+
+def test_a_look_that_tells_much_is_said_with_its_auc():
+    def said(**by_look):
+        return summary.facts({"probe": {"auc_by_look": by_look}})
+
+    (line,) = said(darkness=0.874, blur=0.6)
+    assert line.startswith("darkness alone: AUC 0.87 (nexperia baseline")
+    assert said(darkness=0.7) == said() == summary.facts({"probe": {}}) == []
