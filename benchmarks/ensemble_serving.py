@@ -30,7 +30,8 @@ from model_timing import interleaved, machine, timed  # noqa: E402
 from nexperia_tf.data.records import reading, store  # noqa: E402
 from nexperia_tf.evaluation import candidates  # noqa: E402
 from nexperia_tf.runs import run_folders  # noqa: E402
-from nexperia_tf.serving import ensemble, export  # noqa: E402
+from nexperia_tf.serving import combination, ensemble, export  # noqa: E402
+from nexperia_tf.serving.members import open_members  # noqa: E402
 
 COMPARED, FILES = 200, 500
 FOREIGN = """
@@ -57,8 +58,8 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         place = pathlib.Path(place)
-        members = ensemble.open_members(arguments.runs)
-        mean = ensemble.combination(("mean",), members)
+        members = open_members(arguments.runs)
+        mean = combination.asked(("mean",), [member.name for member in members])
         version = ensemble.publish(
             members, mean, place / "mean", in_force=run_folders.Calibration()
         )

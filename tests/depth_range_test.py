@@ -1,5 +1,6 @@
 """One range of 16-bit values, from the training split to the last table of scores."""
 
+import csv
 import shutil
 
 import cv2
@@ -13,7 +14,8 @@ from nexperia_tf.data.prepare import command as prepare
 from nexperia_tf.data.records import reading, store
 from nexperia_tf.data.source import DataSource
 from nexperia_tf.runs import run_folders
-from nexperia_tf.serving import ensemble, export, predict, scoring
+from nexperia_tf.serving import export, members, predict, scoring
+from nexperia_tf.study import features
 from nexperia_tf.training import loop
 
 DARKEST, BRIGHTEST = 9000, 21000  # of what a camera of 16 bits sees here
@@ -100,10 +102,25 @@ def test_8_bit_pictures_have_no_range_and_stay_as_they_are(tmp_path):
         assert record["image"] == (raw / row.path).read_bytes()
 
 
-def test_without_a_training_picture_the_range_is_asked_for(raw, tmp_path):
-    row = manifest.Row("01", path="good/01.tif", label="good", split="test")
-    with pytest.raises(errors.BadInput, match="pass --depth-range LOW HIGH"):
-        depth.find([row], {row.path}, raw, given=None, seed=0, max_pixels=10**6)
+def test_a_16_bit_picture_only_outside_training_is_dropped_with_its_reason(tmp_path):
+    raw = draw(tmp_path / "raw", bits=8)
+    deep = sorted((raw / "good").iterdir())[0]
+    pixels = cv2.imread(str(deep), cv2.IMREAD_UNCHANGED).astype(np.uint16) * 257
+    cv2.imwrite(str(deep), pixels)
+    lines = ["path,label,split"]
+    for number, path in enumerate(sorted(raw.rglob("*.png"))):
+        split = ("train", "validation", "test")[number % 3]
+        name = path.relative_to(raw).as_posix()
+        lines.append(f"{name},{path.parent.name},{'test' if path == deep else split}")
+    files.write_text(raw / "labels.csv", "\n".join(lines))
+    rows, summary = prepared(raw, tmp_path / "out")
+    (lost,) = [row for row in rows if not row.used]
+    assert (raw / lost.path, lost.dropped_because) == (deep, "unsupported")
+    (problem,) = summary["problems"]
+    assert "pass --depth-range LOW HIGH" in problem["message"]
+    assert "depth_range" not in summary and summary["used"] == 47
+    rows, summary = prepared(raw, tmp_path / "given", depth_range=GIVEN)
+    assert all(row.used for row in rows) and summary["depth_range"]["pictures"] == 1
 
 
 @pytest.mark.parametrize("value", [7, 65535])
@@ -201,6 +218,11 @@ def test_a_run_that_goes_on_from_another_keeps_its_range(run, trained, raw, tmp_
     ends = run_folders.load(run).config.data.depth_range
     assert run_folders.load(next_run).config.data.depth_range == ends
     assert predict.open_model(next_run).depth_range == ends
+    summary = files.read_json(
+        run_folders.load(next_run).dataset.prepared / "summary.json"
+    )
+    assert summary["depth_range"]["from"] == "run"
+    assert depth.in_words(summary).endswith("(white), kept from the run")
     # Other data are seen through it, too; what is named wins.
     seen = run_folders.load(run).at(DataSource(other, tmp_path / "data"))
     assert seen.dataset.depth_range == ends
@@ -227,7 +249,7 @@ def test_a_prepared_folder_is_seen_through_a_given_range(run, trained, raw, tmp_
 def test_models_of_different_ranges_make_no_ensemble(run, publish_tiny, tmp_path):
     version = publish_tiny(tmp_path / "model")
     with pytest.raises(errors.BadInput, match="its depth_range is None, but"):
-        ensemble.open_members([run, version])
+        members.open_members([run, version])
 
 
 @pytest.mark.slow
@@ -236,6 +258,65 @@ def test_a_report_says_the_range(run, run_command, tmp_path):
     assert run_command(*argv) == 0
     notes = files.read_json(tmp_path / "report" / "report.json")["notes"]
     assert any(note.startswith("16-bit pictures are shown to first") for note in notes)
+
+
+@pytest.mark.slow
+def test_a_saved_model_sees_16_bit_data_as_its_run_does(
+    run, raw, run_command, tmp_path
+):
+    model, own = tmp_path / "model", run / "predictions" / "test.csv"
+    assert run_command("export", "--run", run, "--out", model) == 0
+    argv = ("--data", raw, "--data-dir", tmp_path / "data", "--no-heatmaps")
+    argv += ("--out", tmp_path / "report")
+    assert run_command("evaluate", model, *argv) == 0
+    report = files.read_json(tmp_path / "report" / "report.json")
+    labels, scores = (getattr(predictions.read(own), n) for n in ("label", "score"))
+    assert (report["n"], report["n_defect"]) == (len(labels), labels.sum())
+    brier = np.mean((scores - labels) ** 2)
+    assert report["brier"] == pytest.approx(brier, abs=1e-6)
+    table = tmp_path / "scores.csv"
+    assert run_command("predict", model, raw, "--out", table) == 0
+    by_run = {row["path"]: row["score"] for row in predict.predict(run, raw)}
+    with open(table, newline="") as file:
+        for row in csv.DictReader(file):
+            assert float(row["score"]) == pytest.approx(by_run[row["path"]], abs=1e-6)
+
+
+@pytest.mark.slow
+def test_features_see_other_16_bit_data_through_the_runs_range(
+    run, raw, run_command, tmp_path
+):
+    bright = shutil.copytree(raw, tmp_path / "bright")
+    for path in bright.rglob("*.*"):
+        pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        cv2.imwrite(str(path), pixels + 3000)
+    values = {}
+    for name, data in (("own", raw), ("bright", bright)):
+        argv = ("--data", data, "--data-dir", tmp_path / "data")
+        assert run_command("features", run, *argv, "--out", tmp_path / name) == 0
+        values[name] = features.read(tmp_path / name / "train.npz").values
+    prepared_ones = sorted((tmp_path / "data").glob("*/prepared/summary.json"))
+    stated = [files.read_json(path)["depth_range"] for path in prepared_ones]
+    ends = run_folders.load(run).config.data.depth_range
+    assert [(s["low"], s["high"], s["from"]) for s in stated] == [(*ends, "run")] * 2
+    # Through a range of its own each folder would look alike.
+    assert np.abs(values["own"] - values["bright"]).max() > 1e-3
+
+
+@pytest.mark.slow
+def test_a_model_of_8_bits_makes_no_records_of_16_bit_pictures(
+    raw, publish_tiny, run_command, tmp_path, capsys
+):
+    model = publish_tiny(tmp_path / "model")
+    assert run_command("prepare", raw, "--out", tmp_path / "prepared") == 0
+    for data in (raw, tmp_path / "prepared"):
+        argv = ("--data", data, "--data-dir", tmp_path / "data")
+        capsys.readouterr()
+        out = tmp_path / "report"
+        assert run_command("evaluate", model, *argv, "--out", out) == 2
+        said = capsys.readouterr().err.strip().splitlines()[-1]
+        assert said.startswith(f"error: {data}: holds 16-bit pictures, {model}")
+        assert not list(tmp_path.rglob("*.tfrecord*"))
 
 
 def test_a_model_of_8_bits_says_what_to_do_with_16(publish_tiny, raw, tmp_path):

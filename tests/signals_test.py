@@ -102,6 +102,38 @@ def _busy(processes: list[psutil.Process]) -> bool:
     return sum(sum(p.cpu_times()[:2]) > 0.6 for p in processes) >= 2
 
 
+def _catches(number: int, process: int) -> bool:
+    status = pathlib.Path(f"/proc/{process}/status").read_text()
+    mask = next(x for x in status.splitlines() if x.startswith("SigCgt")).split()[1]
+    return bool(int(mask, 16) >> (number - 1) & 1)
+
+
+@pytest.mark.skipif(
+    not os.path.isdir("/proc/self"), reason="only Linux says what is caught"
+)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_before_a_command_has_begun_ends_it_without_a_traceback(
+    few, tmp_path, number
+):
+    def begin() -> None:  # as from a terminal, also in a shell's background job
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    argv = [*NEXPERIA, "prepare", few, "--out", tmp_path / "out"]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(
+        list(map(str, argv)), stdout=pipe, stderr=pipe, text=True, preexec_fn=begin
+    )
+    # Python catches Ctrl-C when it starts; this package is imported when it does not.
+    wait_for(lambda: _catches(signal.SIGINT, process.pid))
+    wait_for(lambda: not _catches(signal.SIGINT, process.pid))
+    process.send_signal(number)
+    name = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "the keyboard"}[number]
+    # On a slow machine the command may have begun meanwhile.
+    told = (128 + number, [f"error: stopped by {name}"])
+    assert ended(process) in ((-number, []), told)
+    assert left(tmp_path) == []
+
+
 def test_a_signal_during_imports_is_one_line(tmp_path):
     process = start(
         "predict", tmp_path / "model", tmp_path, "--out", tmp_path / "s.csv"

@@ -28,6 +28,7 @@ from nexperia_tf.data import limits, plain
 
 MAX_SIDE = 1_000_000  # what PNG's decoders take
 MAX_PIXELS = limits.MAX_PIXELS
+SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 OWN_RANGE = (0.1, 99.9)  # percentiles over which a 16-bit picture is stretched to see
 
 _ORIENTATION = 0x0112  # the EXIF tag
@@ -65,6 +66,10 @@ _BRANDS = {  # behind "ftyp"
     b"avif": "AVIF",
     b"avis": "AVIF",
 }
+# Pillow warns of large headers, which the cap refuses, and of odd tags. Said once:
+# pictures are decoded in threads, and `warnings.catch_warnings` is for one alone.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
 _CONVERT = "convert it to 8-bit grey or RGB in BMP, JPEG or PNG"
 _ONE_PICTURE = "keep one picture of it, in BMP, JPEG or PNG"
 
@@ -126,16 +131,13 @@ def load(
     """
     format = _format(content)
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of large headers, which the cap refuses, and of odd tags.
-            warnings.simplefilter("ignore")
-            decode = _DECODERS.get(format, _other)
-            native, format, converted = decode(content, format, max_pixels)
+        decode = _DECODERS.get(format, _other)
+        native, format, converted = decode(content, format, max_pixels)
         if native.dtype == np.uint16:
             pixels = to_8_bits(native, depth_range or own_range(native))
         else:
             pixels = native
-    except (UnsupportedImage, UnreadableImage):
+    except (UnsupportedImage, UnreadableImage, Warning):  # one made an error: not ours
         raise
     except Exception as error:  # Pillow raises many kinds on damaged bytes
         raise UnreadableImage(f"damaged {format} file: {_one_line(error)}") from None
@@ -165,6 +167,33 @@ def canonical(
     file = io.BytesIO()
     Image.fromarray(picture.pixels).save(file, "PNG", compress_level=1)
     return file.getvalue()
+
+
+def turn_of(content: bytes) -> tuple[int, bool]:
+    """How a picture is turned on reading, from its header alone.
+
+    Returns:
+        The EXIF orientation, 1 where it is not turned, and whether it is upright when
+        it is higher than wide.
+    """
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            turn, (width, height) = image.getexif().get(_ORIENTATION, 1), image.size
+            sides_are_stored = image.format != "TIFF"  # Pillow's of a TIFF are upright
+    except Exception:  # Pillow raises many kinds on damaged bytes
+        return 1, False
+    if sides_are_stored and turn in SIDEWAYS:
+        width, height = height, width
+    return (turn if turn in _TURNS else 1), height > width
+
+
+def turned(values: np.ndarray, turn: int) -> np.ndarray:
+    """`(height, width, ...)` as an EXIF orientation shows it.
+
+    >>> turned(np.array([[1, 2, 3]]), 6).tolist(), turned(np.array([[1]]), 1).tolist()
+    ([[1], [2], [3]], [[1]])
+    """
+    return _TURNS[turn](values) if turn in _TURNS else values
 
 
 def to_8_bits(native: np.ndarray, depth_range: tuple[float, float]) -> np.ndarray:
@@ -288,7 +317,7 @@ def _other(content: bytes, format: str, max_pixels: int) -> _Decoded:
     if stored:
         values = _grey_if_equal(values)
     if turn in _TURNS:
-        values, stored = _TURNS[turn](values), f"{stored} turned".strip()
+        values, stored = turned(values, turn), f"{stored} turned".strip()
     if stored or format not in ("BMP", "JPEG", "MPO", "PNG"):
         stored = f"{stored} {format}".strip()
     return np.ascontiguousarray(values), format, stored

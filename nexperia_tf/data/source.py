@@ -8,10 +8,13 @@ import os
 import pathlib
 from typing import Annotated, Literal
 
+import tyro
+
 from nexperia_tf import bounds
 from nexperia_tf.data import limits
 
 AUTO = "auto"  # of `unboxed`: as the layout has it
+Path = Annotated[str | pathlib.Path, tyro.conf.arg(metavar="PATH")]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,11 +57,11 @@ class RawOptions:
 class Place:
     """Where pictures are, and where their records are kept."""
 
-    data: str | pathlib.Path = "sample"
+    data: Path = "sample"
     """sample, a raw folder, LAYOUT:FOLDER with second_stage, first_stage, hand_over or
     folder as LAYOUT, or a folder that nexperia prepare wrote."""
 
-    data_dir: str | pathlib.Path = "data"
+    data_dir: Path = "data"
     """Where prepared records are kept; made once for each content."""
 
     def __post_init__(self):

@@ -187,9 +187,7 @@ def _saved_model(
     from nexperia_tf.serving import export
 
     served = export.load(path, trust=trust)
-    named = named.over(source.DataSource(depth_range=served.depth_range))
-    dataset = store.build(named)
-    run_folders.check_depth(dataset, named, path)
+    dataset = store.build(named, seen_by=depth.Model(str(path), served.depth_range))
     scored = _served(served, dataset, split)
     sizes = reading.split_sizes(dataset)
     there = [

@@ -10,6 +10,7 @@ import numpy as np
 
 from nexperia_tf import configs, errors, files, labels, predictions
 from nexperia_tf.data import source
+from nexperia_tf.data.measure import depth
 
 if typing.TYPE_CHECKING:
     import keras
@@ -95,12 +96,15 @@ class Run:
         config: its settings, as config.json holds them.
         facts: what it found out: channels, sizes of splits, share of defects ...
         elsewhere: whether its records are to be made of pictures named by `at`.
+        depth_range: that of the 16-bit pictures it has learned from, whatever `at` has
+            named.
     """
 
     folder: pathlib.Path
     config: configs.Config
     facts: Mapping
     elsewhere: bool = False
+    depth_range: tuple[float, float] | None = None
 
     @property
     def name(self) -> str:
@@ -160,9 +164,11 @@ class Run:
 
         named = self.config.data
         dataset = store.build(
-            named, calibration_share=named.calibration_share, init=self.folder
+            named,
+            calibration_share=named.calibration_share,
+            init=self.folder,
+            seen_by=depth.Model(str(self.folder), self.depth_range),
         )
-        check_depth(dataset, named, self.folder)
         if reading.channels(dataset) > self.channels:
             raise errors.BadInput(
                 f"{named.data}: holds colour pictures, {self.folder} has learned from "
@@ -215,6 +221,7 @@ def dataset_of(config: configs.Config, pictures: pathlib.Path) -> "store.Dataset
     from nexperia_tf.data.records import store
 
     keep_splits, depth_range = config.data.keep_splits, depth_range_of(config)
+    is_kept = depth_range is not None and not config.data.depth_range
     data = dataclasses.replace(config.data, depth_range=depth_range)
     if pictures.is_file():
         found = store.of_manifest(pictures, data.data_dir, depth_range=depth_range)
@@ -226,6 +233,7 @@ def dataset_of(config: configs.Config, pictures: pathlib.Path) -> "store.Dataset
         calibration_share=config.data.calibration_share,
         keep_splits=keep_splits,
         init=config.network.init,
+        seen_by=depth.Model(config.network.init, depth_range) if is_kept else None,
     )
 
 
@@ -237,20 +245,6 @@ def depth_range_of(config: configs.Config) -> tuple[float, float] | None:
     if not (before / CONFIG).is_file():  # a run may outlive the one it started from
         return None
     return load(before).config.data.depth_range
-
-
-def check_depth(
-    dataset: "store.Dataset", named: source.DataSource, model: pathlib.Path
-) -> None:
-    """Refuses 16-bit pictures for a model that knows no range, where none is given.
-
-    Their own range would show it other greys in each folder.
-    """
-    if dataset.depth_range and not named.depth_range:
-        raise errors.BadInput(
-            f"{named.data}: holds 16-bit pictures, {model} has learned from 8 bits; "
-            "pass --depth-range LOW HIGH, the values to become black and white."
-        )
 
 
 def load(folder: str | pathlib.Path) -> Run:
@@ -272,7 +266,8 @@ def load(folder: str | pathlib.Path) -> Run:
         )
     payload = files.read_json(folder / CONFIG)
     config = configs.from_json(payload, where=str(folder / CONFIG))
-    return Run(folder, config, configs.facts_from(payload))
+    depth_range = config.data.depth_range
+    return Run(folder, config, configs.facts_from(payload), depth_range=depth_range)
 
 
 def load_model(path: str | pathlib.Path) -> "keras.Model":

@@ -13,7 +13,7 @@ import tyro
 
 from nexperia_tf import bounds, command, errors, files
 from nexperia_tf.data import limits, progress
-from nexperia_tf.data.raw import listing
+from nexperia_tf.data.raw import listing, masks
 from nexperia_tf.runs import run_folders
 from nexperia_tf.serving import score_table, thresholds
 
@@ -29,12 +29,14 @@ MaxPixels = Annotated[int, *bounds.MAX_PIXELS]
 def pictures(folder: str | os.PathLike) -> listing.Listing:
     """What lies below `folder`: the files that `nexperia prepare` would look at, too.
 
+    Masks of pictures are no pictures here either.
+
     Raises:
         errors.BadInput: no such folder, or no file in it.
     """
     if not pathlib.Path(folder).is_dir():
         raise errors.BadInput(f"{folder}: no such folder; name one with pictures.")
-    found = listing.files(folder)
+    found = masks.set_apart(listing.files(folder))
     if not found.named:
         left_out = listing.in_words(found.left_out) or "it is empty"
         raise errors.BadInput(f"{folder}: holds no picture; {left_out}.")
@@ -109,7 +111,8 @@ class Arguments(command.Options):
     """Run folder, or SavedModel folder."""
 
     folder: tyro.conf.Positional[str]
-    """Folder of pictures (BMP, JPEG, PNG), searched with its subfolders."""
+    """Folder of pictures, searched with its subfolders; masks beside them are left
+    out."""
 
     out: str
     """Table to write: path,score,label,threshold,problem; - for standard output."""

@@ -9,7 +9,7 @@ import numpy as np
 from nexperia_tf import files, predictions
 from nexperia_tf.evaluation.subjects import Subject
 from nexperia_tf.runs import run_folders
-from nexperia_tf.serving import ensemble
+from nexperia_tf.serving import combination, ensemble_calibration
 from nexperia_tf.statistics import calibration, metrics
 from nexperia_tf.study import networks, stacking, trees
 
@@ -97,12 +97,12 @@ def _scored(run: run_folders.Run, dataset, split: str) -> predictions.Prediction
 
 
 def combined(
-    key: str, name: str, how: ensemble.Combination, entries: Sequence[Entry]
+    key: str, name: str, how: combination.Combination, entries: Sequence[Entry]
 ) -> Entry:
     """What an averaged SavedModel of the same combination answers."""
     validation = _combine(how, [entry.subject.calibration for entry in entries])
     test = _combine(how, [entry.subject.scored for entry in entries])
-    calibrated = ensemble.calibrate(how, validation)
+    calibrated = ensemble_calibration.calibrate(how, validation)
     tables = [
         _rescored(table, calibrated.scores(calibration.logits(table.score)))
         for table in (validation, test)
@@ -111,7 +111,7 @@ def combined(
 
 
 def _combine(
-    how: ensemble.Combination, tables: Sequence[predictions.Predictions]
+    how: combination.Combination, tables: Sequence[predictions.Predictions]
 ) -> predictions.Predictions:
     logits = np.stack([calibration.logits(table.score) for table in tables])
     score = run_folders.probability(how.logit(logits.astype(np.float32)).numpy())
@@ -144,9 +144,9 @@ def _entry(key: str, name: str, validation, test, entries: Sequence[Entry]) -> E
     return Entry(key, subject, asked)
 
 
-def even(entries: Sequence[Entry], of: str = "scores") -> ensemble.Combination:
+def even(entries: Sequence[Entry], of: str = "scores") -> combination.Combination:
     """The plain mean of the entries' scores, or of their logits."""
-    return ensemble.Combination(of, (1 / len(entries),) * len(entries))
+    return combination.Combination(of, (1 / len(entries),) * len(entries))
 
 
 def mean(name: str, entries: Sequence[Entry], of: str = "scores") -> Entry:
@@ -176,7 +176,7 @@ def selected(
     """
     scores = np.stack([table.score for table in fitted_on])
     weights = stacking.select(scores, fitted_on[0].label)
-    how = ensemble.Combination("scores", tuple(map(float, weights)))
+    how = combination.Combination("scores", tuple(map(float, weights)))
     return _weighted(key, name, how, entries, folder)
 
 
@@ -190,14 +190,14 @@ def stacked(
     """Stacking, whose weights are kept; arguments as of `selected`."""
     logits = np.stack([calibration.logits(table.score) for table in fitted_on])
     stack = stacking.stack(logits, fitted_on[0].label)
-    how = ensemble.Combination("logits", stack.weights, stack.bias)
+    how = combination.Combination("logits", stack.weights, stack.bias)
     return _weighted(key, name, how, entries, folder)
 
 
 def _weighted(
     key: str,
     name: str,
-    how: ensemble.Combination,
+    how: combination.Combination,
     entries: Sequence[Entry],
     folder: pathlib.Path,
 ) -> Entry:

@@ -14,7 +14,8 @@ from nexperia_tf.data import manifest
 from nexperia_tf.data.source import DataSource
 from nexperia_tf.evaluation import candidates
 from nexperia_tf.runs import run_folders, training_pictures
-from nexperia_tf.serving import ensemble, export
+from nexperia_tf.serving import combination, ensemble, export
+from nexperia_tf.serving import members as opening
 from nexperia_tf.statistics import calibration, choices, metrics
 
 pytestmark = pytest.mark.slow
@@ -90,8 +91,8 @@ def test_the_ensemble_is_whole_and_says_what_it_is_made_of(mean):
 
 
 def test_an_ensemble_can_be_a_member(mean, members, contents, singles, tmp_path):
-    both = ensemble.open_members([mean, members[0]])
-    combined = ensemble.combination(("mean",), both)
+    both = opening.open_members([mean, members[0]])
+    combined = combination.asked(("mean",), [member.name for member in both])
     ensemble.publish(both, combined, tmp_path, in_force=run_folders.Calibration())
     scores, _ = export.load(tmp_path).score_bytes(contents)
     expected = (singles.mean(axis=0) + singles[0]) / 2
@@ -131,7 +132,7 @@ def test_other_methods_combine_as_they_say(
 
 
 def test_a_sure_member_keeps_its_digits_in_the_mean():
-    combined = ensemble.Combination("scores", (0.5, 0.5))
+    combined = combination.Combination("scores", (0.5, 0.5))
     logits = combined.logit(tf.constant([[60.0, -60.0], [60.0, -60.0]]))
     np.testing.assert_allclose(logits, [60, -60], rtol=1e-6)
 
@@ -159,7 +160,7 @@ def test_members_of_other_label_order_are_refused(members, publish_tiny, tmp_pat
     files.write_json(version / export.FACTS, facts | {"labels": ["defect", "good"]})
     files.write_manifest(version)
     with pytest.raises(errors.BadInput, match=r"labels is \['defect', 'good'\]"):
-        ensemble.open_members([members[0], tmp_path])
+        opening.open_members([members[0], tmp_path])
 
 
 def test_a_model_exported_by_an_older_version_is_refused(members, mean, tmp_path):
@@ -169,7 +170,7 @@ def test_a_model_exported_by_an_older_version_is_refused(members, mean, tmp_path
     files.write_json(old / export.FACTS, export.load(mean).facts)
     files.write_manifest(old)
     with pytest.raises(errors.BadInput, match="older version, without its logit"):
-        ensemble.open_members([members[0], tmp_path])
+        opening.open_members([members[0], tmp_path])
 
 
 @pytest.mark.parametrize(
@@ -204,7 +205,7 @@ def test_weights_that_do_not_fit_are_refused(payload, words, tmp_path):
     path = tmp_path / "weights.json"
     path.write_text(json.dumps(payload))
     with pytest.raises(errors.BadInput, match=words):
-        ensemble.read_weights(path, ["a", "b"])
+        combination.read_weights(path, ["a", "b"])
 
 
 def _carried(folder):

@@ -85,6 +85,17 @@ def test_a_colour_model_takes_both(folder):
     assert not next(row for row in rows if row["path"] == "colour.PNG")["problem"]
 
 
+def test_masks_of_pictures_are_left_out_and_what_fits_none_is_scored(folder):
+    mask = Image.fromarray(np.eye(8, dtype=np.uint8) * 255)
+    for name in ("ground_truth/sub/010.png", "sub/060_mask.png", "masks/alone.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        mask.save(folder / name)
+    found = predict.pictures(folder)
+    assert found.left_out == {"masks": 2, "tables and texts": 1}
+    rows = {row["path"]: row for row in predict.predict(served(), folder)}
+    assert len(rows) == 9 and not rows["masks/alone.png"]["problem"]
+
+
 @pytest.mark.parametrize("size", [0, -1, 65537])
 def test_a_batch_has_at_least_one_picture(folder, size):
     with pytest.raises(errors.BadInput, match=rf"batch_size {size}: a whole number"):

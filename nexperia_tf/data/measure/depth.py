@@ -15,9 +15,41 @@ from nexperia_tf import bounds, errors
 from nexperia_tf.data import images, manifest
 from nexperia_tf.data.raw import file_names
 
-GIVEN, TRAINING = "given", "training split"  # where a range can come from
+GIVEN, TRAINING, RUN = "given", "training split", "run"  # where a range can come from
+NO_RANGE = (
+    "has 16 bits, and no 16-bit picture is in the training split to take their range "
+    "from; pass --depth-range LOW HIGH"
+)
 SHARES = 0.001, 0.999  # of the values: those at the ends become black and white
 SAMPLED = 200  # pictures of which the values are counted
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A model that there is already, and that is to see the pictures.
+
+    Attributes:
+        name: its run or folder.
+        depth_range: what it knows as black and white; None where it has learned from 8
+            bits and must not see 16-bit pictures, each folder of them in other greys.
+    """
+
+    name: str
+    depth_range: tuple[float, float] | None
+
+    def keeps(self, given: Sequence[float] | None) -> bool:
+        """Whether a range is the one that it knows."""
+        return bool(self.depth_range and given) and tuple(given) == tuple(
+            self.depth_range
+        )
+
+    def check(self, data: object) -> None:
+        """Refuses 16-bit pictures of `data` where it knows no range."""
+        if self.depth_range is None:
+            raise errors.BadInput(
+                f"{data}: holds 16-bit pictures, {self.name} has learned from 8 bits; "
+                "pass --depth-range LOW HIGH, the values to become black and white."
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +59,7 @@ class Depth:
     Attributes:
         low: the value that becomes 0, with all below it.
         high: the value that becomes 255, with all above it.
-        source: `GIVEN` or `TRAINING`.
+        source: `GIVEN`, `TRAINING` or `RUN`, kept from that of a model.
         pictures: 16-bit pictures that are used.
     """
 
@@ -49,6 +81,7 @@ def find(
     given: tuple[float, float] | None,
     seed: int,
     max_pixels: int,
+    seen_by: Model | None = None,
 ) -> Depth | None:
     """The depth range of what is used; None where that is 8 bit, all of it.
 
@@ -59,23 +92,30 @@ def find(
         given: the range, where a person named it.
         seed: draws the training pictures that are looked at.
         max_pixels: the most that a picture may have.
+        seen_by: the model that is to see them, where there is one.
 
     Raises:
-        errors.BadInput: none is given and no 16-bit picture is in the training split.
+        errors.BadInput: that model knows no range, and none is given.
     """
     used = [row for row in rows if row.used and row.path in deep]
     if not used:
         return None
     if given:
-        return Depth(*map(float, given), GIVEN, len(used))
+        is_kept = seen_by is not None and seen_by.keeps(given)
+        return Depth(*map(float, given), RUN if is_kept else GIVEN, len(used))
+    if seen_by:
+        seen_by.check(raw)
     train = [row.path for row in used if row.split == "train"]
-    if not train:
-        raise errors.BadInput(
-            f"{used[0].path}: has 16 bits, and no 16-bit picture is in the training "
-            "split to take their range from; pass --depth-range LOW HIGH."
-        )
     counts = _counts(raw, _sample(train, seed), max_pixels)
     return Depth(*_ends(counts), TRAINING, len(used))
+
+
+def without_range(
+    rows: Iterable[manifest.Row], deep: Collection[str]
+) -> list[manifest.Row]:
+    """The used 16-bit pictures, where none of them is in the training split."""
+    used = [row for row in rows if row.used and row.path in deep]
+    return [] if any(row.split == "train" for row in used) else used
 
 
 def _sample(paths: Sequence[str], seed: int) -> list[str]:
@@ -134,6 +174,7 @@ def in_words(summary: Mapping) -> str:
     low, high = shown(of_summary(summary))
     why = {
         GIVEN: "as given",
+        RUN: "kept from the run",
         TRAINING: "the .1 and 99.9 percentile of the training split",
     }
     return (

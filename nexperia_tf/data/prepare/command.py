@@ -83,6 +83,7 @@ def prepare(
     options: Options = Options(),
     *,
     keep: kept_splits.Kept | None = None,
+    seen_by: depth.Model | None = None,
     on_progress: progress.Callback = progress.silent,
 ) -> list[manifest.Row]:
     """Prepares a raw folder and publishes the findings as folder `out`.
@@ -92,6 +93,7 @@ def prepare(
         out: folder to make; must not exist.
         options: how it is read, split and measured.
         keep: splits that stay, in place of those that `options` name.
+        seen_by: the model that is to see the pictures, where there is one already.
         on_progress: called as `on_progress(step, done, total)`.
 
     Returns:
@@ -117,7 +119,8 @@ def prepare(
             _clean(run, options.reading)
         del measures
         with _timed(run, "split"):
-            _split(run, options.splitting, keep)
+            may_ask = not options.reading.depth_range and not seen_by
+            _split(run, options.splitting, keep, needs_range=may_ask)
             run.depth_range = depth.find(
                 run.rows,
                 run.deep,
@@ -125,6 +128,7 @@ def prepare(
                 given=options.reading.depth_range,
                 seed=options.splitting.seed,
                 max_pixels=run.max_pixels,
+                seen_by=seen_by,
             )
         with _timed(run, "leak probe"):
             used = [row for row in run.rows if row.used]
@@ -266,7 +270,10 @@ def _split(
     run: prepared.Prepared,
     splitting: splits.Splitting,
     keep: kept_splits.Kept | None,
+    *,
+    needs_range: bool,
 ) -> None:
+    """Splits the rows; `needs_range` if only training can say that of 16 bits."""
     rows, kept, given = run.rows, run.decided.kept, run.folder.given_splits
     seed, share = splitting.seed, splitting.calibration_share
     readable = [row for row in rows if row.path not in run.messages]
@@ -288,6 +295,10 @@ def _split(
     else:
         splits.assign(rows, seed=seed, settled=settled)
         assigned = splits.ASKED
+    if needs_range:
+        for row in depth.without_range(rows, run.deep):
+            row.dropped_because, row.split = "unsupported", ""
+            run.messages[row.path] = depth.NO_RANGE
     run.lacking = splits.lacking(rows, assigned) or ""
     splits.cut_calibration(rows, share, seed=seed, settled=settled)
     if splitting.repair:

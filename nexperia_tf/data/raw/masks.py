@@ -4,6 +4,9 @@ A mask is a file below a folder of `FOLDERS`, or one beside its picture that has
 picture's name with one of `SUFFIXES`, or with another ending where it looks like a mask
 (`a.png` beside `a.jpg`). What it marks becomes one box for each connected part; a mask
 is never a picture of a class.
+
+A mask is turned as its picture's EXIF tag says, unless it says of itself how it is
+turned, or has the shape of the upright picture already.
 """
 
 import collections
@@ -20,6 +23,7 @@ from nexperia_tf import errors
 from nexperia_tf.data import images, manifest
 from nexperia_tf.data.raw import classes, listing, raw_folder
 
+BESIDE = "masks"  # as what is left out says
 FOLDERS = ("masks", "ground_truth", "groundtruth", "ground-truth")
 SUFFIXES = ("_mask", "_gt", "_label")
 # These, and names with a suffix, may be something else: what is in them decides.
@@ -93,14 +97,9 @@ def of_pictures(
     Raises:
         errors.BadInput: a mask fits two pictures.
     """
-    by_stem = collections.defaultdict(list)
-    for name in pictures:
-        by_stem[_stem(name)].append(name)
     fits, lost = {}, []
-    for mask in sorted(masks):
-        stems = {_stem(mask), _stem(_without_suffix(mask))} - {""}
-        near = [name for stem in sorted(stems) for name in by_stem[stem]]
-        if len(hits := _nearest(mask, near)) > 1:
+    for mask, hits in _hits(masks, pictures):
+        if len(hits) > 1:
             raise errors.BadInput(
                 f"{mask}: this mask fits two pictures, {hits[0]} and {hits[1]}; put it "
                 "into a folder that is named as its picture's."
@@ -112,10 +111,47 @@ def of_pictures(
     return fits, lost
 
 
-def read(found: listing.Listing, names: Sequence[str]) -> Iterator[Mask | Problem]:
-    """What each of these masks marks, or why it cannot be read."""
+def _hits(
+    masks: Iterable[str], pictures: Iterable[str]
+) -> Iterator[tuple[str, list[str]]]:
+    """The pictures that each mask may belong to, the masks sorted."""
+    by_stem = collections.defaultdict(list)
+    for name in pictures:
+        by_stem[_stem(name)].append(name)
+    for mask in sorted(masks):
+        stems = {_stem(mask), _stem(_without_suffix(mask))} - {""}
+        near = [name for stem in sorted(stems) for name in by_stem[stem]]
+        yield mask, _nearest(mask, near)
+
+
+def set_apart(found: listing.Listing) -> listing.Listing:
+    """A folder whose pictures are scored: masks of them are left out, by `BESIDE`.
+
+    What looks like a mask and fits no picture stays.
+    """
+    masks = among(found).difference(found.problems)
+    pictures = [name for name in found.files if name not in masks]
+    beside = {mask for mask, hits in _hits(masks, pictures) if hits}
+    return dataclasses.replace(
+        found,
+        files=[name for name in found.files if name not in beside],
+        skipped={**found.skipped, **dict.fromkeys(beside, BESIDE)},
+    )
+
+
+def read(found: listing.Listing, fits: Mapping[str, str]) -> Iterator[Mask | Problem]:
+    """What each mask marks, or why it cannot be read.
+
+    Args:
+        found: the folder.
+        fits: the picture of each mask.
+    """
+
+    def one(pair: tuple[str, str]) -> Mask | Problem:
+        return _read(*map(found.path, pair))
+
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        yield from pool.map(lambda name: _read(found.path(name)), names)
+        yield from pool.map(one, fits.items())
 
 
 def add(
@@ -130,7 +166,7 @@ def add(
     masks = [name for name in masks if name not in {*rows, *found.problems}]
     fits, lost = of_pictures(masks, rows)
     problems = dict.fromkeys(lost, "is a mask that fits no picture")
-    for name, mask in zip(fits, read(found, list(fits))):
+    for name, mask in zip(fits, read(found, fits)):
         if isinstance(mask, Problem):
             problems[name] = str(mask)
             continue
@@ -212,13 +248,29 @@ def _is_flat(path: pathlib.Path) -> bool:
     return np.unique(grey).size <= _FEW or bool(clear > _CLEAR)
 
 
-def _read(path: pathlib.Path) -> Mask | Problem:
+def _read(path: pathlib.Path, picture_of: pathlib.Path) -> Mask | Problem:
     try:
-        picture = images.load(path.read_bytes())
+        content = path.read_bytes()
+        picture = images.load(content)
     except (OSError, images.UnreadableImage, images.UnsupportedImage) as error:
         return Problem(f"is a mask that cannot be read: {error}")
     values = picture.native if picture.native.ndim == 2 else picture.native.max(axis=2)
     marked = values >= (_MARKED_IN_JPEG if picture.format == "JPEG" else 1)
-    _, _, parts, _ = cv2.connectedComponentsWithStats(marked.astype(np.uint8))
+    if images.turn_of(content)[0] == 1:
+        marked = images.turned(marked, _turn(picture_of, marked.shape))
+    marked = np.ascontiguousarray(marked, np.uint8)
+    _, _, parts, _ = cv2.connectedComponentsWithStats(marked)
     boxes = [[x, y, x + w, y + h] for x, y, w, h, _ in parts[1:].tolist()]
-    return Mask(boxes, (picture.width, picture.height))
+    height, width = marked.shape
+    return Mask(boxes, (width, height))
+
+
+def _turn(picture: pathlib.Path, shape: tuple[int, int]) -> int:
+    """The EXIF orientation of a picture that a mask of this shape has to follow."""
+    try:
+        turn, is_high = images.turn_of(picture.read_bytes())
+    except OSError:
+        return 1
+    height, width = shape
+    is_upright = height != width and (height > width) == is_high
+    return 1 if turn in images.SIDEWAYS and is_upright else turn

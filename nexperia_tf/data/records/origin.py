@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 
 from nexperia_tf import files, locks, version
 from nexperia_tf.data import manifest, progress
-from nexperia_tf.data.measure import scan_cache
+from nexperia_tf.data.measure import depth, scan_cache
 from nexperia_tf.data.prepare import command as prepare
 from nexperia_tf.data.prepare import decisions, kept_splits
 from nexperia_tf.data.raw import listing
@@ -145,11 +145,18 @@ def write_prepared(
     out: pathlib.Path,
     config: Config,
     keep: kept_splits.Kept | None,
+    *,
+    seen_by: depth.Model | None = None,
 ) -> None:
     """Prepares `raw` as a config says, and shows how far each step is."""
     with progress.reporting() as on_progress:
         prepare.prepare(
-            raw, out, config.to_prepare(), keep=keep, on_progress=on_progress
+            raw,
+            out,
+            config.to_prepare(),
+            keep=keep,
+            seen_by=seen_by,
+            on_progress=on_progress,
         )
 
 

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 
 from nexperia_tf import errors, files
 from nexperia_tf.data import manifest
-from nexperia_tf.data.measure import depth
 from nexperia_tf.data.prepare import command as prepare
 from nexperia_tf.data.raw import file_names, layouts
 from nexperia_tf.data.records import origin
@@ -48,12 +47,14 @@ class PreparedFolder:
             parts += [self.depth["low"], self.depth["high"]]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
-    def seen_through(self, depth_range: tuple[float, float] | None) -> "PreparedFolder":
+    def seen_through(
+        self, depth_range: tuple[float, float] | None, source: str = depth.GIVEN
+    ) -> "PreparedFolder":
         """The same with another range for its 16-bit pictures, where it has such."""
         own = (self.depth.get("low"), self.depth.get("high"))
         if not self.depth or depth_range in (None, own):
             return self
-        given = dict(zip(("low", "high"), depth_range)) | {"from": depth.GIVEN}
+        given = dict(zip(("low", "high"), depth_range)) | {"from": source}
         return dataclasses.replace(self, depth={**self.depth, **given})
 
     def copy(self, to: pathlib.Path) -> None:

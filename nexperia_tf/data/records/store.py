@@ -53,6 +53,7 @@ def build(
     calibration_share: float = 0.0,
     keep_splits: str | os.PathLike = kept_splits.AUTO,
     init: str | os.PathLike = "",
+    seen_by: depth.Model | None = None,
 ) -> Dataset:
     """The records of some pictures, made on the way when they are not there yet.
 
@@ -66,14 +67,36 @@ def build(
             the newest with the same calibration share, else the newest; `none` deals
             anew.
         init: run folder that is to be learned on from.
+        seen_by: the model that is to see the pictures, where there is one already; its
+            depth range is taken where `source` names none.
 
     Raises:
-        errors.BadInput: no such folder, or nothing in it that can be used.
+        errors.BadInput: no such folder, nothing in it that can be used, or 16-bit
+            pictures for a model that knows no range, before any record is made.
     """
+    if seen_by and not source.depth_range:
+        source = dataclasses.replace(source, depth_range=seen_by.depth_range)
+    dataset = _of_source(source, calibration_share, keep_splits, init, seen_by)
+    if seen_by and not source.depth_range and dataset.depth_range:
+        seen_by.check(source.data)
+    return dataset
+
+
+def _of_source(
+    source: DataSource,
+    calibration_share: float,
+    keep_splits: str | os.PathLike,
+    init: str | os.PathLike,
+    seen_by: depth.Model | None,
+) -> Dataset:
     data, data_dir = str(source.data), pathlib.Path(source.data_dir)
     asked = source.named() | {"calibration_share": calibration_share}
     if found := prepared_folder.read(data):
-        found = found.seen_through(asked.pop("depth_range"))
+        given = asked.pop("depth_range")
+        if found.depth and seen_by and not given:
+            seen_by.check(data)
+        is_kept = seen_by is not None and seen_by.keeps(given)
+        found = found.seen_through(given, depth.RUN if is_kept else depth.GIVEN)
         _refuse_to_prepare_again(found, asked, keep_splits)
         folder = _of_prepared(found, data_dir)
         return Dataset(f"nexperia/{found.layout}", folder, folder / "prepared")
@@ -84,7 +107,7 @@ def build(
         raw, layout = _raw_folder(data, data_dir)
         config, name = layout, file_names.as_text(raw.resolve().name)
     options = origin.Config(config, layout=layout, **asked)
-    folder = _built(data_dir, name, raw, options, keep_splits, init)
+    folder = _built(data_dir, name, raw, options, keep_splits, init, seen_by)
     return Dataset(f"nexperia/{config}", folder, folder / "prepared")
 
 
@@ -188,6 +211,7 @@ def _built(
     config: origin.Config,
     keep_splits: str | os.PathLike,
     init: str | os.PathLike,
+    seen_by: depth.Model | None,
 ) -> pathlib.Path:
     """The folder with the records of `raw`, made if no earlier call has."""
     keep = kept_splits.named(keep_splits)
@@ -209,7 +233,9 @@ def _built(
                 origin.unless_another_was_quicker(folder),
                 files.new_folder(folder) as partial,
             ):
-                origin.write_prepared(raw, partial / "prepared", config, keep)
+                origin.write_prepared(
+                    raw, partial / "prepared", config, keep, seen_by=seen_by
+                )
                 _write(raw, partial, config.name)
         _note(folder / SOURCE, made_from, stamp, keep)
     return folder

@@ -131,6 +131,24 @@ def _labels(raw: pathlib.Path, lines: dict[str, str], header: str) -> None:
     (raw / "labels.csv").write_text(f"path,{header}\n{body}")
 
 
+def test_names_that_look_like_formulas_are_kept_as_they_are(
+    class_folders, picture, tmp_path, run_command
+):
+    names = ("=cmd.bmp", "+1.png", "-2.png", "@x.png", "=HYPERLINK(1).png")
+    class_folders()
+    pictures = {f"good/{name}": picture(50 + n) for n, name in enumerate(names)}
+    raw = class_folders(pictures)
+    table = raw / "decisions.csv"
+    table.write_text("path,decision,value\ngood/=cmd.bmp,relabel,defect\n")
+    out = tmp_path / "out"
+    assert run_command("prepare", raw, "--out", out) == 0
+    rows = {row["path"]: row for row in _table(out / "manifest.csv")}
+    assert pictures.keys() < rows.keys()
+    cells = rows["good/=cmd.bmp"]
+    assert (cells["image_id"], cells["label"]) == ("good/=cmd", "defect")
+    assert (raw / cells["path"]).is_file()
+
+
 def _given(class_folders, picture) -> pathlib.Path:
     """Ten pictures in given splits; one picture stands in train and in test."""
     pictures = {f"i/{n}.png": picture(n) for n in range(10)}

@@ -138,6 +138,71 @@ def test_the_last_line_names_the_reason_that_dropped_most(
     assert not (tmp_path / "out").exists()
 
 
+def last_line(run_command, capsys, raw, out):
+    """What a preparation that fails says last."""
+    assert run_command("prepare", raw, "--out", out) == 2
+    assert not out.exists()
+    return capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def test_the_last_line_says_that_frames_show_no_device(run_command, tmp_path, capsys):
+    raw, rng = tmp_path / "raw", np.random.default_rng(0)
+    device = np.kron(rng.integers(40, 200, (6, 6)), np.ones((8, 8)))
+    for i in range(21):
+        shown = device if i else np.full((48, 48), 90.0)  # one pocket is empty
+        path = raw / ("good" if i else "defect") / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = shown + rng.normal(0, 9, (48, 48))
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path)
+    assert last_line(run_command, capsys, raw, tmp_path / "out") == (
+        f"error: {raw}: no defect picture is left: the only one was dropped as "
+        "not_a_device, such as defect/0.png; the frames seem to show no device; keep "
+        "those that do by decisions.csv (PATH,keep,)."
+    )
+
+
+def test_the_last_line_says_that_pictures_to_be_scored_are_copies(
+    classes, run_command, tmp_path, capsys
+):
+    shutil.copytree(classes / "defect", classes / "unlabelled")
+    assert last_line(run_command, capsys, classes, tmp_path / "out") == (
+        f"error: {classes}: no defect picture is left: all 6 were dropped as "
+        "duplicate, such as defect/0.png; they are copies of pictures that stay; add "
+        "others."
+    )
+
+
+def test_the_last_line_says_that_new_pictures_bridge_earlier_splits(
+    run_command, tmp_path, capsys
+):
+    raw = tmp_path / "raw"
+    lines = [("path", "label", "group")]
+    for i in range(36):
+        noise(raw / f"{i}.png", i)
+        lines.append((f"{i}.png", "defect" if i >= 24 else "good", f"lot{i // 3}"))
+    files.write_csv(raw / "labels.csv", lines[0], lines[1:])
+    assert run_command("prepare", raw, "--out", tmp_path / "out" / "first") == 0
+    rows = manifest.read(tmp_path / "out" / "first" / "manifest.csv")
+    good = [row for row in rows if row.label == "good"]
+    trained_lot = next(row.group for row in good if row.split == "train")
+    for i in range(24, 36):  # the defects go, and come again as worn good devices
+        (raw / f"{i}.png").unlink()
+    lines = lines[:25]
+    for row in [row for row in good if row.split == "test"]:
+        pixels = np.array(Image.open(raw / row.path))
+        pixels[20:24, 6:30] = 255
+        Image.fromarray(pixels).save(raw / f"worn{row.path}")
+        lines.append((f"worn{row.path}", "defect", trained_lot))
+    files.write_csv(raw / "labels.csv", lines[0], lines[1:])
+    count, first = len(lines) - 25, min(line[0] for line in lines[25:])
+    assert count > 1
+    assert last_line(run_command, capsys, raw, tmp_path / "out" / "second") == (
+        f"error: {raw}: no defect picture is left: all {count} were dropped as "
+        f"bridges_splits, such as {first}; they would tie splits of earlier pictures "
+        "together; split anew with --keep-splits none."
+    )
+
+
 def test_of_several_reasons_the_most_frequent_is_named():
     reasons = ["duplicate", *["unsupported"] * 3, "decision"]
     rows = [
