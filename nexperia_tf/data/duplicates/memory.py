@@ -7,6 +7,21 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+_BAND = 1 << 20  # pixels
+
+
+def bands(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Slices along the first axis of a picture, or of a row, few pixels each.
+
+    >>> list(bands((1000, 3_000)))[:2], len(list(bands((1000, 3_000))))
+    ([slice(0, 349, None), slice(349, 698, None)], 3)
+    >>> list(bands((5,)))
+    [slice(0, 1048576, None)]
+    """
+    length, width = shape[0], int(np.prod(shape[1:]))
+    step = max(1, _BAND // max(1, width))
+    return (slice(start, start + step) for start in range(0, length, step))
+
 
 class Kept:
     """The arrays that were asked for last, up to a number of bytes; for threads."""

@@ -19,13 +19,12 @@ explains: a scratch on the same part is such a place.
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
-import scipy.ndimage
 
-from nexperia_tf.data.duplicates import jpeg_traces
+from nexperia_tf.data.duplicates import jpeg_traces, memory, tone_curve
 from nexperia_tf.data.measure import views
 
 LARGEST_RESIDUAL = 8.0  # copies reach 5.7; most scratches of 15 levels begin at 10
@@ -51,19 +50,13 @@ _BLOCK = 12  # pixels a side; where noise is compared
 _FLATTEST = 0.1  # of the blocks: there texture hides the noise least
 _LEAST_GRADED = 0.1  # of the picture; the rest is black or white
 _FEWEST_BLOCKS = 25
-_BLACK, _WHITE = 2.0, 250.0  # levels at or beyond which a pixel may be clipped
+_BLACK, _WHITE = tone_curve.BLACK, tone_curve.WHITE
 _NOISE_FLOOR = 0.004  # squared levels in the band; below it rounding rules
 _SPOT, _THIN = 1.2, 0.8  # blurs that show small places and thin lines best
 _ROUNDED = 0.42  # levels, times 1 / blur; rounding of a changed exposure reaches this
-_FEW = 20  # pixels of a level; below it levels near it count more than their mean
-_NEAR_LEVELS = 4.0  # deviation; where they hold no _FEW_NEAR pixels a level, the curve
-_FEW_NEAR = 0.5  # counts
-_LEAST_LEVEL = 0.5  # that has a logarithm
-_LEAST_OUTLYING = 1.0  # levels; rounding is less
 _LINE = 11  # pixels
 _BEARINGS = 16  # of lines
 _SMALLEST_PIECE, _LARGEST_PIECE = 256, 1024  # pixels a side, in which lines are sought
-_LONGEST = 1 << 14  # pixels of a side; OpenCV's remap takes no twice as many
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,36 +145,65 @@ def examine(
         resampled: whether one was, to be aligned.
     """
     inside = _shrunk(inside)
-    extreme = (np.minimum(first, second) <= _BLACK) | (
-        np.maximum(first, second) >= _WHITE
-    )
-    graded = inside & _shrunk(~extreme)  # neither clipped nor next to it
+    # Neither clipped nor next to it.
+    graded = inside & _shrunk(_is_graded(first) & _is_graded(second))
     if graded.mean() < _LEAST_GRADED:
         return Comparison()
-    smooth = [cv2.GaussianBlur(p, (0, 0), 2)[graded] for p in (first, second)]
-    exposed = _exposure(*smooth)(first)
-    grain, texture, first_is_noisier = _shared(exposed, second, graded, _GRAIN)
-    if not grain >= _SUSPICIOUS:
-        return Comparison(shared_grain=grain)
-    noise, *_ = _shared(exposed, second, graded, _NOISE)
+    noise, grain, texture, first_is_noisier = _sharing(first, second, graded)
     if not noise >= _SHARED:
         return Comparison(noise, grain, texture)
-    if first_is_noisier:
-        first, second = second, first
-    seen = inside & (first > _BLACK) & (first < _WHITE)
-    table = _levels(first[seen], second[seen])
-    expected = _expected(first, table)
-    residuals = _residuals(first, second, expected, inside)
+    clean, noisy = (second, first) if first_is_noisier else (first, second)
+    seen = inside & _is_graded(clean)
+    expected = tone_curve.expected(clean, tone_curve.table(clean[seen], noisy[seen]))
+    del seen
+    difference = noisy - expected
+    departure = _deviation(difference, graded)
+    off_curve, own_noise = 1.0, float("inf")
+    if not resampled:
+        off_curve = tone_curve.off_curve(clean, noisy, inside)
+        own_noise = _own_noise(clean, noisy, expected, difference, graded)
     return Comparison(
         noise,
         grain,
         texture,
-        *residuals,
+        *_residuals(clean, noisy, expected, difference, inside),
         resampled,
-        1.0 if resampled else _off_curve(first[inside], second[inside]),
-        float((second - expected)[graded].std()),
-        float("inf") if resampled else _own_noise(first, second, expected, graded),
+        off_curve,
+        departure,
+        own_noise,
     )
+
+
+def _is_graded(levels: np.ndarray) -> np.ndarray:
+    return (levels > _BLACK) & (levels < _WHITE)
+
+
+def _sharing(
+    first: np.ndarray, second: np.ndarray, graded: np.ndarray
+) -> tuple[float, float, float, bool]:
+    """Shared noise, grain and texture, and whether the first is the noisier one.
+
+    Noise is NaN where too little grain is shared.
+    """
+    exposed = _exposure(first, second, graded)(first)
+    grain, texture, first_is_noisier = _shared(exposed, second, graded, _GRAIN)
+    if not grain >= _SUSPICIOUS:
+        return float("nan"), grain, float("nan"), False
+    noise, *_ = _shared(exposed, second, graded, _NOISE)
+    return noise, grain, texture, first_is_noisier
+
+
+def _exposure(
+    first: np.ndarray, second: np.ndarray, seen: np.ndarray
+) -> Callable[[np.ndarray], np.ndarray]:
+    """The gain and gamma between two pictures, from what is seen, without noise."""
+    return tone_curve.exposure(
+        *(cv2.GaussianBlur(levels, (0, 0), 2)[seen] for levels in (first, second))
+    )
+
+
+def _deviation(values: np.ndarray, where: np.ndarray) -> float:
+    return float(cv2.meanStdDev(values, mask=where.view(np.uint8))[1][0, 0])
 
 
 def differs_by_rounding(
@@ -194,9 +216,7 @@ def differs_by_rounding(
     """
     graded = _shrunk(inside)[::3, ::2]
     first, second = first[::3, ::2], second[::3, ::2]
-    graded &= (np.minimum(first, second) > _BLACK) & (
-        np.maximum(first, second) < _WHITE
-    )
+    graded &= _is_graded(first) & _is_graded(second)
     if graded.mean() < _LEAST_GRADED:
         return False
     first, second = first[graded], second[graded]
@@ -218,80 +238,23 @@ def position_between(copy: np.ndarray, first: np.ndarray, second: np.ndarray) ->
     Returns:
         NaN where the copy shows nothing of what the two differ in.
     """
-    seen = (copy > _BLACK) & (copy < _WHITE)
+    seen = _is_graded(copy)
     if seen.mean() < _LEAST_GRADED:
         return float("nan")
-    exposed = _exposure(*(cv2.GaussianBlur(p, (0, 0), 2)[seen] for p in (first, copy)))
-    start, end = (
-        np.clip(exposed(levels), 0, 255).astype(np.float64)
-        for levels in (first, second)
-    )
-    apart = end - start
-    length = float((apart * apart).sum())
-    return float(((copy - start) * apart).sum()) / length if length else float("nan")
+    exposed, along, length = _exposure(first, copy, seen), 0.0, 0.0
+    for rows in memory.bands(copy.shape):
+        start, end = (
+            np.clip(exposed(levels[rows]), 0, 255).astype(np.float64)
+            for levels in (first, second)
+        )
+        apart = end - start
+        length += float((apart * apart).sum())
+        along += float(((copy[rows] - start) * apart).sum())
+    return along / length if length else float("nan")
 
 
 def _shrunk(mask: np.ndarray) -> np.ndarray:
     return cv2.erode(mask.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
-
-
-def _exposure(before: np.ndarray, after: np.ndarray):
-    """The gain and gamma that take levels `before` to `after`, as a function."""
-    level = before.astype(np.intp)
-    count = np.bincount(level, minlength=256)
-    x, y = (np.bincount(level, v, 256) / np.maximum(count, 1) for v in (before, after))
-    seen = (count >= _FEW) & (y > _BLACK) & (y < _WHITE)
-    x, y = x[seen], y[seen]
-    if len(x) < 2:
-        return lambda levels: levels
-    x, y = np.maximum(x, _LEAST_LEVEL), np.maximum(y, _LEAST_LEVEL)
-    # All levels weigh alike, however rare, and so do errors at all levels: else a dark
-    # floor would fix the gamma alone.
-    design = np.stack([np.log(x), np.ones_like(x)], 1) * y[:, None]
-    (gamma, gain), *_ = np.linalg.lstsq(design, np.log(y) * y, rcond=None)
-    gamma, gain = np.clip(gamma, 0, 8), np.clip(gain, -30, 30)  # no copy goes farther
-    if abs(gamma - 1) < 1e-4 and abs(gain) < 1e-4:
-        return lambda levels: levels
-
-    def exposed(levels: np.ndarray) -> np.ndarray:
-        powers = cv2.pow(np.maximum(levels, 0), gamma)
-        return np.exp(gain, dtype=np.float32) * powers.reshape(levels.shape)
-
-    return exposed
-
-
-def _levels(clean: np.ndarray, noisy: np.ndarray) -> np.ndarray:
-    """What each level 0..255 of `clean` has become on average in `noisy`."""
-    level = np.rint(clean).astype(np.intp)
-    exposed = _exposure(clean, noisy)
-    curve = np.clip(exposed(np.arange(256, dtype=np.float32)), 0, 255)
-    count = np.bincount(level, minlength=256)
-    off = noisy - curve[level]
-    middle = _medians(level, off, count)
-    # A scratch on a rare level must not pass for what the level has become.
-    rest = off - middle[level]
-    most = max(_LEAST_OUTLYING, 3 * _spread(np.abs(rest)))
-    rest = np.bincount(level, np.clip(rest, -most, most), 256)
-    off = middle * count + rest
-    # A rare level is off the curve as much as the levels near it.
-    near_off, near = scipy.ndimage.gaussian_filter1d([off, count * 1.0], _NEAR_LEVELS)
-    near_off /= near + _FEW_NEAR
-    return curve + (off + _FEW * near_off) / (count + _FEW)
-
-
-def _medians(level: np.ndarray, values: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """The median of the values of each level, 0 where there are none.
-
-    >>> level, values = np.array([0, 2, 2, 2, 0]), np.array([1.0, 7, 5, 9, 2])
-    >>> _medians(level, values, np.bincount(level))
-    array([1.5, 0. , 7. ])
-    """
-    apart = 1 + 2 * float(np.abs(values).max(initial=0))
-    ranked = np.sort(level * apart + values)  # each level by itself: levels are apart
-    last = np.cumsum(count)
-    places = [last - 1 - count // 2, last - 1 - (count - 1) // 2]
-    middle = sum(ranked[np.clip(place, 0, len(ranked) - 1)] for place in places) / 2
-    return np.where(count > 0, middle - np.arange(len(count)) * apart, 0.0)
 
 
 def grain(picture: np.ndarray) -> np.ndarray:
@@ -312,7 +275,9 @@ def hints_at_shared_grain(first: np.ndarray, second: np.ndarray) -> bool:
 
 def _shared(first, second, valid, band) -> tuple[float, float, bool]:
     """What the stronger picture contains of what a band shows of the weaker one."""
-    parts = [_between(picture, band) * valid for picture in (first, second)]
+    parts = [_between(picture, band) for picture in (first, second)]
+    for part in parts:
+        part *= valid
     return _contained(*parts, _blocks(valid) > 0.9)
 
 
@@ -339,7 +304,8 @@ def _contained(first, second, open_to_view=True) -> tuple[float, float, bool]:
 
 def _between(picture: np.ndarray, band: tuple[float, float]) -> np.ndarray:
     fine, coarse = band
-    return _blurred(picture, fine) - _blurred(picture, coarse)
+    shading = _blurred(picture, coarse)
+    return np.subtract(_blurred(picture, fine), shading, out=shading)
 
 
 def _blurred(picture: np.ndarray, deviation: float) -> np.ndarray:
@@ -349,35 +315,14 @@ def _blurred(picture: np.ndarray, deviation: float) -> np.ndarray:
 def _blocks(values: np.ndarray) -> np.ndarray:
     height, width = values.shape
     size = (max(1, width // _BLOCK), max(1, height // _BLOCK))
-    return cv2.resize(values.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-
-
-def _expected(clean: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """`clean` at the levels that `table` says, in between as well."""
-    if max(clean.shape) > _LONGEST:
-        axis = int(np.argmax(clean.shape))
-        halves = np.array_split(clean, 2, axis)
-        return np.concatenate([_expected(half, table) for half in halves], axis)
-    return cv2.remap(
-        table.astype(np.float32)[None],
-        clean,
-        np.zeros_like(clean),
-        cv2.INTER_LINEAR,  # between levels, in steps of 1/32
-        borderMode=cv2.BORDER_REPLICATE,
+    return cv2.resize(
+        values.astype(np.float32, copy=False), size, interpolation=cv2.INTER_AREA
     )
 
 
-def _off_curve(first: np.ndarray, second: np.ndarray) -> float:
-    """Share of the pixels of one that no tone curve makes of the other's level."""
-    pairs = np.rint(first).astype(np.intp) * 256 + np.rint(second).astype(np.intp)
-    together = np.bincount(pairs, minlength=256 * 256).reshape(256, 256)
-    on_curve = max(together.max(0).sum(), together.max(1).sum())
-    return float(1 - on_curve / max(1, len(pairs)))
-
-
-def _own_noise(clean, noisy, expected, graded) -> float:
+def _own_noise(clean, noisy, expected, difference, graded) -> float:
     """The noise that the cleaner one does not share, see `Comparison.own_noise`."""
-    apart, shown = (_between(p, _NOISE) for p in (noisy - expected, expected))
+    apart, shown = (_between(p, _NOISE) for p in (difference, expected))
     usable = _blocks(graded) > 0.9
     if usable.sum() < _FEWEST_BLOCKS:
         return float("inf")
@@ -386,7 +331,9 @@ def _own_noise(clean, noisy, expected, graded) -> float:
     power = float(_blocks(apart * apart)[calm].mean())
     own = -_blocks(apart * shown)[calm]
     # The tone curve leans to where it hides own noise, unless it rests on more.
-    fixed = 1 - float(texture[calm].mean() / _NOISE_POWER / expected[graded].var())
+    fixed = 1 - float(
+        texture[calm].mean() / _NOISE_POWER / _deviation(expected, graded) ** 2
+    )
     if not power or fixed < _FIXED:
         return float("inf")
     error = 2 * own.std() / np.sqrt(own.size)
@@ -399,24 +346,26 @@ def _own_noise(clean, noisy, expected, graded) -> float:
     return most
 
 
-def _residuals(clean, noisy, expected, inside) -> tuple[float, float, float]:
-    """Differences of `noisy` from what `clean` lets expect.
+def _residuals(
+    clean, noisy, expected, difference, inside
+) -> tuple[float, float, float]:
+    """Differences of `noisy` from what `clean` lets expect; they are changed here.
 
     Returns:
         The largest at a place; the largest along a line, if no place is too much
         already; their deviation.
     """
-    difference = noisy - expected
     # What was clipped in the clean one may have been any level beyond.
     white, black = clean >= _WHITE, clean <= _BLACK
     difference[white] = np.minimum(difference[white], 0)
     difference[black] = np.maximum(difference[black], 0)
     # The lesser of both textures: what only one of them shows may be a defect.
-    texture = np.minimum(_texture(expected), _texture(noisy))
+    texture = _texture(noisy)
+    np.minimum(_texture(expected), texture, out=texture)
     blurred = cv2.GaussianBlur(difference, (0, 0), _SPOT)
-    deviation = float(blurred[inside].std())
+    deviation = _deviation(blurred, inside)
     spots = _in_deviations(blurred, _ROUNDED / _SPOT, texture, inside)
-    largest = float(np.abs(spots).max())
+    largest = float(max(spots.max(), -spots.min()))
     if largest > LARGEST_RESIDUAL:
         return largest, float("inf"), deviation
     blurred = cv2.GaussianBlur(difference, (0, 0), _THIN)
@@ -425,16 +374,28 @@ def _residuals(clean, noisy, expected, inside) -> tuple[float, float, float]:
 
 
 def _in_deviations(differences, least, texture, inside):
-    """Differences relative to those at places of like texture; 0 outside."""
-    texture = texture.ravel()
-    places = np.flatnonzero(inside)[::5]
-    places = places[np.argsort(texture[places], kind="stable")]
+    """The differences relative to those at places of like texture; 0 outside."""
+    places = _every_fifth(inside)
+    places = places[np.argsort(texture.ravel()[places], kind="stable")]
     parts = np.array_split(places, 12)
-    at = [float(texture[part].mean()) for part in parts]
-    size = np.abs(differences).ravel()
-    spread = [_spread(size[part]) for part in parts]
-    scale = np.interp(texture, at, np.maximum(spread, least))
-    return differences / scale.reshape(inside.shape) * inside
+    at = [float(texture.ravel()[part].mean()) for part in parts]
+    flat = differences.ravel()
+    spread = [tone_curve.spread(np.abs(flat[part])) for part in parts]
+    for rows in memory.bands(differences.shape):
+        scale = np.interp(texture[rows], at, np.maximum(spread, least))
+        differences[rows] /= scale
+        differences[rows] *= inside[rows]
+    return differences
+
+
+def _every_fifth(inside: np.ndarray) -> np.ndarray:
+    """Every fifth place that is inside, in the flat picture."""
+    flat, places, before = inside.ravel(), [], 0
+    for part in memory.bands(flat.shape):
+        there = np.flatnonzero(flat[part])
+        places.append(there[-before % 5 :: 5] + part.start)
+        before += len(there)
+    return np.concatenate(places)
 
 
 def _largest_line(deviations) -> float:
@@ -443,7 +404,7 @@ def _largest_line(deviations) -> float:
     Noise rarely keeps its sign along a line; a scratch too faint for any single place
     does.
     """
-    deviations = deviations.astype(np.float32)
+    deviations = deviations.astype(np.float32, copy=False)
     return max(
         float(np.abs(cv2.blur(_turned_by(piece, angle), (_LINE, 1))).max())
         for piece in _pieces(deviations)
@@ -476,10 +437,6 @@ def _turned_by(picture: np.ndarray, degrees: float) -> np.ndarray:
 
 def _texture(picture):
     mean = cv2.blur(picture, (15, 15))
-    return np.sqrt(np.maximum(cv2.blur(picture * picture, (15, 15)) - mean * mean, 0))
-
-
-def _spread(residual: np.ndarray) -> float:
-    """Standard deviation by the median and by the ninth decile, the larger."""
-    middle, high = np.quantile(residual, [0.5, 0.9])
-    return float(max(middle / 0.6745, high / 1.6449))
+    power = cv2.blur(picture * picture, (15, 15))
+    power -= np.multiply(mean, mean, out=mean)
+    return np.sqrt(np.maximum(power, 0, out=power), out=power)

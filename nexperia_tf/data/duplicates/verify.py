@@ -15,6 +15,7 @@ import numpy as np
 
 from nexperia_tf.data import images
 from nexperia_tf.data.duplicates import (
+    alignment,
     candidates,
     fingerprints,
     jpeg_traces,
@@ -31,15 +32,13 @@ VIEW = 128  # pixels a side of the larger view
 _PATTERNS = 16  # of the product, subtracted
 _SAMPLE = 400  # images that say what the product looks like, and copies of it
 _WEAKEST = 0.005  # of the simulated copies may be lost at each look
-_FARTHEST = 0.12  # of the side; no corner of a copy has gone farther
 _KEPT_GREY = 40_000_000  # bytes of decoded images in memory, one a pixel
 _KEPT_VIEWS = 256  # candidates are sorted: one of the two was looked at just before
 _KEPT_GRAIN = 160_000_000  # bytes, four a pixel
-_EXAMINED = 16_000_000  # pixels that are compared at a time, by some 60 bytes each
+_EXAMINED = 16_000_000  # pixels that are compared at a time, by some 40 bytes each
 _ALTERED = 2 * same_photo.LARGEST_RESIDUAL  # resampling leaves half as much, and more
 # A camera's pattern is in all its pictures: who shares no more must be similar, too.
 _SIMILAR, _ALL_GRAIN = 0.15, 0.9
-_SNAP = 0.75  # pixels; a motion as near to whole pixels is tried as such first
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +68,6 @@ class Verdict:
 
 
 LOOK_ALIKE = Verdict()
-_REST = np.eye(2, 3)
 # Of motion, with the blur. On plain parts the next is found where the first is not, or
 # is a stretching that no copy has. The less they are blurred, the less a rim misleads.
 _MODELS = (
@@ -79,7 +77,6 @@ _MODELS = (
     (cv2.MOTION_AFFINE, 9),
 )
 _VIEW_MODELS = ((cv2.MOTION_AFFINE, 5), (cv2.MOTION_EUCLIDEAN, 3))
-_STRETCHED = 0.03  # of a side, more than of the other; no copy is
 _SURE = 0.5  # correlation of thumbnails; if less, the next model may do better
 
 
@@ -148,36 +145,43 @@ class Verifier:
         """How alike two thumbnails are, and the motion of the second onto the first."""
         best = -1.0, None
         for model, blur in _MODELS:
-            motion = align(first, second, _REST, model=model, blur=blur)
+            motion = alignment.align(
+                first, second, alignment.REST, model=model, blur=blur
+            )
             if motion is not None:
-                correlation, _ = self._small.compare(first, moved(second, motion))
+                correlation, _ = self._small.compare(
+                    first, alignment.moved(second, motion)
+                )
                 best = max(best, (correlation, motion), key=lambda look: look[0])
             correlation, motion = best
-            if correlation >= max(_SURE, self._limits[0]) and not _stretches(motion):
+            if correlation >= max(_SURE, self._limits[0]) and not alignment.stretches(
+                motion
+            ):
                 break
         return best
 
     def _second_look(self, first, second, motion) -> tuple[float, float, np.ndarray]:
         """The same of two views, how much they show of their own, a better motion."""
         before, after = (signature.SIDE,) * 2, (VIEW,) * 2
-        motion = rescaled(motion, (before, before), (after, after))
+        motion = alignment.rescaled(motion, (before, before), (after, after))
         for model, blur in _VIEW_MODELS:
-            refined = align(first, second, motion, model=model, blur=blur)
+            refined = alignment.align(first, second, motion, model=model, blur=blur)
             if refined is not None:
                 motion = refined
                 break
-        second = moved(second, motion)
+        second = alignment.moved(second, motion)
         return *self._large.compare(_blurred(first), _blurred(second)), motion
 
     def _at_full_size(self, pair, motion, correlation, strength) -> Verdict:
         first, second = self._grey(pair.a), views.turned(self._grey(pair.b), pair.turn)
-        motion = rescaled(motion, ((VIEW,) * 2,) * 2, (first.shape, second.shape))
-        _, likeliest, _ = next(_alignments(first, second, motion))
-        grain = views.turned(self._grain_of(pair.b), pair.turn)
-        grain, _ = _warped(grain, likeliest, first.shape, cv2.INTER_LINEAR)
-        if not same_photo.hints_at_shared_grain(self._grain_of(pair.a), grain):
+        motion = alignment.rescaled(
+            motion, ((VIEW,) * 2,) * 2, (first.shape, second.shape)
+        )
+        _, likeliest, _ = next(alignment.ways(first, second, motion))
+        if not self._hint_at_shared_grain(pair, likeliest, first.shape):
             return Verdict(similarity=_similarity(correlation, strength, OWN_ALONE))
         best, shifted = _best_alignment(first, second, motion)
+        del first, second  # perhaps large; what comes looks at others
         if not best.same_photograph and (rimless := self._without_rims(pair)):
             again = _best_alignment(*rimless, motion)
             if lies_better(again[0], best):
@@ -204,6 +208,11 @@ class Verifier:
             similarity=similarity,
             max_local_residual=best.max_local_residual,
         )
+
+    def _hint_at_shared_grain(self, pair, motion, shape) -> bool:
+        grain = views.turned(self._grain_of(pair.b), pair.turn)
+        grain = alignment.sampled(grain, motion, shape, cv2.INTER_LINEAR)
+        return same_photo.hints_at_shared_grain(self._grain_of(pair.a), grain)
 
     def _is_jpeg(self, pair) -> bool:
         """Whether one is the other, saved as JPEG."""
@@ -246,15 +255,16 @@ class Verifier:
         return self._grains.get(image, lambda: same_photo.grain(self._rimless(image)))
 
     def _rimless(self, image: int) -> np.ndarray:
-        return views.without_rim(self._grey(image))
+        return views.without_rim(self._pixels(image)).astype(np.float32)
 
     def _without_rims(self, pair) -> tuple[np.ndarray, np.ndarray] | None:
         """Both pictures without their rims; None if neither has one."""
-        whole = self._grey(pair.a), self._grey(pair.b)
+        whole = self._pixels(pair.a), self._pixels(pair.b)
         first, second = (views.without_rim(grey) for grey in whole)
         if all(map(np.array_equal, whole, (first, second))):
             return None
-        return first, views.turned(second, pair.turn)
+        second = views.turned(second, pair.turn)
+        return first.astype(np.float32), second.astype(np.float32)
 
     def _grey(self, image: int) -> np.ndarray:
         """float32 levels of an image."""
@@ -310,54 +320,6 @@ def _similarity(correlation: float, strength: float, own: float) -> float:
     return correlation * min(1.0, strength / own) ** 2
 
 
-def align(
-    fixed: np.ndarray,
-    moving: np.ndarray,
-    start: np.ndarray,
-    *,
-    model: int = cv2.MOTION_AFFINE,
-    blur: int = 5,
-) -> np.ndarray | None:
-    """The motion that aligns `moving` with `fixed`; None if none is found.
-
-    Args:
-        fixed, moving: float32 `(height, width)`.
-        start: a motion near it, `(2, 3)`.
-        model: of motion, as OpenCV names them.
-        blur: pixels of the window that both are blurred with.
-    """
-    height, width = moving.shape
-    inside = np.zeros(moving.shape, np.uint8)
-    # A copy may have a border where nothing was.
-    inside[views.within(moving.shape, 24)] = 1
-    stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 20, 1e-3)
-    start = start.astype(np.float32)
-    try:
-        _, motion = cv2.findTransformECC(
-            fixed, moving, start, model, stop, inside, blur
-        )
-    except cv2.error:  # it did not converge: these two cannot be aligned
-        return None
-    corners = np.array([[x, y, 1] for x in (0, width) for y in (0, height)])
-    way = np.abs(corners @ motion.T - corners[:, :2]).max()
-    return motion if way <= _FARTHEST * max(height, width) else None
-
-
-def moved(picture: np.ndarray, motion: np.ndarray) -> np.ndarray:
-    """`picture` sampled where `motion` sends each place; the border is repeated."""
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    border = cv2.BORDER_REPLICATE
-    return cv2.warpAffine(
-        picture, motion, picture.shape[::-1], flags=flags, borderMode=border
-    )
-
-
-def _stretches(motion: np.ndarray) -> bool:
-    """Whether a motion makes one side longer than the other."""
-    longest, shortest = np.linalg.svd(motion[:, :2], compute_uv=False)
-    return bool(longest > (1 + _STRETCHED) * shortest)
-
-
 def _resized(grey: np.ndarray, side: int) -> np.ndarray:
     return cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA)
 
@@ -366,28 +328,11 @@ def _blurred(view: np.ndarray) -> np.ndarray:
     return cv2.GaussianBlur(view, (0, 0), 1)
 
 
-def rescaled(motion: np.ndarray, before: tuple, after: tuple) -> np.ndarray:
-    """The motion between pictures of other sizes, `(2, 3)`.
-
-    Args:
-        motion: takes places of the fixed picture to places of the moving one.
-        before: shapes of fixed and moving picture, rows first.
-        after: their shapes now.
-    """
-    fixed, moving = (
-        np.array([new[1] / old[1], new[0] / old[0]]) for old, new in zip(before, after)
-    )
-    # Pixel centres carry whole numbers: x becomes (x + 1/2) * scale - 1/2.
-    linear = motion[:, :2] * moving[:, None] / fixed
-    offset = motion[:, 2] + motion[:, :2] @ ((1 / fixed - 1) / 2) + 0.5
-    return np.column_stack([linear, moving * offset - 0.5])
-
-
 def _best_alignment(first, second, motion) -> tuple[same_photo.Comparison, bool]:
     """The comparison in the best alignment, and whether it moves one picture."""
     best, shifted = same_photo.Comparison(), False
-    for shift, alignment, interpolation in _alignments(first, second, motion):
-        warped, inside = _warped(second, alignment, first.shape, interpolation)
+    for shift, way, interpolation in alignment.ways(first, second, motion):
+        warped, inside = alignment.warped(second, way, first.shape, interpolation)
         resampled = interpolation != cv2.INTER_NEAREST
         comparison = same_photo.examine(first, warped, inside, resampled=resampled)
         if lies_better(comparison, best):
@@ -399,7 +344,7 @@ def _best_alignment(first, second, motion) -> tuple[same_photo.Comparison, bool]
         # its faint scratch.
         unmoved = best.same_exposure and not best.resampled
         most = best.deviation / 2 if unmoved else best.deviation
-        again = _resampled_again(first, second, alignment, most=most)
+        again = _resampled_again(first, second, way, most=most)
         best, shifted = (again, True) if again else (best, shifted)
     return best, shifted
 
@@ -414,36 +359,14 @@ def _resampled_again(first, second, motion, *, most) -> same_photo.Comparison | 
             beside which a faint scratch no longer stands out.
     """
     back = cv2.invertAffineTransform(motion)
-    for fixed, moving, alignment in ((first, second, motion), (second, first, back)):
+    for fixed, moving, way in ((first, second, motion), (second, first, back)):
         for interpolation in (cv2.INTER_LINEAR, cv2.INTER_CUBIC):
-            warped, inside = _warped(moving, alignment, fixed.shape, interpolation)
+            warped, inside = alignment.warped(moving, way, fixed.shape, interpolation)
             if same_photo.differs_by_rounding(fixed, warped, inside):
                 comparison = same_photo.examine(fixed, warped, inside, resampled=True)
                 if comparison.same_photograph and comparison.deviation <= most:
                     return comparison
     return None
-
-
-def _alignments(first: np.ndarray, second: np.ndarray, affine: np.ndarray):
-    """Ways to align `second` with `first`, likeliest first.
-
-    Yields:
-        Whether it is moved, by which motion, and how it is sampled.
-    """
-    height, width = first.shape
-    corners = np.array([[x, y, 1] for x in (0, width - 1) for y in (0, height - 1)])
-    offsets = corners @ affine.T - corners[:, :2]
-    whole = np.rint(offsets.mean(0))
-    off = np.abs(offsets - whole).max()
-    if off < 2 * _SNAP:
-        if first.shape == second.shape and np.abs(whole).max() <= 1:
-            yield False, _REST, cv2.INTER_NEAREST
-        if whole.any() or first.shape != second.shape:
-            yield True, np.column_stack([np.eye(2), whole]), cv2.INTER_NEAREST
-    yield True, affine, cv2.INTER_CUBIC
-    refined = align(_fine(first), _fine(second), affine, blur=1)
-    if refined is not None:
-        yield True, refined, cv2.INTER_CUBIC
 
 
 def lies_better(
@@ -457,21 +380,3 @@ def lies_better(
         return comparison.same_exposure and comparison.deviation < before.deviation / 2
     better = comparison.shared_grain > np.nan_to_num(before.shared_grain, nan=-1)
     return comparison.same_photograph or bool(better)
-
-
-def _fine(grey):
-    """What is finer than shading, noise included: it is what copies share."""
-    logs = np.log(grey + 8)
-    return logs - cv2.GaussianBlur(logs, (0, 0), 4)
-
-
-def _warped(second, motion, shape, interpolation):
-    """`second` moved by `motion`, and which pixels of the result have content."""
-    if motion is _REST:
-        return second, np.ones(shape, bool)
-    flags = interpolation | cv2.WARP_INVERSE_MAP
-    size = shape[::-1]
-    motion = motion.astype(np.float32)
-    warped = cv2.warpAffine(second, motion, size, flags=flags)
-    inside = cv2.warpAffine(np.ones_like(second), motion, size, flags=flags) > 0.999
-    return warped, inside

@@ -48,7 +48,7 @@ class PreparedFolder:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def seen_through(
-        self, depth_range: tuple[float, float] | None, source: str = depth.GIVEN
+        self, depth_range: tuple[float, float] | None, source: str
     ) -> "PreparedFolder":
         """The same with another range for its 16-bit pictures, where it has such."""
         own = (self.depth.get("low"), self.depth.get("high"))

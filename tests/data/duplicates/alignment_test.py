@@ -1,7 +1,7 @@
 import cv2
 import numpy as np
 
-from nexperia_tf.data.duplicates import candidates, verify
+from nexperia_tf.data.duplicates import alignment, candidates, verify
 from nexperia_tf.data.measure import signature
 
 SIDE = (signature.SIDE, signature.SIDE)
@@ -19,16 +19,16 @@ def test_a_weak_alignment_does_not_keep_the_next_model_from_being_tried(monkeypa
     pictures = [*parts, *copies]
     thumbnails = [cv2.resize(p, SIDE, interpolation=cv2.INTER_AREA) for p in pictures]
     stretching = np.float32([[1.04, 0, -3], [0, 0.92, 5]])  # as found on a plain cell
-    align, models = verify.align, []
+    align, models = alignment.align, []
 
     def misled(fixed, moving, start, *, model=cv2.MOTION_AFFINE, blur=5):
         models.append(model)
         # All models fail on one simulated copy: that one sets a limit of nearly 0.
-        if start is verify._REST and (model == cv2.MOTION_AFFINE or len(models) <= 3):
+        if start is alignment.REST and (model == cv2.MOTION_AFFINE or len(models) <= 3):
             return stretching
         return align(fixed, moving, start, model=model, blur=blur)
 
-    monkeypatch.setattr(verify, "align", misled)
+    monkeypatch.setattr(alignment, "align", misled)
     verifier = verify.Verifier(np.stack(thumbnails), pictures.__getitem__, [False] * 48)
     pairs = [candidates.Candidate(place, 40 + place, 0) for place in range(8)]
     assert all(verifier.verdict(pair).same_photograph for pair in pairs)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from nexperia_tf.data.duplicates import same_photo, verify
+from nexperia_tf.data.duplicates import alignment, same_photo, verify
 from nexperia_tf.data.measure import views
 from nexperia_tf.sample import command as sample
 
@@ -31,7 +31,7 @@ def test_align_finds_the_motion_that_was_made(part, shift, degrees):
     made = motion_of(shift, degrees)
     moving = cv2.warpAffine(part, made, (SIDE, SIDE), borderMode=cv2.BORDER_REPLICATE)
     bands = views.band(np.stack([part, moving]))
-    found = verify.align(*bands, np.eye(2, 3))
+    found = alignment.align(*bands, np.eye(2, 3))
     corners = np.array([[x, y, 1] for x in (0, SIDE) for y in (0, SIDE)])
     assert np.abs(corners @ (found - made).T).max() < 0.3  # pixels, of up to 3.6
 
@@ -39,14 +39,16 @@ def test_align_finds_the_motion_that_was_made(part, shift, degrees):
 def test_a_motion_that_takes_a_corner_too_far_is_none(part):
     moving = cv2.warpAffine(part, motion_of((30.0, 0.0)), (SIDE, SIDE))
     start = motion_of((30.0, 0.0))
-    assert verify.align(*views.band(np.stack([part, moving])), start) is None
+    assert alignment.align(*views.band(np.stack([part, moving])), start) is None
 
 
 def test_a_motion_means_the_same_at_another_size():
     motion = motion_of((3.0, -2.0), 5.0)
     small, large = ((SIDE, SIDE),) * 2, ((2 * SIDE, 4 * SIDE),) * 2
-    there = verify.rescaled(motion, small, large)
-    np.testing.assert_allclose(verify.rescaled(there, large, small), motion, atol=1e-9)
+    there = alignment.rescaled(motion, small, large)
+    np.testing.assert_allclose(
+        alignment.rescaled(there, large, small), motion, atol=1e-9
+    )
     # The centre of a pixel, at both sizes.
     x, y = 10.0, 20.0
     moved = motion @ [x, y, 1]

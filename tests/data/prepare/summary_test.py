@@ -177,8 +177,12 @@ def test_the_last_line_says_that_new_pictures_bridge_earlier_splits(
 ):
     raw = tmp_path / "raw"
     lines = [("path", "label", "group")]
+    raw.mkdir()
     for i in range(36):
-        noise(raw / f"{i}.png", i)
+        rng = np.random.default_rng(i)
+        patches = np.kron(rng.integers(60, 160, (12, 12)), np.ones((8, 8)))
+        pixels = patches + rng.integers(0, 12, patches.shape)
+        Image.fromarray(pixels.astype(np.uint8)).save(raw / f"{i}.png")
         lines.append((f"{i}.png", "defect" if i >= 24 else "good", f"lot{i // 3}"))
     files.write_csv(raw / "labels.csv", lines[0], lines[1:])
     assert run_command("prepare", raw, "--out", tmp_path / "out" / "first") == 0
@@ -190,7 +194,7 @@ def test_the_last_line_says_that_new_pictures_bridge_earlier_splits(
     lines = lines[:25]
     for row in [row for row in good if row.split == "test"]:
         pixels = np.array(Image.open(raw / row.path))
-        pixels[20:24, 6:30] = 255
+        pixels[48, 48:68] = 230
         Image.fromarray(pixels).save(raw / f"worn{row.path}")
         lines.append((f"worn{row.path}", "defect", trained_lot))
     files.write_csv(raw / "labels.csv", lines[0], lines[1:])
