@@ -156,6 +156,7 @@ def _verdicts(
         candidate_pairs[k : k + size] for k in range(0, len(candidate_pairs), size)
     ]
     verdicts, done = {}, 0
+    on_progress(done, len(candidate_pairs))
     with (
         threadpoolctl.threadpool_limits(1),  # the chunks are the parallelism
         concurrent.futures.ThreadPoolExecutor(workers) as pool,

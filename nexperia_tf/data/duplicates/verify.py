@@ -34,7 +34,7 @@ _SAMPLE = 400  # images that say what the product looks like, and copies of it
 _WEAKEST = 0.005  # of the simulated copies may be lost at each look
 _KEPT_GREY = 40_000_000  # bytes of decoded images in memory, one a pixel
 _KEPT_VIEWS = 256  # candidates are sorted: one of the two was looked at just before
-_KEPT_GRAIN = 160_000_000  # bytes, four a pixel
+_KEPT_GRAIN = 100_000_000  # bytes, four a pixel
 _EXAMINED = 16_000_000  # pixels that are compared at a time, by some 40 bytes each
 _ALTERED = 2 * same_photo.LARGEST_RESIDUAL  # resampling leaves half as much, and more
 # A camera's pattern is in all its pictures: who shares no more must be similar, too.

@@ -5,9 +5,11 @@ the tool.
 """
 
 import collections
+import functools
 import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import jinja2
 import numpy as np
 
 from nexperia_tf import files, labels
@@ -57,10 +59,14 @@ def write(
     path: pathlib.Path, run: prepared.Prepared, summary: Mapping[str, object]
 ) -> None:
     """Publishes the report."""
+    files.write_text(path, _template().render(**context(run, summary)))
+
+
+@functools.cache  # it is compiled
+def _template() -> jinja2.Template:
     environment = pages.templates(_TEMPLATES)
     environment.filters["number"] = lambda value: f"{value:,}"
-    template = environment.get_template("prepare.html")
-    files.write_text(path, template.render(**context(run, summary)))
+    return environment.get_template("prepare.html")
 
 
 def context(run: prepared.Prepared, summary: Mapping[str, object]) -> dict:

@@ -1,6 +1,7 @@
 """report.json and report.html: the same figures, for programs and for people."""
 
 import datetime
+import functools
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -207,6 +208,7 @@ def _ends(auc: intervals.Interval, digits: int = 5, signed: bool = False) -> str
     return formats.ends(auc, digits, signed=signed).replace(" to ", f" to{NO_BREAK}")
 
 
+@functools.cache  # its templates are compiled
 def environment(*folders: pathlib.Path, escaped: bool = True) -> jinja2.Environment:
     """Where templates find the report's style and its filters.
 
