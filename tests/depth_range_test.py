@@ -293,8 +293,9 @@ def test_features_see_other_16_bit_data_through_the_runs_range(
     values = {}
     for name, data in (("own", raw), ("bright", bright)):
         argv = ("--data", data, "--data-dir", tmp_path / "data")
-        assert run_command("features", run, *argv, "--out", tmp_path / name) == 0
-        values[name] = features.read(tmp_path / name / "train.npz").values
+        out = tmp_path / f"features_{name}"
+        assert run_command("features", run, *argv, "--out", out) == 0
+        values[name] = features.read(out / "train.npz").values
     prepared_ones = sorted((tmp_path / "data").glob("*/prepared/summary.json"))
     stated = [files.read_json(path)["depth_range"] for path in prepared_ones]
     ends = run_folders.load(run).config.data.depth_range

@@ -123,6 +123,7 @@ def test_the_first_batch_is_shown(first):
     assert all(picture.startswith(b"\x89PNG") for picture in pictures)
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_another_and_keeps_to_its_minutes(first, config, tmp_path):
     # Far less than an epoch takes: one is trained, none begun after it.
     flags = {"init": str(first), "learning_rate": 1e-12, "time_budget": 1e-6}
@@ -162,6 +163,7 @@ def test_a_calibration_split_is_scored_and_chooses_nothing(
     assert "of run calibration" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_calibration_devices_that_the_first_run_learned_from_guarantee_nothing(
     first, config, tmp_path, run_command, capsys
 ):
@@ -204,6 +206,7 @@ def test_flags_decide_how_far_pictures_are_changed(config, tmp_path, monkeypatch
     assert seen == {"flip": "both", "crop": False, **asked}
 
 
+@pytest.mark.slow
 def test_the_recipe_of_the_study_can_be_told(config, tmp_path):
     run = trained(
         config,
@@ -272,6 +275,7 @@ def full_disk(limit):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [20_000, 100_000])  # while training, at the export
 def test_a_full_disk_is_one_line_and_costs_nothing_old(
     first, run_command, tmp_path, capsys, limit
@@ -416,6 +420,7 @@ def grown(config, tmp_path_factory):
     return place, config.changed(**init)
 
 
+@pytest.mark.slow
 def test_test_pictures_that_an_earlier_run_was_trained_on_are_told(grown, capsys):
     place, _ = grown
     known = files.read_json(place / "anew" / run_folders.METRICS)["test"]["trained_on"]
@@ -464,6 +469,7 @@ def test_evaluation_says_or_refuses_it_when_run_and_records_before_are_gone(
     shutil.move(tmp_path / "elsewhere", place / "base")
 
 
+@pytest.mark.slow
 def test_kept_splits_show_no_run_its_test_pictures(grown):
     place, config = grown
     trained(config, place / "kept", keep_splits=str(place / "base"), refuse_seen=True)

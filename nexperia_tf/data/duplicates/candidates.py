@@ -11,7 +11,7 @@ tells them apart.
 
 import concurrent.futures
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
@@ -19,11 +19,9 @@ import scipy.linalg
 import threadpoolctl
 
 from nexperia_tf.data.duplicates import fingerprints
-from nexperia_tf.data.measure import signature, views
+from nexperia_tf.data.measure import gradients, signature, views
+from nexperia_tf.data.measure.gradients import SIZE
 
-CELLS = 8  # a side; where gradients are counted
-BEARINGS = 8  # of gradients
-SIZE = BEARINGS * CELLS * CELLS
 DIRECTIONS = 64
 MORE_DIRECTIONS = 256
 FALSE_PER_IMAGE = 10  # candidates of different images that verification can afford,
@@ -39,6 +37,9 @@ _WEAKEST = 0.0005  # of the simulated copies may be lost
 _TILT = 2.5  # degrees; a plain part shown so far off looks like many other ones
 _MOST = 0.9  # of simulated copies are as alike; so is a tilted one, less its tilt
 _UPRIGHT = 0.03  # of cosine; on plain parts a turned copy looks hardly less alike
+_FEW_DIRECTIONS = (16, 32, 64, 128)  # one of which tells nearly all pairs apart:
+_LEFT = 0.002  # of them are compared along all
+_ROUNDING = 1e-4
 _TILE = 4096  # columns of cosines that stay in the processor's cache
 
 
@@ -60,7 +61,8 @@ def search(
     """The pairs that are more alike than chance makes different images.
 
     Args:
-        thumbnails: uint8 `(n, side, side)`, in the order of their paths.
+        thumbnails: uint8 `(n, side, side)`, in the order of their paths; an array, or
+            `signature.Thumbnails`.
         workers: threads.
         on_progress: called as `on_progress(images done, images)`.
 
@@ -72,31 +74,25 @@ def search(
         return [], {"compared": len(textured)}
     descriptions = _descriptions(thumbnails, textured, workers)
     space, copies = _learned(thumbnails, textured, descriptions, workers)
-    projections = _projected_in_all_turns(descriptions, space)
     n_pairs = len(textured) * (len(textured) - 1) // 2
     expected = min(n_pairs, _affordable(len(textured)))
     rate, alike = expected / n_pairs, space.cosines(*copies)
-    limit = _limit(projections, alike, rate)
-    close = _close(projections, limit, workers, on_progress)
-    del projections
+    limit = _limit(space, descriptions, alike, rate)
+    close = _close(space, descriptions, limit, workers, on_progress)
     unlike = space.unlikeness(*copies)
     most = float(np.quantile(unlike, 1 - _WEAKEST))
     close = close[_unlikeness(space, descriptions, close) <= most]
     # Most copies are upright, and all directions tell these better than a few do.
     upright_most = min(most, _upright_limit(space, descriptions, unlike, rate))
     tilted_most = min(upright_most, float(np.quantile(unlike, _MOST)))
-    upright = _alike(space, descriptions, descriptions, upright_most, workers)
-    tilted = [
-        _alike(
-            space,
-            descriptions,
-            _descriptions(thumbnails, textured, workers, tilt=tilt),
-            tilted_most,
-            workers,
-        )
-        for tilt in (-_TILT, _TILT)
-    ]
-    del descriptions
+    shown = space.projected(descriptions)
+    del descriptions  # of many images they are large
+    upright = _alike(space, shown, shown, upright_most, workers)
+    tilted = []
+    for tilt in (-_TILT, _TILT):
+        seen = _seen_tilted(space, thumbnails, textured, tilt, workers)
+        tilted.append(_alike(space, shown, seen, tilted_most, workers))
+    del shown, seen
     plain, prints = fingerprints.of(thumbnails, textured, noise=TOLERANCE["noise"])
     near = fingerprints.nearest(prints) if len(plain) > 1 else []
     near = [(int(plain[a]), int(plain[b])) for a, b in near]
@@ -149,7 +145,9 @@ class _Space:
 
     def projected(self, descriptions: np.ndarray) -> np.ndarray:
         """Descriptions along all directions, `(n, d)`."""
-        return (descriptions - self.mean) @ self.directions
+        projected = descriptions @ self.directions
+        projected -= self.mean @ self.directions
+        return projected
 
     def cosines(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """How alike rows of two `(n, SIZE)` are in the first directions."""
@@ -167,7 +165,10 @@ class _Space:
         grows with 1 - 1 / 2v. What copies change more than images differ tells nothing.
         The sum is relative to what both show, or plain images would all be copies.
         """
-        x, y = self.projected(first), self.projected(second)
+        return self.apart(self.projected(first), self.projected(second))
+
+    def apart(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """The same of rows along all directions, `(n, d)`."""
         return (x - y) ** 2 @ self.weights / np.maximum((x * x + y * y).sum(1), 1e-9)
 
 
@@ -179,48 +180,6 @@ def _affordable(images: int) -> int:
     """
     most = MOST_FALSE * min(1, LARGEST / images)
     return max(FEWEST_FALSE, int(min(most, FALSE_PER_IMAGE * images)))
-
-
-def describe(bands: np.ndarray) -> np.ndarray:
-    """Strength of gradients of each bearing in each cell.
-
-    Args:
-        bands: float32 `(n, side, side)`, see `views.band`.
-
-    Returns:
-        float32 `(n, SIZE)`; a turned image has the same numbers in other places.
-    """
-    down, right = np.gradient(bands, axis=(1, 2))
-    pool = _cells(bands.shape[-1])
-    cells = np.empty((len(bands), BEARINGS, CELLS, CELLS), np.float32)
-    for k in range(BEARINGS):
-        angle = 2 * np.pi * k / BEARINGS
-        along = right * np.float32(np.cos(angle)) + down * np.float32(np.sin(angle))
-        cells[:, k] = pool @ np.maximum(along, 0) @ pool.T
-    flat = np.sqrt(cells.reshape(len(bands), SIZE))
-    return flat / (flat.mean(1, keepdims=True) + 1e-6)
-
-
-def _cells(side: int) -> np.ndarray:
-    """Overlapping triangular windows, float32 `(CELLS, side)`."""
-    place = (np.arange(side) + 0.5) / side * CELLS - 0.5
-    weight = 1 - np.abs(place - np.arange(CELLS)[:, None])
-    return np.maximum(weight, 0).astype(np.float32)
-
-
-def turned_indices() -> list[np.ndarray]:
-    """Where each number of a turned image's description stands in the upright one."""
-    places = np.arange(SIZE).reshape(BEARINGS, CELLS, CELLS)
-    bearing = np.arange(BEARINGS)
-    quarter = BEARINGS // 4
-    indices = []
-    for turn in range(views.TURNS):
-        source = bearing + quarter * (turn % 4)
-        if turn >= 4:  # mirrored last: right is left
-            source = (BEARINGS // 2 - bearing) + quarter * (turn % 4)
-        cells = [views.turned(places[k], turn) for k in source % BEARINGS]
-        indices.append(np.stack(cells).ravel())
-    return indices
 
 
 def _descriptions(
@@ -239,7 +198,7 @@ def _descriptions(
     def fill(start: int) -> None:
         block = slice(start, start + fingerprints.BLOCK)
         pictures = _tilted(thumbnails[textured[block]], tilt)
-        descriptions[block] = describe(views.band(pictures))
+        descriptions[block] = gradients.describe(views.band(pictures))
 
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         list(pool.map(fill, range(0, len(textured), fingerprints.BLOCK)))
@@ -300,25 +259,36 @@ def _learned(
     return space, (originals, copies[1::2].reshape(-1, SIZE))
 
 
-def _projected_in_all_turns(
-    descriptions: np.ndarray, space: _Space
-) -> list[np.ndarray]:
+def _in_all_turns(space: _Space, descriptions: np.ndarray) -> Iterator[np.ndarray]:
     """Each turn of the images along the first directions, each `(n, DIRECTIONS)`."""
-    projections, first = [], space.first
-    for place in turned_indices():
+    first = space.first
+    for place in gradients.turned_indices():
         turned = np.empty_like(first)
         turned[place] = first  # as good as turning every description
-        projections.append(
-            fingerprints.unit(descriptions @ turned - space.mean @ first)
-        )
-    return projections
+        yield fingerprints.unit(descriptions @ turned - space.mean @ first)
+
+
+def _seen_tilted(
+    space: _Space, thumbnails, textured: np.ndarray, tilt: float, workers: int
+) -> np.ndarray:
+    """Tilted images along all directions; never all their descriptions at once."""
+    parts = np.array_split(textured, max(1, len(textured) // (8 * fingerprints.BLOCK)))
+    return np.concatenate(
+        [
+            space.projected(_descriptions(thumbnails, part, workers, tilt=tilt))
+            for part in parts
+        ]
+    )
 
 
 def _unlikeness(
     space: _Space, descriptions: np.ndarray, close: np.ndarray
 ) -> np.ndarray:
     """Of pairs `(a, b, turn)`, `(n, 3)`, by what all directions say."""
-    places, values = np.stack(turned_indices()), np.empty(len(close), np.float32)
+    places, values = (
+        np.stack(gradients.turned_indices()),
+        np.empty(len(close), np.float32),
+    )
     for start in range(0, len(close), fingerprints.BLOCK):
         a, b, turn = close[start : start + fingerprints.BLOCK].T
         turned = np.take_along_axis(descriptions[b], places[turn], 1)
@@ -348,18 +318,20 @@ def simulated_copies(pictures: np.ndarray, each: int) -> np.ndarray:
     return np.stack(copies)
 
 
-def _limit(projections: Sequence[np.ndarray], copies: np.ndarray, rate: float) -> float:
+def _limit(
+    space: _Space, descriptions: np.ndarray, copies: np.ndarray, rate: float
+) -> float:
     """The cosine that candidates reach.
 
     Nearly all simulated copies reach it, unless more than a share `rate` of the pairs
     of different images would, too. Among these, pairs as alike as most simulated copies
     are left out: a folder full of copies does not say what chance is.
     """
-    places = fingerprints.spread(len(projections[0]), fingerprints.CHANCE_FROM)
-    upright = projections[0][places]
-    best = np.full((len(places), len(places)), -1, np.float32)
-    for turned in projections:
-        np.maximum(best, upright @ turned[places].T, out=best)
+    places = fingerprints.spread(len(descriptions), fingerprints.CHANCE_FROM)
+    upright, *others = _in_all_turns(space, descriptions[places])
+    best = upright @ upright.T
+    for turned in others:
+        np.maximum(best, upright @ turned.T, out=best)
     chance = best[np.triu_indices(len(places), 1)]
     chance = chance[chance < np.quantile(copies, 0.25)]
     weakest = float(np.quantile(copies, _WEAKEST))
@@ -404,30 +376,35 @@ def _near(rows, columns, start: int, limit: float):
 
 
 def _close(
-    projections: Sequence[np.ndarray], limit: float, workers: int, on_progress
+    space: _Space, descriptions: np.ndarray, limit: float, workers: int, on_progress
 ) -> np.ndarray:
     """All pairs `a < b` that reach the limit, in their likeliest turn.
 
     Returns:
         Rows `(a, b, turn)`, int `(pairs, 3)`, sorted.
     """
-    count = len(projections[0])
+    count, upright, found = len(descriptions), None, []
+    for turn, turned in enumerate(_in_all_turns(space, descriptions)):
+        upright = turned if upright is None else upright
 
-    def of_block(start: int) -> np.ndarray:
-        rows, blocks = projections[0][start : start + fingerprints.BLOCK], []
-        for turn, turned in enumerate(projections):
-            for a, b, cosines in _near(rows, turned, start, limit):
+        def of_block(start: int, turn=turn, rows=upright, columns=turned) -> np.ndarray:
+            rows, blocks = rows[start : start + fingerprints.BLOCK], []
+            for a, b, cosines in _near(rows, columns, start, limit):
                 likely = cosines + _UPRIGHT * (turn == 0)
-                blocks.append((a, b, np.full(len(a), turn), likely))
-        a, b, turn, likely = map(np.concatenate, zip(*blocks))
-        order = np.lexsort((turn, -likely, b, a))
-        order = order[(a < b)[order]]
-        a, b, turn = a[order], b[order], turn[order]
-        first = np.ones(len(a), bool)
-        first[1:] = (np.diff(a) != 0) | (np.diff(b) != 0)
-        return np.stack([a, b, turn], 1)[first]
+                blocks.append(np.stack([a, b, np.full(len(a), turn), likely], 1))
+            pairs = np.concatenate(blocks)
+            return pairs[pairs[:, 0] < pairs[:, 1]]
 
-    return _in_blocks(of_block, count, workers, on_progress)
+        def so_far(done: int, total: int, turn=turn) -> None:
+            on_progress((turn * total + done) // views.TURNS, total)
+
+        found.append(_in_blocks(of_block, count, workers, so_far))
+    a, b, turn, likely = np.concatenate(found).T
+    order = np.lexsort((turn, -likely, b, a))
+    pairs = np.stack([a, b, turn], 1)[order].astype(int)
+    first = np.ones(len(pairs), bool)
+    first[1:] = (np.diff(pairs[:, :2], axis=0) != 0).any(1)
+    return pairs[first]
 
 
 def _alike(
@@ -435,28 +412,64 @@ def _alike(
 ) -> np.ndarray:
     """All pairs `a < b` whose unlikeness is at most `most`, as `(a, b, 0)`.
 
+    Nearly all differ too much along a few directions already; only the others are
+    compared along all.
+
     Args:
         space: with all directions.
-        first: descriptions of the images.
-        second: of the same images, perhaps seen otherwise.
+        first: the images along these, `(n, d)`.
+        second: the same images, perhaps seen otherwise.
         most: unlikeness of `first[a]` and `second[b]`.
         workers: threads.
     """
-    # (v_a + v_b - 2 w x_a x_b) / (s_a + s_b) <= most is one product of rows.
-    shown = [space.projected(rows) for rows in (first, second)]
-    rest = [(x * x) @ (space.weights - most) / 2 for x in shown]
-    ones = np.ones_like(rest[0])
-    left = np.column_stack([shown[0] * space.weights, -rest[0], ones])
-    right = np.column_stack([shown[1], ones, -rest[1]])
+    few = _enough_directions(space, first, most)
+    left, right = (_bounded(space, shown, most, few) for shown in (first, second))
+    left[:, :few] *= space.weights[:few]
+    right[:, few:] = right[:, : few - 1 : -1]  # 1 beside the other's rest
 
     def of_block(start: int) -> np.ndarray:
-        blocks = list(
-            _near(left[start : start + fingerprints.BLOCK], right, start, 0.0)
-        )
-        a, b, _ = map(np.concatenate, zip(*blocks))
-        return np.stack([a, b, np.zeros_like(a)], 1)[a < b]
+        rows, blocks = left[start : start + fingerprints.BLOCK], [np.zeros((0, 3), int)]
+        for a, b, _ in _near(rows, right, start, 0.0):
+            a, b = a[a < b], b[a < b]
+            for part in (
+                slice(k, k + fingerprints.BLOCK)
+                for k in range(0, len(a), fingerprints.BLOCK)
+            ):
+                near = space.apart(first[a[part]], second[b[part]]) <= most
+                pairs = np.stack([a[part], b[part], np.zeros_like(a[part])], 1)
+                blocks.append(pairs[near])
+        return np.concatenate(blocks)
 
     return _in_blocks(of_block, len(first), workers, lambda done, total: None)
+
+
+def _bounded(space: _Space, shown: np.ndarray, most: float, few: int) -> np.ndarray:
+    """Of images along all directions the few first ones, what is left of `most`, 1.
+
+    Two differ by `(v_a + v_b - 2 w x_a x_b) / (s_a + s_b)`, which is at most `most` if
+    one product of rows, `w x_a x_b + rest_a + rest_b`, is 0 or more. Along the few
+    directions alone they differ less.
+    """
+    start = shown[:, :few]
+    power = np.einsum("nd,nd->n", shown, shown) * (most * (1 + _ROUNDING))
+    rest = (power - (start * start) @ space.weights[:few]) / 2
+    return np.column_stack([start, rest, np.ones_like(rest)])
+
+
+def _enough_directions(space: _Space, shown: np.ndarray, most: float) -> int:
+    """So many of the first ones that few pairs are left to compare along all."""
+    sample = shown[fingerprints.spread(len(shown), fingerprints.CHANCE_FROM // 2)]
+    own = np.triu_indices(len(sample), 1)
+    for few in _FEW_DIRECTIONS:
+        if few < shown.shape[1]:
+            rows = _bounded(space, sample, most, few)
+            *start, rest, _ = rows.T
+            start = np.array(start)
+            products = (start.T * space.weights[:few]) @ start
+            left = products + rest + rest[:, None] >= 0
+            if left[own].mean() < _LEFT:
+                return few
+    return shown.shape[1]
 
 
 def _in_blocks(of_block, count: int, workers: int, on_progress) -> np.ndarray:

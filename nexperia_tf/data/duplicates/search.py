@@ -94,7 +94,7 @@ def find(
     pictures = sorted(pictures, key=lambda picture: picture.path)
     equals = _equal_pixels(pictures)
     unique = sorted((group[0] for group in equals), key=lambda picture: picture.path)
-    thumbnails = signature.thumbnails([picture.signature for picture in unique])
+    thumbnails = signature.Thumbnails([picture.signature for picture in unique])
     pairs, settings = candidates.search(
         thumbnails,
         workers=workers,

@@ -4,6 +4,8 @@
 images works on arrays of signatures. `phash` is for a person who searches.
 """
 
+from collections.abc import Sequence
+
 import cv2
 import imagehash
 import numpy as np
@@ -53,7 +55,33 @@ def phash(pixels: np.ndarray) -> str:
     return str(imagehash.phash(Image.fromarray(pixels), hash_size=_HASH_SIDE))
 
 
-def thumbnails(signatures: list[bytes]) -> np.ndarray:
+class Thumbnails(Sequence):
+    """Thumbnails of many images that are unpacked where they are looked at.
+
+    >>> both = Thumbnails([bytes(SIDE**2), bytes([9]) * SIDE**2])
+    >>> both[np.array([1])].shape, both[1].max().item(), len(both[:1])
+    ((1, 64, 64), 9, 1)
+
+    Args:
+        signatures: of the images.
+    """
+
+    def __init__(self, signatures: Sequence[bytes]):
+        self._signatures = signatures
+
+    def __len__(self) -> int:
+        return len(self._signatures)
+
+    def __getitem__(self, places) -> np.ndarray:
+        """uint8 `(side, side)` of one image, else `(n, side, side)`."""
+        if isinstance(places, slice):
+            return thumbnails(self._signatures[places])
+        if isinstance(places, int | np.integer):
+            return thumbnails([self._signatures[places]])[0]
+        return thumbnails([self._signatures[place] for place in places])
+
+
+def thumbnails(signatures: Sequence[bytes]) -> np.ndarray:
     """The thumbnails, uint8 of shape `(n, 64, 64)`."""
     frames = np.empty((len(signatures), SIDE, SIDE), np.uint8)
     for frame, signature in zip(frames, signatures):

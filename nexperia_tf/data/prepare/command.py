@@ -222,7 +222,7 @@ def _fill(run: prepared.Prepared, measures: dict[str, measurement.Measures]) -> 
             f"{run.raw}: none of its {len(run.rows)} files is a readable image; "
             f"{run.rows[0].path}: {run.messages[run.rows[0].path]}."
         )
-    frames = signature.thumbnails([measures[row.path].signature for row in readable])
+    frames = signature.Thumbnails([measures[row.path].signature for row in readable])
     for row, score in zip(readable, device_score.scores(frames)):
         row.device_score = round(float(score), 4)
 

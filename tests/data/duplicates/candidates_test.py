@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from nexperia_tf.data.duplicates import candidates, fingerprints
-from nexperia_tf.data.measure import views
+from nexperia_tf.data.measure import gradients, views
 
 
 @pytest.fixture(scope="module")
@@ -18,10 +18,10 @@ def thumbnails() -> np.ndarray:
 
 
 def test_a_turned_picture_has_its_numbers_in_other_places(thumbnails):
-    upright = candidates.describe(views.band(thumbnails[:2]))
-    for turn, places in enumerate(candidates.turned_indices()):
+    upright = gradients.describe(views.band(thumbnails[:2]))
+    for turn, places in enumerate(gradients.turned_indices()):
         turned = np.stack([views.turned(one, turn) for one in thumbnails[:2]])
-        described = candidates.describe(views.band(turned))
+        described = gradients.describe(views.band(turned))
         np.testing.assert_allclose(described, upright[:, places], atol=2e-3)
 
 
