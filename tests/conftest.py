@@ -1,6 +1,7 @@
 import importlib.util
 import os
 import pathlib
+import shutil
 import socket
 import sys
 from types import ModuleType
@@ -85,10 +86,11 @@ def no_network():
 
 
 @pytest.fixture(scope="session")
-def publish_tiny():
+def publish_tiny(tmp_path_factory):
     """Publishes an untrained network of one narrow block a stage: seconds, not hours.
 
-    `publish_tiny(base, seed=1)` returns the version's folder.
+    `publish_tiny(base, seed=1)` returns the version's folder. The first version below
+    `base` is a copy where the same network has been published before.
     """
     import keras
 
@@ -97,6 +99,8 @@ def publish_tiny():
     from nexperia_tf.serving import export
 
     shape = backbones.Shape((1, 1, 1, 1), planes=(8, 8, 8, 8), stem=8)
+
+    published: dict[tuple, pathlib.Path] = {}
 
     def publish(
         base: pathlib.Path,
@@ -108,19 +112,23 @@ def publish_tiny():
         offset: float = 0.0,
         threshold: float = 0.5,
     ) -> pathlib.Path:
+        key = (seed, image_size, channels, temperature, offset, threshold)
+        if key in published and not (base / "1").exists():
+            shutil.copytree(published[key], base / "1")
+            return base / "1"
         keras.utils.set_random_seed(seed)
         model = classifier.build(shape, image_size=image_size, channels=channels)
         # As sure of itself as a trained one: scores are spread over 0..1.
         kernel, bias = model.get_layer("logit").get_weights()
         model.get_layer("logit").set_weights([100 * kernel, bias])
-        return export.publish(
-            model,
-            base,
-            backbone="tiny",
-            calibration=run_folders.Calibration(
-                temperature=temperature, offset=offset, threshold=threshold
-            ),
+        calibration = run_folders.Calibration(
+            temperature=temperature, offset=offset, threshold=threshold
         )
+        version = export.publish(model, base, backbone="tiny", calibration=calibration)
+        if key not in published:  # tests change what they got
+            kept = tmp_path_factory.mktemp("published") / version.name
+            published[key] = shutil.copytree(version, kept)
+        return version
 
     return publish
 

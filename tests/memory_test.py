@@ -91,3 +91,62 @@ def _a_png_with_surplus():
 )
 def test_training_reads_what_packs_much_in_128_mib(check, shown):
     assert _within(128, check) == shown
+
+
+_SAYS_ITS_PEAK = """
+import sys
+from nexperia_tf import cli
+try:
+    cli.main(sys.argv[1:])
+finally:
+    with open("/proc/self/status") as file:
+        print(next(line for line in file if line.startswith("VmHWM")).split()[1])
+"""
+
+
+def _draw_large(raw: pathlib.Path) -> None:
+    """Three parts of 10 megapixels; of one a JPEG, of another a shifted copy."""
+    import cv2
+    import numpy as np
+
+    height, width = 2600, 3900
+    for seed in range(3):
+        noise = np.random.default_rng(seed)
+        coarse = noise.uniform(50, 170, (17, 26)).astype(np.float32)
+        part = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+        fine = noise.normal(0, 40, (height, width)).astype(np.float32)
+        part += cv2.GaussianBlur(fine, (0, 0), 1.5) + noise.normal(0, 2.5, part.shape)
+        pixels = np.clip(np.rint(part), 0, 255).astype(np.uint8)
+        kind = raw / ("defect" if seed == 2 else "good")
+        kind.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(kind / f"{seed}.png"), pixels)
+        if seed == 0:
+            quality = [cv2.IMWRITE_JPEG_QUALITY, 92]
+            cv2.imwrite(str(kind / "saved.jpg"), pixels, quality)
+        if seed == 1:
+            cv2.imwrite(str(kind / "shifted.png"), np.roll(pixels, (7, -11), (0, 1)))
+
+
+@linux
+@pytest.mark.slow
+def test_copies_among_pictures_of_10_megapixels_are_found_in_1100_mib(tmp_path):
+    from nexperia_tf.data import manifest
+
+    _draw_large(tmp_path / "raw")
+    words = ("prepare", tmp_path / "raw", "--out", tmp_path / "out", "--workers", "1")
+    done = subprocess.run(
+        [sys.executable, "-c", _SAYS_ITS_PEAK, *map(str, words), "--fresh"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows = manifest.read(tmp_path / "out" / "manifest.csv")
+    dropped = {row.path: row.duplicate_of for row in rows if row.dropped_because}
+    assert dropped.pop("good/saved.jpg") == "good/0"
+    (shifted,) = dropped.items()  # the one or the other
+    assert set(shifted) in (
+        {"good/1.png", "good/shifted"},
+        {"good/shifted.png", "good/1"},
+    )
+    assert int(done.stdout.split()[-1]) < 1100 * 1024  # KiB

@@ -47,7 +47,14 @@ def test_saved_model_gives_the_same_logits(model, tmp_path, pixels):
     np.testing.assert_array_equal(again(pixels()), model(pixels()))
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "float32",
+        pytest.param("mixed_float16", marks=pytest.mark.slow),
+        pytest.param("mixed_bfloat16", marks=pytest.mark.slow),
+    ],
+)
 def test_a_few_steps_lower_the_loss(policy, tiny, pixels):
     keras.utils.set_random_seed(0)
     before = keras.mixed_precision.dtype_policy()

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import safetensors.numpy
+from PIL import Image
 
 from nexperia_tf import errors
 from nexperia_tf.models import backbones, classifier, pretrained
@@ -167,6 +168,36 @@ def test_damaged_or_missing_file_is_one_line(tmp_path, content):
     with pytest.raises(errors.BadInput, match=r"w\.safetensors: ") as refusal:
         pretrained.load(small(), str(path))
     assert "\n" not in str(refusal.value)
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory):
+    """Pictures to train on, were there weights to begin with."""
+    raw = tmp_path_factory.mktemp("weights") / "raw"
+    for i in range(40):
+        path = raw / ("good" if i % 3 else "worn") / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(i).integers(0, 255, (24, 24), np.uint8)
+        Image.fromarray(pixels).save(path)
+    return raw
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["train", "features"])
+@pytest.mark.parametrize("number", range(len(HOSTILE)))
+def test_a_hostile_file_ends_a_command_in_one_line(
+    noise, command, number, small_backbone, run_command, tmp_path, capsys
+):
+    path, out = tmp_path / "w.safetensors", tmp_path / "out"
+    path.write_bytes(HOSTILE[number])
+    argv = ("--data", noise, "--data-dir", noise.parent / "data", "--out", out)
+    argv += ("--backbone", small_backbone, "--image-size", 32)
+    argv += ("--batch-size", 8, "--weights", path)
+    capsys.readouterr()
+    assert run_command(command, *argv) == 2
+    said = [x for x in capsys.readouterr().err.splitlines() if x.startswith("error: ")]
+    assert len(said) == 1 and said[0].startswith(f"error: {path}: not a readable safe")
+    assert not out.exists()
 
 
 def test_none_leaves_the_model_alone():

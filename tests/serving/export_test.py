@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 
@@ -61,6 +62,7 @@ def test_a_predict_request_is_answered_by_both_signatures_alike(version):
     assert words == [b"defect" if s >= 0.5 else b"good" for s in scores[0]]
 
 
+@pytest.mark.slow
 def test_saved_model_cli_shows_the_contract(version):
     tool = "tensorflow.python.tools.saved_model_cli"
     shown = subprocess.run(
@@ -73,9 +75,9 @@ def test_saved_model_cli_shows_the_contract(version):
         assert f"['{words}']" in shown
 
 
-def test_a_flipped_bit_is_found_before_it_is_served(publish_tiny, tmp_path):
-    version = publish_tiny(tmp_path)
-    weights = next(version.glob("variables/*.data-*"))
+def test_a_flipped_bit_is_found_before_it_is_served(version, tmp_path):
+    damaged = shutil.copytree(version, tmp_path / "1")
+    weights = next(damaged.glob("variables/*.data-*"))
     content = bytearray(weights.read_bytes())
     content[len(content) // 2] ^= 1
     weights.write_bytes(content)
@@ -83,8 +85,11 @@ def test_a_flipped_bit_is_found_before_it_is_served(publish_tiny, tmp_path):
         export.load(tmp_path)
 
 
-def test_versions_count_upwards_and_the_newest_is_found(publish_tiny, tmp_path):
-    assert publish_tiny(tmp_path).name == "1"
+def test_versions_count_upwards_and_the_newest_is_found(
+    version, publish_tiny, tmp_path
+):
+    assert version.name == "1"
+    shutil.copytree(version, tmp_path / "1")
     assert publish_tiny(tmp_path).name == "2"
     assert export.find(tmp_path).name == "2"
     files.verify_manifest(tmp_path / "1")

@@ -107,6 +107,7 @@ def policy():
     keras.config.set_dtype_policy("float32")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
 def test_half_precision_follows_float32(policy, precision):
     flags = {"optimizer": "sgd", "learning_rate": 1e-2}

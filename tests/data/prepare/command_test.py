@@ -20,11 +20,13 @@ from nexperia_tf.data.prepare import command as prepare
 from nexperia_tf.data.raw import listing
 from nexperia_tf.sample import command as sample
 
+pytestmark = pytest.mark.usefixtures("few_look_alikes")
+
 FILES = ["duplicates.csv", "manifest.csv", "report.html", "summary.json"]
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory) -> pathlib.Path:
+def drawn(few_look_alikes, tmp_path_factory) -> pathlib.Path:
     """A raw folder of form hand_over with every planted fault."""
     raw = tmp_path_factory.mktemp("drawn") / "raw"
     sample.draw(raw, devices=260, seed=3)

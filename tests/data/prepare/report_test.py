@@ -35,7 +35,7 @@ class _Page(html.parser.HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory) -> str:
+def page(few_look_alikes, tmp_path_factory) -> str:
     folder = tmp_path_factory.mktemp("report")
     raw = folder / "raw"
     sample.draw(raw, devices=120, seed=5)
