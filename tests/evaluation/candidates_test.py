@@ -15,7 +15,7 @@ from nexperia_tf.data.records import reading, store
 from nexperia_tf.data.source import DataSource
 from nexperia_tf.evaluation import candidates, slices
 from nexperia_tf.evaluation.report import plots
-from nexperia_tf.evaluation.subjects import Subject
+from nexperia_tf.evaluation.subjects import Baseline, Subject
 from nexperia_tf.models import classifier
 from nexperia_tf.runs import run_folders
 from nexperia_tf.serving import export
@@ -236,6 +236,20 @@ def test_unlabelled_pictures_without_a_score_are_named_with_the_reason(tmp_path)
     dataset = types.SimpleNamespace(prepared=tmp_path)
     opened = candidates.Candidate(subject=None, dataset=dataset)
     assert candidates.unscored(opened) == {"test/b": "unreadable"}
+
+
+def test_other_labels_judge_the_baseline_too():
+    names = ["a", "b", "c", "d"]
+    ours, simple = (
+        predictions.Predictions(names, [1, 0, 1, 0], score)
+        for score in ([0.9, 0.1, 0.8, 0.7], [0.4, 0.3, 0.2, 0.1])
+    )
+    known = Baseline(simple, model="trees", alone={"darkness": 0.7})
+    judged = candidates.Candidate(Subject("run", ours, baseline=known))
+    verdicts = {name: (int(name in "ad"), "") for name in names}
+    found = candidates.relabelled(judged, "truth.csv", verdicts).subject.baseline
+    assert found.scored.label.tolist() == [1, 0, 0, 1]
+    assert not found.alone  # they were counted by the labels as given
 
 
 def test_box_sizes_are_the_largest_boxs_side():
