@@ -1,6 +1,7 @@
 """What to try with a network that learns no more than simple numbers tell."""
 
 from nexperia_tf import configs
+from nexperia_tf.models import backbones
 
 MOST = 3  # suggestions: who is told everything tries nothing
 
@@ -10,17 +11,28 @@ def what_to_try(config: configs.Config) -> str:
 
     >>> what_to_try(configs.of(standardise="picture", weights="imagenet"))
     '--rotation 0 --zoom 0, --drawn (docs/training.md) or a larger --image-size'
+    >>> what_to_try(configs.of(zoom=0.0, rotation=0.0))
+    '--standardise picture, --weights imagenet or --drawn (docs/training.md)'
     """
-    pictures, network = config.pictures, config.network
+    pictures, drawn = config.pictures, config.drawn.drawn or config.network.init
     changed = pictures.augment == "default" and (pictures.rotation or pictures.zoom)
     found = [
         "--rotation 0 --zoom 0" if changed else "",
         "" if pictures.standardise == "picture" else "--standardise picture",
-        "" if network.init or network.weights != "none" else "--weights imagenet",
-        "" if config.drawn.drawn or network.init else "--drawn (docs/training.md)",
+        "--weights imagenet" if _could_start_from_weights(config.network) else "",
+        "" if drawn else "--drawn (docs/training.md)",
         "a larger --image-size",
         "more --epochs",
         "more pictures",
     ]
     first = [words for words in found if words][:MOST]
     return f"{', '.join(first[:-1])} or {first[-1]}"
+
+
+def _could_start_from_weights(network) -> bool:
+    """Whether there are published weights that a run has not started from."""
+    from nexperia_tf.models import pretrained  # imports Keras
+
+    if network.init or network.weights != "none":
+        return False
+    return backbones.full_name(network.backbone) in pretrained.IMAGENET
