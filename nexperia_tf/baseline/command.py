@@ -69,7 +69,7 @@ def _table(scored: "scoring.Scored") -> rich.table.Table:
     shown = rich.table.Table(box=rich.box.SIMPLE, pad_edge=False)
     for title in ("split", "score", "AUC", "95 % interval"):
         side = "left" if title in ("split", "score") else "right"
-        shown.add_column(title, justify=side, no_wrap=True)
+        shown.add_column(title, justify=side, no_wrap=title != "score")
     shown.add_column(f"overkill\nat {CATCH_RATE:.1%}", justify="right", min_width=8)
     for split, table in scored.tables.items():
         if set(table.label) == {0, 1}:

@@ -102,12 +102,10 @@ def _levels_of_grey(picture: np.ndarray) -> dict[str, float]:
     for share, level in zip(SHARES, levels):
         found[f"relative level at {percent(share)}"] = (level - levels[5]) / spread
     for share, level in zip(TAILS, tails):
-        found[f"level off rows and columns at {percent(share)}"] = level
-        found[f"relative level off rows and columns at {percent(share)}"] = (
-            level / deviation
-        )
+        found[f"level off the grid at {percent(share)}"] = level
+        found[f"relative level off the grid at {percent(share)}"] = level / deviation
     return found | {
-        "contrast off rows and columns": deviation,
+        "contrast off the grid": deviation,
         "darkest row": rows.min() - picture.mean(),
         "lightest row": rows.max() - picture.mean(),
         "darkest column": columns.min() - picture.mean(),

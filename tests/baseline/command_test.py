@@ -32,6 +32,7 @@ def test_darkness_decides_and_evaluate_reads_the_scores(tmp_path, run_command, c
     printed = capsys.readouterr().out
     assert re.search(r"darkness +1\.0000", printed)
     assert "nearest neighbour" in printed and "overkill" in printed
+    assert "…" not in printed  # of a long name no figure is cut off
     table = predictions.read(out)
     assert table.labelled and np.all((table.score >= 0) & (table.score <= 1))
     assert run_command("evaluate", out, "--out", tmp_path / "report") == 0

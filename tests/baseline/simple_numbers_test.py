@@ -74,7 +74,7 @@ def test_rows_and_columns_of_the_product_are_taken_off():
     marred = grid.copy()
     marred[38:42, 50:56] = 100
     other = simple_numbers.numbers(marred, channels=1)
-    name = "level off rows and columns at 0 %"
+    name = "level off the grid at 0 %"
     assert other[name] < found[name] - 20
 
 
