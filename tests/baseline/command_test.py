@@ -7,7 +7,7 @@ from PIL import Image
 from nexperia_tf import files, predictions
 
 
-def _draw(raw, *, darker, counts=(26, 14), shape=(40, 52), channels=3, seed=0):
+def _draw(raw, *, darker, counts=(26, 22), shape=(40, 52), channels=3, seed=0):
     """Noise in OK and NG; that of NG is darker."""
     random = np.random.default_rng(seed)
     for name, count, shade in zip(("OK", "NG"), counts, (0, darker)):
@@ -37,6 +37,11 @@ def test_darkness_decides_and_evaluate_reads_the_scores(tmp_path, run_command, c
     assert table.labelled and np.all((table.score >= 0) & (table.score <= 1))
     assert run_command("evaluate", out, "--out", tmp_path / "report") == 0
     assert files.read_json(tmp_path / "report/report.json")["auc"]["value"] == 1
+    (summary,) = (tmp_path / "data").glob("*/prepared/summary.json")
+    found = files.read_json(summary)
+    assert found["probe"]["auc_by_look"]["darkness"] == 1
+    assert any(note.startswith("Darkness alone: AUC 1.00") for note in found["notes"])
+    assert "<td>darkness</td>" in summary.with_name("report.html").read_text()
     first = out.read_bytes()
     assert _baseline(run_command, raw, "--out", out) == 0
     assert out.read_bytes() == first
