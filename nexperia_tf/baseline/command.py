@@ -1,6 +1,7 @@
 """`nexperia baseline`: what simple numbers reach without any network."""
 
 import dataclasses
+import pathlib
 import typing
 from typing import Annotated, Literal
 
@@ -28,7 +29,8 @@ class Arguments(DataSource, command.Options):
     """sample, a raw folder, LAYOUT:FOLDER, or a folder that nexperia prepare wrote."""
 
     out: str = ""
-    """Table of scores to write, for nexperia evaluate to compare with."""
+    """Table of scores to write, for nexperia evaluate to compare with; an earlier one
+    is replaced."""
 
     split: Literal["", "validation", "calibration", "test", "unlabelled"] = ""
     """Split that --out holds; test when not given, validation where there is none."""
@@ -42,7 +44,7 @@ def main(arguments: Arguments) -> None:
     if not arguments.out:
         bounds.check_unused(arguments, ["split"], "without --out")
     else:
-        files.check_writable(arguments.out)
+        _check_out(arguments.out)
     command.import_tensorflow()
     from nexperia_tf.baseline import scoring
     from nexperia_tf.data.records import reading, store
@@ -62,6 +64,15 @@ def main(arguments: Arguments) -> None:
     if arguments.out:
         predictions.write(arguments.out, scored.tables[split])
         print(f"Scores: {arguments.out} ({split}, {len(scored.tables[split])} devices)")
+
+
+def _check_out(out: str) -> None:
+    path = pathlib.Path(out)
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise errors.BadInput(
+            f"--out {out}: name a table, such as scores.csv, in a folder that is there."
+        )
+    files.check_writable(path)
 
 
 def _table(scored: "scoring.Scored") -> rich.table.Table:

@@ -25,6 +25,7 @@ GROWN = {"choosing": 60, "kept": 200}  # trees
 LEAF = 2  # fewest training pictures of a leaf
 REGULARISATION = 0.005  # inverse: some hundred numbers, as many pictures
 ALIKE = 0.7  # correlation of two numbers of which one is enough to show
+BLOCK = 1000  # pictures whose distances are held at once
 FARTHEST = 5.0  # standard deviations of a number; one picture must not decide
 
 
@@ -48,11 +49,6 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.label)
-
-    def take(self, rows: np.ndarray) -> "Table":
-        """The pictures that `rows`, a mask or indices, names."""
-        fields = ("values", "thumbnails", "label", "group")
-        return dataclasses.replace(self, **{f: getattr(self, f)[rows] for f in fields})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,7 +150,7 @@ def check_classes(label: np.ndarray) -> None:
     defects = int(np.sum(label == labels.POSITIVE))
     if not 0 < defects < len(label):
         raise errors.BadInput(
-            "a baseline needs good and defective training pictures. Received "
+            "split train: a baseline needs good and defective pictures. Received "
             f"{len(label) - defects} good and {defects} defect; add the missing ones."
         )
 
@@ -230,6 +226,10 @@ def _alone(train: Table) -> tuple[Alone, ...]:
 
 def _distance(thumbnails: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Distance to the nearest of the others, float64 of shape `(pictures,)`."""
-    a, b = thumbnails.astype(np.float64), others.astype(np.float64)
-    squared = np.sum(a**2, axis=1)[:, None] - 2 * a @ b.T + np.sum(b**2, axis=1)
-    return np.sqrt(np.maximum(squared.min(axis=1), 0))
+    others = others.astype(np.float64)
+    sizes, nearest = np.sum(others**2, axis=1), []
+    for start in range(0, len(thumbnails), BLOCK):
+        some = thumbnails[start : start + BLOCK].astype(np.float64)
+        squared = sizes - 2 * some @ others.T  # (pictures, others)
+        nearest.append(squared.min(axis=1) + np.sum(some**2, axis=1))
+    return np.sqrt(np.maximum(np.concatenate(nearest), 0))

@@ -70,14 +70,13 @@ def score(dataset: store.Dataset, splits: Sequence[str], *, seed: int = 0) -> Sc
     floor.check_classes(known)
     most = records.MOST_TRAINING
     fitted = floor.fit(records.table(dataset, "train", most=most, seed=seed), seed=seed)
-    tables, beside = {}, {}
+    alone, tables, beside = fitted.distinct(SHOWN_ALONE), {}, {}
     for split in (split for split in splits if split in sizes):
         numbers = records.table(dataset, split)
         scores = fitted.scores(numbers)
         tables[split] = run_folders.table(dataset, split, scores)
         beside[split] = {
-            number.words: fitted.scores_alone(number, numbers)
-            for number in fitted.distinct(SHOWN_ALONE)
+            number.words: fitted.scores_alone(number, numbers) for number in alone
         }
         beside[split][floor.NEIGHBOUR] = fitted.scores_of_neighbour(numbers)
     return Scored(fitted, tables, beside, time.perf_counter() - start)

@@ -47,6 +47,14 @@ def test_darkness_decides_and_evaluate_reads_the_scores(tmp_path, run_command, c
     assert out.read_bytes() == first
 
 
+def test_a_table_without_a_place_is_refused_before_anything_is_read(
+    tmp_path, run_command, capsys
+):
+    for out in (tmp_path, tmp_path / "nowhere" / "scores.csv"):
+        assert run_command("baseline", tmp_path / "raw", "--out", out) == 2
+        assert f"--out {out}: name a table" in capsys.readouterr().err
+
+
 def test_odd_shapes_in_a_tiny_folder_are_scored(tmp_path, run_command, capsys):
     shapes = itertools.cycle([(1, 1), (1, 300), (300, 2), (40, 30), (3, 3)])
     for name, levels in (("OK", range(0, 240, 20)), ("NG", range(9, 160, 20))):
