@@ -38,6 +38,7 @@ def test_only_of_validation_the_auc_is_that_of_the_best_epoch(reached):
 def test_what_is_printed_names_pictures_that_were_trained_on(
     reached, tmp_path, terminal, capsys, monkeypatch
 ):
+    reached["baseline"] = {"skipped": "split train: 9 good and 0 defect"}
     files.write_json(tmp_path / run_folders.METRICS, reached)
     run_folders.write_calibration(
         tmp_path / run_folders.CALIBRATION, run_folders.Calibration()
@@ -47,4 +48,5 @@ def test_what_is_printed_names_pictures_that_were_trained_on(
     out = capsys.readouterr().out
     assert "validation: AUC of the best of 9 epochs" in out
     assert "warning: 2 of 400 test pictures" in out
+    assert "baseline: skipped, split train: 9 good and 0 defect" in out
     assert f"{reached['test']['auc']['value']:.4f}" in out
