@@ -294,7 +294,7 @@ def _pocket_damage(frame, overlay: Overlay) -> None:
 
 
 def _lead_defect(look: Look, random, level: Level, shapes) -> Look:
-    """A bent, short or missing lead."""
+    """A bent, folded, short or missing lead."""
     strength, size = level.strength, level.size
     which = int(np.searchsorted([0.25, 0.60], random.random()))
     leads = list(look.leads)
@@ -307,6 +307,8 @@ def _lead_defect(look: Look, random, level: Level, shapes) -> Look:
         shift = side * size * max(2.5, strength * random.uniform(9, 15))
         foot = min(255, round(size * lead.foot))  # it turns towards the light
         leads[which] = dataclasses.replace(lead, shift=shift, foot=foot)
+    elif shape == "folded" and strength >= 0.5:
+        leads[which] = dataclasses.replace(lead, flat=True)
     elif shape == "short" or strength < 1:
         leads[which] = dataclasses.replace(
             lead, length=50 - max(4, round(size * strength * random.uniform(18, 32)))

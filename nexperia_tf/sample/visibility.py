@@ -53,8 +53,8 @@ def _levels(**levels: tuple[float, ...]) -> dict[str, Level]:
 STANDARD, HARD = "standard", "hard"
 
 LOOKS: dict[str, Difficulty] = {
-    # As hard as the published task: a few defects in a thousand leave next to no
-    # trace, about as many are at the limit, all others are plain to a trained eye.
+    # Meant to be as hard as the published task: a few defects in a thousand leave next
+    # to no trace, about as many are at the limit, all others are plain.
     STANDARD: Difficulty(
         version=2,
         levels={
@@ -79,7 +79,7 @@ LOOKS: dict[str, Difficulty] = {
             "lead_defect": _levels(
                 plain=(0.909, 1.00, 1.5),
                 clear=(0.08, 0.90, 1.5),
-                faint=(0.004, 0.50),
+                faint=(0.004, 0.45),
                 barely=(0.007, 0.18),
             ),
             "lead_glue": _levels(
@@ -102,7 +102,13 @@ LOOKS: dict[str, Difficulty] = {
         # than a few thousand devices hold.
         shapes={
             "scratch": {"band": 0.42, "rubbed": 0.36, "scribble": 0.20, "spike": 0.02},
-            "lead_defect": {"bent": 0.02, "short": 0.1, "tilted": 0.42, "missing": 0.46},
+            "lead_defect": {
+                "bent": 0.02,
+                "short": 0.02,
+                "tilted": 0.44,
+                "folded": 0.48,
+                "missing": 0.04,
+            },
             "marking_defect": {"faded": 0.02, "doubled": 0.96, "partly": 0.02},
             "device_flip": {"edge": 0.58, "turned": 0.4, "face_down": 0.02},
         },
