@@ -63,7 +63,14 @@ def _fits(word, plain, interval):
     return _inside(value, interval)
 
 
-@pytest.mark.parametrize("name", cli.COMMANDS)
+# Training has forty numbers, and a command line is parsed for each of their words.
+PATIENTLY = [
+    pytest.param(name, marks=[pytest.mark.slow] if name == "train" else [])
+    for name in cli.COMMANDS
+]
+
+
+@pytest.mark.parametrize("name", PATIENTLY)
 def test_a_number_is_taken_where_its_bounds_hold_and_refused_elsewhere(name):
     arguments = _arguments(name)
     for field, kind in _leaves(arguments):

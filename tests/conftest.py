@@ -134,6 +134,19 @@ def publish_tiny(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def few_look_alikes():
+    """Looks at 300 pairs of different pictures, not 3,000, where copies are no subject.
+
+    With a hundred pictures these pairs are most of a preparation's work.
+    """
+    from nexperia_tf.data.duplicates import candidates
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(candidates, "FEWEST_FALSE", 300)
+        yield
+
+
+@pytest.fixture(scope="module")
 def small_backbone():
     """A known name with few layers, for tests that need no real network."""
     from nexperia_tf.models import backbones

@@ -23,14 +23,14 @@ from nexperia_tf.sample import command as sample
 from nexperia_tf.serving import export
 from nexperia_tf.statistics import calibration
 
-pytestmark = pytest.mark.usefixtures("no_network")
+pytestmark = pytest.mark.usefixtures("no_network", "few_look_alikes")
 
 ROOT = pathlib.Path(__file__).parents[1]
 TINY = ("--backbone", "resnext26_32x4d", "--image-size", "32", "--batch-size", "8")
 
 
 @pytest.fixture(scope="module")
-def raw(tmp_path_factory):
+def raw(few_look_alikes, tmp_path_factory):
     folder = tmp_path_factory.mktemp("sample") / "raw"
     sample.draw(folder, devices=160, seed=1)
     return folder

@@ -32,7 +32,7 @@ SPLITS = ("train", "validation", "test", CALIBRATION)
 UNLABELLED = "unlabelled"
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(slots=True)  # there may be many
 class Row:
     """One raw image.
 

@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nexperia_tf.data.duplicates import candidates
-
 
 @pytest.fixture
 def picture():
@@ -17,17 +15,6 @@ def picture():
         return random.integers(0, 256, shape).astype(np.uint8)
 
     return draw
-
-
-@pytest.fixture(scope="module")
-def few_look_alikes():
-    """Looks at 300 pairs of different pictures, not 3,000, where copies are no subject.
-
-    With a hundred pictures these pairs are most of a preparation's work.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(candidates, "FEWEST_FALSE", 300)
-        yield
 
 
 @pytest.fixture

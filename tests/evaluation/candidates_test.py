@@ -108,6 +108,7 @@ def served(run_folder, reported):
     return export.load(run_folder)
 
 
+@pytest.mark.slow
 def test_a_run_is_reported_with_pictures_maps_and_slices(run_folder, reported):
     found = figures_in(reported)
     table = predictions.read(run_folder / "predictions" / "test.csv")

@@ -139,6 +139,7 @@ def test_a_run_starts_from_another_and_keeps_to_its_minutes(first, config, tmp_p
             np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_calibration_split_is_scored_and_chooses_nothing(
     config, tmp_path, run_command, capsys
 ):

@@ -272,13 +272,12 @@ def _seen_tilted(
     space: _Space, thumbnails, textured: np.ndarray, tilt: float, workers: int
 ) -> np.ndarray:
     """Tilted images along all directions; never all their descriptions at once."""
-    parts = np.array_split(textured, max(1, len(textured) // (8 * fingerprints.BLOCK)))
-    return np.concatenate(
-        [
-            space.projected(_descriptions(thumbnails, part, workers, tilt=tilt))
-            for part in parts
-        ]
-    )
+    seen = np.empty((len(textured), space.directions.shape[1]), np.float32)
+    for start in range(0, len(textured), 8 * fingerprints.BLOCK):
+        part = slice(start, start + 8 * fingerprints.BLOCK)
+        tilted = _descriptions(thumbnails, textured[part], workers, tilt=tilt)
+        seen[part] = space.projected(tilted)
+    return seen
 
 
 def _unlikeness(

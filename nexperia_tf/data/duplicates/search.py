@@ -24,7 +24,7 @@ COMPARING, VERIFYING = "Comparing pictures", "Verifying pairs"  # steps
 SAME_PHOTOGRAPH = (BYTE, PIXEL, PHOTOMETRIC, GEOMETRIC)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Measured:
     """A readable image as the search knows it; its pixels stay on disk."""
 

@@ -131,6 +131,7 @@ def _annotations(raw: pathlib.Path, entries: list[Entry]) -> None:
         csv.writer(file).writerows([("path", "x1", "y1", "x2", "y2"), *rows])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such names and files")
 @hypothesis.settings(max_examples=30, deadline=None)
 @hypothesis.given(trees(), st.sampled_from(["", "labels.csv", "annotations.csv"]))

@@ -360,6 +360,7 @@ def test_bad_input_is_named_in_one_line(dataset, raw, tmp_path):
     assert not nowhere.exists() and not (raw / "data").exists()
 
 
+@pytest.mark.slow
 def test_the_shell_builds_what_loads_anywhere(raw, tmp_path):
     tfds_command = pathlib.Path(sys.executable).with_name("tfds")
     done = subprocess.run(
