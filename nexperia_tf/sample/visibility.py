@@ -60,14 +60,14 @@ LOOKS: dict[str, Difficulty] = {
         levels={
             "chipping": _levels(
                 plain=(0.909, 1.00, 1.2),
-                clear=(0.08, 0.75, 1.2),
-                faint=(0.004, 0.16),
+                clear=(0.08, 0.90, 1.2),
+                faint=(0.004, 0.28),
                 barely=(0.007, 0.04),
             ),
             "foreign_material": _levels(
                 plain=(0.909, 1.00, 1.4),
-                clear=(0.08, 0.75, 1.4),
-                faint=(0.004, 0.18),
+                clear=(0.08, 0.90, 1.4),
+                faint=(0.004, 0.28),
                 barely=(0.007, 0.04),
             ),
             "scratch": _levels(

@@ -4,7 +4,7 @@ from nexperia_tf import configs
 
 CONFIG = configs.of(
     backbone="resnext26_32x4d",
-    image_size=80,
-    epochs=9,
+    image_size=64,
+    epochs=14,
     learning_rate=2e-3,
 )
