@@ -35,4 +35,6 @@ def _could_start_from_weights(network) -> bool:
 
     if network.init or network.weights != "none":
         return False
-    return backbones.full_name(network.backbone) in pretrained.IMAGENET
+    # A run may be of a backbone that is no longer known.
+    name = backbones.ALIASES.get(network.backbone, network.backbone)
+    return name in pretrained.IMAGENET
