@@ -18,6 +18,7 @@ from nexperia_tf.models import backbones
 from nexperia_tf.study import features, networks
 
 FLAGS = {"data", "data_dir", "unboxed", "good", "group", "depth_range", "max_pixels"}
+NAMING_DATA = ("baseline", "train", "evaluate", "features", "study")
 TRAYS = 12
 
 
@@ -67,7 +68,7 @@ def test_a_command_that_names_data_takes_all_that_belongs_to_it(name):
     taken = FLAGS & set(command.flags(module.Arguments))
     if "data" in taken:
         assert taken == FLAGS
-    assert ("data" in taken) == (name in ("train", "evaluate", "features", "study"))
+    assert ("data" in taken) == (name in NAMING_DATA)
 
 
 def test_evaluate_reads_the_pictures_of_a_saved_model_as_told(
