@@ -8,9 +8,8 @@ beside those of timm's steps on a batch that lies on the card already, both also
 share of the device's own matrix rate in that format. `float32` is the true one, `tf32`
 lets the card round products; below them ours is a mixed policy, timm's autocast, and
 float16 scales the loss on both sides. `--compiled` adds timm under torch.compile,
-`--xla` compiles ours, `--way` takes another way of gpu_convolution.py. What does not
-fit into memory is said so. `--profile FOLDER` keeps the time by kernel of one step
-(TensorFlow).
+`--xla` compiles ours. What does not fit into memory is said so. `--profile FOLDER`
+keeps the time by kernel of one step (TensorFlow).
 With `--backbone resnext26_32x4d --size 32 --batches 2 --steps 2` it runs anywhere.
 """
 
@@ -88,15 +87,11 @@ def timm_rates(arguments, case: Case) -> dict[str, float]:
     return rates
 
 
-def prepare_backend(arguments, case: Case) -> None:
-    """Sets what products in float32 are rounded to, and the way of convolution."""
+def prepare_backend(case: Case) -> None:
+    """Sets the policy, and what products in float32 are rounded to."""
     if keras.backend.backend() == "tensorflow":
-        import gpu_convolution
         import tensorflow as tf
 
-        from nexperia_tf.models import tensorflow_ops
-
-        tensorflow_ops.on_cudnn = gpu_convolution.WAYS[arguments.way]
         tf.config.experimental.enable_tensor_float_32_execution(
             case.policy != "float32"
         )
@@ -124,7 +119,7 @@ def compiled_model(arguments) -> keras.Model:
 def our_rate(arguments, case: Case) -> tuple[float, float]:
     """Our images per second, the best of two epochs after one, and work of each."""
     keras.utils.clear_session()
-    prepare_backend(arguments, case)
+    prepare_backend(case)
     model = compiled_model(arguments)
     rng = np.random.default_rng(0)
     shape = (case.batch * arguments.steps, arguments.size, arguments.size, 3)
@@ -198,7 +193,6 @@ def main() -> None:
     parser.add_argument("--torch-python", help="interpreter with torch and timm")
     parser.add_argument("--compiled", action="store_true", help="timm compiled, too")
     parser.add_argument("--xla", action="store_true", help="compiles ours")
-    parser.add_argument("--way", default="as it is", help="of gpu_convolution.py")
     parser.add_argument("--profile", type=pathlib.Path)
     arguments = parser.parse_args()
     sweep = list(

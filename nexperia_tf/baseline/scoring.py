@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from nexperia_tf import predictions
+from nexperia_tf import errors, predictions
 from nexperia_tf.baseline import floor, records
 from nexperia_tf.data.records import reading, store
 from nexperia_tf.evaluation.report import judging, results, serialise
@@ -110,8 +110,10 @@ def beside_network(
     """
     try:
         scored = score(dataset, list(network))
-    except Exception as error:  # hours of training must not fail for a side figure
-        return {"skipped": str(error) or type(error).__name__}
+    except errors.BadInput as error:
+        return {"skipped": str(error)}
+    except Exception as error:  # ours, but hours of training must not fail for it
+        return {"skipped": f"{type(error).__name__}: {error}"}
     write(folder, scored)
     judged = {}
     for split, table in network.items():

@@ -41,16 +41,9 @@ def convolution(
     on_onednn = not on_gpu and tensorflow_internals.computes_with_onednn()
     if on_onednn and images.dtype == tf.float32:
         return _native(images, kernel, stride, margin, _with_gradients)
-    if on_gpu:
-        return _native(images, kernel, stride, margin, on_cudnn)
-    if images.shape[-1] == kernel.shape[-2]:
+    if on_gpu or images.shape[-1] == kernel.shape[-2]:
         return _native(images, kernel, stride, margin)
     return _in_blocks(images, kernel, stride, margin)
-
-
-def on_cudnn(images: tf.Tensor, kernel: tf.Tensor, stride: int, padding) -> tf.Tensor:
-    """The convolution of a GPU; benchmarks/gpu.py puts other ways in its place."""
-    return tf.nn.conv2d(images, kernel, stride, padding)
 
 
 def forget_gradients() -> None:

@@ -9,15 +9,20 @@ import scipy.special
 from nexperia_tf import errors
 from nexperia_tf.serving import combination
 
-LOGITS = np.array([[-3.0, 0.5, 40.0], [1.0, -0.5, 45.0]], "float32")  # (members, N)
+LOGITS = np.array([[-3.0, 0.5], [1.0, -0.5]], "float32")  # (members, N)
 
 
 def test_a_mean_of_scores_is_their_mean():
     found = combination.asked(["mean"], ["a", "b"]).logit(LOGITS)
     expected = scipy.special.logit(scipy.special.expit(LOGITS.astype(float)).mean(0))
-    np.testing.assert_allclose(found[:2], expected[:2], rtol=1e-5)
-    # In float64 both scores are 1 to the last digit; the logits tell them apart.
-    assert 40 < found[2] < 45
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_a_sure_member_keeps_its_digits_in_the_mean():
+    combined = combination.Combination("scores", (0.5, 0.5))
+    logits = combined.logit(np.float32([[60, -60, 40], [60, -60, 45]]))
+    np.testing.assert_allclose(logits[:2], [60, -60], rtol=1e-6)
+    assert 40 < logits[2] < 45
 
 
 def test_a_sum_of_logits_has_weights_and_a_bias(tmp_path):
@@ -40,10 +45,12 @@ def test_weights_of_scores_are_shares(tmp_path):
     ("payload", "said"),
     [
         ({"of": "odds", "weights": {"a": 1, "b": 1}}, 'needs "of"'),
+        ({"of": "logits"}, 'needs "of"'),
         ({"of": "logits", "weights": {"a": 1}}, "weighs a, but the models are a, b"),
-        ({"of": "logits", "weights": {"a": -1, "b": 1}}, "0 or more"),
+        ({"of": "logits", "weights": {"a": 1, "b": -1}}, r"Received \[1, -1\]"),
         ({"of": "logits", "weights": {"a": True, "b": 1}}, "0 or more"),
         ({"of": "logits", "weights": {"a": 0, "b": 0}}, "one of them above 0"),
+        ({"of": "scores", "weights": {"a": 0, "b": 0}}, r"Received \[0, 0\]"),
         ({"of": "scores", "weights": {"a": 1, "b": 1}, "bias": 1}, "take no bias"),
     ],
 )

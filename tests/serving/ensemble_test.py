@@ -131,12 +131,6 @@ def test_other_methods_combine_as_they_say(
     np.testing.assert_allclose(scores, expected(singles), atol=1e-5)
 
 
-def test_a_sure_member_keeps_its_digits_in_the_mean():
-    combined = combination.Combination("scores", (0.5, 0.5))
-    logits = combined.logit(tf.constant([[60.0, -60.0], [60.0, -60.0]]))
-    np.testing.assert_allclose(logits, [60, -60], rtol=1e-6)
-
-
 @pytest.mark.parametrize(
     ("other", "words"),
     [
@@ -189,23 +183,6 @@ def test_bad_flags_are_one_line(words, shown, members, run_command, tmp_path, ca
     assert error.startswith("error: ") and "\n" not in error
     assert shown in error
     assert not out.exists()
-
-
-@pytest.mark.parametrize(
-    ("payload", "words"),
-    [
-        ({"of": "logits"}, 'needs "of"'),
-        ({"of": "logits", "weights": {"a": 1}}, "weighs a, but the models are a, b"),
-        ({"of": "logits", "weights": {"a": 1, "b": -1}}, r"Received \[1, -1\]"),
-        ({"of": "scores", "weights": {"a": 0, "b": 0}}, r"Received \[0, 0\]"),
-        ({"of": "scores", "weights": {"a": 1, "b": 0}, "bias": 1}, "no bias"),
-    ],
-)
-def test_weights_that_do_not_fit_are_refused(payload, words, tmp_path):
-    path = tmp_path / "weights.json"
-    path.write_text(json.dumps(payload))
-    with pytest.raises(errors.BadInput, match=words):
-        combination.read_weights(path, ["a", "b"])
 
 
 def _carried(folder):

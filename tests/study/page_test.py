@@ -27,7 +27,7 @@ def entry(name, *, apart, lots):
     )
 
 
-def study(lots):
+def judged(lots):
     rows = [
         entry("weak", apart=1.0, lots=lots),
         entry("strong one", apart=4.0, lots=lots),
@@ -44,22 +44,7 @@ def study(lots):
             [tables.Pair(strong, weak, tables.FOCAL_LOSS), tables.Pair(weak, slight)],
         ),
     ]
-    return results.Study(
-        data="any/folder",
-        scale="small",
-        seeds=1,
-        extended=False,
-        labels="",
-        image_size=32,
-        epochs=1,
-        n=600,
-        n_defect=200,
-        tables=results.judged(shown, {}),
-        runs=(),
-        weights={},
-        notes=(),
-        time=results.Time("today", 3, 60.0),
-    )
+    return results.judged(shown, {})
 
 
 @pytest.mark.parametrize(
@@ -70,8 +55,10 @@ def study(lots):
         (20, comparison.APART, "sign flip of whole groups"),
     ],
 )
-def test_a_study_of_any_number_of_lots_is_written(tmp_path, lots, verdict, rule):
-    found = study(lots)
+def test_a_study_of_any_number_of_lots_is_written(
+    tmp_path, study_of, lots, verdict, rule
+):
+    found = study_of(judged(lots))
     first, turned, slight = [p for t in found.tables for p in t.differences]
     # The same two runs in two tables are one comparison.
     assert first.family == turned.family == slight.family == 2
@@ -90,7 +77,7 @@ def test_a_study_of_any_number_of_lots_is_written(tmp_path, lots, verdict, rule)
 
 
 def test_a_question_is_answered_by_the_pairs_that_say_so_whatever_they_are_called():
-    answers = {answer.question: answer for answer in page.answers(study(None).tables)}
+    answers = {answer.question: answer for answer in page.answers(judged(None))}
     focal = answers.pop(tables.QUESTIONS[tables.FOCAL_LOSS])
     assert focal.answer == "strong one."
     assert focal.details == ("strong one ranks better than weak.",)

@@ -78,23 +78,8 @@ def test_a_pair_read_the_other_way_is_the_same_with_its_sign(judged):
     assert (one.question, other.question) == (None, tables.SEVERAL)
 
 
-def test_study_json_holds_all_of_it_with_its_schema(judged):
-    study = results.Study(
-        data="x",
-        scale="small",
-        seeds=1,
-        extended=False,
-        labels="",
-        image_size=32,
-        epochs=1,
-        n=400,
-        n_defect=100,
-        tables=judged,
-        runs=(),
-        weights={},
-        notes=("left out",),
-        time=results.Time("now", 0, 0.0),
-    )
+def test_study_json_holds_all_of_it_with_its_schema(judged, study_of):
+    study = study_of(judged, notes=("left out",))
     payload = study.as_json()
     assert payload["schema"] == results.SCHEMA and payload["notes"] == ["left out"]
     names = {field.name for field in dataclasses.fields(results.Study)}
