@@ -31,7 +31,6 @@ from PIL import Image
 from nexperia_tf.data import images
 
 FORMATS = ("BMP", "PNG", "JPEG", "progressive", "TIFF", "WEBP", "GIF", "RGBA", "deep")
-DEEP = FORMATS.index("deep")
 SOUND = 40  # whole pictures of each class, without which nothing can be prepared
 LARGEST = 256  # pixels a side
 EACH = 3  # the first of so many refused or differing files are named
@@ -166,15 +165,15 @@ def main() -> None:
                 print(stop)
                 crashes += 1
         manifest, scored = rows(out / "manifest.csv"), rows(scores)
-    lost = [p for p in files if p.endswith((".bin", ".png")) and p not in manifest]
-    lost += [p for p in manifest if p not in scored]
-    refused = ("unreadable", "unsupported")
-    apart = [
-        path
-        for path, row in manifest.items()
-        if (row["dropped_because"] in refused) != bool(scored[path]["problem"])
-        and not is_deep(path)
-    ]
+        lost = [p for p in files if p.endswith((".bin", ".png")) and p not in manifest]
+        lost += [p for p in manifest if p not in scored]
+        refused = ("unreadable", "unsupported")
+        apart = [
+            path
+            for path, row in manifest.items()
+            if (row["dropped_because"] in refused) != bool(scored[path]["problem"])
+            and not is_deep(place / "raw" / path)
+        ]
     counts, wrong = differing(mutants)
     peak = max(*peaks, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     print(f"{mutants} mutants: {', '.join(f'{n} {w}' for w, n in counts.items())}")
@@ -184,10 +183,12 @@ def main() -> None:
     print(f"peak memory of the largest process {peak / 2**20:.2f} GiB")
 
 
-def is_deep(path: str) -> bool:
-    """Whether this was a file of 16 bits, which a model of 8 bits rightly refuses."""
-    stem = pathlib.PurePosixPath(path).stem
-    return stem.isdigit() and int(stem) % len(FORMATS) == DEEP
+def is_deep(file: pathlib.Path) -> bool:
+    """Whether a file has 16 bits, which a model of 8 bits rightly refuses."""
+    try:
+        return images.load(file.read_bytes()).native.dtype == np.uint16
+    except (images.UnreadableImage, images.UnsupportedImage):
+        return False
 
 
 if __name__ == "__main__":
