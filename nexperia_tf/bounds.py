@@ -22,7 +22,7 @@ import annotated_types
 import pydantic
 import tyro
 
-from nexperia_tf import errors
+from nexperia_tf import errors, sizes
 
 MANY = 20  # names that nobody reads through in an error
 _STRICT = pydantic.ConfigDict(strict=True, allow_inf_nan=False)
@@ -341,6 +341,18 @@ def _two_values(value: object) -> object:
     return value
 
 
+def _a_size(value: object) -> object:
+    if said := sizes.problem(value):
+        raise ValueError(said)
+    return value
+
+
+def _a_size_or_auto(value: object) -> object:
+    if value != sizes.AUTO and (said := sizes.problem(value)):
+        raise ValueError(f"{sizes.AUTO}, {said}")
+    return value
+
+
 # Bounds that several commands share.
 MOST_OF_16_BITS = 65535
 DEPTH_RANGE = (pydantic.BeforeValidator(_two_values),)
@@ -349,9 +361,12 @@ MAX_PIXELS = within(ge=1, le=MOST_PIXELS, why="no larger picture can be decoded"
 SHARE = within(gt=0, lt=1)
 SEED = within(ge=0, le=2**31 - 1)
 BATCH = within(ge=1, le=65536)
-IMAGE_SIZE = within(
-    ge=32,
-    le=4096,
-    why="the network makes them 32 times smaller, and one pixel must be left",
+IMAGE_SIZE = (
+    pydantic.BeforeValidator(_a_size),
+    tyro.conf.arg(metavar="SIDE|HEIGHTxWIDTH"),
+)
+IMAGE_SIZE_OR_AUTO = (
+    pydantic.BeforeValidator(_a_size_or_auto),
+    tyro.conf.arg(metavar="auto|SIDE|HEIGHTxWIDTH"),
 )
 CALIBRATION_SHARE = within(ge=0, lt=0.7)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nexperia_tf import bmp, bounds
+from nexperia_tf import bmp, bounds, sizes
 
 if typing.TYPE_CHECKING:
     import tensorflow as tf
@@ -130,45 +130,59 @@ def _to_channels(image: "tf.Tensor", channels: int) -> "tf.Tensor":
     )
 
 
-def letterbox_geometry(height: int, width: int, size: int) -> tuple[float, int, int]:
-    """Where a picture lies on its square canvas: `(scale, top, left)`.
+def letterbox_geometry(
+    height: int, width: int, size: sizes.Size | int
+) -> tuple[float, int, int]:
+    """Where a picture lies on its canvas: `(scale, top, left)`.
 
     A point `(x, y)` of the picture stands at `(x * scale + left, y * scale + top)`.
     """
-    inner_height, inner_width = _inner((height, width), size)
-    scale = size / max(height, width)
-    return scale, (size - inner_height) // 2, (size - inner_width) // 2
+    canvas = sizes.Size.of(size)
+    inner = letterboxed((height, width), canvas)
+    scale = min(canvas.height / height, canvas.width / width)
+    return scale, *_corner(canvas, inner)
 
 
-def _inner(sides: tuple[int, int], size: int) -> tuple[int, int]:
+def letterboxed(sides: tuple[int, int], size: sizes.Size) -> sizes.Size:
     """Both sides after letterboxing, at least 1, rounded in float32 as TensorFlow does.
 
-    >>> _inner((300, 200), 96), _inner((4000, 10), 96)
-    ((96, 64), (96, 1))
+    >>> letterboxed((300, 200), sizes.Size(96, 96))
+    Size(height=96, width=64)
+    >>> letterboxed((500, 1250), sizes.Size(128, 352))
+    Size(height=128, width=320)
+    >>> letterboxed((4000, 10), sizes.Size(96, 96))
+    Size(height=96, width=1)
     """
-    new = np.rint(np.float32(sides) * (np.float32(size) / max(sides)))
-    height, width = np.clip(new.astype(int), 1, size).tolist()
-    return height, width
+    scale = (np.float32(size) / np.float32(sides)).min()
+    new = np.rint(np.float32(sides) * scale).astype(int)
+    return sizes.Size(*np.clip(new, 1, size).tolist())
 
 
-def letterbox(image: "tf.Tensor", size: int) -> "tf.Tensor":
-    """Resizes the long side to `size` with antialiasing and pads the rest with 0.
+def _corner(canvas: sizes.Size, inner: sizes.Size) -> tuple[int, int]:
+    """Top and left of the picture, which lies in the middle."""
+    return (canvas.height - inner.height) // 2, (canvas.width - inner.width) // 2
+
+
+def letterbox(image: "tf.Tensor", size: sizes.Size | int) -> "tf.Tensor":
+    """Resizes to fit the canvas, with antialiasing, and pads the rest with 0.
 
     Nothing is cropped: a random or central crop can cut the defect out.
 
     Args:
         image: uint8 tensor of shape `(height, width, channels)`.
-        size: side of the square canvas in pixels.
+        size: of the canvas; a number is the side of a square.
 
     Returns:
-        uint8 tensor of shape `(size, size, channels)`.
+        uint8 tensor of shape `(size.height, size.width, channels)`.
     """
     import tensorflow as tf
 
+    canvas = sizes.Size.of(size)
     channels = image.shape[-1]
     sides = tf.cast(tf.shape(image)[:2], tf.float32)
-    inner = tf.round(sides * (size / tf.reduce_max(sides)))
-    inner = tf.clip_by_value(tf.cast(inner, tf.int32), 1, size)
+    scale = tf.reduce_min(tf.constant(canvas, tf.float32) / sides)
+    inner = tf.cast(tf.round(sides * scale), tf.int32)
+    inner = tf.clip_by_value(inner, 1, tf.constant(canvas))
 
     def resized():
         scaled = tf.image.resize(image, inner, antialias=True)
@@ -176,37 +190,45 @@ def letterbox(image: "tf.Tensor", size: int) -> "tf.Tensor":
 
     same = tf.reduce_all(inner == tf.shape(image)[:2])
     image = tf.cond(same, lambda: image, resized)
-    top, left = (size - inner[0]) // 2, (size - inner[1]) // 2
-    image = tf.image.pad_to_bounding_box(image, top, left, size, size)
-    return tf.ensure_shape(image, (size, size, channels))
+    top, left = (canvas.height - inner[0]) // 2, (canvas.width - inner[1]) // 2
+    image = tf.image.pad_to_bounding_box(image, top, left, *canvas)
+    return tf.ensure_shape(image, (*canvas, channels))
 
 
-def letterbox_pixels(image: np.ndarray, size: int) -> np.ndarray:
+def letterbox_pixels(image: np.ndarray, size: sizes.Size | int) -> np.ndarray:
     """`letterbox` of one array, equal to the last bit, in less time.
 
     TensorFlow's operation is called alone, without the branches of a graph.
     """
-    height, width = _inner(image.shape[:2], size)
-    if (height, width) != image.shape[:2]:
+    canvas = sizes.Size.of(size)
+    inner = letterboxed(image.shape[:2], canvas)
+    if inner != image.shape[:2]:
         import tensorflow as tf
 
         with tf.device("CPU"):  # the only kernel that it has
             scaled = tf.raw_ops.ScaleAndTranslate(
                 images=image[None],
-                size=(height, width),
-                scale=np.float32((height, width)) / np.float32(image.shape[:2]),
+                size=inner,
+                scale=np.float32(inner) / np.float32(image.shape[:2]),
                 translation=np.zeros(2, np.float32),
                 kernel_type="triangle",
             )
         # As an array first: slicing a tensor takes longer than all of this.
         image = np.clip(np.rint(scaled.numpy()[0]), 0, 255).astype(np.uint8)
-    canvas = np.zeros((size, size, image.shape[-1]), np.uint8)
-    top, left = (size - height) // 2, (size - width) // 2
-    canvas[top : top + height, left : left + width] = image
-    return canvas
+    pixels = np.zeros((*canvas, image.shape[-1]), np.uint8)
+    pixels[_place(canvas, inner)] = image
+    return pixels
 
 
-def batch(image_bytes: Sequence[bytes], size: int, channels: int) -> np.ndarray:
+def _place(canvas: sizes.Size, inner: sizes.Size) -> tuple[slice, slice]:
+    """Rows and columns of a canvas on which the picture lies."""
+    top, left = _corner(canvas, inner)
+    return slice(top, top + inner.height), slice(left, left + inner.width)
+
+
+def batch(
+    image_bytes: Sequence[bytes], size: sizes.Size | int, channels: int
+) -> np.ndarray:
     """`letterbox(decode(...))` of many pictures, in less time.
 
     OpenCV decodes, where it gives what is stored, and a plain BMP is read in place;
@@ -216,31 +238,32 @@ def batch(image_bytes: Sequence[bytes], size: int, channels: int) -> np.ndarray:
 
     Args:
         image_bytes: the files' bytes.
-        size: side of the square canvas in pixels.
+        size: of the canvas; a number is the side of a square.
         channels: 1 or 3.
 
     Returns:
-        uint8 array of shape `(pictures, size, size, channels)`.
+        uint8 array of shape `(pictures, size.height, size.width, channels)`.
 
     Raises:
         tf.errors.InvalidArgumentError: some bytes are no BMP, JPEG or PNG.
     """
-    canvases = np.zeros((len(image_bytes) * channels, size, size), np.uint8)
+    canvas = sizes.Size.of(size)
+    canvases = np.zeros((len(image_bytes) * channels, *canvas), np.uint8)
     scratch = _Scratch()
     images = (_decoded(content, channels) for content in image_bytes)
     planes = (image[..., channel] for image in images for channel in range(channels))
     first = 0
     for old, alike in itertools.groupby(planes, np.shape):
-        height, width = _inner(old, size)
-        top, left = (size - height) // 2, (size - width) // 2
-        places = canvases[:, top : top + height, left : left + width]
+        inner = letterboxed(old, canvas)
+        rows, columns = _place(canvas, inner)
+        places = canvases[:, rows, columns]
         at_once = max(1, _TOGETHER // math.prod(old))
         while some := list(itertools.islice(alike, at_once)):
-            if (height, width) != old:
-                some = _resized(some, scratch, height, width)
+            if inner != old:
+                some = _resized(some, scratch, *inner)
             places[first : first + len(some)] = some
             first += len(some)
-    canvases = canvases.reshape(-1, channels, size, size)
+    canvases = canvases.reshape(-1, channels, *canvas)
     return np.ascontiguousarray(np.moveaxis(canvases, 1, -1))
 
 

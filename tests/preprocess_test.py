@@ -2,12 +2,14 @@ import io
 import struct
 import zlib
 
+import hypothesis
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import strategies
 from PIL import Image
 
-from nexperia_tf import preprocess
+from nexperia_tf import preprocess, sizes
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (26, 27), dtype=np.uint8)
@@ -67,6 +69,58 @@ def test_letterbox_keeps_the_whole_picture_in_proportion(shape):
     assert (boxed[inside] == 200).all()
     assert (boxed[~inside] == 0).all()
     assert max(height, width) == 96
+
+
+CANVASES = strategies.tuples(strategies.integers(8, 128), strategies.integers(8, 128))
+SIDES = strategies.tuples(strategies.integers(1, 400), strategies.integers(1, 400))
+
+
+@hypothesis.given(sides=SIDES, canvas=CANVASES)
+def test_a_letterboxed_picture_lies_within_its_canvas_in_proportion(sides, canvas):
+    size = sizes.Size(*canvas)
+    scale, top, left = preprocess.letterbox_geometry(*sides, size)
+    height, width = preprocess.letterboxed(sides, size)
+    assert 0 <= top <= size.height - height and 0 <= left <= size.width - width
+    assert height == size.height or width == size.width  # it fills one side
+    # To the nearest pixel, of which there is one at least.
+    assert abs(height - max(1, sides[0] * scale)) <= 0.5 + 1e-3
+    assert abs(width - max(1, sides[1] * scale)) <= 0.5 + 1e-3
+    # In the middle.
+    assert 0 <= size.height - height - 2 * top <= 1
+    assert 0 <= size.width - width - 2 * left <= 1
+
+
+@hypothesis.settings(deadline=None, max_examples=40)
+@hypothesis.given(
+    sides=SIDES, canvas=CANVASES, channels=strategies.sampled_from([1, 3])
+)
+def test_all_three_letterboxes_agree_on_any_rectangle(sides, canvas, channels):
+    size = sizes.Size(*canvas)
+    shape = sides if channels == 1 else (*sides, 3)
+    pixels = np.random.default_rng(0).integers(100, 256, shape, dtype=np.uint8)
+    image = pixels.reshape(*sides, channels)
+    in_graph = preprocess.letterbox(tf.constant(image), size).numpy()
+    assert in_graph.shape == (*size, channels)
+    np.testing.assert_array_equal(preprocess.letterbox_pixels(image, size), in_graph)
+    (trained,) = preprocess.batch([_encoded(pixels, "PNG")], size, channels)
+    assert np.abs(trained.astype(int) - in_graph).max() <= 1
+    # Pixels stay within what geometry says, and fill it.
+    _, top, left = preprocess.letterbox_geometry(*sides, size)
+    height, width = preprocess.letterboxed(sides, size)
+    inside = np.zeros(size, bool)
+    inside[top : top + height, left : left + width] = True
+    assert (in_graph[inside] >= 100).all() and not in_graph[~inside].any()
+
+
+@hypothesis.given(sides=SIDES, side=strategies.integers(8, 4096))
+def test_a_number_is_a_square_whose_side_the_long_one_fills(sides, side):
+    square = preprocess.letterbox_geometry(*sides, sizes.Size(side, side))
+    assert preprocess.letterbox_geometry(*sides, side) == square
+    assert square[0] == side / max(sides)
+    inner = np.rint(np.float32(sides) * (np.float32(side) / max(sides)))
+    expected = np.clip(inner.astype(int), 1, side)
+    found = preprocess.letterboxed(sides, sizes.Size(side, side))
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_letterbox_is_antialiased_like_pillow():

@@ -6,7 +6,7 @@ The docstring of a field is its help on the command line.
 import dataclasses
 from typing import Annotated, Literal
 
-from nexperia_tf import bounds
+from nexperia_tf import bounds, sizes
 from nexperia_tf.bounds import within
 from nexperia_tf.data import source
 from nexperia_tf.models import backbones
@@ -35,8 +35,10 @@ class Data(source.DataSource):
 class Pictures:
     """How pictures reach the network, and how they are changed in training."""
 
-    image_size: Annotated[int, *bounds.IMAGE_SIZE] = 224
-    """Side of the square the pictures are letterboxed to, in pixels."""
+    image_size: Annotated[int | str, *bounds.IMAGE_SIZE_OR_AUTO] = sizes.AUTO
+    """Canvas the pictures are letterboxed to, in pixels: the side of a square, or
+    320x128, height first. auto has the pixels of 224x224 in the shape of the
+    pictures."""
 
     standardise: Literal["imagenet", "picture"] = "imagenet"
     """Whose mean and standard deviation pixels are scaled by: ImageNet's, or each

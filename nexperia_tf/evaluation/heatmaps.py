@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from scipy import stats
 
-from nexperia_tf import errors, preprocess
+from nexperia_tf import errors, preprocess, sizes
 from nexperia_tf.statistics import clustered, intervals
 
 if typing.TYPE_CHECKING:
@@ -21,7 +21,7 @@ if typing.TYPE_CHECKING:
 
 STAGES = ("stem", "stage1", "stage2", "stage3", "stage4")
 BATCH = 16
-SMOOTHING = 1 / 40  # of the canvas; neighbouring pixels are one finding
+SMOOTHING = 1 / 40  # of a square canvas' side; neighbouring pixels are one finding
 
 
 def class_activation_maps(
@@ -34,7 +34,7 @@ def class_activation_maps(
 
     Args:
         model: a classifier's flat graph, giving the raw logit.
-        images: uint8 of shape `(batch, size, size, channels)`.
+        images: uint8 of shape `(batch, height, width, channels)`.
         stage: the layer to look at, one of STAGES; the earlier, the finer.
 
     Returns:
@@ -68,14 +68,15 @@ def _cam(both: "keras.Model", images: np.ndarray) -> np.ndarray:
     return np.maximum((activations * gradients).sum(axis=-1), 0)
 
 
-def on_canvas(maps: np.ndarray, size: int) -> np.ndarray:
-    """The maps in the resolution of the model's square canvas, smooth, each 0..1."""
+def on_canvas(maps: np.ndarray, size: sizes.Size) -> np.ndarray:
+    """The maps in the resolution of the model's canvas, smooth, each 0..1."""
+    across = size.width, size.height
     enlarged = np.stack(
         [
             cv2.GaussianBlur(
-                cv2.resize(m, (size, size), interpolation=cv2.INTER_LINEAR),
+                cv2.resize(m, across, interpolation=cv2.INTER_LINEAR),
                 (0, 0),
-                size * SMOOTHING,
+                math.sqrt(size.area) * SMOOTHING,
             )
             for m in maps
         ]
@@ -93,7 +94,7 @@ def randomised(model: "keras.Model", *, seed: int = 0) -> "keras.Model":
 
 
 def boxes_on_canvas(
-    boxes: Sequence[Sequence[float]], *, height: int, width: int, size: int
+    boxes: Sequence[Sequence[float]], *, height: int, width: int, size: sizes.Size
 ) -> np.ndarray:
     """Boxes of the raw photograph on the letterboxed canvas, shape `(boxes, 4)`."""
     scale, top, left = preprocess.letterbox_geometry(height, width, size)
@@ -138,7 +139,7 @@ def localisation(
     """Plays the pointing game.
 
     Args:
-        maps: float of shape `(devices, size, size)`, on the canvas.
+        maps: float of shape `(devices, height, width)`, on the canvas.
         boxes: for each device its boxes on the canvas, shape `(boxes, 4)`.
         groups: names of shape `(devices,)`; None takes each device for its own.
         word: how a reason calls a group.

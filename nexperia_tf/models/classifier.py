@@ -4,7 +4,7 @@ import math
 
 import keras
 
-from nexperia_tf import preprocess
+from nexperia_tf import preprocess, sizes
 from nexperia_tf.models import backbones, blocks
 
 LOGIT, MAP = "logit", "map"
@@ -13,7 +13,7 @@ LOGIT, MAP = "logit", "map"
 def build(
     backbone: str | backbones.Shape,
     *,
-    image_size: int | None,
+    image_size: sizes.Size | int | str | None,
     channels: int,
     prior: float = 0.2,
     classes: int = 1,
@@ -23,7 +23,7 @@ def build(
 
     Args:
         backbone: a name of `backbones.BACKBONES` or an alias, or a shape of your own.
-        image_size: height and width; None leaves both open.
+        image_size: height and width, a number for a square; None leaves both open.
         channels: 1 for grey pictures, 3 for colour.
         prior: share of defects in training, in (0, 1); the untrained model answers it.
         classes: number of logits; 1 is defect against good.
@@ -43,7 +43,8 @@ def build(
     if isinstance(backbone, str):
         name = backbones.full_name(backbone)
         shape = backbones.shape(name)
-    image = keras.Input((image_size, image_size, channels), name="image")
+    sides = (None, None) if image_size is None else sizes.Size.of(image_size)
+    image = keras.Input((*sides, channels), name="image")
     scale, offset = preprocess.scale_and_offset(channels)
     # float32 whatever the policy: eight bits of pixel do not survive bfloat16's offset.
     scaled = keras.layers.Rescaling(scale, offset, dtype="float32", name="scaling")(

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from nexperia_tf import configs, errors, files, labels, predictions
+from nexperia_tf import configs, errors, files, labels, predictions, sizes
 from nexperia_tf.data import source
 from nexperia_tf.data.measure import depth
 
@@ -112,9 +112,9 @@ class Run:
         return self.folder.resolve().name
 
     @property
-    def image_size(self) -> int:
-        """Side of the letterboxed square, pixels."""
-        return self.config.pictures.image_size
+    def image_size(self) -> sizes.Size:
+        """Of the canvas that its pictures are letterboxed to, pixels."""
+        return sizes.Size.of(self.config.pictures.image_size)
 
     @property
     def channels(self) -> int:
@@ -388,8 +388,8 @@ def logits_of(
     """Raw logits of every device of a split, float32 of shape `(devices,)`."""
     from nexperia_tf.data.input import batching, pictures
 
-    _, size, _, channels = model.input.shape
-    shown = pictures.Pictures(size, channels, cache="none")
+    _, *sides, channels = model.input.shape
+    shown = pictures.Pictures(sizes.Size(*sides), channels, cache="none")
     batches = batching.evaluation(dataset, split, shown, batch_size=batch_size)
     return model.predict(batching.images(batches), verbose=0).ravel()
 

@@ -54,7 +54,7 @@ def publish(
     return export.publish_logit(
         logit,
         base,
-        image_size=facts["image_size"],
+        image_size=members[0].served.image_size,
         channels=facts["channels"],
         calibration=in_force,
         trained_on=training_pictures.merged(books),

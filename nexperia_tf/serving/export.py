@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from nexperia_tf import bounds, errors, files, labels, locks, preprocess
+from nexperia_tf import bounds, errors, files, labels, locks, preprocess, sizes
 from nexperia_tf.models import folding
 from nexperia_tf.runs import run_folders, training_pictures
 from nexperia_tf.serving import servable
@@ -54,11 +54,11 @@ def publish(
         logits = tf.squeeze(folded(images, training=False), axis=-1)  # (N,)
         return calibration.logits(logits)
 
-    _, size, _, channels = model.input.shape
+    _, *sides, channels = model.input.shape
     return publish_logit(
         logit,
         base,
-        image_size=size,
+        image_size=sizes.Size(*sides),
         channels=channels,
         calibration=calibration,
         facts={
@@ -120,7 +120,7 @@ def publish_logit(
     logit: Callable,
     base: pathlib.Path,
     *,
-    image_size: int,
+    image_size: sizes.Size,
     channels: int,
     calibration: run_folders.Calibration,
     facts: Mapping,
@@ -136,10 +136,10 @@ def publish_logit(
     not load, or would answer differently, is not published.
 
     Args:
-        logit: from uint8 of shape `(N, image_size, image_size, channels)`, letterboxed,
-            to the calibrated logit, float32 of shape `(N,)`.
+        logit: from uint8 of shape `(N, *image_size, channels)`, letterboxed, to the
+            calibrated logit, float32 of shape `(N,)`.
         base: the folder TensorFlow Serving watches; a subfolder for each version.
-        image_size: side of the letterboxed square.
+        image_size: of the canvas that pictures are letterboxed to.
         channels: 1 or 3.
         calibration: the threshold to bake in, and what `logit` has applied.
         facts: what else to write to nexperia.json.
@@ -154,7 +154,7 @@ def publish_logit(
     graph = _graph(logit, image_size, channels)
     signatures = _signatures(graph.logit, image_size, channels, calibration.threshold)
     shown = servable.pictures(image_size, channels)
-    facts = {"schema": SCHEMA, **facts, "image_size": image_size}
+    facts = {"schema": SCHEMA, **facts, "image_size": image_size.plain}
     facts |= {"channels": channels, "labels": list(labels.NAMES)}
     # One process at a time takes a version number and uses it.
     with locks.held(base, busy="publishes a version there"):
@@ -180,11 +180,11 @@ def publish_logit(
     return target
 
 
-def _graph(logit: Callable, image_size: int, channels: int) -> tf.Module:
+def _graph(logit: Callable, image_size: sizes.Size, channels: int) -> tf.Module:
     """The calibrated logit as a function, with the variables that it reads."""
     graph = tf.Module()
     # An ensemble calls it: its members then share one decode.
-    shape = (None, image_size, image_size, channels)
+    shape = (None, *image_size, channels)
     graph.logit = _function(logit, tf.TensorSpec(shape, tf.uint8))
     # As the function lists them. Keras' variables are wrappers: a session restores what
     # is tracked, and the graph reads what is wrapped.
@@ -192,7 +192,9 @@ def _graph(logit: Callable, image_size: int, channels: int) -> tf.Module:
     return graph
 
 
-def _scores(logit: Callable, shown: list[np.ndarray], image_size: int) -> np.ndarray:
+def _scores(
+    logit: Callable, shown: list[np.ndarray], image_size: sizes.Size
+) -> np.ndarray:
     """The model's own scores of pictures, `(pictures,)`."""
     boxed = [
         preprocess.letterbox(tf.constant(picture), image_size) for picture in shown
@@ -247,6 +249,11 @@ class Served:
                 "or nexperia ensemble wrote."
             )
         return found[name]
+
+    @property
+    def image_size(self) -> sizes.Size:
+        """Of the canvas that its pictures are letterboxed to, pixels."""
+        return sizes.Size.of(self.facts["image_size"])
 
     @property
     def calibration(self) -> run_folders.Calibration:
@@ -353,7 +360,7 @@ def _facts(version: pathlib.Path) -> dict:
     """What nexperia.json holds."""
     facts = files.read_json(version / FACTS)
     size, channels = facts.get("image_size"), facts.get("channels")
-    said = bounds.problem(size, typing.Annotated[int, *bounds.IMAGE_SIZE])
+    said = bounds.problem(size, typing.Annotated[int | str, *bounds.IMAGE_SIZE])
     if said or channels not in (1, 3):
         what = f"image_size {size}: {said}" if said else f"channels {channels}: 1 or 3"
         raise errors.BadInput(f"{version / FACTS}: {what}.")
@@ -368,7 +375,7 @@ def _facts(version: pathlib.Path) -> dict:
 
 
 def _signatures(
-    logit: Callable, image_size: int, channels: int, threshold: float
+    logit: Callable, image_size: sizes.Size, channels: int, threshold: float
 ) -> dict[str, Callable]:
     """Both signatures, of one graph."""
     names = tf.constant(labels.NAMES)

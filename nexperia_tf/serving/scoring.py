@@ -1,7 +1,7 @@
 """Files to scores: threads read and decode pictures while the network works.
 
 A picture is decoded by `data.images`, as `nexperia prepare` does, and laid on its
-square by the same letterbox that the SavedModel holds; its signature of pixels then has
+canvas by the same letterbox that the SavedModel holds; its signature of pixels then has
 nothing to change, whatever the shapes in a batch.
 """
 
@@ -138,7 +138,7 @@ def _canvases(
     served: "export.Served", found: listing.Listing, max_pixels: int
 ) -> Callable[[str], tuple[np.ndarray | None, str]]:
     """A function from a name to its letterboxed pixels, or none and the problem."""
-    size, channels = served.facts["image_size"], served.facts["channels"]
+    size, channels = served.image_size, served.facts["channels"]
     depth_range = served.depth_range
 
     def canvas(name: str) -> tuple[np.ndarray | None, str]:

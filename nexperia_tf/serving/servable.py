@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
-from nexperia_tf import labels
+from nexperia_tf import labels, sizes
 from nexperia_tf.library_internals import tensorflow_internals
 
 BYTES = "serving_default"
@@ -29,12 +29,13 @@ class Unservable(Exception):
     """A server would refuse the SavedModel or answer differently."""
 
 
-def pictures(image_size: int, channels: int) -> list[np.ndarray]:
+def pictures(size: sizes.Size, channels: int) -> list[np.ndarray]:
     """A blank picture and noise of other shapes, uint8 `(height, width, channels)`."""
     rng = np.random.default_rng(0)
-    shapes = (image_size, image_size // 2 + 1), (image_size // 2 + 1, image_size + 8)
+    height, width = size
+    shapes = (height, width // 2 + 1), (height // 2 + 1, width + 8)
     noise = [rng.integers(0, 256, (*s, channels), np.uint8) for s in shapes]
-    return [np.zeros((image_size, image_size, channels), np.uint8), *noise]
+    return [np.zeros((*size, channels), np.uint8), *noise]
 
 
 def write_warmup(path: pathlib.Path, picture: np.ndarray) -> None:

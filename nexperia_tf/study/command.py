@@ -19,12 +19,14 @@ from nexperia_tf import (
     labels,
     locks,
     predictions,
+    sizes,
 )
 from nexperia_tf.data import limits
 from nexperia_tf.data.source import NOTHING, DataSource
 from nexperia_tf.study import plan
 
 if typing.TYPE_CHECKING:
+    from nexperia_tf.data.records import store
     from nexperia_tf.models import costs
     from nexperia_tf.study import entries, results, tables
 
@@ -97,6 +99,7 @@ def _study(arguments: Arguments, out: pathlib.Path) -> None:
         arguments,
         channels=reading.channels(dataset),
         train_devices=sizes["train"],
+        image_size=_image_size(dataset),
     )
     _open(out, arguments)
     trained = networks.train(planned, out, dataset)
@@ -109,7 +112,11 @@ def _study(arguments: Arguments, out: pathlib.Path) -> None:
 
 
 def _planned(
-    arguments: Arguments, *, channels: int, train_devices: int | None
+    arguments: Arguments,
+    *,
+    channels: int,
+    train_devices: int | None,
+    image_size: int | str = sizes.AUTO,
 ) -> plan.Plan:
     from nexperia_tf.study import networks
 
@@ -124,7 +131,18 @@ def _planned(
         train_devices=train_devices,
         backbone_data=networks.backbone_data(named.data_dir) if drawn else "",
         shared=dataclasses.asdict(named),
+        image_size=image_size,
     )
+
+
+def _image_size(dataset: "store.Dataset") -> int | str:
+    """What auto is for the training pictures, folds and networks of column (a), too."""
+    from nexperia_tf.data import manifest
+    from nexperia_tf.training import image_size
+
+    rows = manifest.read(dataset.prepared / "manifest.csv")
+    training = [row for row in rows if row.split == "train"]
+    return image_size.chosen(sizes.AUTO, training).plain
 
 
 def _source(arguments: Arguments) -> DataSource:

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import numpy as np
 import tyro
 
-from nexperia_tf import bounds, command, errors, files, predictions
+from nexperia_tf import bounds, command, errors, files, predictions, sizes
 from nexperia_tf.data import archives, progress
 from nexperia_tf.data.source import NOTHING, DataSource
 from nexperia_tf.models import backbones
@@ -82,14 +82,14 @@ def extract(
 
     if stage not in STAGES:
         raise errors.BadInput(f"--stage {stage}: one of {', '.join(STAGES)}.")
-    _, size, _, channels = model.input.shape
+    _, *sides, channels = model.input.shape
     part = keras.Model(model.input, model.get_layer(stage).output)
     numbers = math.prod(part.output.shape[1:])
     columns = reading.metadata(dataset, split)
     devices = len(columns["image_id"])
     _check_size(devices, numbers, max_gigabytes, f"{split}, {stage}")
     values = np.empty((devices, numbers), np.float32)
-    shown = pictures.Pictures(size, channels, cache="none")
+    shown = pictures.Pictures(sizes.Size(*sides), channels, cache="none")
     batches = batching.evaluation(dataset, split, shown, batch_size=batch_size)
     at = 0
     for batch in progress.track(
@@ -213,8 +213,9 @@ class Arguments(command.Options):
     source: DataSource = NOTHING
     """Pictures to look at: those of RUN, else the sample, where nothing is named."""
 
-    image_size: Annotated[int, *bounds.IMAGE_SIZE] = 224
-    """With --weights: side of the letterboxed square, pixels."""
+    image_size: Annotated[int | str, *bounds.IMAGE_SIZE] = 224
+    """With --weights: canvas of the letterboxed pictures, the side of a square or
+    HEIGHTxWIDTH, pixels."""
 
     batch_size: Annotated[int, *bounds.BATCH] = 32
     """Devices at once."""
@@ -291,5 +292,6 @@ def _opened(
         channels=reading.channels(dataset),
     )
     pretrained.load(model, arguments.weights, fixed=True)
-    kept = ("backbone", "weights", "image_size")
-    return model, dataset, {name: getattr(arguments, name) for name in kept}
+    facts = {name: getattr(arguments, name) for name in ("backbone", "weights")}
+    facts["image_size"] = sizes.Size.of(arguments.image_size).plain
+    return model, dataset, facts

@@ -5,7 +5,7 @@ import itertools
 import pathlib
 from collections.abc import Mapping, Sequence
 
-from nexperia_tf import configs, errors
+from nexperia_tf import configs, errors, sizes
 from nexperia_tf.configs import checks
 from nexperia_tf.data.source import DataSource
 
@@ -154,6 +154,7 @@ def make(
     train_devices: int | None = None,
     backbone_data: str = "",
     shared: Mapping[str, object] | None = None,
+    image_size: int | str = sizes.AUTO,
 ) -> Plan:
     """Plans a study.
 
@@ -166,6 +167,7 @@ def make(
             epochs; None leaves them.
         backbone_data: data of the run that column (a) of Table 1 takes; "" for none.
         shared: fields that all runs get, such as `data`.
+        image_size: of runs that leave it to the pictures of the study.
 
     Raises:
         errors.BadInput: a number below 1, or a backbone without a wide partner.
@@ -179,13 +181,13 @@ def make(
     if scale == "small" and not config and train_devices:
         epochs = max(3, round(SMALL_PASSES / train_devices))
         base = base.changed(epochs=epochs)
-    base = base.changed(**shared)
+    base = _sized(base.changed(**shared), image_size)
     checks.check(base)
     steps, families = [], []
     if backbone_data:
         steps.append(_backbone(base, backbone_data))
     if scale == "paper":
-        original, family = _original(shared)
+        original, family = _original(shared, image_size)
         steps += original
         families.append(family)
     ours, family = _ours(
@@ -204,13 +206,21 @@ def _backbone(base: configs.Config, data: str) -> Step:
     return Step(PRETRAINED, "ResNeXt trained on other drawn devices", config)
 
 
-def _original(shared: Mapping[str, object]) -> tuple[list[Step], Family]:
+def _sized(config: configs.Config, image_size: int | str) -> configs.Config:
+    if config.pictures.image_size != sizes.AUTO:
+        return config
+    return config.changed(image_size=image_size)
+
+
+def _original(
+    shared: Mapping[str, object], image_size: int | str
+) -> tuple[list[Step], Family]:
     """The four networks of the original study, to the letter.
 
     Which wide ResNet it took its report leaves open; alpha .25 fell on the defects.
     """
     name = ORIGINAL
-    base = configs.load("study_original").changed(**shared)
+    base = _sized(configs.load("study_original").changed(**shared), image_size)
     backbone = base.network.backbone
     networks = {RESNEXT: backbone, WIDE: PARTNERS[backbone]}
     losses = {BCE: {}, FOCAL: {"loss": "focal", "gamma": 2.0, "alpha": 0.25}}

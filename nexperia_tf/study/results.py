@@ -121,7 +121,7 @@ class Study:
     seeds: int
     extended: bool
     labels: str
-    image_size: int
+    image_size: int | str
     epochs: int
     n: int
     n_defect: int

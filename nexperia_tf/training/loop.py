@@ -13,7 +13,7 @@ import rich.box
 import rich.table
 import tensorflow as tf
 
-from nexperia_tf import configs, errors, files, labels, locks, preprocess
+from nexperia_tf import configs, errors, files, labels, locks, sizes
 from nexperia_tf.configs import checks
 from nexperia_tf.data import manifest
 from nexperia_tf.data.input import augment, balance, batching
@@ -30,6 +30,7 @@ from nexperia_tf.training import (
     display,
     finish,
     history,
+    image_size,
     model_setup,
     monitor,
     weight_average,
@@ -37,7 +38,6 @@ from nexperia_tf.training import (
 
 MANIFEST = "manifest.csv"  # of the records
 SHOWN = 16  # pictures of the first batch in TensorBoard
-SMALLEST_BOX = 8  # pixels after resizing, under which a defect is hardly to be seen
 
 
 def train(config: configs.Config, *, resume: bool = False) -> pathlib.Path | None:
@@ -71,7 +71,7 @@ def train(config: configs.Config, *, resume: bool = False) -> pathlib.Path | Non
         if config.run.deterministic:
             tf.config.experimental.enable_op_determinism()
         data = _data(config, folder, workers)
-        config = _resolved(config, data.dataset)
+        config = _resolved(config, data)
         # After the data: making records draws random numbers, reading them does not.
         keras.utils.set_random_seed(config.run.seed)
         with devices.dtype_policy(devices.precision(config.network.precision)):
@@ -148,28 +148,40 @@ def _data(
     with workers.chief_first():  # where they share a disk, the others find it all made
         dataset = run_folders.dataset_of(config, folder / run_folders.PICTURES)
     rows = manifest.read(dataset.prepared / MANIFEST)
-    sizes = reading.split_sizes(dataset)
+    splits = reading.split_sizes(dataset)
     _check_classes(dataset, rows, "train", drawn=config.drawn.drawn > 0)
     _check_classes(dataset, rows, "validation")
-    if manifest.CALIBRATION in sizes:
+    if manifest.CALIBRATION in splits:
         _check_classes(dataset, rows, manifest.CALIBRATION)
     if workers.chief:
         _say_what_preparing_found(dataset)
     train_rows = [row for row in rows if row.split == "train"]
     order = _order(config, train_rows)
-    _warn_of_small_boxes(train_rows, config.pictures.image_size)
+    size = image_size.chosen(_image_size(config, folder), train_rows)
+    if workers.chief:
+        print(image_size.described(size, train_rows))
     pictures = picturing.Pictures(
-        config.pictures.image_size, reading.channels(dataset), config.pictures.cache
+        size, reading.channels(dataset), config.pictures.cache
     )
     training_set = _training_set(config, folder, rows)
     _check_seen(config, rows, training_set, say=workers.chief)
     return Data(dataset, pictures, order, training_set)
 
 
-def _resolved(config: configs.Config, dataset: store.Dataset) -> configs.Config:
-    """The config with the depth range of the records, which the run keeps."""
-    given = run_folders.depth_range_of(config)
-    return config.changed(depth_range=dataset.depth_range or given)
+def _image_size(config: configs.Config, folder: pathlib.Path) -> int | str:
+    """What is asked for; a run that is resumed keeps what auto once chose."""
+    given, begun = config.pictures.image_size, folder / run_folders.CONFIG
+    if given == sizes.AUTO and begun.is_file():
+        stored = configs.from_json(files.read_json(begun), where=str(begun))
+        return stored.pictures.image_size
+    return given
+
+
+def _resolved(config: configs.Config, data: Data) -> configs.Config:
+    """The config with what the run found for itself, and keeps."""
+    depth_range = data.dataset.depth_range or run_folders.depth_range_of(config)
+    size = data.pictures.size.plain
+    return config.changed(depth_range=depth_range, image_size=size)
 
 
 def _order(config: configs.Config, rows: list) -> ordering.Order:
@@ -248,22 +260,6 @@ def _check_classes(
             f"{n_defect} defect; "
             + (lacking or "add pictures or move some by a split column")
             + "."
-        )
-
-
-def _warn_of_small_boxes(rows: list, image_size: int) -> None:
-    sides = [
-        min(x2 - x1, y2 - y1)
-        * preprocess.letterbox_geometry(row.height, row.width, image_size)[0]
-        for row in rows
-        for x1, y1, x2, y2 in row.boxes
-    ]
-    if sides and (small := float(np.percentile(sides, 5))) < SMALLEST_BOX:
-        wanted = int(np.ceil(image_size * SMALLEST_BOX / max(small, 0.1) / 32) * 32)
-        rich.print(
-            f"[yellow]warning:[/] at --image-size {image_size} the smallest 5 % of the "
-            f"annotated boxes are at most {small:.1f} pixels narrow; --image-size "
-            f"{wanted} would show them at {SMALLEST_BOX}."
         )
 
 

@@ -3,17 +3,22 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nexperia_tf import errors
+from nexperia_tf import errors, preprocess, sizes
 from nexperia_tf.evaluation import heatmaps
 from nexperia_tf.statistics import intervals
 
 SIZE = 32
+SQUARE = sizes.Size(SIZE, SIZE)
 
 
 @pytest.fixture(scope="module")
 def spot_finder():
     """A flat graph whose logit is the mean brightness above 200, by construction."""
-    image = keras.Input((SIZE, SIZE, 1), name="image")
+    return _spot_finder(SQUARE)
+
+
+def _spot_finder(size):
+    image = keras.Input((*size, 1), name="image")
     bright = keras.layers.Conv2D(1, 1, activation="relu", name="stem")(image)
     pooled = keras.layers.AveragePooling2D(4, name="stage4")(bright)
     features = keras.layers.GlobalAveragePooling2D(name="features")(pooled)
@@ -37,7 +42,7 @@ def test_the_map_is_hottest_where_the_evidence_is(spot_finder, stage):
     maps = heatmaps.class_activation_maps(spot_finder, with_spots(*places), stage=stage)
     side = SIZE if stage == "stem" else SIZE // 4
     assert maps.shape == (18, side, side)
-    canvas = heatmaps.on_canvas(maps, SIZE)
+    canvas = heatmaps.on_canvas(maps, SQUARE)
     assert canvas.shape == (18, SIZE, SIZE)
     assert canvas.max() == pytest.approx(1) and canvas.min() >= 0
     for heat, (row, column) in zip(canvas, places):
@@ -45,9 +50,37 @@ def test_the_map_is_hottest_where_the_evidence_is(spot_finder, stage):
         assert row <= hottest[0] < row + 4 and column <= hottest[1] < column + 4
 
 
+@pytest.mark.parametrize("shape", [(96, 32), (32, 96), (64, 48)])
+@pytest.mark.parametrize("stage", ["stem", "stage4"])
+def test_on_a_rectangle_the_map_points_into_the_box_of_the_spot(shape, stage):
+    size = sizes.Size(*shape)
+    model = _spot_finder(size)
+    photographs = [(300, 90), (90, 300), (200, 200), (267, 275)]
+    canvases, boxes = [], []
+    for i, (height, width) in enumerate(photographs):
+        photograph = np.full((height, width, 1), 50, np.uint8)
+        top, left = height * (1 + i) // 6, width * (4 - i) // 6
+        # Large enough to be seen where a strip lies across the canvas.
+        photograph[top : top + 40, left : left + 40] = 255
+        canvases.append(preprocess.letterbox_pixels(photograph, size))
+        box = [[left, top, min(left + 40, width), top + 40]]
+        boxes.append(
+            heatmaps.boxes_on_canvas(box, height=height, width=width, size=size)
+        )
+        assert (boxes[-1] >= 0).all() and (boxes[-1] <= [*size[::-1]] * 2).all()
+    maps = heatmaps.class_activation_maps(model, np.stack(canvases), stage=stage)
+    canvas = heatmaps.on_canvas(maps, size)
+    assert canvas.shape == (4, *shape)
+    for heat, ((left, top, right, bottom),) in zip(canvas, boxes):
+        row, column = np.unravel_index(heat.argmax(), shape)
+        # A place of the last stage is four pixels wide.
+        assert top - 2 <= row <= bottom + 2 and left - 2 <= column <= right + 2
+
+
 def test_no_evidence_is_a_map_of_zeros(spot_finder):
     dark = np.full((1, SIZE, SIZE, 1), 50, np.uint8)
-    maps = heatmaps.on_canvas(heatmaps.class_activation_maps(spot_finder, dark), SIZE)
+    maps = heatmaps.class_activation_maps(spot_finder, dark)
+    maps = heatmaps.on_canvas(maps, SQUARE)
     assert not maps.any()
     found = heatmaps.localisation(maps, [np.array([[0, 0, 32, 32]])])
     assert found.pointing.value == 0 and found.energy == 0
@@ -130,7 +163,10 @@ def test_one_device_or_none_that_differs_shows_no_error():
 
 def test_boxes_move_with_the_letterbox():
     moved = heatmaps.boxes_on_canvas(
-        [[0, 0, 275, 267], [100, 50, 150, 60]], height=267, width=275, size=128
+        [[0, 0, 275, 267], [100, 50, 150, 60]],
+        height=267,
+        width=275,
+        size=sizes.Size(128, 128),
     )
     scale = 128 / 275
     assert moved[0] == pytest.approx([0, 2, 128, 2 + 267 * scale])

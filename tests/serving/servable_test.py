@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from nexperia_tf import sizes
 from nexperia_tf.serving import servable
 
 
@@ -34,7 +35,7 @@ def saved(folder, model, *, names=servable.INPUTS):
     }
     tf.saved_model.save(model, str(folder), signatures)
     (folder / servable.WARMUP).parent.mkdir(exist_ok=True)
-    shown = servable.pictures(16, 1)
+    shown = servable.pictures(sizes.Size(16, 16), 1)
     servable.write_warmup(folder / servable.WARMUP, shown[0])
     return shown
 

@@ -11,7 +11,7 @@ import functools
 import cv2
 import numpy as np
 
-from nexperia_tf import errors
+from nexperia_tf import errors, sizes
 
 FLIPS = ("none", "horizontal", "vertical", "both")
 CROP_AREA = 0.08  # smallest part of a picture that `crop` enlarges
@@ -71,7 +71,7 @@ def augment(images: np.ndarray, draws: np.ndarray, policy: Policy) -> np.ndarray
     """Changes every picture by its own random numbers.
 
     Args:
-        images: uint8 array of shape `(batch, size, size, channels)`.
+        images: uint8 array of shape `(batch, height, width, channels)`.
         draws: float array of shape `(batch, 9)`, the pictures' rows of `draws`; `tone`
             alone takes the last column.
         policy: how far.
@@ -79,7 +79,7 @@ def augment(images: np.ndarray, draws: np.ndarray, policy: Policy) -> np.ndarray
     Returns:
         uint8 array of the same shape.
     """
-    size = images.shape[1]
+    size = sizes.Size(*images.shape[1:3])
     changed = np.empty_like(images)
     matrices = (crop if policy.crop else motion)(draws, size, policy)
     tables = light(draws, policy)
@@ -90,22 +90,28 @@ def augment(images: np.ndarray, draws: np.ndarray, policy: Policy) -> np.ndarray
     return changed
 
 
-def _rims(matrices: np.ndarray, size: int) -> list[int]:
+def _rims(matrices: np.ndarray, size: sizes.Size) -> list[int]:
     """How many pixels beyond each picture are seen in its frame, rounded up."""
-    ends = np.array([[0, 0, size, size], [0, size, 0, size]]) - 0.5
+    sides = _across(size)[:, None]  # (2, 1)
+    ends = np.array([[0, 0, 1, 1], [0, 1, 0, 1]]) * sides - 0.5
     seen = np.linalg.solve(matrices[:, :, :2], ends - matrices[:, :, 2:])
-    beyond = np.abs(seen - (size - 1) / 2).max(axis=(1, 2)) - size / 2
+    beyond = (np.abs(seen - (sides - 1) / 2) - sides / 2).max(axis=(1, 2))
     return (np.ceil(np.maximum(beyond, 0)).astype(int) + 1).tolist()
 
 
+def _across(size: sizes.Size) -> np.ndarray:
+    """Both sides in the order of x and y, `(2,)`."""
+    return np.array([size.width, size.height])
+
+
 def _warp(image: np.ndarray, matrix: np.ndarray, rim: int, out: np.ndarray) -> None:
-    """Moves a picture of shape `(size, size, channels)`, its rim mirrored outwards.
+    """Moves a picture of shape `(height, width, channels)`, its rim mirrored outwards.
 
     That is what a picture's surroundings look like; black corners would be seen in
     training only. OpenCV moves much faster where it need not mirror on the way.
     """
-    sides = image.shape[:2]
-    if rim > len(image):  # far more around it than of it
+    sides = image.shape[1::-1]
+    if rim > min(sides):  # far more around it than of it
         cv2.warpAffine(image, matrix, sides, out, borderMode=cv2.BORDER_REFLECT_101)
         return
     wide = cv2.copyMakeBorder(image, rim, rim, rim, rim, cv2.BORDER_REFLECT_101)
@@ -114,7 +120,7 @@ def _warp(image: np.ndarray, matrix: np.ndarray, rim: int, out: np.ndarray) -> N
     cv2.warpAffine(wide, matrix, sides, out)
 
 
-def motion(draws: np.ndarray, size: int, policy: Policy) -> np.ndarray:
+def motion(draws: np.ndarray, size: sizes.Size, policy: Policy) -> np.ndarray:
     """Affine maps from old to new pixel centres, float64 of shape `(batch, 2, 3)`.
 
     The whole picture stays within the frame, whatever is drawn: a turned one is shrunk
@@ -123,7 +129,8 @@ def motion(draws: np.ndarray, size: int, policy: Policy) -> np.ndarray:
     """
     turn, shrink, right, down, mirror_x, mirror_y = draws.T[:6]
     angle = np.deg2rad(policy.rotation) * (2 * turn - 1)
-    reach = np.abs(np.cos(angle)) + np.abs(np.sin(angle))  # half-width after the turn
+    # Of the side that grows most, after the turn: a strip's ends reach far beyond it.
+    reach = np.abs(np.cos(angle)) + np.abs(np.sin(angle)) * (max(size) / min(size))
     slack = policy.zoom * shrink  # of the half-width, free after shrinking
     scale = (1 - slack) / reach
     flip_x, flip_y = _mirrored(mirror_x, mirror_y, policy).T
@@ -132,17 +139,18 @@ def motion(draws: np.ndarray, size: int, policy: Policy) -> np.ndarray:
     linear[:, 0, 1] = -scale * np.sin(angle) * flip_y
     linear[:, 1, 0] = scale * np.sin(angle) * flip_x
     linear[:, 1, 1] = scale * np.cos(angle) * flip_y
-    centre = np.full(2, (size - 1) / 2)
-    shift = (size / 2) * slack[:, None] * (2 * np.stack([right, down], axis=1) - 1)
+    sides = _across(size)
+    centre = (sides - 1) / 2
+    shift = (sides / 2) * slack[:, None] * (2 * np.stack([right, down], axis=1) - 1)
     offset = centre + shift - linear @ centre
     return np.concatenate([linear, offset[:, :, None]], axis=2)
 
 
-def crop(draws: np.ndarray, size: int, policy: Policy) -> np.ndarray:
+def crop(draws: np.ndarray, size: sizes.Size, policy: Policy) -> np.ndarray:
     """As `motion`, but a random part of each picture comes to fill the frame.
 
-    The part has .08 to 1 of the area and sides as 3 : 4 to 4 : 3; sides that do not fit
-    are cut to the frame.
+    The part has .08 to 1 of the area and sides as 3 : 4 to 4 : 3, in sides of the
+    frame; sides that do not fit are cut to the frame.
 
     Reference:
         [Szegedy et al., 2015](https://arxiv.org/abs/1409.4842), section 6.
@@ -155,7 +163,8 @@ def crop(draws: np.ndarray, size: int, policy: Policy) -> np.ndarray:
     mirrored = _mirrored(mirror_x, mirror_y, policy)
     scale = mirrored / sides
     # The middle of the part goes to the middle of the frame.
-    offset = (size - 1) / 2 - scale * (size * (corner + sides / 2) - 0.5)
+    frame = _across(size)
+    offset = (frame - 1) / 2 - scale * (frame * (corner + sides / 2) - 0.5)
     linear = scale[:, :, None] * np.eye(2)
     return np.concatenate([linear, offset[:, :, None]], axis=2)
 

@@ -41,9 +41,9 @@ def training(
         worker: own number and count of workers; each gets its share of every batch.
 
     Yields:
-        dicts with `image`, uint8 of shape `(batch, size, size, channels)`, and `label`,
-        float32 of shape `(batch,)`, 1 for a defect; with a `map_stride` also `map`, see
-        `Changes`.
+        dicts with `image`, uint8 of shape `(batch, height, width, channels)`, and
+        `label`, float32 of shape `(batch,)`, 1 for a defect; with a `map_stride` also
+        `map`, see `Changes`.
 
     Raises:
         errors.BadInput: a batch cannot be shared among the workers.

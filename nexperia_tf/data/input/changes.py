@@ -59,7 +59,7 @@ class Changes:
             drawn: whether defects are drawn.
 
         Yields:
-            the same; `map` beside it, float32 of shape `(batch, places, places, 1)`, 1
+            the same; `map` beside it, float32 of shape `(batch, rows, columns, 1)`, 1
             where a drawn defect touches the place, if there is a stride.
         """
         if drawn:

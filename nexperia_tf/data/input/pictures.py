@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from nexperia_tf import errors, preprocess
+from nexperia_tf import errors, preprocess, sizes
 from nexperia_tf.data import progress
 from nexperia_tf.data.records import random_access, reading, store
 
@@ -22,7 +22,7 @@ class Pictures:
     """How pictures reach the network.
 
     Attributes:
-        size: side of the letterboxed pictures in pixels.
+        size: of the canvas they are letterboxed to; a number for a square.
         channels: 1 or 3.
         cache: "memory" keeps decoded pictures, "none" decodes them in every epoch,
             "auto" keeps them up to `CACHE_BYTES`.
@@ -31,7 +31,7 @@ class Pictures:
         errors.BadInput: there is no such cache.
     """
 
-    size: int
+    size: sizes.Size | int
     channels: int
     cache: str = "auto"
 
@@ -44,7 +44,7 @@ class Pictures:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Of one picture: height, width, channels."""
-        return self.size, self.size, self.channels
+        return *sizes.Size.of(self.size), self.channels
 
     def keeps(self, count: int) -> bool:
         """Whether so many pictures are kept in memory once they are decoded."""
@@ -54,8 +54,8 @@ class Pictures:
     def taker(self, dataset: store.Dataset, split: str) -> Take:
         """A function from places in the records of a split to their pictures.
 
-        It takes int64 of shape `(batch,)` and gives uint8 of shape `(batch, size, size,
-        channels)`. Pictures that are kept are decoded here and now.
+        It takes int64 of shape `(batch,)` and gives uint8 of shape `(batch, height,
+        width, channels)`. Pictures that are kept are decoded here and now.
         """
         if self.keeps(reading.split_sizes(dataset)[split]):
             return self._all(dataset, split).__getitem__

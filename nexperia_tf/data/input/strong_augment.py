@@ -21,8 +21,8 @@ def policy(name: str) -> Callable[[Batch], Batch]:
         name: one of `NAMES`; "mixup" and "cutmix" blend labels too.
 
     Returns:
-        takes a batch with `image`, uint8 of shape `(batch, size, size, channels)`, and
-        `label`, float32 of shape `(batch,)`, and gives the same, changed; blended
+        takes a batch with `image`, uint8 of shape `(batch, height, width, channels)`,
+        and `label`, float32 of shape `(batch,)`, and gives the same, changed; blended
         labels lie in [0, 1].
     """
     import keras_cv  # seconds to import, and only for who asks for it

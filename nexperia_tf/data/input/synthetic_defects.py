@@ -3,13 +3,15 @@
 A network that sees a good picture with a drawn crack beside the same picture without
 one learns what a crack looks like, and not which lot or module is a bad one. The idea
 is that of CutPaste and DRAEM, with shapes in place of patches and textures. Where
-streaks, spots or uneven light say nothing, both kinds of pictures get them.
+streaks, spots or uneven light say nothing, both kinds of pictures get them. Lengths on
+a rectangle are those on the square of as many pixels, its unit; places are anywhere.
 
 References:
     [Li et al., 2021](https://arxiv.org/abs/2104.04015),
     [Zavrtanik et al., 2021](https://arxiv.org/abs/2108.07610).
 """
 
+import math
 from collections.abc import Callable
 
 import cv2
@@ -31,7 +33,7 @@ def draw(
     """The picture with one or two kinds of defects on it.
 
     Args:
-        image: uint8 array of shape `(size, size, channels)`.
+        image: uint8 array of shape `(height, width, channels)`.
         random: decides which and where.
         look: one of `LOOKS`, the kinds that are defects.
 
@@ -54,7 +56,7 @@ def draw_seen(
     picture stays as it is, and so does what it is called.
 
     Args:
-        image: uint8 array of shape `(size, size, channels)`.
+        image: uint8 array of shape `(height, width, channels)`.
         random: decides which and where.
         look: one of `LOOKS`.
 
@@ -74,11 +76,11 @@ def place(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """Where a drawn defect took light that can be seen.
 
     Args:
-        before: uint8 array of shape `(size, size, channels)`.
+        before: uint8 array of shape `(height, width, channels)`.
         after: the same picture with the defect.
 
     Returns:
-        uint8 array of shape `(size, size, 1)`, 255 there and 0 elsewhere.
+        uint8 array of shape `(height, width, 1)`, 255 there and 0 elsewhere.
     """
     lost = before.astype(np.int16) - after
     seen = (lost > LEAST_LEVELS) & (lost > LEAST_SHARE * before)
@@ -92,7 +94,7 @@ def add_harmless(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
     uneven light, streaks or spots: what is no sign of a defect where only `CRACKS` are.
 
     Args:
-        image: uint8 array of shape `(size, size, channels)`.
+        image: uint8 array of shape `(height, width, channels)`.
         random: decides what.
 
     Returns:
@@ -102,7 +104,7 @@ def add_harmless(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
     if random.random() < 0.5:
         gain *= _texture(image, random) ** random.uniform(0.4, 1)
     if random.random() < 0.3:
-        gain *= _uneven_light(len(image), random)[..., None]
+        gain *= _uneven_light(image, random)[..., None]
     image = np.clip(image * gain, 0, 255).astype(np.uint8)
     shade = np.zeros(image.shape[:2], np.uint8)
     if random.random() < 0.35:
@@ -117,34 +119,52 @@ def _texture(image, random) -> np.ndarray:
     axes = random.choice([1, 2, 3])
     mirrored = image[:: -1 if axes & 1 else 1, :: -1 if axes & 2 else 1]
     mirrored = np.ascontiguousarray(mirrored, np.float32)
-    coarse = cv2.resize(mirrored, (14, 14), interpolation=cv2.INTER_AREA)
-    around = cv2.resize(coarse, image.shape[:2], interpolation=cv2.INTER_CUBIC)
+    places = np.rint(14 * _sides(image) / _unit(image)).astype(int).clip(1)
+    coarse = cv2.resize(mirrored, places.tolist(), interpolation=cv2.INTER_AREA)
+    around = cv2.resize(coarse, image.shape[1::-1], interpolation=cv2.INTER_CUBIC)
     return np.clip(mirrored / (around.reshape(image.shape) + 1), 0.3, 1.3)
 
 
-def _uneven_light(side: int, random) -> np.ndarray:
-    """A slope over the picture and darker rims, float32 of shape `(side, side)`."""
-    across = np.linspace(-1, 1, side, dtype=np.float32)
+def _uneven_light(image, random) -> np.ndarray:
+    """A slope over the picture and darker rims, float32 of shape `(height, width)`."""
+    along = [np.linspace(-1, 1, side, dtype=np.float32) for side in _sides(image)]
     slopes, rims = random.normal(0, 0.15, 2), random.uniform(0, 0.25, 2)
     rims *= random.random(2)
-    x, y = (slope * across - rim * across**2 for slope, rim in zip(slopes, rims))
+    x, y = (s * way - rim * way**2 for s, rim, way in zip(slopes, rims, along))
     return np.clip(1 + x + y[:, None], 0.3, 1.5)
 
 
 def _shaded(image, shade, random) -> np.ndarray:
     # As soft as the picture: else sharpness, and not the shape, would tell.
-    blur = max(0.7, len(image) / 224) * random.uniform(0.4, 1.0)
+    blur = max(0.7, _unit(image) / 224) * random.uniform(0.4, 1.0)
     shade = cv2.GaussianBlur(shade, (0, 0), blur)
     return canvas.mix(image, np.zeros_like(image), shade[..., None])
 
 
+def _unit(shade) -> float:
+    """The side of a square of as many pixels."""
+    return math.sqrt(math.prod(shade.shape[:2]))
+
+
+def _sides(shade) -> np.ndarray:
+    """Width and height, `(2,)`."""
+    return np.array(shade.shape[1::-1])
+
+
 def _somewhere(shade, random, margin: float = 0.05) -> np.ndarray:
-    return random.uniform(margin, 1 - margin, 2) * len(shade)
+    return random.uniform(margin, 1 - margin, 2) * _sides(shade)
+
+
+def _to_rim(place: np.ndarray, shade, random) -> None:
+    """Moves a place to one of the four sides."""
+    share = random.choice([0.02, 0.98])
+    axis = random.integers(2)
+    place[axis] = share * _sides(shade)[axis]
 
 
 def _line(shade, points, width: float, depth: float) -> None:
-    """A line `width` 224ths of the side wide; a part of a pixel is a fainter one."""
-    pixels = width * len(shade) / 224
+    """A line `width` 224ths of the unit wide; a part of a pixel is a fainter one."""
+    pixels = width * _unit(shade) / 224
     thickness = int(np.ceil(pixels))
     line = np.zeros_like(shade)
     canvas.path(line, points, round(255 * depth * pixels / thickness), thickness)
@@ -172,21 +192,21 @@ def _crack(
 ) -> None:
     """A thin line that wanders, with branches; one side of it may be darker.
 
-    Lengths are in sides of the picture, the angle in radians. A branch has neither
+    Lengths are in units of the picture, the angle in radians. A branch has neither
     branches nor sides.
     """
-    side = len(shade)
+    unit = _unit(shade)
     if start is None:
         start = _somewhere(shade, random, 0.02)
         if random.random() < 0.35:  # many begin at the rim
-            start[random.integers(2)] = random.choice([0.02, 0.98]) * side
+            _to_rim(start, shade, random)
     if angle is None:
         angle = random.uniform(0, 2 * np.pi)
     reach, dark = random.uniform(*length), random.uniform(*depth)
-    run = _wander(random, start, angle, reach * side, step=side / 40)
+    run = _wander(random, start, angle, reach * unit, step=unit / 40)
     if not is_branch and random.random() < 0.3:
         across = np.array([-np.sin(angle), np.cos(angle)]) * random.choice([-1, 1])
-        across *= random.uniform(0.05, 0.4) * side
+        across *= random.uniform(0.05, 0.4) * unit
         outline = np.vstack([run, run[-1] + across, run[0] + across])
         _patch(shade, outline, random.uniform(0.05, 0.35))
     _line(shade, run, random.choice([1.0, 1.5, 2.2]), dark)
@@ -204,7 +224,7 @@ def _crack(
                 is_branch=True,
             )
     if random.random() < 0.1:  # where it was hit
-        middle, size = run[len(run) // 2], random.uniform(0.015, 0.03) * side
+        middle, size = run[len(run) // 2], random.uniform(0.015, 0.03) * unit
         _patch(shade, canvas.blob(random, middle, size, size), random.uniform(0.4, 0.8))
 
 
@@ -222,7 +242,7 @@ def _wander(random, start, angle: float, length: float, step: float) -> np.ndarr
 
 def _region(shade, random) -> None:
     """A part that a crack cut off: a corner, a strip from one side, or an island."""
-    side = len(shade)
+    sides = _sides(shade)
     shape = canvas.pick(random, {"corner": 0.33, "strip": 0.33, "island": 1.0})
     if shape == "corner":
         a, b = random.uniform(0.08, 0.6, 2)
@@ -234,11 +254,12 @@ def _region(shade, random) -> None:
         outline = np.array([[0, top], [reach, top], [far, top + height]])
         outline = np.vstack([outline, [0, top + height]])
     else:
-        size = 2 * random.uniform(0.06, 0.3)
+        width, height = 2 * random.uniform(0.06, 0.3) * (_unit(shade) / sides)
         corners = int(random.integers(3, 7))
-        outline = canvas.blob(random, random.uniform(0.1, 0.9, 2), size, size, corners)
+        place = random.uniform(0.1, 0.9, 2)
+        outline = canvas.blob(random, place, width, height, corners)
     mirrored = random.random(2) < 0.5
-    outline = side * np.where(mirrored, 1 - outline, outline)
+    outline = sides * np.where(mirrored, 1 - outline, outline)
     edge = canvas.ragged(random, outline[1:3], 0.6)
     depth = random.uniform(0.15, 0.85)
     _patch(shade, np.concatenate([outline[:1], edge, outline[3:]]), depth)
@@ -250,42 +271,42 @@ def _region(shade, random) -> None:
 
 def _network(shade, random) -> None:
     """Several short cracks, most of them around one place."""
-    side = len(shade)
+    away = 0.2 * _unit(shade)
     centre = _somewhere(shade, random, 0.1)
     for _ in range(int(random.integers(2, 6))):
-        near = np.clip(centre + random.normal(0, 0.2 * side, 2), 0, side)
+        near = np.clip(centre + random.normal(0, away, 2), 0, _sides(shade))
         start = near if random.random() < 0.7 else None
         _crack(shade, random, start=start, length=(0.1, 0.5))
 
 
 def _streaks(shade, random) -> None:
     """Upright streaks side by side: fingers that carry no current."""
-    side = len(shade)
+    unit = _unit(shade)
     centre = _somewhere(shade, random)
     for _ in range(int(random.integers(1, 7))):
-        top = centre + random.normal(0, 1, 2) * (0.08 * side, 0.05 * side)
-        run = top + np.outer([0, 1], [0, random.uniform(0.05, 0.33) * side])
+        top = centre + random.normal(0, 1, 2) * (0.08 * unit, 0.05 * unit)
+        run = top + np.outer([0, 1], [0, random.uniform(0.05, 0.33) * unit])
         _line(shade, run, random.uniform(1, 3), random.uniform(0.12, 0.5))
 
 
 def _smear(shade, random) -> None:
     """One long dark patch with soft edges."""
-    size = random.uniform((0.06, 0.04), (0.8, 0.18)) * len(shade)
+    size = random.uniform((0.06, 0.04), (0.8, 0.18)) * _unit(shade)
     outline = canvas.blob(random, _somewhere(shade, random, 0.1), *size, points=24)
-    blur = len(shade) / 224 * random.uniform(0.8, 3)
+    blur = _unit(shade) / 224 * random.uniform(0.8, 3)
     _patch(shade, outline, random.uniform(0.4, 0.95), blur)
 
 
 def _spots(shade, random) -> None:
     """Small dark patches, most of them at the rim."""
-    side = len(shade)
+    unit = _unit(shade)
     for _ in range(int(random.integers(1, 4))):
         place = _somewhere(shade, random)
         if random.random() < 0.7:
-            place[random.integers(2)] = random.choice([0.02, 0.98]) * side
-        size = 2 * random.uniform(0.015, 0.06) * side * random.uniform(0.5, 1.6, 2)
+            _to_rim(place, shade, random)
+        size = 2 * random.uniform(0.015, 0.06) * unit * random.uniform(0.5, 1.6, 2)
         outline = canvas.blob(random, place, *size, points=12)
-        _patch(shade, outline, random.uniform(0.4, 0.95), side / 280)
+        _patch(shade, outline, random.uniform(0.4, 0.95), unit / 280)
 
 
 KINDS: dict[str, Callable] = {

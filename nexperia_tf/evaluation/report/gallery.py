@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 import PIL.Image
 
-from nexperia_tf import bounds, preprocess
+from nexperia_tf import bounds, preprocess, sizes
 from nexperia_tf.data import images, pages
 from nexperia_tf.evaluation.report import results
 
@@ -45,7 +45,7 @@ def embed(
     Args:
         content: the encoded photograph.
         boxes: `[x1, y1, x2, y2]` in pixels of the photograph.
-        heatmap: float of shape `(size, size)`, 0..1, on the model's canvas.
+        heatmap: float of shape `(height, width)` of the model's canvas, 0..1.
     """
     pixels = images.load(content, max_pixels=bounds.MOST_PIXELS).pixels
     colour = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=-1)
@@ -59,7 +59,7 @@ def embed(
 def _under(colour: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
     """The photograph with its map on top; cold places stay as they are."""
     height, width = colour.shape[:2]
-    size = heatmap.shape[0]
+    size = sizes.Size(*heatmap.shape)
     scale, top, left = preprocess.letterbox_geometry(height, width, size)
     bottom = top + max(1, round(height * scale))
     right = left + max(1, round(width * scale))

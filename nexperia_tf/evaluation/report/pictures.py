@@ -118,7 +118,7 @@ class ExplainedModel:
         return results.Localisation(self.stage, *played)
 
     def canvases(self, examples: Sequence["reading.Example"]) -> np.ndarray:
-        """What the model is shown, uint8 of shape `(devices, size, size, channels)`."""
+        """What the model is shown, uint8 `(devices, height, width, channels)`."""
         size, channels = self.run.image_size, self.run.channels
         return np.stack(
             [

@@ -1,13 +1,16 @@
+import dataclasses
+
 import cv2
 import hypothesis
 import numpy as np
 import pytest
 from hypothesis import strategies
 
-from nexperia_tf import errors
+from nexperia_tf import errors, sizes
 from nexperia_tf.data.input import augment
 
 SIZE = 64
+SQUARE = sizes.Size(SIZE, SIZE)
 STILL = augment.Policy(flip="none", rotation=0, zoom=0, brightness=0, contrast=0)
 FARTHEST = augment.Policy(flip="both", rotation=25, zoom=0.3)
 
@@ -21,14 +24,37 @@ def noise(count: int, channels: int = 1) -> np.ndarray:
     draws=strategies.lists(
         strategies.floats(0, 1, exclude_max=True), min_size=8, max_size=8
     ),
-    size=strategies.integers(8, 512),
+    height=strategies.integers(8, 512),
+    width=strategies.integers(8, 512),
 )
-def test_the_whole_picture_stays_within_the_frame(draws, size):
-    matrix = augment.motion(np.array([draws]), size, FARTHEST)[0]
-    rim = (-0.5, size - 0.5)  # outer edges of the outermost pixels
-    corners = np.array([[x, y, 1] for x in rim for y in rim])
+def test_the_whole_picture_stays_within_the_frame(draws, height, width):
+    matrix = augment.motion(np.array([draws]), sizes.Size(height, width), FARTHEST)[0]
+    # outer edges of the outermost pixels
+    right, bottom = width - 0.5, height - 0.5
+    corners = np.array([[x, y, 1] for x in (-0.5, right) for y in (-0.5, bottom)])
     moved = corners @ matrix.T
-    assert moved.min() >= -0.5 - 1e-9 and moved.max() <= size - 0.5 + 1e-9
+    assert (moved >= -0.5 - 1e-9).all()
+    assert (moved <= np.array([right, bottom]) + 1e-9).all()
+
+
+@pytest.mark.parametrize("policy", [FARTHEST, augment.Policy("both", crop=True)])
+@pytest.mark.parametrize("shape", [(96, 32), (24, 80), (16, 64)])
+def test_a_rectangle_is_moved_as_opencv_moves_it(shape, policy):
+    images = np.random.default_rng(0).integers(0, 256, (40, *shape, 3), dtype=np.uint8)
+    draws = augment.draws(0, 0, 40)
+    still_lit = dataclasses.replace(policy, brightness=0, contrast=0)
+    changed = augment.augment(images, draws, still_lit)
+    make = augment.crop if policy.crop else augment.motion
+    across = shape[::-1]
+    for image, matrix, found in zip(
+        images, make(draws, sizes.Size(*shape), policy), changed
+    ):
+        mirrored = cv2.warpAffine(
+            image, matrix, across, borderMode=cv2.BORDER_REFLECT_101
+        )
+        # Rounded elsewhere, to a 32nd of a pixel.
+        apart = np.abs(found.astype(int) - mirrored)
+        assert np.median(apart) <= 2 and apart.mean() < 6
 
 
 @pytest.mark.parametrize("policy", [augment.Policy(), FARTHEST])
@@ -39,7 +65,7 @@ def test_a_defect_at_the_border_is_still_there(policy):
     for top, left in [(0, 0), (0, SIZE - side), (SIZE - side, 0), (SIZE - side, 20)]:
         image = np.zeros((SIZE, SIZE, 1), np.uint8)
         image[top : top + side, left : left + side] = 255
-        matrices = augment.motion(draws, SIZE, policy)
+        matrices = augment.motion(draws, SQUARE, policy)
         changed = augment.augment(np.repeat(image[None], len(draws), 0), draws, policy)
         for matrix, after in zip(matrices, changed):
             corners = [(x, y) for x in (left, left + side) for y in (top, top + side)]
@@ -53,7 +79,7 @@ def test_a_defect_at_the_border_is_still_there(policy):
 
 def test_a_crop_fills_the_frame_with_a_part_of_the_picture():
     draws = augment.draws(0, 0, 2000)
-    matrices = augment.crop(draws, SIZE, augment.Policy("both", crop=True))
+    matrices = augment.crop(draws, SQUARE, augment.Policy("both", crop=True))
     rim = (-0.5, SIZE - 0.5)
     square = np.array([[x, y, 1] for x in rim for y in rim]).T
     areas = []
@@ -78,7 +104,7 @@ def test_pictures_change_as_the_matrix_says():
         (weights.sum(0) * np.arange(SIZE)).sum(),
         (weights * np.arange(SIZE)[:, None]).sum(),
     ]
-    expected = augment.motion(draws, SIZE, policy)[0] @ [43.5, 23.5, 1]
+    expected = augment.motion(draws, SQUARE, policy)[0] @ [43.5, 23.5, 1]
     np.testing.assert_allclose(centre, expected, atol=0.2)
 
 
@@ -99,13 +125,13 @@ def test_a_policy_of_nothing_changes_nothing():
 )
 def test_pictures_are_mirrored_along_the_allowed_axes_only(flip, seen):
     policy = augment.Policy(flip=flip, rotation=0, zoom=0)
-    matrices = augment.motion(augment.draws(0, 0, 64), SIZE, policy)
+    matrices = augment.motion(augment.draws(0, 0, 64), SQUARE, policy)
     assert {(m[0, 0], m[1, 1]) for m in matrices.tolist() and matrices} == seen
 
 
 def test_turns_and_shifts_use_the_room_they_have():
     policy = augment.Policy(flip="none")
-    matrices = augment.motion(augment.draws(0, 0, 4096), SIZE, policy)
+    matrices = augment.motion(augment.draws(0, 0, 4096), SQUARE, policy)
     degrees = np.rad2deg(np.arctan2(matrices[:, 1, 0], matrices[:, 0, 0]))
     assert degrees.min() < -9.9 and degrees.max() > 9.9
     centre = np.full(2, (SIZE - 1) / 2)

@@ -11,8 +11,8 @@ BATCH = 8
 
 @pytest.fixture(scope="module")
 def images():
-    """A grey ramp, brighter from picture to picture."""
-    ramp = np.arange(32 * 32).reshape(1, 32, 32, 1) // 8
+    """A grey ramp on a rectangle, brighter from picture to picture."""
+    ramp = np.arange(48 * 32).reshape(1, 48, 32, 1) // 12
     return (ramp + np.arange(BATCH).reshape(-1, 1, 1, 1)).astype(np.uint8)
 
 

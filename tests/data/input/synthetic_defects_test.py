@@ -64,6 +64,41 @@ def test_each_kind_scales_with_the_picture(kind):
     assert covered(224) == pytest.approx(covered(96), rel=0.4)
 
 
+@pytest.mark.parametrize("shape", [(320, 128), (96, 384)])
+@pytest.mark.parametrize("kind", synthetic_defects.KINDS)
+def test_each_kind_covers_as_much_of_a_rectangle_and_comes_up_anywhere(kind, shape):
+    def drawn(shape) -> np.ndarray:
+        total = np.zeros(shape)
+        for seed in range(200):
+            shade = np.zeros(shape, np.uint8)
+            synthetic_defects.KINDS[kind](shade, np.random.default_rng(seed))
+            total += shade / 255
+        return total / 200
+
+    side = round(np.sqrt(np.prod(shape)))
+    total = drawn(shape)
+    assert total.mean() == pytest.approx(drawn((side, side)).mean(), rel=0.5)
+    quarters = [
+        part.any()
+        for half in np.array_split(total, 2)
+        for part in np.array_split(half, 2, axis=1)
+    ]
+    assert all(quarters)
+
+
+@pytest.mark.parametrize("look", synthetic_defects.LOOKS)
+@pytest.mark.parametrize("shape", [(160, 64, 1), (48, 192, 3)])
+def test_a_rectangle_gets_defects_that_are_seen_and_harmless_marks(shape, look):
+    image = np.full(shape, 180, np.uint8)
+    image[10:20, 30:40] = 120
+    for seed in range(40):
+        random = np.random.default_rng(seed)
+        marked = synthetic_defects.add_harmless(image, random)
+        drawn, where = synthetic_defects.draw_seen(marked, random, look)
+        assert drawn.shape == marked.shape == shape
+        assert where.shape == (*shape[:2], 1) and np.count_nonzero(where) >= 3
+
+
 def test_the_random_numbers_decide():
     image = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3)).astype(np.uint8)
     first, again, other = (

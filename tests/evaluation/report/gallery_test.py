@@ -6,6 +6,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from nexperia_tf import preprocess, sizes
 from nexperia_tf.evaluation.report import gallery, results
 
 
@@ -49,6 +50,21 @@ def test_heat_lies_where_the_letterbox_put_it():
     assert not warm[60:, 110:].any()
     assert not found.blank
     assert gallery.embed(encoded(pixels), heatmap=np.zeros_like(heat)).blank
+
+
+@pytest.mark.parametrize("size", [(96, 32), (32, 96), (64, 128)])
+def test_heat_of_a_rectangle_lies_on_the_spot_of_the_photograph(size):
+    pixels = np.full((300, 100), 60, np.uint8)
+    scale, top, left = preprocess.letterbox_geometry(300, 100, sizes.Size(*size))
+    heat = np.zeros(size, np.float32)
+    # On the spot that reaches from a third to a half of its height, all its width.
+    first, last = round(top + 100 * scale), round(top + 150 * scale)
+    heat[first:last, left : left + max(1, round(100 * scale))] = 1
+    shown = decoded(gallery.embed(encoded(pixels), heatmap=heat).heatmap).astype(int)
+    warm = np.abs(shown - 60).sum(axis=-1) > 60
+    margin = 2 + round(1 / scale)  # a pixel of the canvas
+    assert warm[100 + margin : 150 - margin].all()
+    assert not warm[: 100 - margin].any() and not warm[150 + margin :].any()
 
 
 def test_every_shown_device_is_named_once():
