@@ -26,6 +26,7 @@ import keras
 import numpy as np
 from model_timing import Peer, interleaved, machine, matrix_rate, write_profile
 
+from nexperia_tf import sizes
 from nexperia_tf.models import classifier, costs
 from nexperia_tf.training import losses, optimizers
 
@@ -122,7 +123,7 @@ def our_rate(arguments, case: Case) -> tuple[float, float]:
     prepare_backend(case)
     model = compiled_model(arguments)
     rng = np.random.default_rng(0)
-    shape = (case.batch * arguments.steps, arguments.size, arguments.size, 3)
+    shape = (case.batch * arguments.steps, *arguments.size, 3)
     pixels = rng.integers(0, 256, shape, dtype="uint8")
     labels = (np.arange(len(pixels)) % 5 == 0).astype("float32")
     clock = Clock()
@@ -181,7 +182,7 @@ def print_best(arguments, ours, theirs) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--backbone", default="resnext101_32x8d")
-    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--size", type=sizes.Size.of, default="224")
     parser.add_argument("--batches", type=int, nargs="+", default=[64, 128, 256])
     parser.add_argument("--steps", type=int, default=20, help="steps of an epoch")
     parser.add_argument(

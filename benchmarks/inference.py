@@ -24,6 +24,7 @@ from model_timing import (
     timed,
 )
 
+from nexperia_tf import sizes
 from nexperia_tf.models import classifier, costs
 from nexperia_tf.runs import run_folders
 from nexperia_tf.serving import export
@@ -33,14 +34,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--backbone", default="resnext50_32x4d")
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--size", type=sizes.Size.of, default="224")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--torch-python", help="interpreter with torch and timm")
     arguments = parser.parse_args()
     batch, size = arguments.batch, arguments.size
 
     model = classifier.build(arguments.backbone, image_size=size, channels=3)
-    shape = (batch, size, size, 3)
+    shape = (batch, *size, 3)
     pixels = tf.cast(tf.random.uniform(shape, 0, 256, tf.int32), tf.uint8)
     with tempfile.TemporaryDirectory() as folder:
         published = export.publish(

@@ -58,7 +58,8 @@ class Peer:
         torch.set_num_threads(len(os.sched_getaffinity(0)))
         model = timm.create_model(arguments.backbone, num_classes=arguments.classes)
         self.model = model.to(self.device, memory_format=torch.channels_last)
-        shape = (arguments.batch, 3, arguments.size, arguments.size)
+        height, _, width = arguments.size.partition("x")
+        shape = (arguments.batch, 3, int(height), int(width or height))
         images = torch.rand(shape, device=self.device)
         self.images = images.to(memory_format=torch.channels_last)
         labels = torch.arange(arguments.batch, device=self.device)
@@ -157,7 +158,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--backbone", required=True)
     parser.add_argument("--batch", type=int, required=True)
-    parser.add_argument("--size", type=int, required=True)
+    parser.add_argument(
+        "--size", required=True, help="224, or height and width: 320x128"
+    )
     parser.add_argument("--classes", type=int, default=1000)
     parser.add_argument("--gpu", type=int, default=0, help="1: use one if there is one")
     parser.add_argument("--steps", type=int, default=1, help="of one training job")

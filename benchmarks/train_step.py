@@ -25,15 +25,18 @@ from model_timing import (
     write_profile,
 )
 
+from nexperia_tf import sizes
 from nexperia_tf.models import classifier, convolution, costs
 from nexperia_tf.training import optimizers
 
 
-def training_step(model: keras.Model, batch: int, size: int, kind=optimizers.SGD):
+def training_step(
+    model: keras.Model, batch: int, size: sizes.Size, kind=optimizers.SGD
+):
     """A compiled step on one fixed batch; returns the loss."""
     optimizer = kind(0.01, momentum=0.9)
     optimizer.build(model.trainable_variables)
-    images = tf.random.uniform((batch, size, size, 3), 0, 255)
+    images = tf.random.uniform((batch, *size, 3), 0, 255)
     labels = tf.range(batch)
 
     @tf.function
@@ -69,7 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--backbone", default="resnext50_32x4d")
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--size", type=sizes.Size.of, default="224")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--torch-python", help="interpreter with torch and timm")
     parser.add_argument("--stock", action="store_true", help="stock Keras at batch 2")

@@ -327,6 +327,14 @@ def test_folds_part_the_training_lots_and_bags_draw_them(raw, whole, tmp_path):
     assert set(tables[0]["image_id"]) == set(tables[1]["image_id"])
 
 
+def test_all_runs_of_a_study_have_the_canvas_of_its_pictures():
+    strips = {"backbone_data": "hand_over:DRAWN", "image_size": "128x352"}
+    planned = plan.make(scale="paper", extended=True, **strips)
+    assert {s.config.pictures.image_size for s in planned.steps} == {"128x352"}
+    # What a recipe names stays.
+    assert {s.config.pictures.image_size for s in plan.make(**strips).steps} == {96}
+
+
 def test_each_small_run_sees_as_many_pictures():
     few = plan.make(train_devices=1000).base.optimisation.epochs
     many = plan.make(train_devices=2000).base.optimisation.epochs
