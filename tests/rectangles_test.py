@@ -10,7 +10,7 @@ from PIL import Image
 from nexperia_tf import errors, files, predictions, preprocess, sizes
 from nexperia_tf.data import manifest
 from nexperia_tf.runs import run_folders
-from nexperia_tf.serving import ensemble, export
+from nexperia_tf.serving import export, members
 from nexperia_tf.study import features
 from nexperia_tf.training import finish, image_size
 
@@ -125,7 +125,7 @@ def test_an_ensemble_of_rectangles_is_their_mean_and_takes_no_others(
     )
     lying = publish_tiny(tmp_path / "lying", image_size="32x96")
     with pytest.raises(errors.BadInput, match="its image_size is 32x96, but .* 96x32"):
-        ensemble.open_members([first, lying])
+        members.open_members([first, lying])
 
 
 def test_features_are_as_large_as_the_rectangle(second, run_command, tmp_path):
