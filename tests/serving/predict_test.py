@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nexperia_tf import errors, files
+from nexperia_tf import errors, files, sizes
 from nexperia_tf.runs import run_folders
 from nexperia_tf.serving import predict, score_table
 
@@ -25,7 +25,8 @@ def served(*, channels: int = 1, threshold: float = 0.5) -> types.SimpleNamespac
     return types.SimpleNamespace(
         asked=asked,
         score_pixels=score_pixels,
-        facts={"channels": channels, "image_size": 8},
+        facts={"channels": channels},
+        image_size=sizes.Size(8, 8),
         depth_range=None,
         calibration=run_folders.Calibration(threshold=threshold),
     )
