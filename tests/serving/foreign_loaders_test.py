@@ -18,7 +18,7 @@ from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
-from nexperia_tf import errors, files
+from nexperia_tf import errors, files, sizes
 from nexperia_tf.models import backbones, classifier, folding
 from nexperia_tf.runs import run_folders
 from nexperia_tf.serving import export
@@ -464,7 +464,7 @@ def test_a_graph_that_needs_more_than_a_server_has_is_refused(logit, words, tmp_
         export.publish_logit(
             logit,
             tmp_path / "base",
-            image_size=32,
+            image_size=sizes.Size(32, 32),
             channels=1,
             calibration=run_folders.Calibration(),
             facts={},
