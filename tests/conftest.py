@@ -24,8 +24,9 @@ def _script(name: str) -> ModuleType:
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory):
-    """Measures of raw pictures are cached for this session only."""
+    """Measures of raw pictures are cached for this session only; no weights are."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_HUB_CACHE", str(tmp_path_factory.mktemp("hub")))
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
 

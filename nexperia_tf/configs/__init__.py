@@ -15,7 +15,17 @@ from nexperia_tf.configs import experiments, groups
 
 SCHEMA = 2  # of config.json; 1 had no groups but `run`, and that for FACTS alone
 # Keys of `run` for what a run found out of its pictures and devices.
-FACTS = ("channels", "prior", "splits", "precision", "labels")
+FACTS = (
+    "channels",
+    "prior",
+    "splits",
+    "precision",
+    "labels",
+    "weights_file",
+    "weights_sha256",
+)
+# What a key stands for that a run did not know yet, where not for today's default.
+BEFORE = {"weights": "none", "fine_tuning": False}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,8 +105,9 @@ def load(name_or_file: str) -> Config:
 def from_json(payload: Mapping, *, where: str) -> Config:
     """A Config from the object in a config.json, with groups or, as it was, without.
 
-    Keys that are missing, as in older files, stand for today's defaults. A finished run
-    is read so: bounds that came later do not hold for it.
+    Keys that are missing, as in older files, stand for today's defaults; in the file of
+    a run those of `BEFORE` for what was done then. A finished run is read so: bounds
+    that came later do not hold for it.
 
     Raises:
         errors.BadInput: a key, a type, a choice or a schema that this version does not
@@ -115,6 +126,8 @@ def from_json(payload: Mapping, *, where: str) -> Config:
         if said := bounds.problem(value, kind):
             raise errors.BadInput(f"{where}: {field} {bounds.json_of(value)}: {said}.")
         values[field] = value
+    if facts_from(payload):
+        values = BEFORE | values
     return of(**{field: v for field, v in values.items() if field != "out"})
 
 

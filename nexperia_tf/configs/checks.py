@@ -7,6 +7,7 @@ from nexperia_tf import bounds, errors
 
 LAYOUTS = ("second_stage", "first_stage", "hand_over", "folder")  # of --data
 NO_CHANGES = ("none", "crop")  # of --augment, that leave brightness and the like alone
+STARTS = ("auto", "none", "imagenet")  # of --weights, besides files
 REPEATABLE = ("default", "none", "crop")  # of --augment, by seed to the bit
 
 
@@ -28,7 +29,7 @@ def check(config) -> None:
     if config.run.deterministic:
         _check_deterministic(config)
     network = config.network
-    if network.init and network.weights != "none":
+    if network.init and network.weights not in ("none", "auto"):
         raise errors.BadInput(
             f"--init {network.init} and --weights {network.weights}: a run starts from "
             "one of them; leave the other out."
@@ -119,11 +120,8 @@ def check_files(config) -> None:
         errors.BadInput: naming the flag, what it was given, and what it takes.
     """
     weights = pathlib.Path(config.network.weights)
-    if config.network.weights not in ("none", "imagenet") and not weights.is_file():
-        raise errors.BadInput(
-            f"--weights {weights}: no such file; pass none, imagenet or a .safetensors "
-            "file."
-        )
+    if config.network.weights not in STARTS and not weights.is_file():
+        raise errors.BadInput(f"--weights {weights}: {missing(config)}.")
     init = pathlib.Path(config.network.init)
     if config.network.init and not (init / "config.json").is_file():
         raise errors.BadInput(
@@ -142,6 +140,19 @@ def check_files(config) -> None:
             f"--data {config.data.data}: {raw} is no folder; pass sample, a folder of "
             "pictures, or LAYOUT:FOLDER."
         )
+
+
+def missing(config) -> str:
+    """What to say of a file of `--weights` that is not there.
+
+    A config.json names the file in the hub's cache that its run once found.
+    """
+    if "models--timm--" in config.network.weights:
+        return (
+            "no longer in the hub's cache; fetch it with `nexperia weights "
+            f"{config.network.backbone}`, or pass --weights auto or none"
+        )
+    return f"no such file; pass {', '.join(STARTS)} or a .safetensors file"
 
 
 def _raw_folder(data: str) -> pathlib.Path | None:

@@ -81,11 +81,18 @@ class Network:
 
     backbone: Annotated[str, *bounds.one_of(backbones.names)] = "resnext"
     """resnext (= resnext50_32x4d), wide_resnet (= wide_resnet50_2), resnet50,
-    resnext101_32x8d, resnext101_64x4d, wide_resnet101_2; for CPUs resnext26_32x4d,
-    wide_resnet26_2 and resnet26_quarter, a thin one."""
+    resnext101_32x8d, resnext101_64x4d, wide_resnet101_2; for CPUs resnet26,
+    resnext26_32x4d, wide_resnet26_2 and resnet26_quarter, a thin one."""
 
-    weights: str = "none"
-    """none, imagenet, or a torch-style .safetensors file for the backbone."""
+    weights: str = "auto"
+    """auto takes published ImageNet weights where the hub's local cache holds them and
+    asks no network; imagenet fetches them where it does not; none starts anew; or a
+    torch-style .safetensors file for the backbone."""
+
+    fine_tuning: bool = True
+    """From such weights, learn by the recipe for fine-tuning: --learning-rate,
+    --layer-decay, --warmup-epochs and --freeze-batch-norm, where they are at their
+    defaults, take its values."""
 
     init: str = ""
     """Run folder whose weights to start from, the head's too; it must have the same

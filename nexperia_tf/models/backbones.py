@@ -37,6 +37,7 @@ class Shape:
 
 
 BACKBONES = {
+    "resnet26": Shape((2, 2, 2, 2)),
     "resnet50": Shape((3, 4, 6, 3)),
     "resnext50_32x4d": Shape((3, 4, 6, 3), groups=32, width=4),
     "resnext101_32x8d": Shape((3, 4, 23, 3), groups=32, width=8),

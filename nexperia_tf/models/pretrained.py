@@ -1,7 +1,5 @@
 """Published ImageNet weights, and any torch-style safetensors file, into our models."""
 
-import dataclasses
-import hashlib
 import pathlib
 import re
 
@@ -9,41 +7,7 @@ import keras
 import numpy as np
 
 from nexperia_tf import errors
-
-FILE_NAME = "model.safetensors"
-
-
-@dataclasses.dataclass(frozen=True)
-class Published:
-    """Names of free weights at the hub, under `timm/`.
-
-    Attributes:
-        fine_tuning: the best recipe to go on training from.
-        fixed: the first torchvision weights, which serve better as fixed features
-            ([Kornblith et al., 2021](https://arxiv.org/abs/2010.16402)).
-    """
-
-    fine_tuning: str
-    fixed: str
-
-
-# Apache-2.0 (a1, a1h, racm) or BSD-3 (tv, tv2). Weights named fb_* are CC-BY-NC.
-IMAGENET = {
-    "resnet50": Published("resnet50.a1_in1k", "resnet50.tv_in1k"),
-    "resnext50_32x4d": Published("resnext50_32x4d.a1h_in1k", "resnext50_32x4d.tv_in1k"),
-    "resnext101_32x8d": Published(
-        "resnext101_32x8d.tv2_in1k", "resnext101_32x8d.tv_in1k"
-    ),
-    "resnext101_64x4d": Published(
-        "resnext101_64x4d.tv_in1k", "resnext101_64x4d.tv_in1k"
-    ),
-    "wide_resnet50_2": Published(
-        "wide_resnet50_2.racm_in1k", "wide_resnet50_2.tv_in1k"
-    ),
-    "wide_resnet101_2": Published(
-        "wide_resnet101_2.tv2_in1k", "wide_resnet101_2.tv_in1k"
-    ),
-}
+from nexperia_tf.models import weights as published
 
 
 def load(model: keras.Model, weights: str, *, fixed: bool = False) -> None:
@@ -55,80 +19,22 @@ def load(model: keras.Model, weights: str, *, fixed: bool = False) -> None:
 
     Args:
         model: a model of `classifier.build`.
-        weights: `none`, `imagenet`, or the path of a torch-style safetensors file.
+        weights: `none`, `auto`, `imagenet`, or the path of a torch-style safetensors
+            file; see `weights.file_of`.
         fixed: with `imagenet`, take the weights that serve best without fine-tuning.
 
     Raises:
         errors.BadInput: nothing is published for this backbone, the hub cannot be
             reached, or the file is damaged or made for another network.
     """
-    if weights == "none":
+    path = published.file_of(weights, model.name, fixed=fixed)
+    if path is None:
         return
-    path = pathlib.Path(weights)
-    if weights == "imagenet":
-        path = download(model.name, fixed=fixed)
     state = read(path)
     try:
         _assign(model, state)
     except errors.BadInput as error:
         raise errors.BadInput(f"{path}: {error}") from None
-
-
-def find_published(name: str) -> Published:
-    """The names of a backbone's published weights, by its full name.
-
-    Raises:
-        errors.BadInput: nothing is published for it.
-    """
-    if name not in IMAGENET:
-        raise errors.BadInput(
-            f"--weights imagenet: nothing is published for {name}; "
-            f"take one of {', '.join(IMAGENET)}, or --weights none"
-        )
-    return IMAGENET[name]
-
-
-def download(backbone: str, *, fixed: bool = False) -> pathlib.Path:
-    """The published weights' file, from the hub's local cache or fetched, and checked.
-
-    Raises:
-        errors.BadInput: nothing is published, the hub is out of reach, or the file's
-            SHA-256 is not the one under which the hub keeps it.
-    """
-    import huggingface_hub
-
-    published = find_published(backbone)
-    repository = f"timm/{published.fixed if fixed else published.fine_tuning}"
-    try:
-        path = pathlib.Path(huggingface_hub.hf_hub_download(repository, FILE_NAME))
-    except Exception as error:  # the client passes on its transport's errors as well
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise errors.BadInput(
-            f"--weights imagenet: {repository} is not cached and cannot be fetched "
-            f"({reason}); fetch its {FILE_NAME} on another machine, then pass "
-            "--weights FILE"
-        ) from None
-    _check(path)
-    return path
-
-
-def _check(path: pathlib.Path) -> None:
-    """Compares a cached file with the SHA-256 that the hub names its content by.
-
-    The hub keeps large files by their SHA-256, and its client names the cached content
-    so; that name came with the download, from the hub and not from the content. On file
-    systems without links the cache has no such name, and there is nothing to compare.
-    """
-    expected = path.resolve().name
-    if not re.fullmatch("[0-9a-f]{64}", expected):
-        return
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != expected:
-        raise errors.BadInput(
-            f"{path}: SHA-256 is {digest}, published is {expected}; "
-            "delete the file and run again"
-        )
 
 
 def read(path: pathlib.Path) -> dict[str, np.ndarray]:
@@ -141,8 +47,8 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
 
     if not path.is_file():
         raise errors.BadInput(
-            f"{path}: no such file; --weights takes none, imagenet or a .safetensors "
-            "file"
+            f"{path}: no such file; --weights takes auto, none, imagenet or a "
+            ".safetensors file"
         )
     try:
         return safetensors.numpy.load_file(path)

@@ -1,7 +1,7 @@
 """What to try with a network that learns no more than simple numbers tell."""
 
 from nexperia_tf import configs
-from nexperia_tf.models import backbones
+from nexperia_tf.models import backbones, weights
 
 MOST = 3  # suggestions: who is told everything tries nothing
 
@@ -31,10 +31,8 @@ def what_to_try(config: configs.Config) -> str:
 
 def _could_start_from_weights(network) -> bool:
     """Whether there are published weights that a run has not started from."""
-    from nexperia_tf.models import pretrained  # imports Keras
-
-    if network.init or network.weights != "none":
+    if network.init or network.weights not in ("none", "auto"):
         return False
     # A run may be of a backbone that is no longer known.
     name = backbones.ALIASES.get(network.backbone, network.backbone)
-    return name in pretrained.IMAGENET
+    return name in weights.IMAGENET

@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 from nexperia_tf import configs, errors, sizes
-from nexperia_tf.configs import checks
+from nexperia_tf.configs import checks, fine_tuning
 from nexperia_tf.data.source import DataSource
 
 RESNEXT, WIDE = "resnext", "wide"
@@ -181,7 +181,7 @@ def make(
     if scale == "small" and not config and train_devices:
         epochs = max(3, round(SMALL_PASSES / train_devices))
         base = base.changed(epochs=epochs)
-    base = _sized(base.changed(**shared), image_size)
+    base = _settled(base.changed(**shared), image_size)
     checks.check(base)
     steps, families = [], []
     if backbone_data:
@@ -206,10 +206,13 @@ def _backbone(base: configs.Config, data: str) -> Step:
     return Step(PRETRAINED, "ResNeXt trained on other drawn devices", config)
 
 
-def _sized(config: configs.Config, image_size: int | str) -> configs.Config:
-    if config.pictures.image_size != sizes.AUTO:
-        return config
-    return config.changed(image_size=image_size)
+def _settled(config: configs.Config, image_size: int | str) -> configs.Config:
+    """With what a run would find for itself, so that all runs of a study share it."""
+    if config.pictures.image_size == sizes.AUTO:
+        config = config.changed(image_size=image_size)
+    if config.network.weights == "auto":
+        config = config.changed(weights="none")
+    return fine_tuning.applied(config)
 
 
 def _original(
@@ -220,7 +223,7 @@ def _original(
     Which wide ResNet it took its report leaves open; alpha .25 fell on the defects.
     """
     name = ORIGINAL
-    base = _sized(configs.load("study_original").changed(**shared), image_size)
+    base = _settled(configs.load("study_original").changed(**shared), image_size)
     backbone = base.network.backbone
     networks = {RESNEXT: backbone, WIDE: PARTNERS[backbone]}
     losses = {BCE: {}, FOCAL: {"loss": "focal", "gamma": 2.0, "alpha": 0.25}}

@@ -37,6 +37,7 @@ from nexperia_tf.training import (
 )
 
 MANIFEST = "manifest.csv"  # of the records
+PLACES = ("out", "data_dir", "weights_file")  # which may differ when resumed
 SHOWN = 16  # pictures of the first batch in TensorBoard
 
 
@@ -71,7 +72,7 @@ def train(config: configs.Config, *, resume: bool = False) -> pathlib.Path | Non
         if config.run.deterministic:
             tf.config.experimental.enable_op_determinism()
         data = _data(config, folder, workers)
-        config = _resolved(config, data)
+        config = _started(_resolved(config, data), folder, workers)
         # After the data: making records draws random numbers, reading them does not.
         keras.utils.set_random_seed(config.run.seed)
         with devices.dtype_policy(devices.precision(config.network.precision)):
@@ -184,6 +185,20 @@ def _resolved(config: configs.Config, data: Data) -> configs.Config:
     return config.changed(depth_range=depth_range, image_size=size)
 
 
+def _started(
+    config: configs.Config, folder: pathlib.Path, workers: devices.Workers
+) -> configs.Config:
+    """The config with the weights to start from; a resumed run keeps what it found."""
+    begun = folder / run_folders.CONFIG
+    if config.network.weights == "auto" and begun.is_file():
+        stored = configs.from_json(files.read_json(begun), where=str(begun))
+        config = config.changed(weights=stored.network.weights)
+    config, lines = model_setup.started(config, machines=workers.count)
+    if workers.chief:
+        print(*lines, sep="\n", end="\n" if lines else "")
+    return config
+
+
 def _order(config: configs.Config, rows: list) -> ordering.Order:
     counted = balance.Balance.of(
         np.array([row.label == labels.DEFECT for row in rows]),
@@ -285,7 +300,8 @@ def _check_same(path: pathlib.Path, config: configs.Config, facts: dict) -> None
     stored_facts = configs.facts_from(payload)
     for before, now in ((stored, config.flat()), (stored_facts, facts)):
         for name, value in now.items():
-            if before.get(name) != value and name not in ("out", "data_dir"):
+            # An older version found out less.
+            if before.get(name, value) != value and name not in PLACES:
                 raise errors.BadInput(
                     f"{path}: the run was started with {name} {before.get(name)!r}, "
                     f"not {value!r}; resume with the same config."
@@ -306,6 +322,7 @@ def _facts(config: configs.Config, data: Data) -> dict:
         "splits": reading.split_sizes(data.dataset),
         "precision": devices.precision(config.network.precision),
         "labels": list(labels.NAMES),
+        **model_setup.weights_used(config),
     }
 
 

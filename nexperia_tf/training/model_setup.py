@@ -1,10 +1,14 @@
 """The compiled classifier of a run: where it starts, what of it learns, and how."""
 
+import pathlib
+
 import keras
 import tensorflow as tf
 
-from nexperia_tf import configs, errors
+from nexperia_tf import configs, errors, files
+from nexperia_tf.configs import checks, fine_tuning
 from nexperia_tf.models import backbones, classifier, finetuning, pretrained
+from nexperia_tf.models import weights as published
 from nexperia_tf.runs import run_folders
 from nexperia_tf.training import devices, losses, optimizers
 
@@ -65,7 +69,7 @@ def check_start(config: configs.Config) -> None:
             has another one.
     """
     if config.network.weights == "imagenet":
-        pretrained.find_published(backbones.full_name(config.network.backbone))
+        published.find_published(backbones.full_name(config.network.backbone))
     if not config.network.init:
         return
     name = run_folders.load(config.network.init).config.network.backbone
@@ -74,6 +78,87 @@ def check_start(config: configs.Config) -> None:
             f"--init {config.network.init}: its backbone is {name}, not "
             f"{config.network.backbone}; pass --backbone {name}."
         )
+
+
+def started(
+    config: configs.Config, *, machines: int = 1
+) -> tuple[configs.Config, list[str]]:
+    """The config with `--weights auto` decided and fine-tuning's recipe in it.
+
+    Args:
+        config: what is asked for; a run that goes on from another looks for no weights.
+        machines: how many train together. Where several do, auto finds nothing: what
+            lies in their caches may differ.
+
+    Returns:
+        the config, whose `weights` are none, imagenet or a file, and what to say of it.
+
+    Raises:
+        errors.BadInput: what the cache holds is damaged, or the file that a run began
+            with is gone.
+    """
+    network = config.network
+    name = backbones.full_name(network.backbone)
+    lines = []
+    if network.weights == "auto":
+        found = None
+        if not network.init and machines == 1:
+            found = published.cached(name)
+        config = config.changed(weights=str(found or "none"))
+        if not network.init and not found:
+            lines = _said_of_none(name, machines)
+    weights = config.network.weights
+    if weights not in checks.STARTS and not pathlib.Path(weights).is_file():
+        raise errors.BadInput(f"--weights {weights}: {checks.missing(config)}.")
+    if weights != "none":
+        lines = [f"weights: {_named(weights, name)}"]
+    tuned = fine_tuning.applied(config)
+    if tuned != config:
+        lines.append(
+            f"fine-tuning: {fine_tuning.described(tuned)} (other values win; "
+            "--fine-tuning False keeps the defaults)"
+        )
+    return tuned, lines
+
+
+def _said_of_none(backbone: str, machines: int) -> list[str]:
+    fetch = published.how_to_fetch(backbone)
+    if not fetch:
+        return []
+    if machines > 1:
+        return [
+            "weights: random; where several machines train, pass --weights imagenet or "
+            "a file that each has"
+        ]
+    return [
+        f"weights: random; {fetch}, which often help where pictures are few (not "
+        "measured for this package)"
+    ]
+
+
+def _named(weights: str, backbone: str) -> str:
+    """What a run starts from, in words: hub name and licence, or the file."""
+    timm = published.IMAGENET.get(backbone)
+    repository = f"models--timm--{timm.fine_tuning}" if timm else ""
+    if timm and (weights == "imagenet" or repository in pathlib.Path(weights).parts):
+        return f"timm/{timm.fine_tuning} ({published.licence(timm.fine_tuning)})"
+    return weights
+
+
+def weights_used(config: configs.Config) -> dict[str, str | None]:
+    """File and SHA-256 of the weights that a run starts from, for config.json.
+
+    Args:
+        config: as `started` gives it.
+
+    Raises:
+        errors.BadInput: the file is not there, or no longer.
+    """
+    name = backbones.full_name(config.network.backbone)
+    path = published.file_of(config.network.weights, name)
+    if path is None:
+        return {"weights_file": None, "weights_sha256": None}
+    return {"weights_file": str(path), "weights_sha256": files.sha256(path)}
 
 
 def _check_shared(config: configs.Config) -> None:

@@ -2,9 +2,10 @@ import keras
 import pytest
 
 from nexperia_tf import errors
-from nexperia_tf.models import backbones, classifier
+from nexperia_tf.models import backbones, classifier, weights
 
 PUBLISHED = {  # torchvision's and timm's counts, 1000 classes
+    "resnet26": 15_995_176,
     "resnet50": 25_557_032,
     "resnext50_32x4d": 25_028_904,
     "resnext101_32x8d": 88_791_336,
@@ -32,6 +33,12 @@ def parameters(shape: backbones.Shape, classes: int) -> int:
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_parameter_count_is_the_published_one(name):
     assert parameters(backbones.BACKBONES[name], classes=1000) == PUBLISHED[name]
+
+
+@pytest.mark.parametrize("name", weights.IMAGENET)
+def test_published_weights_are_as_large_as_said(name):
+    size = 4 * PUBLISHED[name] / 1e6  # float32; batch norms' statistics come on top
+    assert size < weights.IMAGENET[name].megabytes + 0.5 < 1.01 * size + 1
 
 
 @pytest.mark.parametrize("name", ["resnext50_32x4d", "wide_resnet26_2"])

@@ -2,6 +2,7 @@
 
     python tests/models/make_goldens.py tests/models/goldens       # the small committed
     python tests/models/make_goldens.py --full FOLDER             # every full backbone
+    python tests/models/make_goldens.py --full --size 96 --only resnet26 FOLDER
     NEXPERIA_TF_GOLDENS=FOLDER pytest tests/models/pretrained_test.py
 
 For each network: NAME.safetensors (random weights) and NAME.npz with `pixels` (uint8,
@@ -24,6 +25,7 @@ SMALL = {  # what resnet.ResNet is told, and the picture's height and width
     "wide": ({"base_width": 128}, (33, 48)),
 }
 FULL = (
+    "resnet26",
     "resnet50",
     "resnext50_32x4d",
     "resnext101_32x8d",
@@ -68,14 +70,16 @@ def write(folder: pathlib.Path, name: str, model: torch.nn.Module, size) -> None
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--full", action="store_true", help="full-size networks")
+    parser.add_argument("--size", type=int, default=224, help="side of their pictures")
+    parser.add_argument("--only", nargs="+", default=FULL, help="some of them")
     parser.add_argument("folder", type=pathlib.Path)
     arguments = parser.parse_args()
     print(f"torch {torch.__version__}, timm {timm.__version__}")
     torch.manual_seed(0)
     if arguments.full:
-        for name in FULL:
+        for name in arguments.only:
             model = timm.create_model(name, zero_init_last=False)
-            write(arguments.folder, name, model, (224, 224))
+            write(arguments.folder, name, model, (arguments.size, arguments.size))
         return
     for name, (knobs, size) in SMALL.items():
         model = resnet.ResNet(

@@ -10,7 +10,7 @@ import safetensors.numpy
 from PIL import Image
 
 from nexperia_tf import errors
-from nexperia_tf.models import backbones, classifier, pretrained
+from nexperia_tf.models import backbones, classifier, pretrained, weights
 
 GOLDENS = pathlib.Path(__file__).parent / "goldens"
 SMALL = {  # the networks of make_goldens.py
@@ -33,7 +33,9 @@ def assert_equal_to_timm(model, golden):
     found = keras.Model(model.input, parts)(golden["pixels"], training=False)
     for part, name in zip(found, ("stage4", "features", "logits")):
         assert part.shape == golden[name].shape
-        assert relative_error(part, golden[name]) < 1e-4
+        error = relative_error(part, golden[name])
+        print(f"{model.name} {golden['pixels'].shape[1:3]} {name}: {error:.1e}")
+        assert error < 1e-4
 
 
 def small(name="grouped", *, channels=3, classes=10, size=None):
@@ -69,10 +71,12 @@ def test_outputs_are_timms(name):
     "NEXPERIA_TF_GOLDENS" not in os.environ,
     reason="full-size networks take a GB and minutes: see make_goldens.py --full",
 )
-@pytest.mark.parametrize("name", pretrained.IMAGENET)
+@pytest.mark.parametrize("name", weights.IMAGENET)
 def test_outputs_are_timms_at_full_size(name):
     folder = pathlib.Path(os.environ["NEXPERIA_TF_GOLDENS"])
-    model = classifier.build(name, image_size=224, channels=3, classes=1000)
+    if not (folder / f"{name}.npz").is_file():
+        pytest.skip("made with --only, and not of this one")
+    model = classifier.build(name, image_size=None, channels=3, classes=1000)
     pretrained.load(model, str(folder / f"{name}.safetensors"))
     assert_equal_to_timm(model, np.load(folder / f"{name}.npz"))
 
@@ -201,7 +205,10 @@ def test_a_hostile_file_ends_a_command_in_one_line(
 
 
 def test_none_leaves_the_model_alone():
-    pretrained.load(None, "none")
+    model = small()
+    before = model.get_weights()
+    pretrained.load(model, "none")
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights()))
 
 
 class TestImageNet:
@@ -227,8 +234,8 @@ class TestImageNet:
         return requests
 
     def test_fetches_the_recipe_for_the_use(self, hub):
-        pretrained.download("resnext50_32x4d")
-        pretrained.download("resnext50_32x4d", fixed=True)
+        weights.download("resnext50_32x4d")
+        weights.download("resnext50_32x4d", fixed=True)
         assert hub == [
             ("timm/resnext50_32x4d.a1h_in1k", "model.safetensors"),
             ("timm/resnext50_32x4d.tv_in1k", "model.safetensors"),
@@ -239,12 +246,12 @@ class TestImageNet:
         content[-1] ^= 1
         self.blob.write_bytes(content)
         with pytest.raises(errors.BadInput, match="SHA-256 is .* delete the file"):
-            pretrained.download("resnet50")
+            weights.download("resnet50")
 
     def test_loads_into_the_model(self, hub, monkeypatch):
         model = small()
-        shape = pretrained.IMAGENET["resnet50"]
-        monkeypatch.setitem(pretrained.IMAGENET, model.name, shape)
+        shape = weights.IMAGENET["resnet50"]
+        monkeypatch.setitem(weights.IMAGENET, model.name, shape)
         pretrained.load(model, "imagenet")
         assert_equal_to_timm(model, np.load(GOLDENS / "grouped.npz"))
 
@@ -256,15 +263,15 @@ class TestImageNet:
 
         monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
         with pytest.raises(errors.BadInput) as refusal:
-            pretrained.download("wide_resnet50_2")
+            weights.download("wide_resnet50_2")
         message = str(refusal.value)
         assert "timm/wide_resnet50_2.racm_in1k" in message
         assert "fetch its model.safetensors" in message and "\n" not in message
 
     def test_backbone_without_published_weights_names_those_with(self):
         with pytest.raises(errors.BadInput, match="nothing is published for resnext26"):
-            pretrained.download("resnext26_32x4d")
+            weights.download("resnext26_32x4d")
 
     def test_no_default_has_a_non_commercial_licence(self):
-        for published in pretrained.IMAGENET.values():
+        for published in weights.IMAGENET.values():
             assert "fb_" not in published.fine_tuning + published.fixed

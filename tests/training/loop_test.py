@@ -44,6 +44,7 @@ def config(tmp_path_factory):
             Image.fromarray(pixels).save(place / "raw" / name / f"{i}.png")
     return configs.of(
         backbone="tiny",
+        weights="none",
         data=str(place / "raw"),
         data_dir=str(place / "data"),
         image_size=32,

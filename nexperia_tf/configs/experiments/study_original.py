@@ -14,6 +14,7 @@ from nexperia_tf import configs
 CONFIG = configs.of(
     backbone="resnext101_32x8d",
     weights="imagenet",
+    fine_tuning=False,
     loss="bce",
     epochs=90,
     patience=90,

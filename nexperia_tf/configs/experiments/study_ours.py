@@ -5,6 +5,7 @@ from nexperia_tf import configs
 CONFIG = configs.of(
     backbone="resnext101_32x8d",
     weights="imagenet",
+    fine_tuning=False,
     epochs=40,
     batch_size=64,
     learning_rate=3e-4,

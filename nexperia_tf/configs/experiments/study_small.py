@@ -7,6 +7,8 @@ from nexperia_tf import configs
 
 CONFIG = configs.of(
     backbone="resnext26_32x4d",
+    weights="none",
+    fine_tuning=False,
     image_size=96,
     epochs=6,
     learning_rate=2e-3,
