@@ -21,11 +21,22 @@ def write_bytes(path: str | os.PathLike, content: bytes) -> None:
     Raises:
         OSError: the disk is full or the place not writable; nothing is left behind.
     """
+    with new_file(path) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def new_file(path: str | os.PathLike) -> Iterator[io.BufferedWriter]:
+    """Yields a partial file that becomes `path` when the block ends well.
+
+    Raises:
+        OSError: the disk is full or the place not writable; nothing is left behind.
+    """
     path = pathlib.Path(path)
     partial = locks.partial(path)
     try:
         with open(partial, "wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)

@@ -55,6 +55,7 @@ def test_a_run_folder_holds_everything_of_the_contract(run_folder):
         "checkpoints",
         "model.keras",
         "calibration.json",
+        "neighbours.npz",
         "saved_model/1/saved_model.pb",
         "tensorboard",
         "MANIFEST.sha256",

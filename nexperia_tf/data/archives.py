@@ -4,10 +4,13 @@ Models (.keras), tables of features (.npz) and forests (.skops) are such files. 
 bytes in them can stand for gigabytes.
 """
 
+import math
 import os
 import pathlib
 import zipfile
 from collections.abc import Collection
+
+import numpy as np
 
 from nexperia_tf import errors
 
@@ -55,6 +58,35 @@ def check(
             "not unpacked."
         )
     return sizes
+
+
+def check_arrays(
+    path: str | os.PathLike, *, names: Collection[str] | None = None
+) -> None:
+    """Refuses an .npz whose arrays would take more memory than they have bytes in it.
+
+    Args:
+        path: the file.
+        names: as of `check`.
+
+    Raises:
+        ValueError: an array promises more than it holds, or holds other things.
+        errors.BadInput: as `check` raises it.
+    """
+    sizes = check(path, names=names)
+    with zipfile.ZipFile(path) as archive:
+        for name, size in sizes.items():
+            with archive.open(name) as file:
+                version = np.lib.format.read_magic(file)
+                read = {
+                    (1, 0): np.lib.format.read_array_header_1_0,
+                    (2, 0): np.lib.format.read_array_header_2_0,
+                }.get(version)
+                if read is None:
+                    raise ValueError(f"{name} is of version {version}")
+                shape, _, kind = read(file)
+            if kind.hasobject or math.prod(shape) * kind.itemsize > size:
+                raise ValueError(f"{name} promises more than it holds")
 
 
 def _leaves(name: str) -> bool:

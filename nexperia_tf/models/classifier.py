@@ -88,11 +88,37 @@ def with_map(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, outputs, name=model.name)
 
 
+def has_map(model: keras.Model) -> bool:
+    """Whether it has the second head of `with_map`."""
+    return isinstance(model.output, dict)
+
+
 def without_map(model: keras.Model) -> keras.Model:
     """The classifier alone, whose layers are shared; itself where it has no map."""
-    if not isinstance(model.output, dict):
+    if not has_map(model):
         return model
     return keras.Model(model.input, model.output[LOGIT], name=model.name)
+
+
+def as_kept(model: keras.Model) -> keras.Model:
+    """The classifier as model.keras holds it, whose layers are shared.
+
+    Returns:
+        itself where it has no map, else a model whose `map` has no axis of channels:
+        logits of shape `(batch, rows, columns)`.
+    """
+    if not has_map(model) or len(model.output[MAP].shape) == 3:
+        return model
+    places = model.output[MAP]
+    flat = keras.layers.Reshape(places.shape[1:3], dtype="float32", name="places")
+    outputs = {LOGIT: model.output[LOGIT], MAP: flat(places)}
+    return keras.Model(model.input, outputs, name=model.name)
+
+
+def take_map(model: keras.Model, source: keras.Model) -> None:
+    """Gives the model's map the weights of another's, where both have one."""
+    if has_map(model) and has_map(source):
+        model.get_layer(MAP).set_weights(source.get_layer(MAP).get_weights())
 
 
 def in_float32(model: keras.Model) -> keras.Model:

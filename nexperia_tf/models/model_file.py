@@ -27,6 +27,7 @@ _LAYERS = {
     *("Functional", "InputLayer", "Rescaling", "LayerNormalization", "ZeroPadding2D"),
     *("Conv2D", "Convolution", "BatchNormalization", "ReLU", "Activation", "Add"),
     *("MaxPooling2D", "GlobalAveragePooling2D", "Dense", "Identity"),
+    "Reshape",  # of a map
 }
 _OTHERS = {"DTypePolicy", "__keras_tensor__", "__tuple__"}
 _INITIALIZERS = {

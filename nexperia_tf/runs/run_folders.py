@@ -176,14 +176,21 @@ class Run:
             )
         return dataset
 
-    def model(self) -> "keras.Model":
+    def model(self, *, with_map: bool = False) -> "keras.Model":
         """The best model of the run; gives the raw logit of shape `(batch, 1)`.
+
+        Args:
+            with_map: take it as it is kept: where it has learned a map, it gives a dict
+                of `logit` and `map`, raw logits of shape `(batch, rows, columns)`.
 
         Raises:
             errors.BadInput: the file differs from what training wrote.
         """
+        from nexperia_tf.models import classifier
+
         files.verify_manifest(self.folder, only=MODEL)
-        return load_model(self.folder / MODEL)
+        kept = load_model(self.folder / MODEL)
+        return kept if with_map else classifier.without_map(kept)
 
     def predictions(self, split: str) -> predictions.Predictions:
         """The scores of a split: as written by training, else computed now."""
@@ -271,7 +278,7 @@ def load(folder: str | pathlib.Path) -> Run:
 
 
 def load_model(path: str | pathlib.Path) -> "keras.Model":
-    """Loads a model.keras with Keras' safe mode on.
+    """Loads a model.keras with Keras' safe mode on, its map among it if it has one.
 
     Raises:
         errors.BadInput: it is damaged, or no network of this package.

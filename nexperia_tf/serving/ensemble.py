@@ -38,16 +38,30 @@ def publish(
             `ensemble_calibration.selected_from`.
 
     Returns:
-        the version's folder; its signatures are those of `export.publish_logit`.
+        the version's folder; its signatures are those of `export.publish_logit`. Their
+        `map` is the mean of the members' maps where all have one of the same shape,
+        whatever the weights of their logits; else there is none.
     """
     import tensorflow as tf
 
     from nexperia_tf.serving import export
 
-    def logit(images: tf.Tensor) -> tf.Tensor:
+    shapes = {member.served.map_shape for member in members}
+    has_map = len(shapes) == 1 and None not in shapes
+
+    def logit(images: tf.Tensor) -> tf.Tensor | dict[str, tf.Tensor]:
         # No member waits for another: TensorFlow runs them side by side.
-        logits = tf.stack([member.logit(images) for member in members])
-        return in_force.logits(combined.logit(logits))
+        if not has_map:
+            return joined([member.logit(images) for member in members])
+        found = [member.served.logit_and_map(images) for member in members]
+        maps = tf.stack([one[export.MAP] for one in found])
+        return {
+            export.LOGIT: joined([one[export.LOGIT] for one in found]),
+            export.MAP: tf.reduce_mean(maps, axis=0),
+        }
+
+    def joined(logits: list[tf.Tensor]) -> tf.Tensor:
+        return in_force.logits(combined.logit(tf.stack(logits)))
 
     facts = members[0].served.facts
     books = [training_pictures.of_export(member.served.folder) for member in members]

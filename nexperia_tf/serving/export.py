@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from nexperia_tf import bounds, errors, files, labels, locks, preprocess, sizes
-from nexperia_tf.models import folding
+from nexperia_tf.models import classifier, folding
 from nexperia_tf.runs import run_folders, training_pictures
 from nexperia_tf.serving import servable
 from nexperia_tf.statistics import choices
@@ -19,6 +19,7 @@ SCHEMA = 1  # of FACTS
 FACTS = pathlib.PurePosixPath("assets.extra/nexperia.json")  # settings baked in
 DEPTH_RANGE = "depth_range"  # in FACTS
 BYTES, PIXELS = servable.BYTES, servable.PIXELS
+LOGIT, MAP = classifier.LOGIT, classifier.MAP
 
 
 def publish(
@@ -34,8 +35,9 @@ def publish(
     """Writes the next version of a classifier below `base`, whole or not at all.
 
     Args:
-        model: a classifier of any precision; gives the raw logit. Served in float32,
-            with its batch normalisation folded into the convolutions.
+        model: a classifier of any precision; gives the raw logit, and a map where it
+            has learned one. Served in float32, with its batch normalisation folded into
+            the convolutions.
         base: the folder TensorFlow Serving watches; a subfolder for each version.
         backbone: its name, for nexperia.json.
         calibration: temperature, offset and threshold to bake in.
@@ -48,11 +50,16 @@ def publish(
     Returns:
         the version's folder.
     """
-    folded = folding.fold_batch_norm(model)
+    folded = folding.fold_batch_norm(classifier.as_kept(model))
 
-    def logit(images: tf.Tensor) -> tf.Tensor:
-        logits = tf.squeeze(folded(images, training=False), axis=-1)  # (N,)
-        return calibration.logits(logits)
+    def calibrated(logits: tf.Tensor) -> tf.Tensor:
+        return calibration.logits(tf.squeeze(logits, axis=-1))  # (N,)
+
+    def logit(images: tf.Tensor) -> tf.Tensor | dict[str, tf.Tensor]:
+        found = folded(images, training=False)
+        if not classifier.has_map(folded):
+            return calibrated(found)
+        return {LOGIT: calibrated(found[LOGIT]), MAP: tf.sigmoid(found[MAP])}
 
     _, *sides, channels = model.input.shape
     return publish_logit(
@@ -82,7 +89,7 @@ def publish_run(
     agree.
     """
     folder = publish(
-        run.model(),
+        run.model(with_map=True),
         pathlib.Path(out or run.folder / run_folders.SAVED_MODEL),
         backbone=run.config.network.backbone,
         calibration=in_force,
@@ -130,14 +137,16 @@ def publish_logit(
 
     Signatures: `serving_default` takes `image_bytes` (string, `(N,)`), `image_pixels`
     takes uint8 of shape `(N, height, width, channels)`; both give `score` (float32,
-    `(N,)`, calibrated probability of defect) and `label` (string, `(N,)`). Decode,
-    resize, scale, calibration and threshold are part of the graph. Its folder
-    also holds warm-up requests, nexperia.json and MANIFEST.sha256. What a server could
-    not load, or would answer differently, is not published.
+    `(N,)`, calibrated probability of defect) and `label` (string, `(N,)`), and `map`
+    (float32, `(N, rows, columns)`) where there is one. Decode, resize, scale,
+    calibration and threshold are part of the graph. Its folder also holds warm-up
+    requests, nexperia.json and MANIFEST.sha256. What a server could not load, or would
+    answer differently, is not published.
 
     Args:
         logit: from uint8 of shape `(N, *image_size, channels)`, letterboxed, to the
-            calibrated logit, float32 of shape `(N,)`.
+            calibrated logit, float32 of shape `(N,)`, or to a dict of that `logit` and
+            a `map`, probabilities of a defect in each place.
         base: the folder TensorFlow Serving watches; a subfolder for each version.
         image_size: of the canvas that pictures are letterboxed to.
         channels: 1 or 3.
@@ -152,7 +161,8 @@ def publish_logit(
         errors.BadInput: it was not published; nothing is left behind.
     """
     graph = _graph(logit, image_size, channels)
-    signatures = _signatures(graph.logit, image_size, channels, calibration.threshold)
+    answer = _answer(graph)
+    signatures = _signatures(answer, image_size, channels, calibration.threshold)
     shown = servable.pictures(image_size, channels)
     facts = {"schema": SCHEMA, **facts, "image_size": image_size.plain}
     facts |= {"channels": channels, "labels": list(labels.NAMES)}
@@ -168,9 +178,9 @@ def publish_logit(
                     partial / training_pictures.EXPORTED, trained_on, groups=False
                 )
             servable.write_warmup(partial / servable.WARMUP, shown[0])
-            scores = _scores(graph.logit, shown, image_size)
+            own = _own_answers(answer, shown, image_size)
             try:
-                servable.check(partial, shown, scores, threshold=calibration.threshold)
+                servable.check(partial, shown, own, threshold=calibration.threshold)
             except servable.Unservable as error:
                 raise errors.BadInput(
                     f"{target}: not published, no server could use it: {error}; "
@@ -181,28 +191,48 @@ def publish_logit(
 
 
 def _graph(logit: Callable, image_size: sizes.Size, channels: int) -> tf.Module:
-    """The calibrated logit as a function, with the variables that it reads."""
+    """The calibrated logit as a function, with the variables that it reads.
+
+    Where there is a map, `logit_and_map` gives both.
+    """
     graph = tf.Module()
-    # An ensemble calls it: its members then share one decode.
-    shape = (None, *image_size, channels)
-    graph.logit = _function(logit, tf.TensorSpec(shape, tf.uint8))
+    # An ensemble calls them: its members then share one decode.
+    images = tf.TensorSpec((None, *image_size, channels), tf.uint8)
+    graph.logit = traced = _function(logit, images)
+    called = traced.get_concrete_function()
+    if isinstance(called.structured_outputs, dict):
+        graph.logit_and_map = traced
+        graph.logit = _function(lambda images: traced(images)[LOGIT], images)
     # As the function lists them. Keras' variables are wrappers: a session restores what
     # is tracked, and the graph reads what is wrapped.
-    graph.variables_read = list(graph.logit.get_concrete_function().variables)
+    graph.variables_read = list(called.variables)
     return graph
 
 
-def _scores(
-    logit: Callable, shown: list[np.ndarray], image_size: sizes.Size
-) -> np.ndarray:
-    """The model's own scores of pictures, `(pictures,)`."""
+def _answer(graph: tf.Module) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+    """From letterboxed pictures to `score` and, where there is one, `map`."""
+
+    def answer(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        if not hasattr(graph, "logit_and_map"):
+            return {servable.SCORE: tf.sigmoid(graph.logit(images))}
+        found = graph.logit_and_map(images)
+        return {servable.SCORE: tf.sigmoid(found[LOGIT]), servable.MAP: found[MAP]}
+
+    return answer
+
+
+def _own_answers(
+    answer: Callable, shown: list[np.ndarray], image_size: sizes.Size
+) -> dict[str, np.ndarray]:
+    """The model's own answers to pictures, each of shape `(pictures, ...)`."""
     boxed = [
         preprocess.letterbox(tf.constant(picture), image_size) for picture in shown
     ]
     exact = tf.config.experimental.tensor_float_32_execution_enabled()
     tf.config.experimental.enable_tensor_float_32_execution(False)
     try:
-        return tf.sigmoid(logit(tf.stack(boxed))).numpy()
+        found = answer(tf.stack(boxed))
+        return {name: values.numpy() for name, values in found.items()}
     finally:
         tf.config.experimental.enable_tensor_float_32_execution(exact)
 
@@ -265,6 +295,17 @@ class Served:
         """What is black and white to it in 16-bit pictures; None where that is open."""
         stated = self.facts.get(DEPTH_RANGE)
         return tuple(stated) if stated else None
+
+    @property
+    def map_shape(self) -> tuple[int, int] | None:
+        """Rows and columns of its map; None where it gives none."""
+        given = self.signature(PIXELS).structured_outputs
+        return tuple(given[servable.MAP].shape[1:]) if servable.MAP in given else None
+
+    @property
+    def logit_and_map(self) -> Callable:
+        """The same as `logit`, but to a dict of `logit` and `map`."""
+        return self._loaded.logit_and_map
 
     @property
     def logit(self) -> Callable:
@@ -375,7 +416,7 @@ def _facts(version: pathlib.Path) -> dict:
 
 
 def _signatures(
-    logit: Callable, image_size: sizes.Size, channels: int, threshold: float
+    answered: Callable, image_size: sizes.Size, channels: int, threshold: float
 ) -> dict[str, Callable]:
     """Both signatures, of one graph."""
     names = tf.constant(labels.NAMES)
@@ -385,9 +426,9 @@ def _signatures(
         count = tf.shape(images)[0]
         blanks = tf.cast(count == 0, tf.int32)
         images = tf.pad(images, [[0, blanks], [0, 0], [0, 0], [0, 0]])
-        score = tf.sigmoid(logit(images))[:count]
-        is_defect = tf.cast(score >= threshold, tf.int32)
-        return {"score": score, "label": tf.gather(names, is_defect)}
+        found = {name: value[:count] for name, value in answered(images).items()}
+        is_defect = tf.cast(found[servable.SCORE] >= threshold, tf.int32)
+        return found | {servable.LABEL: tf.gather(names, is_defect)}
 
     def from_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         def boxed(content: tf.Tensor) -> tf.Tensor:

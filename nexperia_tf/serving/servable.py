@@ -7,7 +7,7 @@ saved_model_cli and TF1 programs load both into a session. `check` does the same
 
 import logging
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -19,7 +19,8 @@ BYTES = "serving_default"
 PIXELS = "image_pixels"
 # Names that clients write; in JSON, only a name in _bytes may carry base64.
 INPUTS = {BYTES: "image_bytes", PIXELS: "image_pixels"}
-OUTPUTS = {"score": tf.float32, "label": tf.string}
+SCORE, LABEL, MAP = "score", "label", "map"
+OUTPUTS = {SCORE: tf.float32, LABEL: tf.string, MAP: tf.float32}  # a map is not all's
 WARMUP = pathlib.PurePosixPath("assets.extra/tf_serving_warmup_requests")
 TAG = "serve"
 PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}  # ops that call the exporter
@@ -59,7 +60,7 @@ def write_warmup(path: pathlib.Path, picture: np.ndarray) -> None:
 def check(
     folder: pathlib.Path,
     shown: Sequence[np.ndarray],
-    scores: np.ndarray,
+    own: Mapping[str, np.ndarray],
     *,
     threshold: float,
 ) -> None:
@@ -69,7 +70,8 @@ def check(
         folder: the version, with its warm-up requests.
         shown: pictures, uint8 `(height, width, channels)`, the first that of the
             warm-up requests.
-        scores: the model's own, `(pictures,)`.
+        own: the model's own answers, each of shape `(pictures, ...)`: `score` and,
+            where it gives one, `map`.
         threshold: lowest score of `defect`.
 
     Raises:
@@ -78,11 +80,11 @@ def check(
     """
     try:
         _refuse_what_servers_lack(_read(folder))
-        requests = list(_requests(folder, shown, scores))
+        requests = list(_requests(folder, shown, own))
         # On the CPU: a GPU may have no memory left while a training runs on it.
         config = tf.compat.v1.ConfigProto(device_count={"GPU": 0})
         with tf.Graph().as_default(), tf.compat.v1.Session(config=config) as session:
-            ask = _asker(session, folder)
+            ask = _asker(session, folder, {*own, LABEL})
             for what, signature, tensor, expected in requests:
                 _compare(what, ask(signature, tensor), expected, threshold)
     except Unservable:
@@ -119,24 +121,31 @@ def _refuse_what_servers_lack(graph: tensorflow_internals.MetaGraphDef) -> None:
 
 
 def _requests(
-    folder: pathlib.Path, shown: Sequence[np.ndarray], scores: np.ndarray
-) -> Iterator[tuple[str, str, object, np.ndarray]]:
-    """Description, signature, tensor and expected scores, for each request."""
+    folder: pathlib.Path, shown: Sequence[np.ndarray], own: Mapping[str, np.ndarray]
+) -> Iterator[tuple[str, str, object, dict[str, np.ndarray]]]:
+    """Description, signature, tensor and expected answer, for each request."""
     from tensorflow_serving.apis import prediction_log_pb2
+
+    def part(*which: int | None) -> dict[str, np.ndarray]:
+        return {name: values[slice(*which)] for name, values in own.items()}
 
     for record in tf.data.TFRecordDataset(str(folder / WARMUP)).as_numpy_iterator():
         log = prediction_log_pb2.PredictionLog.FromString(record)
         name = log.predict_log.request.model_spec.signature_name
         (tensor,) = log.predict_log.request.inputs.values()
-        yield f"{name}'s warm-up request", name, tf.make_ndarray(tensor), scores[:1]
-    yield BYTES, BYTES, [_png(picture) for picture in shown], scores
-    for picture, score in zip(shown, scores):
-        yield PIXELS, PIXELS, picture[np.newaxis], score[np.newaxis]
+        yield f"{name}'s warm-up request", name, tf.make_ndarray(tensor), part(1)
+    yield BYTES, BYTES, [_png(picture) for picture in shown], part(None)
+    for i, picture in enumerate(shown):
+        yield PIXELS, PIXELS, picture[np.newaxis], part(i, i + 1)
     for name, nothing in ((BYTES, []), (PIXELS, shown[0][np.newaxis][:0])):
-        yield f"{name} without pictures", name, nothing, scores[:0]
+        yield f"{name} without pictures", name, nothing, part(0)
 
 
-def _asker(session: tf.compat.v1.Session, folder: pathlib.Path) -> Callable:
+def _asker(
+    session: tf.compat.v1.Session, folder: pathlib.Path, given: set[str]
+) -> Callable:
+    """A function that sends a tensor to a signature; all must answer what is given."""
+    wanted = {key: OUTPUTS[key] for key in OUTPUTS if key in given}
     log = tf.get_logger()
     level = log.level
     log.setLevel(logging.ERROR)  # hides the warning that sessions are deprecated
@@ -144,34 +153,42 @@ def _asker(session: tf.compat.v1.Session, folder: pathlib.Path) -> Callable:
         graph = tf.compat.v1.saved_model.load(session, [TAG], str(folder))
     finally:
         log.setLevel(level)
-    for name, given in INPUTS.items():
+    for name, fed in INPUTS.items():
         signature = graph.signature_def[name]
         outputs = {key: tensor.dtype for key, tensor in signature.outputs.items()}
-        if list(signature.inputs) != [given] or outputs != OUTPUTS:
-            raise Unservable(f"signature {name} is not {given} to {', '.join(OUTPUTS)}")
+        if list(signature.inputs) != [fed] or outputs != wanted:
+            raise Unservable(f"signature {name} is not {fed} to {', '.join(wanted)}")
 
     def ask(name: str, tensor: object) -> dict[str, np.ndarray]:
         signature = graph.signature_def[name]
-        wanted = {key: signature.outputs[key].name for key in OUTPUTS}
-        return session.run(wanted, {signature.inputs[INPUTS[name]].name: tensor})
+        fetched = {key: signature.outputs[key].name for key in wanted}
+        return session.run(fetched, {signature.inputs[INPUTS[name]].name: tensor})
 
     return ask
 
 
 def _compare(
-    what: str, answer: dict[str, np.ndarray], expected: np.ndarray, threshold: float
+    what: str,
+    answer: dict[str, np.ndarray],
+    expected: dict[str, np.ndarray],
+    threshold: float,
 ) -> None:
-    score = answer["score"]
-    if score.shape != expected.shape or not np.allclose(
-        score, expected, rtol=0, atol=_tolerance()
-    ):
+    for name, right in expected.items():
+        found = answer[name]
+        if found.shape == right.shape and np.allclose(
+            found, right, rtol=0, atol=_tolerance()
+        ):
+            continue
+        if name == MAP:
+            raise Unservable(f"{what} is answered with another map")
         raise Unservable(
-            f"{what} is answered with {score.tolist()}, not {expected.tolist()}"
+            f"{what} is answered with {found.tolist()}, not {right.tolist()}"
         )
+    score = answer[SCORE]
     right = [labels.NAMES[int(s >= np.float32(threshold))].encode() for s in score]
-    if answer["label"].tolist() != right:
+    if answer[LABEL].tolist() != right:
         raise Unservable(
-            f"{what} is answered with labels {answer['label'].tolist()}, not {right}"
+            f"{what} is answered with labels {answer[LABEL].tolist()}, not {right}"
         )
 
 

@@ -20,7 +20,14 @@ from nexperia_tf.evaluation.report import (
     serialise,
     summary,
 )
-from nexperia_tf.runs import advice, curves, run_folders, training_pictures
+from nexperia_tf.models import classifier
+from nexperia_tf.runs import (
+    advice,
+    curves,
+    neighbours,
+    run_folders,
+    training_pictures,
+)
 from nexperia_tf.serving import export
 from nexperia_tf.statistics import calibration, choices, clustered, metrics
 from nexperia_tf.training import checkpoints, history
@@ -36,7 +43,7 @@ def finish(
     training_set: training_pictures.TrainingSet,
     epochs: dict,
 ) -> None:
-    """Calibration, scores, metrics and SavedModel of the best model.
+    """Calibration, scores, metrics, neighbours and SavedModel of the best model.
 
     The manifest, written last, ends the run.
 
@@ -48,7 +55,7 @@ def finish(
         epochs: how many were judged and which was kept, for metrics.json.
     """
     model = run_folders.load_model(folder / run_folders.MODEL)
-    in_force, scored = _score(folder, dataset, model)
+    in_force, scored = _score(folder, dataset, classifier.without_map(model))
     reached = _reached(folder, config, scored, training_set, epochs)
     reached[run_folders.BASELINE] = scoring.beside_network(
         dataset,
@@ -62,6 +69,13 @@ def finish(
         folder / run_folders.CURVES,
         kept=(epochs["best"], str(run_folders.KeptEpoch.of(epochs))),
     )
+    kept = neighbours.of_model(
+        model,
+        dataset,
+        seed=config.run.seed,
+        without_defects=config.drawn.drawn_only,
+    )
+    neighbours.write(folder / neighbours.NEIGHBOURS, kept)
     with checkpoints.writing(folder / run_folders.SAVED_MODEL):
         export.publish(
             model,

@@ -334,9 +334,8 @@ def _fit(
     workers: devices.Workers,
 ) -> dict:
     """Trains what is left to train; returns the epochs for metrics.json."""
-    alone = classifier.without_map(model)
     ema = config.optimisation.ema
-    average = weight_average.WeightAverage(alone, ema) if ema else None
+    average = weight_average.WeightAverage(model, ema) if ema else None
     watched = _monitor(config, data, folder, workers, average)
     watched.set_model(model)
     reached = ordering.Position(*watched.restore())

@@ -35,7 +35,7 @@ def build(
         prior=prior,
         standardise=config.pictures.standardise,
     )
-    _start(model, config, channels)
+    before = _start(model, config, channels)
     if config.network.sync_batch_norm:
         devices.synchronise(model)
     finetuning.freeze(
@@ -47,6 +47,8 @@ def build(
     weights = None
     if config.drawn.drawn_map:
         model = classifier.with_map(model)
+        if before:
+            classifier.take_map(model, before)
         places = keras.losses.BinaryCrossentropy(from_logits=True)
         loss = {classifier.LOGIT: loss, classifier.MAP: places}
         weights = {classifier.LOGIT: 1.0, classifier.MAP: config.drawn.drawn_map}
@@ -177,11 +179,13 @@ def _check_shared(config: configs.Config) -> None:
             )
 
 
-def _start(model: keras.Model, config: configs.Config, channels: int) -> None:
-    """Loads the weights that `--weights` or `--init` names."""
+def _start(
+    model: keras.Model, config: configs.Config, channels: int
+) -> keras.Model | None:
+    """Loads what `--weights` or `--init` names; gives the model of the latter."""
     if not config.network.init:
         pretrained.load(model, config.network.weights)
-        return
+        return None
     before = run_folders.load(config.network.init)
     if before.channels != channels:
         kinds = {1: "grey", 3: "colour"}
@@ -189,7 +193,9 @@ def _start(model: keras.Model, config: configs.Config, channels: int) -> None:
             f"--init {config.network.init}: it was trained on {kinds[before.channels]} "
             f"pictures, these are {kinds[channels]}; start from another run."
         )
-    model.set_weights(before.model().get_weights())
+    started = before.model(with_map=True)
+    model.set_weights(classifier.without_map(started).get_weights())
+    return started
 
 
 def _rate(

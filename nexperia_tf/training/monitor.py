@@ -53,8 +53,9 @@ class Monitor(keras.callbacks.Callback):
 
     After each epoch: exact AUC and FPR at TPR into `logs`, the best model into
     model.keras, the table into history.csv and a checkpoint of everything. What is
-    validated and kept is a float32 copy, so its scores are those of the SavedModel. Of
-    several workers the chief does all this, and the others stop when it says so.
+    validated and kept is a float32 copy, so its scores are those of the SavedModel; it
+    keeps its map where it learns one, and is judged by its logit alone. Of several
+    workers the chief does all this, and the others stop when it says so.
 
     Args:
         folder: the run folder.
@@ -102,7 +103,8 @@ class Monitor(keras.callbacks.Callback):
         self._started = 0.0
         self._resumed: dict = {}  # seconds, step and means of an epoch begun before
         self._seconds = 0.0  # of this epoch, before it was resumed
-        self._validated: keras.Model | None = None
+        self._kept: keras.Model | None = None
+        self._judged: keras.Model | None = None  # by its logit; shares the layers
 
     @property
     def stopped(self) -> bool:
@@ -183,13 +185,13 @@ class Monitor(keras.callbacks.Callback):
         """Validates, keeps and writes at the end of an epoch."""
         seconds = self._elapsed()
         model = self._model_to_keep()
-        logs.update(self._validate(model))
+        logs.update(self._validate())
         rate = float(self.model.optimizer.learning_rate)
         row = {"epoch": epoch + 1, "seconds": round(seconds, 3), "learning_rate": rate}
         row |= {name: float(value) for name, value in logs.items()}
         self.history = self.history.extended(row, monitor=self._monitor)
         if self.history.best_epoch == epoch + 1:
-            save_model(model, self._folder / run_folders.MODEL)
+            save_model(classifier.as_kept(model), self._folder / run_folders.MODEL)
         spent = self.history.seconds + self._elapsed()
         self.history = dataclasses.replace(self.history, seconds=spent)
         self._write_history()
@@ -250,16 +252,16 @@ class Monitor(keras.callbacks.Callback):
 
     def _model_to_keep(self) -> keras.Model:
         """The float32 copy with the weights of now, or their average."""
-        trained = classifier.without_map(self.model)
-        if self._validated is None:
+        if self._kept is None:
             with self._workers.own_scope():
-                self._validated = classifier.in_float32(trained)
-        weights = self._average.numpy() if self._average else trained.get_weights()
-        self._validated.set_weights(weights)
-        return self._validated
+                self._kept = classifier.in_float32(self.model)
+                self._judged = classifier.without_map(self._kept)
+        weights = self._average.numpy() if self._average else self.model.get_weights()
+        self._kept.set_weights(weights)
+        return self._kept
 
-    def _validate(self, model: keras.Model) -> dict[str, float]:
-        logits = model.predict(self._batches, verbose=0).ravel()
+    def _validate(self) -> dict[str, float]:
+        logits = self._judged.predict(self._batches, verbose=0).ravel()
         if not np.isfinite(logits).all():
             raise errors.BadInput(
                 "the training diverged (validation logits are not finite); pass a "

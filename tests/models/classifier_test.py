@@ -4,7 +4,8 @@ import pytest
 import tensorflow as tf
 
 from nexperia_tf import preprocess
-from nexperia_tf.models import classifier
+from nexperia_tf.models import classifier, folding
+from nexperia_tf.runs import run_folders
 from nexperia_tf.training import losses
 
 
@@ -131,3 +132,38 @@ def test_a_map_is_a_second_head_on_the_same_layers(size, tiny):
     alone = classifier.without_map(both)
     assert alone.weights == model.weights
     assert classifier.without_map(alone) is alone
+    assert classifier.as_kept(model) is model
+
+
+def test_a_map_is_kept_and_folded_and_found_again(tiny, pixels, tmp_path):
+    keras.utils.set_random_seed(0)
+    both = classifier.with_map(classifier.build(tiny, image_size=32, channels=1))
+    both.set_weights([w + 0.1 for w in both.get_weights()])
+    expected = both(pixels(), training=False)
+    copy = classifier.in_float32(both)
+    classifier.as_kept(copy).save(tmp_path / "model.keras")
+    kept = run_folders.load_model(tmp_path / "model.keras")
+    for model in (kept, folding.fold_batch_norm(kept)):
+        found = model(pixels(), training=False)
+        assert list(found) == [classifier.LOGIT, classifier.MAP]
+        np.testing.assert_allclose(found["logit"], expected["logit"], 1e-4)
+        np.testing.assert_allclose(found["map"], expected["map"][..., 0], 1e-4, 1e-5)
+    assert classifier.as_kept(kept) is kept
+    alone = classifier.without_map(kept)
+    np.testing.assert_allclose(alone(pixels()), expected["logit"], 1e-4)
+
+
+def test_a_map_is_taken_over_where_both_have_one(tiny):
+    models = [classifier.build(tiny, image_size=32, channels=1) for _ in range(3)]
+    first, second = (classifier.with_map(model) for model in models[:2])
+    kernels = [model.get_layer("map").get_weights() for model in (first, second)]
+    assert np.abs(kernels[0][0] - kernels[1][0]).max() > 0
+    classifier.take_map(second, models[2])
+    np.testing.assert_array_equal(
+        second.get_layer("map").get_weights()[0], kernels[1][0]
+    )
+    classifier.take_map(second, classifier.as_kept(first))
+    np.testing.assert_array_equal(
+        second.get_layer("map").get_weights()[0], kernels[0][0]
+    )
+    classifier.take_map(models[2], first)

@@ -206,16 +206,21 @@ def test_what_training_writes_is_loaded_and_packed_once_more_too(whole, members,
 
 
 @pytest.mark.parametrize(
-    ("name", "policy"),
-    [("resnext26_32x4d", "float32"), ("wide_resnet26_2", "mixed_bfloat16")],
+    ("name", "policy", "with_map"),
+    [
+        ("resnext26_32x4d", "float32", True),
+        ("wide_resnet26_2", "mixed_bfloat16", False),
+    ],
 )
-def test_as_many_weights_are_needed_as_there_are(name, policy):
+def test_as_many_weights_are_needed_as_there_are(name, policy, with_map):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
         model = classifier.build(name, image_size=64, channels=3)
     finally:
         keras.config.set_dtype_policy(before)
+    if with_map:
+        model = classifier.as_kept(classifier.with_map(model))
     config = json.loads(json.dumps(keras.saving.serialize_keras_object(model)))
     model_file._check_classes(config)
     layers = config["config"]["layers"]

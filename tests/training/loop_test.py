@@ -14,6 +14,7 @@ from PIL import Image
 
 from nexperia_tf import configs, errors, files, predictions
 from nexperia_tf.data import manifest
+from nexperia_tf.data.input import batching, pictures
 from nexperia_tf.models import backbones
 from nexperia_tf.runs import run_folders, training_pictures
 from nexperia_tf.serving import export
@@ -23,6 +24,7 @@ from nexperia_tf.training import checkpoints, finish, loop
 pytestmark = pytest.mark.usefixtures("tiny_backbone")
 
 SHAPE = backbones.Shape((1,), planes=(4,), stem=4)
+MAP_SHAPE = (8, 8)  # of pictures of 32x32, by its stride of 4
 
 
 @pytest.fixture(scope="module")
@@ -332,12 +334,11 @@ def test_a_run_can_learn_from_drawn_defects_alone(config, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_map_is_learned_beside_and_left_out_of_what_is_kept(config, tmp_path):
+def test_a_map_is_learned_and_kept_beside_the_logit(config, tmp_path):
     flags = {"drawn": 0.5, "drawn_only": True, "drawn_look": "cracks", "ema": 0.9}
     flags |= {"drawn_map": 1.0, "deterministic": True, "epochs": 2}
     run = trained(config, tmp_path / "run", **flags)
-    model = run_folders.load_model(run / run_folders.MODEL)
-    assert model.output.shape == (None, 1)
+    _check_map_is_kept(run_folders.load(run))
     with open(run / run_folders.HISTORY) as file:
         first, second = csv.DictReader(file)
     assert float(second["map_loss"]) < float(first["map_loss"])
@@ -346,8 +347,46 @@ def test_a_map_is_learned_beside_and_left_out_of_what_is_kept(config, tmp_path):
     # What was learned with a map is a start without one, and the other way round.
     from_it = {"init": str(run), "drawn_map": 0.0, "epochs": 1}
     onward = trained(config, tmp_path / "onward", **{**flags, **from_it})
+    model = run_folders.load(onward).model(with_map=True)
+    assert model.output.shape == (None, 1)
+    assert export.load(onward).map_shape is None
     back = {"init": str(onward), "epochs": 1}
-    assert trained(config, tmp_path / "back", **{**flags, **back}).is_dir()
+    again = trained(config, tmp_path / "back", **{**flags, **back})
+    assert export.load(again).map_shape == MAP_SHAPE
+    # A map goes on from the one before.
+    still = {"init": str(run), "epochs": 1, "learning_rate": 1e-12}
+    maps = [
+        run_folders.load(one).model(with_map=True).get_layer("map").get_weights()
+        for one in (run, trained(config, tmp_path / "still", **{**flags, **still}))
+    ]
+    for before, after in zip(*maps):
+        np.testing.assert_allclose(after, before, atol=1e-6)
+
+
+def _check_map_is_kept(run):
+    """The map of model.keras is that of both signatures, beside the same score."""
+    model, served = run.model(with_map=True), export.load(run.folder)
+    assert run.model().output.shape == (None, 1)
+    shown = pictures.Pictures(run.image_size, run.channels, cache="none")
+    batches = batching.evaluation(run.dataset, "test", shown, batch_size=64)
+    (images,) = batching.images(batches)
+    found = model(images)
+    assert found["map"].shape == (len(images), *MAP_SHAPE)
+    assert served.map_shape == MAP_SHAPE
+    encoded = [tf.io.encode_png(image).numpy() for image in images]
+    for signature, given in (
+        ("image_pixels", {"image_pixels": images}),
+        ("serving_default", {"image_bytes": tf.constant(encoded)}),
+    ):
+        answer = served.signature(signature)(**given)
+        assert set(answer) == {"score", "label", "map"}
+        places = answer["map"].numpy()
+        assert places.dtype == np.float32 and 0 <= places.min() < places.max() <= 1
+        np.testing.assert_allclose(places, tf.sigmoid(found["map"]), atol=1e-5)
+        scores = run.calibration.scores(found["logit"][:, 0])
+        np.testing.assert_allclose(answer["score"], scores, atol=1e-5)
+    raw = run_folders.logits_of(run.model(), run.dataset, "test")
+    np.testing.assert_allclose(raw, found["logit"][:, 0], atol=1e-5)
 
 
 @pytest.fixture(scope="module")
