@@ -112,8 +112,9 @@ def publish_tiny(tmp_path_factory):
         temperature: float = 1.0,
         offset: float = 0.0,
         threshold: float = 0.5,
+        with_map: bool = False,
     ) -> pathlib.Path:
-        key = (seed, image_size, channels, temperature, offset, threshold)
+        key = (seed, image_size, channels, temperature, offset, threshold, with_map)
         if key in published and not (base / "1").exists():
             shutil.copytree(published[key], base / "1")
             return base / "1"
@@ -122,6 +123,8 @@ def publish_tiny(tmp_path_factory):
         # As sure of itself as a trained one: scores are spread over 0..1.
         kernel, bias = model.get_layer("logit").get_weights()
         model.get_layer("logit").set_weights([100 * kernel, bias])
+        if with_map:
+            model = classifier.with_map(model)
         calibration = run_folders.Calibration(
             temperature=temperature, offset=offset, threshold=threshold
         )

@@ -99,6 +99,40 @@ def test_an_ensemble_can_be_a_member(mean, members, contents, singles, tmp_path)
     np.testing.assert_allclose(scores, expected, atol=1e-6)
 
 
+def _maps(folder, contents):
+    answer = export.load(folder).signature("serving_default")(
+        image_bytes=tf.constant(contents)
+    )
+    return answer["map"].numpy() if "map" in answer else None
+
+
+def test_the_map_is_the_mean_where_all_members_have_one(
+    members, publish_tiny, contents, run_command, tmp_path
+):
+    mapped = [tmp_path / name for name in "de"]
+    for seed, folder in enumerate(mapped):
+        publish_tiny(folder, seed=seed, with_map=True)
+    both, nested, mixed = (tmp_path / name for name in ("both", "nested", "mixed"))
+    weights = {"of": "logits", "weights": {"d": 3, "e": 1}}
+    (tmp_path / "weights.json").write_text(json.dumps(weights))
+    method = ("--method", "weights", tmp_path / "weights.json")
+    assert run_command(COMMAND, *mapped, *method, "--out", both) == 0
+    assert run_command(COMMAND, both, mapped[0], "--out", nested) == 0
+    assert run_command(COMMAND, *mapped, members[0], "--out", mixed) == 0
+    first, second = (_maps(folder, contents) for folder in mapped)
+    assert first.shape == (PICTURES, 1, 1) and np.abs(first - second).max() > 1e-3
+    mean = (first + second) / 2
+    np.testing.assert_allclose(_maps(both, contents), mean, atol=1e-6)
+    np.testing.assert_allclose(_maps(nested, contents), (mean + first) / 2, atol=1e-6)
+    assert _maps(mixed, contents) is None
+    logits = calibration.logits(
+        np.array([export.load(m).score_bytes(contents)[0] for m in mapped])
+    )
+    scores, _ = export.load(both).score_bytes(contents)
+    expected = run_folders.probability(np.dot([3, 1], logits))
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("method", "expected"),
     [

@@ -37,10 +37,12 @@ DRAWN = ("--drawn", ".5", "--drawn-only", "--drawn-look", "cracks", "--drawn-map
 RUNS = {  # name: backbone and flags; a family, a precision, a colour each
     "resnet": ("resnet26_quarter", "--standardise", "picture"),
     "resnext": ("resnext26_32x4d", "--precision", "mixed_bfloat16", *DRAWN),
-    "init": ("resnext26_32x4d", "--init", "runs/resnext"),
+    "init": ("resnext26_32x4d", "--init", "runs/resnext", *DRAWN),
     "wide": ("wide_resnet26_2",),
 }
 COLOUR = "wide"
+MAPPED = ("resnext", "init", "logit-mean")  # all of whose members give a map
+SIDE = 4  # of a map: 32 pixels in steps of 8
 ENSEMBLES = {  # name: members and method
     "mean": (("runs/resnet", "runs/resnext"), ("mean",)),
     "logit-mean": (("runs/resnext", "runs/init"), ("logit-mean",)),
@@ -210,9 +212,23 @@ def _check(answers: list[list[dict]], expected: dict) -> None:
         for i, answer in enumerate((one, two)):
             assert answer["score"] == pytest.approx([score[i]], abs=1e-6), kind
             assert answer["label"] == [label[i]]
-        assert no_bytes == no_pixels == {"score": [], "label": []}
+        nothing = {"score": [], "label": []} | ({"map": []} if kind in MAPPED else {})
+        assert no_bytes == no_pixels == nothing
+        _check_maps(kind, all_bytes, one, two)
         assert len(warmed) == 2
         assert warmed[0]["score"] == pytest.approx(warmed[1]["score"], abs=1e-6)
+
+
+def _check_maps(kind: str, many: dict, *singles: dict) -> None:
+    """Maps are there where they should be, as probabilities of their own picture."""
+    assert ("map" in many) == (kind in MAPPED), kind
+    if kind not in MAPPED:
+        return
+    places = np.array(many["map"])
+    assert places.shape == (len(many["score"]), SIDE, SIDE)
+    assert 0 <= places.min() < places.max() <= 1
+    for i, answer in enumerate(singles):
+        np.testing.assert_allclose(answer["map"], places[[i]], atol=1e-6, rtol=0)
 
 
 def test_a_tf1_session_gives_our_verdicts(jobs, expected, tmp_path):
@@ -309,7 +325,11 @@ def test_the_saved_model_is_what_the_contract_says(kind, place):
         assert [dim.size for dim in shape.dim] == shapes[name]
         assert list(found.inputs) == [name]
         outputs = {key: tf.as_dtype(one.dtype) for key, one in found.outputs.items()}
-        assert outputs == {"score": tf.float32, "label": tf.string}
+        wanted = {"score": tf.float32, "label": tf.string}
+        assert outputs == wanted | ({"map": tf.float32} if kind in MAPPED else {})
+        if kind in MAPPED:
+            sizes_of = [d.size for d in found.outputs["map"].tensor_shape.dim]
+            assert sizes_of == [-1, SIDE, SIDE]
     functions = graph.graph_def.library.function
     assert functions
     assert not [f.signature.name for f in functions if f.attr["_XlaMustCompile"].b]
@@ -364,7 +384,7 @@ def _threshold_elsewhere(patch):
     save = tf.saved_model.save
 
     def saved(graph, path, signatures):
-        other = export._signatures(graph.logit, 32, 1, 1e-9)
+        other = export._signatures(export._answer(graph), 32, 1, 1e-9)
         save(graph, path, other)
 
     patch.setattr(tf.saved_model, "save", saved)

@@ -7,19 +7,23 @@ from nexperia_tf.serving import servable
 
 
 class Constant(tf.Module):
-    """Answers every picture with the same score."""
+    """Answers every picture with the same score, and the same map if there is one."""
 
-    def __init__(self, score, *, through_python=False):
+    def __init__(self, score, *, through_python=False, place=None):
         super().__init__()
         self.score = tf.Variable(score)
         self.through_python = through_python
+        self.place = None if place is None else tf.Variable(place)
 
     def answer(self, count):
         score = tf.fill([count], self.score)
         if self.through_python:
             score = tf.numpy_function(lambda x: x, [score], tf.float32)
             score = tf.ensure_shape(score, [None])
-        return {"score": score, "label": tf.where(score >= 0.5, "defect", "good")}
+        answer = {"score": score, "label": tf.where(score >= 0.5, "defect", "good")}
+        if self.place is not None:
+            answer["map"] = tf.fill([count, 2, 3], self.place)
+        return answer
 
 
 def saved(folder, model, *, names=servable.INPUTS):
@@ -40,9 +44,11 @@ def saved(folder, model, *, names=servable.INPUTS):
     return shown
 
 
-def check(folder, shown, score, threshold=0.5):
-    scores = np.full(len(shown), score, np.float32)
-    servable.check(folder, shown, scores, threshold=threshold)
+def check(folder, shown, score, threshold=0.5, place=None):
+    own = {"score": np.full(len(shown), score, np.float32)}
+    if place is not None:
+        own["map"] = np.full((len(shown), 2, 3), place, np.float32)
+    servable.check(folder, shown, own, threshold=threshold)
 
 
 def test_what_answers_as_the_model_does_may_be_served(tmp_path):
@@ -52,6 +58,18 @@ def test_what_answers_as_the_model_does_may_be_served(tmp_path):
         check(tmp_path, shown, 0.25)
     with pytest.raises(servable.Unservable, match="answered with labels"):
         check(tmp_path, shown, 0.75, threshold=0.9)
+
+
+def test_a_map_is_given_and_right_or_it_is_not_served(tmp_path):
+    shown = saved(tmp_path / "map", Constant(0.75, place=0.25))
+    check(tmp_path / "map", shown, 0.75, place=0.25)
+    with pytest.raises(servable.Unservable, match="answered with another map"):
+        check(tmp_path / "map", shown, 0.75, place=0.5)
+    with pytest.raises(servable.Unservable, match="not image_bytes to score, label$"):
+        check(tmp_path / "map", shown, 0.75)
+    shown = saved(tmp_path / "none", Constant(0.75))
+    with pytest.raises(servable.Unservable, match="to score, label, map$"):
+        check(tmp_path / "none", shown, 0.75, place=0.25)
 
 
 def test_a_missing_signature_and_a_call_of_python_are_refused(tmp_path):

@@ -37,6 +37,11 @@ def library(path):
     return tf
 
 
+def nested(values):
+    """Lists of lists of numbers."""
+    return [nested(v) if hasattr(v, "__len__") else v for v in values]
+
+
 class Failed(Exception):
     """A status other than TF_OK."""
 
@@ -108,12 +113,15 @@ class Model:
         return dict(zip(names, values))
 
     def listed(self, value):
-        assert self.tf.TF_NumDims(value) == 1
-        count = self.tf.TF_Dim(value, 0)
+        many = self.tf.TF_NumDims(value)
+        count, *more = (self.tf.TF_Dim(value, i) for i in range(many))
         data, kind = self.tf.TF_TensorData(value), self.tf.TF_TensorType(value)
         if kind == FLOAT:
-            return list((ctypes.c_float * count).from_address(data)) if count else []
-        assert kind == STRING
+            rows = ctypes.c_float
+            for size in reversed([count, *more]):
+                rows = rows * size
+            return nested(rows.from_address(data)) if count else []
+        assert kind == STRING and not more
         return [self.text(data + i * STRING_SIZE) for i in range(count)]
 
     def text(self, place):

@@ -35,8 +35,8 @@ def answers(job):
             wanted = {name: one.name for name, one in signature.outputs.items()}
             feed = signature.inputs[request["input"]].name
             found = session.run(wanted, {feed: tensor(request)})
-            label = [word.decode() for word in found["label"]]
-            return {"score": found["score"].tolist(), "label": label}
+            numbers = {k: v.tolist() for k, v in found.items() if k != "label"}
+            return numbers | {"label": [word.decode() for word in found["label"]]}
 
         with concurrent.futures.ThreadPoolExecutor(THREADS) as threads:
             asked = [threads.submit(ask, r) for r in job["requests"] * THREADS]
