@@ -16,10 +16,10 @@ from nexperia_tf import configs, errors, files, predictions
 from nexperia_tf.data import manifest
 from nexperia_tf.data.input import batching, pictures
 from nexperia_tf.models import backbones
-from nexperia_tf.runs import run_folders, training_pictures
+from nexperia_tf.runs import neighbours, run_folders, training_pictures
 from nexperia_tf.serving import export
 from nexperia_tf.statistics import metrics
-from nexperia_tf.training import checkpoints, finish, loop
+from nexperia_tf.training import checkpoints, finish, loop, monitor
 
 pytestmark = pytest.mark.usefixtures("tiny_backbone")
 
@@ -334,7 +334,7 @@ def test_a_run_can_learn_from_drawn_defects_alone(config, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_map_is_learned_and_kept_beside_the_logit(config, tmp_path):
+def test_a_map_is_learned_and_kept_beside_the_logit(config, tmp_path, monkeypatch):
     flags = {"drawn": 0.5, "drawn_only": True, "drawn_look": "cracks", "ema": 0.9}
     flags |= {"drawn_map": 1.0, "deterministic": True, "epochs": 2}
     run = trained(config, tmp_path / "run", **flags)
@@ -344,6 +344,7 @@ def test_a_map_is_learned_and_kept_beside_the_logit(config, tmp_path):
     assert float(second["map_loss"]) < float(first["map_loss"])
     total = float(first["logit_loss"]) + float(first["map_loss"])
     assert float(first["loss"]) == pytest.approx(total, rel=1e-4)
+    _check_resumed(config, tmp_path / "resumed", flags, run, monkeypatch)
     # What was learned with a map is a start without one, and the other way round.
     from_it = {"init": str(run), "drawn_map": 0.0, "epochs": 1}
     onward = trained(config, tmp_path / "onward", **{**flags, **from_it})
@@ -361,6 +362,26 @@ def test_a_map_is_learned_and_kept_beside_the_logit(config, tmp_path):
     ]
     for before, after in zip(*maps):
         np.testing.assert_allclose(after, before, atol=1e-6)
+
+
+def _check_resumed(config, out, flags, whole, monkeypatch):
+    """A run that ended after its first epoch goes on to what an undisturbed one is."""
+
+    def die(self, epoch, logs=None):
+        if epoch:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(monitor.Monitor, "on_epoch_begin", die)
+        trained(config, out, **flags)
+    loop.train(config.changed(out=str(out), **flags), resume=True)
+    one, other = (
+        run_folders.load(run).model(with_map=True).get_weights() for run in (whole, out)
+    )
+    for ours, theirs in zip(one, other, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    name = neighbours.NEIGHBOURS
+    assert (whole / name).read_bytes() == (out / name).read_bytes()
 
 
 def _check_map_is_kept(run):
