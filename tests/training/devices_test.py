@@ -48,7 +48,7 @@ for optimizer, atol in (("sgd", 1e-5), ("adamw", 1e-3)):
     alone = trained("none", optimizer=optimizer, **flags)
     shared = trained("mirrored", optimizer=optimizer, **flags)
     np.testing.assert_allclose(losses(alone), losses(shared), atol=atol)
-    models = (run_folders.load(run).model() for run in (alone, shared))
+    models = (run_folders.load(run).model(with_map=True) for run in (alone, shared))
     one, other = (model.get_weights() for model in models)
     for ours, theirs in zip(one, other):
         np.testing.assert_allclose(ours, theirs, atol=10 * atol)
