@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -62,7 +63,7 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
 def _assign(model: keras.Model, state: dict[str, np.ndarray]) -> None:
     """Sets every weight of `model`, after all of them were found to fit."""
     state = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
-    wanted = dict(_wanted(model))
+    wanted = dict(torch_named(model))
     if not _head_fits(model, state):
         for name in ("fc.weight", "fc.bias"):
             wanted.pop(name)
@@ -84,8 +85,8 @@ def _assign(model: keras.Model, state: dict[str, np.ndarray]) -> None:
         variable.assign(values[name])
 
 
-def _wanted(model):
-    """Pairs of torch's name and our variable."""
+def torch_named(model: keras.Model) -> Iterator[tuple[str, keras.Variable]]:
+    """Pairs of torch's name and our variable, of a model of `classifier.build`."""
     for layer in model.layers:
         for variable in layer.weights:
             yield f"{_torch_layer(layer.name)}.{TORCH_WEIGHTS[variable.name]}", variable
