@@ -29,8 +29,8 @@ from nexperia_tf.sample import command as sample
 
 SIDE, DRAWN_SIDE = 64, 96  # pixels, as seen and as cloth is drawn
 FIRST = (600, 400)  # good ones and defects of each product that is learned first
-CLOTH, NEW = (180, 80), (700, 300)
-ALIKE = {"backbone": "resnet26_quarter", "image_size": SIDE}
+CLOTH, NEW = (180, 80), (350, 150)
+ALIKE = {"backbone": "resnet26_quarter", "image_size": SIDE, "batch_size": 16}
 ON_DEVICES = ("chipping", "foreign_material", "scratch")
 
 Product = Callable[[np.random.Generator, bool], np.ndarray]

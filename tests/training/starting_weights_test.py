@@ -153,7 +153,7 @@ def test_a_run_keeps_the_weights_it_found(filled, raw, tmp_path, run_command, ca
     assert recorded["network"]["weights"] == str(filled)
     assert recorded["run"]["weights_file"] == str(filled)
     assert recorded["run"]["weights_sha256"] == SHA256
-    assert recorded["optimisation"]["layer_decay"] == 0.75
+    assert recorded["optimisation"]["layer_decay"] == 0.9
 
     (run / files.MANIFEST).unlink()  # as if it had been killed at the end
     asked = configs.load(str(run / run_folders.CONFIG)).changed(weights="auto")
