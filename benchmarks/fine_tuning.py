@@ -80,7 +80,7 @@ def learn_before(file: str, epochs: int) -> None:
     """Writes a torch-style file of the network that has learned the other products."""
     products = [brass, device]
     known = drawn(products, FIRST, seed=0)
-    model = fitted(known, seed=0, epochs=epochs, weights="none")
+    model = fitted(known, seed=0, epochs=epochs, batch_size=32, weights="none")
     fresh = auc(model, drawn(products, (150, 100), seed=3))
     print(f"other products, {len(known[1])} pictures: AUC of new ones {fresh:.3f}")
     safetensors.numpy.save_file(torch_state(model), file)
@@ -96,7 +96,7 @@ def fitted(pictures: Pictures, *, seed: int, epochs: int, **knobs):
     keras.utils.clear_session()
     tensorflow_ops.forget_gradients()
     keras.utils.set_random_seed(seed)
-    asked = configs.of(**ALIKE, epochs=epochs, **knobs)
+    asked = configs.of(**ALIKE | {"epochs": epochs} | knobs)
     config, _ = model_setup.started(asked)
     size = config.optimisation.batch_size
     steps = len(pictures[1]) // size

@@ -143,6 +143,15 @@ def letterbox_geometry(
     return scale, *_corner(canvas, inner)
 
 
+def boxes_on_canvas(
+    boxes: Sequence[Sequence[float]], *, height: int, width: int, size: sizes.Size | int
+) -> np.ndarray:
+    """Boxes of the raw photograph on the letterboxed canvas, shape `(boxes, 4)`."""
+    scale, top, left = letterbox_geometry(height, width, size)
+    boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
+    return boxes * scale + np.array([left, top, left, top])
+
+
 def letterboxed(sides: tuple[int, int], size: sizes.Size) -> sizes.Size:
     """Both sides after letterboxing, at least 1, rounded in float32 as TensorFlow does.
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from scipy import stats
 
-from nexperia_tf import errors, preprocess, sizes
+from nexperia_tf import errors, sizes
 from nexperia_tf.statistics import clustered, intervals
 
 if typing.TYPE_CHECKING:
@@ -91,15 +91,6 @@ def randomised(model: "keras.Model", *, seed: int = 0) -> "keras.Model":
 
     keras.utils.set_random_seed(seed)
     return keras.models.clone_model(model)
-
-
-def boxes_on_canvas(
-    boxes: Sequence[Sequence[float]], *, height: int, width: int, size: sizes.Size
-) -> np.ndarray:
-    """Boxes of the raw photograph on the letterboxed canvas, shape `(boxes, 4)`."""
-    scale, top, left = preprocess.letterbox_geometry(height, width, size)
-    boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
-    return boxes * scale + np.array([left, top, left, top])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -39,7 +39,10 @@ def focal_loss(labels, logits, *, alpha: float | None = None, gamma: float = 2.0
 
 @keras.saving.register_keras_serializable(package="nexperia_tf")
 class FocalLoss(keras.losses.Loss):
-    """`focal_loss` for `model.compile`: labels `(batch,)`, logits `(batch, 1)`."""
+    """`focal_loss` for `model.compile`: labels `(batch,)`, logits `(batch, 1)`.
+
+    A label below 0 is not known: its picture does not count.
+    """
 
     def __init__(
         self,
@@ -60,10 +63,31 @@ class FocalLoss(keras.losses.Loss):
     def call(self, y_true, y_pred):
         labels = ops.reshape(y_true, (-1,))
         logits = ops.reshape(y_pred, (-1,))
-        return focal_loss(labels, logits, alpha=self.alpha, gamma=self.gamma)
+        known = ops.cast(labels >= 0, logits.dtype)
+        losses = focal_loss(labels, logits, alpha=self.alpha, gamma=self.gamma)
+        return _of_known(losses, known)
 
     def get_config(self):
         return {**super().get_config(), "alpha": self.alpha, "gamma": self.gamma}
+
+
+@keras.saving.register_keras_serializable(package="nexperia_tf")
+class KnownPlaces(keras.losses.Loss):
+    """Cross-entropy of a map's places, the mean of those that are known.
+
+    Targets are 1, 0 or below 0 (not known), `(batch, rows, columns, 1)` as the logits.
+    Where several devices share a batch, each takes the mean of its own part.
+    """
+
+    def call(self, y_true, y_pred):
+        known = ops.cast(y_true >= 0, y_pred.dtype)
+        wrong = y_true * ops.softplus(-y_pred) + (1.0 - y_true) * ops.softplus(y_pred)
+        return _of_known(wrong, known)
+
+
+def _of_known(losses, known):
+    """Losses whose mean over the batch is the mean of the known ones."""
+    return known * losses / ops.maximum(ops.mean(known), 1e-6)
 
 
 def named(

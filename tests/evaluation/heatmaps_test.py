@@ -65,7 +65,7 @@ def test_on_a_rectangle_the_map_points_into_the_box_of_the_spot(shape, stage):
         canvases.append(preprocess.letterbox_pixels(photograph, size))
         box = [[left, top, min(left + 40, width), top + 40]]
         boxes.append(
-            heatmaps.boxes_on_canvas(box, height=height, width=width, size=size)
+            preprocess.boxes_on_canvas(box, height=height, width=width, size=size)
         )
         assert (boxes[-1] >= 0).all() and (boxes[-1] <= [*size[::-1]] * 2).all()
     maps = heatmaps.class_activation_maps(model, np.stack(canvases), stage=stage)
@@ -162,7 +162,7 @@ def test_one_device_or_none_that_differs_shows_no_error():
 
 
 def test_boxes_move_with_the_letterbox():
-    moved = heatmaps.boxes_on_canvas(
+    moved = preprocess.boxes_on_canvas(
         [[0, 0, 275, 267], [100, 50, 150, 60]],
         height=267,
         width=275,

@@ -112,3 +112,54 @@ def test_impossible_weights_are_refused(knobs):
 def test_unknown_loss_names_the_choices():
     with pytest.raises(errors.BadInput, match="--loss hinge: .*focal or bce"):
         losses.named("hinge")
+
+
+def places(known_share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Targets of a map, below 0 where nobody knows, and logits."""
+    random = np.random.default_rng(3)
+    targets = (random.random((4, 5, 3, 1)) < 0.3).astype("float32")
+    targets[random.random(targets.shape) >= known_share] = -1
+    return targets, random.normal(0, 4, targets.shape).astype("float32")
+
+
+@pytest.mark.parametrize("known_share", [0.2, 0.7, 1.0])
+def test_a_map_costs_the_mean_cross_entropy_of_its_known_places(known_share):
+    targets, logits = places(known_share)
+    known = targets >= 0
+    p = 1 / (1 + np.exp(-logits.astype("float64")))
+    right = np.where(targets == 1, p, 1 - p)[known]
+    found = losses.KnownPlaces()(targets, logits)
+    assert float(found) == pytest.approx(-np.log(right).mean(), rel=1e-5)
+
+
+def test_unknown_places_of_a_map_teach_nothing():
+    targets, logits = places(0.5)
+    shown = tf.constant(logits)
+    with tf.GradientTape() as tape:
+        tape.watch(shown)
+        loss = losses.KnownPlaces()(targets, shown)
+    slope = tape.gradient(loss, shown).numpy()
+    known = targets >= 0
+    assert not slope[~known].any()
+    p = 1 / (1 + np.exp(-logits))
+    expected = (p - targets)[known] / known.sum()
+    np.testing.assert_allclose(slope[known], expected, rtol=1e-4, atol=1e-7)
+
+
+def test_a_map_of_which_nothing_is_known_costs_nothing():
+    targets, logits = places(0.0)
+    shown = tf.constant(100 * logits)
+    with tf.GradientTape() as tape:
+        tape.watch(shown)
+        loss = losses.KnownPlaces()(targets, shown)
+    assert float(loss) == 0
+    assert not tape.gradient(loss, shown).numpy().any()
+
+
+@pytest.mark.parametrize("name", ["focal", "bce"])
+def test_a_picture_without_a_label_does_not_count(name):
+    labels, logits = np.array([1.0, -1.0, 0.0]), np.array([[0.3], [9.0], [-1.2]])
+    loss = losses.named(name)
+    known = loss(labels[[0, 2]], logits[[0, 2]])
+    np.testing.assert_allclose(loss(labels, logits), known, rtol=1e-6)
+    assert np.isfinite(loss(-np.ones(3), logits))

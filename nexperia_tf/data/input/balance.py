@@ -35,13 +35,13 @@ class Balance:
         """The balance of training devices.
 
         Args:
-            labels: `(devices,)`, 1 for a defect and 0 for good.
+            labels: `(devices,)`, 1 for a defect, 0 for good, else left out.
             kind: as the attribute.
             drawn: as the attribute.
             drawn_only: whether the given defects are left out.
         """
         defects = int(np.sum(np.asarray(labels) == 1))
-        good = len(labels) - defects
+        good = int(np.sum(np.asarray(labels) == 0))
         return cls(kind, good=good, defects=0 if drawn_only else defects, drawn=drawn)
 
     @property

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from nexperia_tf import errors, preprocess
+from nexperia_tf.data import manifest
 from nexperia_tf.data.input import changes as changing
 from nexperia_tf.data.input import order as ordering
 from nexperia_tf.data.input import pictures as picturing
@@ -50,11 +51,12 @@ def training(
     """
     changes, start = changes or changing.Changes(), start or ordering.Position()
     labels = reading.metadata(dataset, TRAIN, ("label",))["label"]
+    dealt = dealt_labels(dataset, order)
 
-    def steps(epoch: int) -> tuple[np.ndarray, np.ndarray]:
+    def steps(epoch: int) -> tuple[np.ndarray, ...]:
         first = start.step if epoch == start.epoch else 0
-        part = order.epoch(labels, epoch).part(first_step=first, worker=worker)
-        return part.indices, part.chances
+        part = order.epoch(dealt, epoch).part(first_step=first, worker=worker)
+        return part.indices, part.chances, part.before
 
     batches = _places(range(start.epoch, epochs), steps, _share(order, worker))
     loaded = _loading(pictures, pictures.taker(dataset, TRAIN), labels)
@@ -63,6 +65,7 @@ def training(
         seed=order.seed,
         count=len(labels),
         drawn=order.balance.drawn > 0,
+        boxes=_boxes(dataset, pictures) if changes.map_stride else (),
     )
     names = ("image", "label", "map") if changes.map_stride else ("image", "label")
     batches = batches.map(lambda batch: {name: batch[name] for name in names})
@@ -74,13 +77,42 @@ def _places(epochs: range, steps: Callable, share: int) -> tf.data.Dataset:
     """Batches as places in the records, `steps(epoch)` giving those of an epoch."""
 
     def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        kinds = [tf.int64, tf.float64]
+        kinds = [tf.int64, tf.float64, tf.int64]
         parts = tf.numpy_function(steps, [epoch], kinds, stateful=False)
-        indices, chances = (tf.ensure_shape(part, (None, share)) for part in parts)
-        rows = tf.data.Dataset.from_tensor_slices({"index": indices, "chance": chances})
+        parts = (tf.ensure_shape(part, (None, share)) for part in parts)
+        named = dict(zip(("index", "chance", "before"), parts))
+        rows = tf.data.Dataset.from_tensor_slices(named)
         return rows.map(lambda row: row | {"epoch": epoch})
 
     return tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(of_epoch)
+
+
+def dealt_labels(dataset: store.Dataset, order: ordering.Order) -> np.ndarray:
+    """Labels of the training devices as an order deals them, in the records' order."""
+    columns = reading.metadata(dataset, TRAIN, ("label", "image_id"))
+    if not order.boxed_only:
+        return columns["label"]
+    rows = manifest.read(dataset.prepared / "manifest.csv")
+    boxed = {row.image_id for row in rows if row.boxes}
+    has_box = np.array([name in boxed for name in columns["image_id"]])
+    return ordering.dealt(columns["label"], has_box)
+
+
+def _boxes(dataset: store.Dataset, pictures: picturing.Pictures) -> changing.Boxes:
+    """Boxes on the canvas of each training picture, in the order of the records.
+
+    None where a picture has none.
+    """
+    rows = manifest.read(dataset.prepared / "manifest.csv")
+    found = {
+        row.image_id: preprocess.boxes_on_canvas(
+            row.boxes, height=row.height, width=row.width, size=pictures.size
+        )
+        for row in rows
+        if row.boxes
+    }
+    names = reading.metadata(dataset, TRAIN, ("image_id",))["image_id"]
+    return [found.get(name) for name in names]
 
 
 def _loading(

@@ -11,8 +11,36 @@ import numpy as np
 
 from nexperia_tf.data.input import balance as balancing
 
+LEFT_OUT = 2  # in place of the label of a device that is not learned from
 # Devices of one class can be shuffled twice in an epoch: each has a stream of its own.
 _ALL, _GIVEN, _DRAWN = range(3)
+
+
+def dealt(labels: np.ndarray, boxed: np.ndarray) -> np.ndarray:
+    """Labels in which defects without a box are `LEFT_OUT`.
+
+    Args:
+        labels: `(devices,)`, 1 for a defect and 0 for good.
+        boxed: `(devices,)`, whether each has a box.
+
+    >>> dealt(np.array([0, 1, 1]), np.array([False, False, True])).tolist()
+    [0, 2, 1]
+    """
+    return np.where((labels == 1) & ~boxed, LEFT_OUT, labels)
+
+
+def shown_before(indices: np.ndarray) -> np.ndarray:
+    """How often the same number came earlier, int64 `(count,)`.
+
+    >>> shown_before(np.array([7, 3, 7, 7, 3])).tolist()
+    [0, 0, 1, 2, 1]
+    """
+    by_number = np.argsort(indices, kind="stable")
+    of_each = np.unique(indices, return_counts=True)[1]
+    starts = np.cumsum(of_each) - of_each
+    before = np.empty(len(indices), np.int64)
+    before[by_number] = np.arange(len(indices)) - np.repeat(starts, of_each)
+    return before
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,10 +63,12 @@ class Epoch:
     Attributes:
         indices: places in the records of the devices, int64 `(steps, batch)`.
         chances: with which a defect is drawn on each, float64 `(steps, batch)`.
+        before: how often the epoch has shown each already, int64 `(steps, batch)`.
     """
 
     indices: np.ndarray
     chances: np.ndarray
+    before: np.ndarray
 
     def part(self, *, first_step: int = 0, worker: tuple[int, int] = (0, 1)) -> "Epoch":
         """What is left from a step on, of which a worker has its share of each batch.
@@ -50,7 +80,7 @@ class Epoch:
         rank, workers = worker
         share = self.indices.shape[1] // workers
         own = slice(first_step, None), slice(rank * share, (rank + 1) * share)
-        return Epoch(self.indices[own], self.chances[own])
+        return Epoch(self.indices[own], self.chances[own], self.before[own])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +95,8 @@ class Order:
             batch holds as many of both; an epoch then shows some more than once and
             others not at all. Drawn defects count: every second device shows one, given
             or drawn, in the proportion there is of them.
+        least: steps of an epoch, which shows the devices as often as it takes.
+        boxed_only: whether defects without a box are left out, see `dealt`.
 
     Raises:
         ValueError: the devices make no batch.
@@ -73,6 +105,8 @@ class Order:
     batch_size: int
     seed: int
     balance: balancing.Balance
+    least: int = 0
+    boxed_only: bool = False
 
     def __post_init__(self):
         if not self.steps:
@@ -82,15 +116,22 @@ class Order:
 
     @property
     def steps(self) -> int:
-        """Batches in an epoch."""
-        return self.balance.devices // self.batch_size
+        """Batches in an epoch.
+
+        >>> forty = balancing.Balance("none", good=30, defects=10)
+        >>> Order(16, 0, forty).steps, Order(16, 0, forty, least=6).steps
+        (2, 7)
+        """
+        devices = self.balance.devices
+        passes = -(-self.least * self.batch_size // devices) if devices else 1
+        return devices * max(1, passes) // self.batch_size
 
     def epoch(self, labels: np.ndarray, number: int) -> Epoch:
         """The batches of an epoch.
 
         Args:
             labels: of all training devices in the order of their records, `(devices,)`,
-                1 for a defect and 0 for good.
+                1 for a defect, 0 for good and `LEFT_OUT`.
             number: of the epoch, counted from 0.
         """
         labels = np.asarray(labels)
@@ -102,7 +143,8 @@ class Order:
             indices = self._passes(np.flatnonzero(learned), number, count, _ALL)
             chances = np.full(count, self.balance.drawn)
         shape = self.steps, self.batch_size
-        return Epoch(indices.reshape(shape), chances.reshape(shape))
+        parts = indices, chances, shown_before(indices)
+        return Epoch(*(part.reshape(shape) for part in parts))
 
     def _in_turn(
         self, labels: np.ndarray, number: int, count: int

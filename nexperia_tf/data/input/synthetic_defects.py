@@ -11,12 +11,12 @@ References:
     [Zavrtanik et al., 2021](https://arxiv.org/abs/2108.07610).
 """
 
-import math
 from collections.abc import Callable
 
 import cv2
 import numpy as np
 
+from nexperia_tf.data.input import strokes
 from nexperia_tf.sample import canvas
 
 TWO = 0.2  # of the pictures show two kinds
@@ -119,7 +119,9 @@ def _texture(image, random) -> np.ndarray:
     axes = random.choice([1, 2, 3])
     mirrored = image[:: -1 if axes & 1 else 1, :: -1 if axes & 2 else 1]
     mirrored = np.ascontiguousarray(mirrored, np.float32)
-    places = np.rint(14 * _sides(image) / _unit(image)).astype(int).clip(1)
+    places = (
+        np.rint(14 * strokes.sides(image) / strokes.unit(image)).astype(int).clip(1)
+    )
     coarse = cv2.resize(mirrored, places.tolist(), interpolation=cv2.INTER_AREA)
     around = cv2.resize(coarse, image.shape[1::-1], interpolation=cv2.INTER_CUBIC)
     return np.clip(mirrored / (around.reshape(image.shape) + 1), 0.3, 1.3)
@@ -127,7 +129,9 @@ def _texture(image, random) -> np.ndarray:
 
 def _uneven_light(image, random) -> np.ndarray:
     """A slope over the picture and darker rims, float32 of shape `(height, width)`."""
-    along = [np.linspace(-1, 1, side, dtype=np.float32) for side in _sides(image)]
+    along = [
+        np.linspace(-1, 1, side, dtype=np.float32) for side in strokes.sides(image)
+    ]
     slopes, rims = random.normal(0, 0.15, 2), random.uniform(0, 0.25, 2)
     rims *= random.random(2)
     x, y = (s * way - rim * way**2 for s, rim, way in zip(slopes, rims, along))
@@ -136,48 +140,20 @@ def _uneven_light(image, random) -> np.ndarray:
 
 def _shaded(image, shade, random) -> np.ndarray:
     # As soft as the picture: else sharpness, and not the shape, would tell.
-    blur = max(0.7, _unit(image) / 224) * random.uniform(0.4, 1.0)
+    blur = max(0.7, strokes.unit(image) / 224) * random.uniform(0.4, 1.0)
     shade = cv2.GaussianBlur(shade, (0, 0), blur)
     return canvas.mix(image, np.zeros_like(image), shade[..., None])
 
 
-def _unit(shade) -> float:
-    """The side of a square of as many pixels."""
-    return math.sqrt(math.prod(shade.shape[:2]))
-
-
-def _sides(shade) -> np.ndarray:
-    """Width and height, `(2,)`."""
-    return np.array(shade.shape[1::-1])
-
-
 def _somewhere(shade, random, margin: float = 0.05) -> np.ndarray:
-    return random.uniform(margin, 1 - margin, 2) * _sides(shade)
+    return random.uniform(margin, 1 - margin, 2) * strokes.sides(shade)
 
 
 def _to_rim(place: np.ndarray, shade, random) -> None:
     """Moves a place to one of the four sides."""
     share = random.choice([0.02, 0.98])
     axis = random.integers(2)
-    place[axis] = share * _sides(shade)[axis]
-
-
-def _line(shade, points, width: float, depth: float) -> None:
-    """A line `width` 224ths of the unit wide; a part of a pixel is a fainter one."""
-    pixels = width * _unit(shade) / 224
-    thickness = int(np.ceil(pixels))
-    line = np.zeros_like(shade)
-    canvas.path(line, points, round(255 * depth * pixels / thickness), thickness)
-    np.maximum(shade, line, out=shade)
-
-
-def _patch(shade, outline, depth: float, blur: float = 0.0) -> None:
-    """A dark area, under which no shade gets lighter; `blur` is in pixels."""
-    patch = np.zeros_like(shade)
-    canvas.area(patch, outline, round(255 * depth))
-    if blur:
-        patch = cv2.GaussianBlur(patch, (0, 0), blur)
-    np.maximum(shade, patch, out=shade)
+    place[axis] = share * strokes.sides(shade)[axis]
 
 
 def _crack(
@@ -195,7 +171,7 @@ def _crack(
     Lengths are in units of the picture, the angle in radians. A branch has neither
     branches nor sides.
     """
-    unit = _unit(shade)
+    unit = strokes.unit(shade)
     if start is None:
         start = _somewhere(shade, random, 0.02)
         if random.random() < 0.35:  # many begin at the rim
@@ -203,13 +179,13 @@ def _crack(
     if angle is None:
         angle = random.uniform(0, 2 * np.pi)
     reach, dark = random.uniform(*length), random.uniform(*depth)
-    run = _wander(random, start, angle, reach * unit, step=unit / 40)
+    run = strokes.wander(random, start, angle, reach * unit, step=unit / 40)
     if not is_branch and random.random() < 0.3:
         across = np.array([-np.sin(angle), np.cos(angle)]) * random.choice([-1, 1])
         across *= random.uniform(0.05, 0.4) * unit
         outline = np.vstack([run, run[-1] + across, run[0] + across])
-        _patch(shade, outline, random.uniform(0.05, 0.35))
-    _line(shade, run, random.choice([1.0, 1.5, 2.2]), dark)
+        strokes.patch(shade, outline, random.uniform(0.05, 0.35))
+    strokes.line(shade, run, random.choice([1.0, 1.5, 2.2]), dark)
     if is_branch:
         return
     if random.random() < 0.35:
@@ -225,24 +201,14 @@ def _crack(
             )
     if random.random() < 0.1:  # where it was hit
         middle, size = run[len(run) // 2], random.uniform(0.015, 0.03) * unit
-        _patch(shade, canvas.blob(random, middle, size, size), random.uniform(0.4, 0.8))
-
-
-def _wander(random, start, angle: float, length: float, step: float) -> np.ndarray:
-    """A path that keeps its heading but for slow turns, `(n, 2)`."""
-    sd = random.choice([0.03, 0.1, 0.2])  # radians a step
-    turns = random.normal(0, sd, max(2, round(length / step)))
-    off = 0.0
-    for i, turn in enumerate(turns):
-        off = turns[i] = 0.9 * off + turn
-    heading = angle + turns
-    steps = step * np.stack([np.cos(heading), np.sin(heading)], axis=1)
-    return np.vstack([start, start + np.cumsum(steps, axis=0)])
+        strokes.patch(
+            shade, canvas.blob(random, middle, size, size), random.uniform(0.4, 0.8)
+        )
 
 
 def _region(shade, random) -> None:
     """A part that a crack cut off: a corner, a strip from one side, or an island."""
-    sides = _sides(shade)
+    sides = strokes.sides(shade)
     shape = canvas.pick(random, {"corner": 0.33, "strip": 0.33, "island": 1.0})
     if shape == "corner":
         a, b = random.uniform(0.08, 0.6, 2)
@@ -254,7 +220,7 @@ def _region(shade, random) -> None:
         outline = np.array([[0, top], [reach, top], [far, top + height]])
         outline = np.vstack([outline, [0, top + height]])
     else:
-        width, height = 2 * random.uniform(0.06, 0.3) * (_unit(shade) / sides)
+        width, height = 2 * random.uniform(0.06, 0.3) * (strokes.unit(shade) / sides)
         corners = int(random.integers(3, 7))
         place = random.uniform(0.1, 0.9, 2)
         outline = canvas.blob(random, place, width, height, corners)
@@ -262,51 +228,51 @@ def _region(shade, random) -> None:
     outline = sides * np.where(mirrored, 1 - outline, outline)
     edge = canvas.ragged(random, outline[1:3], 0.6)
     depth = random.uniform(0.15, 0.85)
-    _patch(shade, np.concatenate([outline[:1], edge, outline[3:]]), depth)
+    strokes.patch(shade, np.concatenate([outline[:1], edge, outline[3:]]), depth)
     if random.random() < 0.6:
-        _line(shade, edge, 1.0, min(1.0, depth + random.uniform(0, 0.4)))
+        strokes.line(shade, edge, 1.0, min(1.0, depth + random.uniform(0, 0.4)))
     if random.random() < 0.5:
         _crack(shade, random, start=edge[random.integers(len(edge))])
 
 
 def _network(shade, random) -> None:
     """Several short cracks, most of them around one place."""
-    away = 0.2 * _unit(shade)
+    away = 0.2 * strokes.unit(shade)
     centre = _somewhere(shade, random, 0.1)
     for _ in range(int(random.integers(2, 6))):
-        near = np.clip(centre + random.normal(0, away, 2), 0, _sides(shade))
+        near = np.clip(centre + random.normal(0, away, 2), 0, strokes.sides(shade))
         start = near if random.random() < 0.7 else None
         _crack(shade, random, start=start, length=(0.1, 0.5))
 
 
 def _streaks(shade, random) -> None:
     """Upright streaks side by side: fingers that carry no current."""
-    unit = _unit(shade)
+    unit = strokes.unit(shade)
     centre = _somewhere(shade, random)
     for _ in range(int(random.integers(1, 7))):
         top = centre + random.normal(0, 1, 2) * (0.08 * unit, 0.05 * unit)
         run = top + np.outer([0, 1], [0, random.uniform(0.05, 0.33) * unit])
-        _line(shade, run, random.uniform(1, 3), random.uniform(0.12, 0.5))
+        strokes.line(shade, run, random.uniform(1, 3), random.uniform(0.12, 0.5))
 
 
 def _smear(shade, random) -> None:
     """One long dark patch with soft edges."""
-    size = random.uniform((0.06, 0.04), (0.8, 0.18)) * _unit(shade)
+    size = random.uniform((0.06, 0.04), (0.8, 0.18)) * strokes.unit(shade)
     outline = canvas.blob(random, _somewhere(shade, random, 0.1), *size, points=24)
-    blur = _unit(shade) / 224 * random.uniform(0.8, 3)
-    _patch(shade, outline, random.uniform(0.4, 0.95), blur)
+    blur = strokes.unit(shade) / 224 * random.uniform(0.8, 3)
+    strokes.patch(shade, outline, random.uniform(0.4, 0.95), blur)
 
 
 def _spots(shade, random) -> None:
     """Small dark patches, most of them at the rim."""
-    unit = _unit(shade)
+    unit = strokes.unit(shade)
     for _ in range(int(random.integers(1, 4))):
         place = _somewhere(shade, random)
         if random.random() < 0.7:
             _to_rim(place, shade, random)
         size = 2 * random.uniform(0.015, 0.06) * unit * random.uniform(0.5, 1.6, 2)
         outline = canvas.blob(random, place, *size, points=12)
-        _patch(shade, outline, random.uniform(0.4, 0.95), unit / 280)
+        strokes.patch(shade, outline, random.uniform(0.4, 0.95), unit / 280)
 
 
 KINDS: dict[str, Callable] = {

@@ -133,7 +133,7 @@ class ExplainedModel:
 
     def _boxes(self, example: "reading.Example") -> np.ndarray:
         height, width = preprocess.decode(example.image, 1).shape[:2]
-        return heatmaps.boxes_on_canvas(
+        return preprocess.boxes_on_canvas(
             example.boxes, height=height, width=width, size=self.run.image_size
         )
 

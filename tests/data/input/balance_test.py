@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from nexperia_tf.data.input import balance
+from nexperia_tf.data.input import balance, order
 
 LABELS = np.array([1.0] * 20 + [0.0] * 80)
 
@@ -29,3 +29,12 @@ def test_weighed_devices_count_as_much_in_both_classes_and_1_on_average():
     weights = balance.Balance.of(LABELS, kind="loss").weights(LABELS)
     assert weights[LABELS == 1].sum() == pytest.approx(weights[LABELS == 0].sum())
     assert weights.mean() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("kind", ["none", "loss", "sampling"])
+def test_devices_that_are_left_out_do_not_count(kind):
+    without = np.where(np.arange(100) < 15, order.LEFT_OUT, LABELS)
+    counted = balance.Balance.of(without, kind=kind, drawn=0.25)
+    assert counted == balance.Balance.of(LABELS[15:], kind=kind, drawn=0.25)
+    assert (counted.good, counted.defects, counted.devices) == (80, 5, 85)
+    assert counted.share == pytest.approx((5 + 20) / 85)

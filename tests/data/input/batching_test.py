@@ -68,6 +68,18 @@ def test_augmentation_changes_pictures_from_epoch_to_epoch(training):
     np.testing.assert_array_equal(training(**few, changed=still)[0]["image"], plain)
 
 
+def test_a_picture_that_an_epoch_shows_again_is_changed_anew(training, truth, ordered):
+    few = {"batch_size": 46, "epochs": 1, "counted": {"kind": "sampling"}}
+    dealt = ordered(truth, batch_size=46, kind="sampling").epoch(truth, 0)
+    (indices,), (before,) = dealt.indices, dealt.before
+    again = np.flatnonzero(before)
+    assert len(again) == 23 - 12  # defects
+    (batch,) = training(**few)
+    for place in again:
+        (first,) = np.flatnonzero((indices == indices[place]) & (before == 0))
+        assert not np.array_equal(batch["image"][place], batch["image"][first])
+
+
 def test_workers_share_each_batch(training, straight):
     parts = [training(worker=(rank, 2)) for rank in range(2)]
     assert len(parts[0]) == len(parts[1]) == len(straight)

@@ -35,7 +35,7 @@ def test_drawn_defects_turn_that_share_of_the_good_pictures_into_defects(
     assert len(touched) > 0.9 * (shown > given).sum()  # another one in each epoch
 
 
-@pytest.mark.parametrize("look", ["dark", "cracks"])
+@pytest.mark.parametrize("look", changes.LOOKS)
 def test_balanced_batches_count_drawn_defects(training, truth, ordered, look, sides):
     counted = {"drawn": 0.5, "kind": "sampling"}
     changed = {**PLAIN, "drawn_look": look}
@@ -53,7 +53,7 @@ def test_balanced_batches_of_drawn_defects_alone_hold_half(training, sides):
     assert {batch["label"].sum() for batch in batches} == {sides.batch / 2}
 
 
-@pytest.mark.parametrize("look", ["dark", "cracks"])
+@pytest.mark.parametrize("look", changes.LOOKS)
 def test_no_defect_is_drawn_where_nobody_sees_it(look, training, tmp_path_factory):
     """Pictures of 4:1, of which bars hide three quarters, and black ones."""
     place = tmp_path_factory.mktemp("wide")
@@ -112,6 +112,18 @@ def test_a_map_shows_where_the_drawn_defects_are(training, sides):
     assert maps[labels == 1].any(axis=(1, 2, 3)).mean() > 0.7  # some are too faint
     changed = (batch["image"] != plain["image"]).reshape(32, places, 4, places, 4, 1)
     assert not (maps[..., 0] > changed.any(axis=(2, 4, 5))).any()
+
+
+def test_drawn_defects_may_teach_the_map_alone(training):
+    few = {"batch_size": 32, "epochs": 1, "counted": {"drawn": 0.5}}
+    changed = {**PLAIN, "map_stride": 4}
+    (usual,) = training(**few, changed=changed)
+    (batch,) = training(**few, changed={**changed, "drawn_label": changes.UNKNOWN})
+    np.testing.assert_array_equal(batch["image"], usual["image"])
+    np.testing.assert_array_equal(batch["map"], usual["map"])
+    drawn = batch["label"] == changes.UNKNOWN
+    assert drawn.any() and (usual["label"][drawn] == 1).all()
+    np.testing.assert_array_equal(batch["label"][~drawn], usual["label"][~drawn])
 
 
 def test_a_map_moves_with_its_picture(training):

@@ -80,7 +80,7 @@ def test_drawn_only_deals_good_devices_alone(ordered):
 def test_what_is_left_and_a_share_of_it_are_slices(ordered, counted):
     whole = ordered(LABELS, **counted).epoch(LABELS, 1)
     halves = [whole.part(first_step=2, worker=(rank, 2)) for rank in range(2)]
-    for name in ("indices", "chances"):
+    for name in ("indices", "chances", "before"):
         shares = [getattr(half, name) for half in halves]
         assert shares[0].shape[1] == BATCH // 2
         np.testing.assert_array_equal(np.hstack(shares), getattr(whole, name)[2:])
@@ -98,3 +98,61 @@ def test_too_few_devices_make_no_order():
     few = balance.Balance.of(LABELS, drawn=0.5, drawn_only=True)
     with pytest.raises(ValueError, match="34 devices make no batch of 35"):
         order.Order(35, 0, few)
+
+
+def test_an_epoch_of_few_devices_shows_them_as_often_as_it_takes():
+    counted = balance.Balance.of(LABELS)
+    dealt = order.Order(BATCH, 7, counted, least=20)
+    assert dealt.steps == 46 * 4 // BATCH == 23
+    for number in range(EPOCHS):
+        shown = np.bincount(dealt.epoch(LABELS, number).indices.ravel(), minlength=46)
+        assert set(shown) == {4}
+        epoch = dealt.epoch(LABELS, number)
+        pairs = set(zip(epoch.indices.ravel(), epoch.before.ravel()))
+        assert len(pairs) == 46 * 4 and set(epoch.before.ravel()) == {0, 1, 2, 3}
+    uneven = order.Order(BATCH, 7, counted, least=6).epoch(LABELS, 0).indices
+    assert set(np.bincount(uneven.ravel(), minlength=46)) == {1, 2}
+    enough = order.Order(BATCH, 7, counted, least=STEPS)
+    plain = order.Order(BATCH, 7, counted)
+    for number in range(EPOCHS):
+        np.testing.assert_array_equal(
+            enough.epoch(LABELS, number).indices, plain.epoch(LABELS, number).indices
+        )
+
+
+@pytest.mark.parametrize("counted", WAYS)
+@pytest.mark.parametrize("least", [1, 9, 40])
+def test_an_epoch_has_the_steps_that_are_asked_for(counted, least):
+    dealt = order.Order(BATCH, 7, balance.Balance.of(LABELS, **counted), least=least)
+    assert max(least, dealt.balance.devices // BATCH) <= dealt.steps
+    assert dealt.steps < least + dealt.balance.devices / BATCH + 1  # no pass too many
+    one, other = (dealt.epoch(LABELS, 1) for _ in range(2))
+    assert one.indices.shape == (dealt.steps, BATCH)
+    np.testing.assert_array_equal(one.indices, other.indices)
+    rest = one.part(first_step=1, worker=(1, 2))
+    np.testing.assert_array_equal(rest.indices, one.indices[1:, BATCH // 2 :])
+
+
+@pytest.mark.parametrize("kind", ["none", "sampling"])
+@pytest.mark.parametrize("drawn", [0.0, 0.5])
+def test_defects_without_a_box_can_be_left_out(kind, drawn):
+    boxed = np.arange(46) % 8 == 0  # six of the twelve defects
+    labels = order.dealt(LABELS, boxed)
+    assert (labels == order.LEFT_OUT).sum() == 6
+    counted = balance.Balance.of(labels, kind=kind, drawn=drawn)
+    dealt = order.Order(BATCH, 7, counted, boxed_only=True)
+    shown = set()
+    for number in range(20):
+        epoch = dealt.epoch(labels, number)
+        shown |= set(epoch.indices.ravel())
+        if kind == "sampling":
+            seen = (LABELS[epoch.indices] == 1) | (epoch.chances == 1)
+            assert set(seen.sum(axis=1)) == {BATCH / 2}
+    assert shown == set(np.flatnonzero((LABELS == 0) | boxed))
+
+
+def test_nothing_but_good_devices_may_be_left():
+    labels = order.dealt(LABELS, np.zeros(46, bool))
+    dealt = order.Order(BATCH, 7, balance.Balance.of(labels, drawn=0.5))
+    shown = dealt.epoch(labels, 0).indices
+    assert dealt.steps == 34 // BATCH and not LABELS[shown].any()

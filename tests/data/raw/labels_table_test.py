@@ -124,7 +124,7 @@ def test_one_can_train_with_such_columns(raw, tmp_path, small_backbone, run_comm
         tmp_path / "run",
     )
     argv += ("--backbone", small_backbone, "--image-size", 32, "--epochs", 1)
-    assert run_command("train", *argv, "--batch-size", 8) == 0
+    assert run_command("train", *argv, "--batch-size", 8, "--recipe", "plain") == 0
     config = files.read_json(tmp_path / "run" / "config.json")
     assert config["run"]["channels"] == 1
 
