@@ -26,6 +26,7 @@ from nexperia_tf import errors, sizes
 
 MANY = 20  # names that nobody reads through in an error
 _STRICT = pydantic.ConfigDict(strict=True, allow_inf_nan=False)
+_OPEN = "open"  # metadata of a field that a recipe decides
 _NAMES = {
     int: "a whole number",
     float: "a number",
@@ -120,21 +121,29 @@ def check_files(instance: object) -> None:
                 raise errors.BadInput(f"{flag(field, value)}: no such file{remedy}.")
 
 
-def check_unused(instance: object, names: Iterable[str], because: str) -> None:
+def check_unused(
+    instance: object,
+    names: Iterable[str],
+    because: str,
+    *,
+    usual: Mapping[str, object] | None = None,
+) -> None:
     """Refuses fields that were given and would be ignored.
 
     Args:
         instance: of a dataclass.
         names: the fields.
         because: the cause in words, such as `with --loss bce`.
+        usual: further values that nobody need have given, by field.
 
     Raises:
         errors.BadInput: one of them differs from its default.
     """
     names = set(names)
     for field, _, value, default in fields(instance):
-        if field in names and value != default:
-            leave = f"at {default}" if default else "out"
+        common = (usual or {}).get(field, default)
+        if field in names and value not in (default, common):
+            leave = f"at {common}" if common else "out"
             raise errors.BadInput(
                 f"{flag(field, value)}: has no effect {because}; leave it {leave}."
             )
@@ -277,6 +286,8 @@ def expected(kind: object) -> str:
     if choices := choices_of(plain):
         return f"one of {', '.join(choices)}"
     parts = typing.get_args(plain) if _is_union(plain) else (plain,)
+    if _OPEN in _metadata(kind):  # nobody need type none: a flag is left out
+        parts = [part for part in parts if part is not types.NoneType]
     first, *others = (_NAMES.get(part, "a text") for part in parts)
     return " or ".join([f"{first}{bounds}", *others])
 
@@ -322,6 +333,18 @@ class _File:
     """A path of a file, or one of some words."""
 
     words: tuple[str, ...]
+
+
+def by_recipe(**bounds: float) -> tuple:
+    """Metadata of a field that `--recipe` decides where it is None.
+
+    Args:
+        bounds: those of a number, see `within`.
+    """
+    interval = (annotated_types.Interval(**bounds),) if bounds else ()
+    words = "".join(f"{in_words(each)}; " for each in interval)
+    hint = f"({words}default: by --recipe)"
+    return *interval, _OPEN, tyro.conf.arg(help_behavior_hint=lambda _: hint)
 
 
 def _hinted(words: str) -> tuple:

@@ -39,6 +39,7 @@ def run(raw):
             data=prepared,
             data_dir=raw.parent / "data",
             out=raw.parent / "runs" / "mine",
+            recipe="plain",
             backbone="tiny",
             image_size=32,
             epochs=1,

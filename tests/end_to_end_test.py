@@ -27,6 +27,7 @@ pytestmark = pytest.mark.usefixtures("no_network", "few_look_alikes")
 
 ROOT = pathlib.Path(__file__).parents[1]
 TINY = ("--backbone", "resnext26_32x4d", "--image-size", "32", "--batch-size", "8")
+TINY += ("--recipe", "plain")
 
 
 @pytest.fixture(scope="module")

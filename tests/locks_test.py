@@ -30,6 +30,7 @@ with files.new_folder(sys.argv[1]) as beside:
     sys.stdin.read()
 """
 TINY = ("--backbone", "resnet26_quarter", "--image-size", "32", "--batch-size", "8")
+TINY += ("--recipe", "plain")
 
 
 def _start(*words, cwd=None, **options) -> subprocess.Popen:

@@ -51,7 +51,7 @@ def test_every_shape_goes_from_prepare_to_the_last_score(
     assert all("1x1" in row.path for row in rows if not row.used)
     argv = ("--data", prepared, "--data-dir", tmp_path / "data", "--out", run)
     argv += ("--backbone", small_backbone, "--image-size", 64, "--batch-size", 8)
-    assert run_command("train", *argv, "--epochs", 2) == 0
+    assert run_command("train", *argv, "--recipe", "plain", "--epochs", 2) == 0
     splits = files.read_json(run / "config.json")["run"]["splits"]
     assert sum(splits.values()) == sum(row.used for row in rows)
     report = tmp_path / "report"

@@ -109,13 +109,14 @@ def pictures(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_an_inspection_engineer_comes_from_pictures_to_scores(pictures, run_command):
-    """README's commands as they stand, but for a small network and one epoch."""
+    """README's commands as they stand, but for small pictures and an epoch a stage."""
     section = PAGES["README.md"].split("\n## ")[2]
     assert section.startswith("You inspect devices")
     for line in COMMAND.findall(section):
         words = shlex.split(line)
         if words[0] == "train":
-            words += ["--image-size", "32", "--epochs", "1", "--batch-size", "8"]
+            words += ["--image-size", "32", "--batch-size", "8"]
+            words += ["--first-epochs", "1", "--epochs", "1", "--epoch-steps", "0"]
         # A guarantee is refused to so few defects, in one line.
         assert run_command(*words) == (2 if "--max-escape" in words else 0), line
     assert (pictures / "prepared" / "report.html").is_file()

@@ -50,6 +50,7 @@ def train(raw, small_backbone, run_command, tmp_path_factory):
     def run(name, *words, code=0):
         argv = ["--data", raw, "--data-dir", place / "data", "--out", place / name]
         argv += ["--backbone", small_backbone, "--batch-size", 8, "--deterministic"]
+        argv += ["--recipe", "plain"]
         assert run_command("train", *argv, *words) == code
         return place / name
 

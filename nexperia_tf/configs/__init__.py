@@ -11,7 +11,7 @@ import pkgutil
 from collections.abc import Iterator, Mapping
 
 from nexperia_tf import bounds, errors, files
-from nexperia_tf.configs import experiments, groups
+from nexperia_tf.configs import experiments, groups, recipes
 
 SCHEMA = 2  # of config.json; 1 had no groups but `run`, and that for FACTS alone
 # Keys of `run` for what a run found out of its pictures and devices.
@@ -37,12 +37,14 @@ class Config:
     """
 
     data: groups.Data = dataclasses.field(default_factory=groups.Data)
+    recipe: groups.Recipe = dataclasses.field(default_factory=groups.Recipe)
     pictures: groups.Pictures = dataclasses.field(default_factory=groups.Pictures)
     network: groups.Network = dataclasses.field(default_factory=groups.Network)
     loss: groups.Loss = dataclasses.field(default_factory=groups.Loss)
     optimisation: groups.Optimisation = dataclasses.field(
         default_factory=groups.Optimisation
     )
+    first: groups.First = dataclasses.field(default_factory=groups.First)
     drawn: groups.Drawn = dataclasses.field(default_factory=groups.Drawn)
     run: groups.Run = dataclasses.field(default_factory=groups.Run)
 
@@ -63,8 +65,12 @@ class Config:
 
 
 def of(**values) -> Config:
-    """The defaults but for these fields: `configs.of(epochs=3)`."""
-    return Config().changed(**values)
+    """The plain recipe but for these fields: `configs.of(epochs=3)`.
+
+    Nothing is left open, as it is in `Config()`, whose recipe decides for itself.
+    """
+    plain = recipes.VALUES[recipes.PLAIN] | {"recipe": recipes.PLAIN}
+    return Config().changed(**plain | values)
 
 
 @functools.cache
@@ -105,7 +111,7 @@ def load(name_or_file: str) -> Config:
 def from_json(payload: Mapping, *, where: str) -> Config:
     """A Config from the object in a config.json, with groups or, as it was, without.
 
-    Keys that are missing, as in older files, stand for today's defaults; in the file of
+    Keys that are missing, as in older files, stand for the plain recipe; in the file of
     a run those of `BEFORE` for what was done then. A finished run is read so: bounds
     that came later do not hold for it.
 

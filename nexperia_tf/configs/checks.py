@@ -4,6 +4,7 @@ import pathlib
 from collections.abc import Iterator, Sequence
 
 from nexperia_tf import bounds, errors
+from nexperia_tf.configs import recipes
 
 LAYOUTS = ("second_stage", "first_stage", "hand_over", "folder")  # of --data
 NO_CHANGES = ("none", "crop")  # of --augment, that leave brightness and the like alone
@@ -20,9 +21,14 @@ def check(config) -> None:
     nexperia_tf.errors.BadInput: --ema 1.0: a number in [0, 1) is expected.
     """
     bounds.check(config)
-    if config.drawn.drawn_only and not config.drawn.drawn:
+    if config.drawn.drawn_only and config.drawn.drawn == 0:
         raise errors.BadInput(
             "--drawn-only leaves nothing but good pictures; pass --drawn .5, too."
+        )
+    if config.drawn.boxed_only and config.drawn.drawn_only:
+        raise errors.BadInput(
+            "--boxed-only and --drawn-only: one learns from given defects with a box, "
+            "the other from none; leave one of them out."
         )
     if config.drawn.drawn_map:
         _check_map(config)
@@ -53,11 +59,6 @@ def check_asked(config, *, resume: bool = False) -> None:
 
 
 def _check_map(config) -> None:
-    if not config.drawn.drawn_only:
-        raise errors.BadInput(
-            "--drawn-map knows where drawn defects are, not where given ones are; "
-            "pass --drawn-only, too."
-        )
     if config.loss.balance == "loss":
         raise errors.BadInput(
             "--balance loss weighs devices, not the places of --drawn-map; leave one "
@@ -91,8 +92,9 @@ def check_used(config) -> None:
         errors.BadInput: a value differs from its default where another one leaves it
             without effect.
     """
+    usual = recipes.VALUES.get(config.recipe.recipe, {})
     for names, because in _without_effect(config):
-        bounds.check_unused(config, names, because)
+        bounds.check_unused(config, names, because, usual=usual)
 
 
 def _without_effect(config) -> Iterator[tuple[Sequence[str], str]]:
@@ -102,8 +104,11 @@ def _without_effect(config) -> Iterator[tuple[Sequence[str], str]]:
         yield ("alpha", "gamma"), "with --loss bce"
     if config.optimisation.schedule != "step":
         yield ("step_epochs",), "without --schedule step"
-    if not config.drawn.drawn:
-        yield ("drawn_look", "drawn_map"), "without --drawn"
+    first = config.first
+    if config.drawn.drawn == 0 and 0 in (first.first_epochs, first.first_drawn):
+        yield ("drawn_look",), "with --drawn 0"
+    if first.first_epochs == 0 and first.first_drawn != 0:
+        yield ("first_drawn", "first_learning_rate"), "with --first-epochs 0"
     if policy in NO_CHANGES:
         changes = ("rotation", "zoom", "brightness", "contrast", "tone")
         yield changes, f"with --augment {policy}"

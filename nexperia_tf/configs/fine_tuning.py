@@ -3,6 +3,7 @@
 import types
 
 from nexperia_tf import bounds
+from nexperia_tf.configs import recipes
 
 # Half the rate, a little less towards the stem, and a longer warm-up while the head is
 # still random. Batch norms learn: with their statistics fixed, a third of the rate and
@@ -19,7 +20,7 @@ FINE_TUNING = types.MappingProxyType(
 
 
 def applied(config):
-    """The Config with what `FINE_TUNING` says for fields that are at their defaults.
+    """The Config with what `FINE_TUNING` says for fields that nobody has chosen.
 
     As it is where nothing is fine-tuned: `weights` is none, or `fine_tuning` is off.
 
@@ -31,11 +32,14 @@ def applied(config):
     network = config.network
     if network.weights == "none" or not network.fine_tuning:
         return config
-    default = type(config)().flat()
-    given = config.flat()
-    return config.changed(
-        **{k: v for k, v in FINE_TUNING.items() if given[k] == default[k]}
-    )
+    default, given = type(config)().flat(), config.flat()
+    usual = recipes.VALUES.get(given["recipe"], {})
+    tuned = {
+        name: value
+        for name, value in FINE_TUNING.items()
+        if given[name] in (default[name], usual.get(name, default[name]))
+    }
+    return config.changed(**tuned)
 
 
 def described(config) -> str:

@@ -7,9 +7,18 @@ import dataclasses
 from typing import Annotated, Literal
 
 from nexperia_tf import bounds, sizes
-from nexperia_tf.bounds import within
+from nexperia_tf.bounds import by_recipe, within
 from nexperia_tf.data import source
 from nexperia_tf.models import backbones
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What is decided for you, as far as no flag says otherwise."""
+
+    recipe: Literal["auto", "standard", "plain"] = "auto"
+    """standard suits folders of hundreds to thousands of pictures, and is what auto
+    takes; plain was the default before there were recipes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +49,7 @@ class Pictures:
     320x128, height first. auto has the pixels of 224x224 in the shape of the
     pictures."""
 
-    standardise: Literal["imagenet", "picture"] = "imagenet"
+    standardise: Annotated[Literal["imagenet", "picture"] | None, *by_recipe()] = None
     """Whose mean and standard deviation pixels are scaled by: ImageNet's, or each
     picture's own, so that its brightness carries no information."""
 
@@ -51,23 +60,25 @@ class Pictures:
     defect off; for comparison with studies that used it), or keras-cv's strong
     policies: randaugment, gridmask, mixup, cutmix."""
 
-    flip: Literal["none", "horizontal", "vertical", "both"] = "horizontal"
+    flip: Annotated[
+        Literal["none", "horizontal", "vertical", "both"] | None, *by_recipe()
+    ] = None
     """Mirroring of training pictures; choose what the product allows."""
 
-    rotation: Annotated[float, *within(ge=0, le=45)] = 10.0
+    rotation: Annotated[float | None, *by_recipe(ge=0, le=45)] = None
     """Largest rotation of a training picture, in degrees either way; 0 where every
     picture is straight."""
 
-    zoom: Annotated[float, *within(ge=0, lt=1)] = 0.1
+    zoom: Annotated[float | None, *by_recipe(ge=0, lt=1)] = None
     """Largest reduction in size of a training picture; shifts use the space left."""
 
-    brightness: Annotated[float, *within(ge=0, le=1)] = 0.06
+    brightness: Annotated[float | None, *by_recipe(ge=0, le=1)] = None
     """Largest change of a training picture's brightness, as a share of full range."""
 
-    contrast: Annotated[float, *within(ge=0, lt=1)] = 0.2
+    contrast: Annotated[float | None, *by_recipe(ge=0, lt=1)] = None
     """Largest change of a training picture's contrast."""
 
-    tone: Annotated[float, *within(ge=0, le=2)] = 0.0
+    tone: Annotated[float | None, *by_recipe(ge=0, le=2)] = None
     """Largest change of a training picture's tone curve, as the logarithm of its gamma:
     .5 is a gamma of .61 to 1.65."""
 
@@ -79,10 +90,11 @@ class Pictures:
 class Network:
     """The network, the weights it starts from, and which parts of it learn."""
 
-    backbone: Annotated[str, *bounds.one_of(backbones.names)] = "resnext"
+    backbone: Annotated[str, *bounds.one_of(backbones.names_and_auto)] = "auto"
     """resnext (= resnext50_32x4d), wide_resnet (= wide_resnet50_2), resnet50,
     resnext101_32x8d, resnext101_64x4d, wide_resnet101_2; for CPUs resnet26,
-    resnext26_32x4d, wide_resnet26_2 and resnet26_quarter, a thin one."""
+    resnext26_32x4d, wide_resnet26_2 and resnet26_quarter, a thin one. auto takes
+    resnext where there is a GPU, else a thin one."""
 
     weights: str = "auto"
     """auto takes published ImageNet weights where the hub's local cache holds them and
@@ -98,7 +110,10 @@ class Network:
     """Run folder whose weights to start from, the head's too; it must have the same
     backbone and channels."""
 
-    freeze: Literal["none", "stem", "stage1", "stage2", "stage3", "stage4"] = "none"
+    freeze: Annotated[
+        Literal["none", "stem", "stage1", "stage2", "stage3", "stage4"] | None,
+        *by_recipe(),
+    ] = None
     """Last part to keep fixed, with all before it; stage4 trains the head alone."""
 
     freeze_batch_norm: bool = False
@@ -136,8 +151,12 @@ class Loss:
 class Optimisation:
     """Steps, learning rate and averages."""
 
-    epochs: Annotated[int, *within(ge=1, le=1_000_000)] = 20
-    """Passes over the training split."""
+    epochs: Annotated[int | None, *by_recipe(ge=1, le=1_000_000)] = None
+    """Passes over the training split; epochs of --epoch-steps, where these are more."""
+
+    epoch_steps: Annotated[int | None, *by_recipe(ge=0, le=1_000_000)] = None
+    """Least steps of an epoch: where the training split has fewer, an epoch shows it
+    several times. 0 is one pass, however few pictures there are."""
 
     batch_size: Annotated[int, *bounds.BATCH] = 32
     """Devices per step."""
@@ -145,7 +164,7 @@ class Optimisation:
     optimizer: Literal["adamw", "sgd", "momentum"] = "adamw"
     """AdamW, SGD with Nesterov momentum .9, or with the older, plain momentum .9."""
 
-    learning_rate: Annotated[float, *within(gt=0, le=1000)] = 1e-3
+    learning_rate: Annotated[float | None, *by_recipe(gt=0, le=1000)] = None
     """Peak learning rate, after the warm-up."""
 
     schedule: Literal["cosine", "step"] = "cosine"
@@ -155,7 +174,7 @@ class Optimisation:
     step_epochs: Annotated[float, *within(gt=0, le=1_000_000)] = 30.0
     """Epochs between the steps of --schedule step."""
 
-    warmup_epochs: Annotated[float, *within(ge=0, le=1_000_000)] = 1.0
+    warmup_epochs: Annotated[float | None, *by_recipe(ge=0, le=1_000_000)] = None
     """Epochs of linear warm-up."""
 
     weight_decay: Annotated[float, *within(ge=0, le=100)] = 0.05
@@ -172,32 +191,53 @@ class Optimisation:
     """Steps whose gradients make one update: a batch of that many times --batch-size
     (batch norm still sees --batch-size)."""
 
-    ema: Annotated[float, *within(ge=0, lt=1)] = 0.0
+    ema: Annotated[float | None, *by_recipe(ge=0, lt=1)] = None
     """Momentum of a running average of weights and batch-norm statistics, which is then
     validated and kept instead of the weights; 0 is none, .999 is usual."""
+
+
+@dataclasses.dataclass(frozen=True)
+class First:
+    """A first stage, which learns what defects look like; the second one goes on."""
+
+    first_epochs: Annotated[int | None, *by_recipe(ge=0, le=1_000_000)] = None
+    """Epochs of a first stage of training, from good pictures, drawn defects and given
+    ones with a box: those whose places are known. The stage after it starts from its
+    weights and learns from all given ones, from drawn ones the map alone. 0 is
+    none."""
+
+    first_drawn: Annotated[float | None, *by_recipe(ge=0, lt=1)] = None
+    """What --drawn is in the first stage."""
+
+    first_learning_rate: Annotated[float | None, *by_recipe(gt=0, le=1000)] = None
+    """What --learning-rate is in the first stage, in which nothing is frozen."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Drawn:
     """Defects drawn on good training pictures."""
 
-    drawn: Annotated[float, *within(ge=0, lt=1)] = 0.0
-    """Share of good training pictures on which a dark defect is drawn (crack, dead
-    region, streaks, spots), another one in each epoch; they count as defects then."""
+    drawn: Annotated[float | None, *by_recipe(ge=0, lt=1)] = None
+    """Share of good training pictures on which a defect is drawn, another one in each
+    epoch; they count as defects then."""
 
-    drawn_look: Literal["dark", "cracks"] = "dark"
-    """What --drawn draws: dark is all kinds; cracks is cracks and parts they cut off,
-    with streaks, spots, uneven light and more texture on good and defective pictures
-    alike, so that these carry no information."""
+    drawn_look: Annotated[Literal["any", "dark", "cracks"] | None, *by_recipe()] = None
+    """What --drawn draws: any is half cracks, half lines, spots, moved pieces, textures
+    and chips, dark or bright; dark is all dark kinds of solar cells; cracks is cracks
+    and parts they cut off, with streaks, spots, uneven light and more texture on good
+    and defective pictures alike, so that these carry no information."""
 
-    drawn_map: Annotated[float, *within(ge=0, le=1000)] = 0.0
+    drawn_map: Annotated[float | None, *by_recipe(ge=0, le=1000)] = None
     """Weight of a second loss, by which the network learns to say for each place of its
-    last stage whether a drawn defect is there; 0 is none. Needs --drawn-only, as the
-    places of given defects are not known."""
+    last stage whether a defect is there, from drawn defects and from boxes of given
+    ones; 0 is none."""
 
     drawn_only: bool = False
     """Leave the given defects out of training and learn from drawn ones alone; other
     splits keep theirs."""
+
+    boxed_only: bool = False
+    """Leave given defects without a box out of training; other splits keep theirs."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,7 +253,7 @@ class Run:
     share correct at threshold .5. last keeps the last epoch, for where validation has
     too few lots to choose by."""
 
-    patience: Annotated[int, *within(ge=1, le=1_000_000)] = 10
+    patience: Annotated[int | None, *by_recipe(ge=1, le=1_000_000)] = None
     """Epochs without a better validation figure before the run stops early."""
 
     time_budget: Annotated[float, *within(ge=0, le=1e9)] = 0.0

@@ -49,12 +49,18 @@ BACKBONES = {
     # A quarter of the channels everywhere: for small data, many epochs and a CPU.
     "resnet26_quarter": Shape((2, 2, 2, 2), planes=(16, 32, 64, 128), stem=32),
 }
+AUTO = "auto"  # by the pictures and the machine
 ALIASES = {"resnext": "resnext50_32x4d", "wide_resnet": "wide_resnet50_2"}
 
 
 def names() -> list[str]:
-    """All names that `--backbone` takes."""
+    """All names of networks that `--backbone` takes."""
     return [*ALIASES, *BACKBONES]
+
+
+def names_and_auto() -> list[str]:
+    """All that `--backbone` takes."""
+    return [AUTO, *names()]
 
 
 def shape(backbone: str) -> Shape:

@@ -27,6 +27,7 @@ CURVES = "curves.png"
 MODEL = "model.keras"
 SAVED_MODEL = "saved_model"
 BASELINE = "baseline"  # its predictions/SPLIT.csv: what simple numbers reach
+FIRST = "first"  # folder of the first stage, whose weights the second one starts from
 PICTURES = "pictures.csv"  # the manifest of its records, as data.kept_splits reads it
 CHECKPOINTS = "checkpoints"
 BUSY = "changes this run"  # said where it is waited for

@@ -3,6 +3,7 @@
 All of it is plain numbers: no network and no TensorFlow is needed to know it.
 """
 
+import csv
 import dataclasses
 import math
 import pathlib
@@ -64,11 +65,13 @@ class Stopping:
         epochs: planned.
         patience: epochs to wait for a better one.
         minutes: training ends before an epoch that would not fit in; 0 is no limit.
+        before: seconds of them that the stage before has taken.
     """
 
     epochs: int
     patience: int
     minutes: float = 0.0
+    before: float = 0.0
 
     def reason(self, history: History) -> str:
         """Why no further epoch is to be begun, "" where one is.
@@ -81,7 +84,8 @@ class Stopping:
         if waited(history) >= self.patience:
             epochs = f"{self.patience} epoch{'s' * (self.patience > 1)}"
             return f"nothing improved for {epochs} (--patience {self.patience})"
-        if self.minutes and seconds_with_one_more(history) > 60 * self.minutes:
+        seconds = self.before + seconds_with_one_more(history)
+        if self.minutes and seconds > 60 * self.minutes:
             return f"one more would not fit (--time-budget {self.minutes:g})"
         return ""
 
@@ -148,6 +152,14 @@ def summary(history: History, stopping: Stopping, *, monitor: str) -> dict:
         "monitor": monitor,
         "stopped": stopping.reason(history) if done < stopping.epochs else "",
     }
+
+
+def seconds_in(path: pathlib.Path) -> float:
+    """What the epochs in a history.csv took to train; 0 where there is none."""
+    if not path.is_file():
+        return 0.0
+    with open(path, newline="", encoding="utf-8") as file:
+        return sum(float(row["seconds"]) for row in csv.DictReader(file))
 
 
 def write(path: pathlib.Path, history: History) -> None:

@@ -14,7 +14,12 @@ from nexperia_tf.training import devices, losses, optimizers
 
 
 def build(
-    config: configs.Config, *, channels: int, prior: float, steps: int
+    config: configs.Config,
+    *,
+    channels: int,
+    prior: float,
+    steps: int,
+    before: keras.Model | None = None,
 ) -> keras.Model:
     """A compiled classifier whose optimizer is built, with a map for `drawn_map`.
 
@@ -23,6 +28,7 @@ def build(
         channels: 1 for grey pictures, 3 for colour.
         prior: share of defects among the training devices, .5 where they are balanced.
         steps: training steps in an epoch.
+        before: model of the stage before, in place of what the config starts from.
 
     Raises:
         errors.BadInput: a name is unknown, or the starting weights do not fit.
@@ -35,7 +41,10 @@ def build(
         prior=prior,
         standardise=config.pictures.standardise,
     )
-    before = _start(model, config, channels)
+    if before is None:
+        before = _start(model, config, channels)
+    if before is not None:
+        model.set_weights(classifier.without_map(before).get_weights())
     if config.network.sync_batch_norm:
         devices.synchronise(model)
     finetuning.freeze(
@@ -44,18 +53,17 @@ def build(
     loss = losses.named(
         config.loss.loss, alpha=config.loss.alpha, gamma=config.loss.gamma
     )
-    weights = None
+    loss_weights = None
     if config.drawn.drawn_map:
         model = classifier.with_map(model)
-        if before:
+        if before is not None:
             classifier.take_map(model, before)
-        places = keras.losses.BinaryCrossentropy(from_logits=True)
-        loss = {classifier.LOGIT: loss, classifier.MAP: places}
-        weights = {classifier.LOGIT: 1.0, classifier.MAP: config.drawn.drawn_map}
+        loss = {classifier.LOGIT: loss, classifier.MAP: losses.KnownPlaces()}
+        loss_weights = {classifier.LOGIT: 1.0, classifier.MAP: config.drawn.drawn_map}
     model.compile(
         optimizer=_optimizer(config, _rate(config, steps)),
         loss=loss,
-        loss_weights=weights,
+        loss_weights=loss_weights,
         jit_compile=False,  # XLA on a CPU spoils the grouped convolution
     )
     # Variables that are made while the first step is traced have it traced twice.
@@ -182,7 +190,7 @@ def _check_shared(config: configs.Config) -> None:
 def _start(
     model: keras.Model, config: configs.Config, channels: int
 ) -> keras.Model | None:
-    """Loads what `--weights` or `--init` names; gives the model of the latter."""
+    """Loads what `--weights` names, or gives the model of `--init`."""
     if not config.network.init:
         pretrained.load(model, config.network.weights)
         return None
@@ -193,9 +201,7 @@ def _start(
             f"--init {config.network.init}: it was trained on {kinds[before.channels]} "
             f"pictures, these are {kinds[channels]}; start from another run."
         )
-    started = before.model(with_map=True)
-    model.set_weights(classifier.without_map(started).get_weights())
-    return started
+    return before.model(with_map=True)
 
 
 def _rate(

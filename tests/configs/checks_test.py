@@ -28,12 +28,11 @@ def test_good_pictures_alone_are_refused():
 @pytest.mark.parametrize(
     ("knobs", "words"),
     [
-        ({}, "not where given ones are; pass --drawn-only"),
-        ({"drawn_only": True, "balance": "loss"}, "--balance loss weighs devices"),
-        ({"drawn_only": True, "augment": "cutmix"}, "--augment cutmix would move"),
+        ({"balance": "loss"}, "--balance loss weighs devices"),
+        ({"augment": "cutmix"}, "--augment cutmix would move"),
     ],
 )
-def test_a_map_needs_defects_whose_places_are_known(knobs, words):
+def test_a_map_keeps_to_the_places_of_defects(knobs, words):
     with pytest.raises(errors.BadInput, match=words):
         checks.check(configs.of(drawn=0.5, drawn_map=1.0, **knobs))
 
@@ -50,7 +49,11 @@ def test_a_map_needs_defects_whose_places_are_known(knobs, words):
         ({"augment": "crop", "zoom": 0.2}, "--zoom 0.2: has no effect with --augment"),
         (
             {"drawn_look": "cracks"},
-            "--drawn-look cracks: has no effect without",
+            "--drawn-look cracks: has no effect with --drawn 0",
+        ),
+        (
+            {"first_drawn": 0.3},
+            "--first-drawn 0.3: has no effect with --first-epochs 0",
         ),
         ({"monitor": "last", "patience": 3}, "--patience 3: has no effect with --mon"),
     ],

@@ -85,7 +85,8 @@ def place(tmp_path_factory, run_command):
                 backbone,
             ]
             argv += ["--image-size", "32", "--batch-size", "8", "--epochs", "1"]
-            assert run_command("train", *argv, "--learning-rate", ".01", *flags) == 0
+            argv += ["--recipe", "plain", "--learning-rate", ".01"]
+            assert run_command("train", *argv, *flags) == 0
         for name, (members, method) in ENSEMBLES.items():
             argv = [*members, "--method", *method, "--out", f"models/{name}"]
             assert run_command("ensemble", *argv) == 0

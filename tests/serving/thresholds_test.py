@@ -40,7 +40,7 @@ def trained(raw, run_command, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "a"
     argv = ["--backbone", "tiny", "--data", raw, "--data-dir", out.parent / "data"]
     argv += ["--image-size", 32, "--batch-size", 8, "--epochs", 9, "--patience", 1]
-    argv += ["--learning-rate", "1e-9", "--out", out]
+    argv += ["--recipe", "plain", "--learning-rate", "1e-9", "--out", out]
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(backbones.BACKBONES, "tiny", SHAPE)
         assert run_command("train", *argv) == 0

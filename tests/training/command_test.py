@@ -13,4 +13,4 @@ def test_resume_takes_up_the_config_of_its_run(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"schema": 1, "epochs": 7}))
     assert train.defaults(["--resume", "--out", str(tmp_path)]).optimisation.epochs == 7
     assert train.defaults([f"--out={tmp_path}", "--resume"]).optimisation.epochs == 7
-    assert train.defaults(["--out", str(tmp_path)]).optimisation.epochs == 20
+    assert train.defaults(["--out", str(tmp_path)]).optimisation.epochs is None

@@ -63,7 +63,12 @@ for knob, value in (("batch_size", 7), ("clip_norm", 1.0), ("accumulate", 2)):
 
 
 @pytest.mark.parametrize(
-    "flags", [{}, {"drawn": 0.5, "drawn_only": True, "drawn_map": 1.0}]
+    "flags",
+    [
+        {},
+        {"drawn": 0.5, "drawn_only": True, "drawn_map": 1.0},
+        {"first_epochs": 1, "first_drawn": 0.5, "epochs": 1},
+    ],
 )
 def test_two_devices_that_share_each_batch_learn_what_one_learns(flags, tmp_path):
     noise = np.random.default_rng(0)

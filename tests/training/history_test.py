@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import numpy as np
@@ -63,6 +64,17 @@ def test_no_epoch_is_begun_that_would_not_fit():
     late = five.reason(reached(0.5, 0.6, seconds=201))
     assert late == "one more would not fit (--time-budget 5)"
     assert not stopping().reason(reached(0.5, 0.6, seconds=1e9))
+
+
+def test_the_stage_before_has_taken_some_of_the_minutes(tmp_path):
+    past = reached(0.5, 0.6, seconds=100)
+    rows = ({"epoch": 1, "seconds": 60.5}, {"epoch": 2, "seconds": 40.25})
+    history.write(tmp_path / "history.csv", history.History(rows))
+    assert history.seconds_in(tmp_path / "history.csv") == 100.75
+    assert history.seconds_in(tmp_path / "none.csv") == 0
+    five = dataclasses.replace(stopping(minutes=5), before=150)
+    assert not five.reason(past)
+    assert dataclasses.replace(five, before=151).reason(past)
 
 
 def test_metrics_json_says_why_no_epoch_was_begun():

@@ -19,7 +19,7 @@ from nexperia_tf.models import backbones
 from nexperia_tf.runs import neighbours, run_folders, training_pictures
 from nexperia_tf.serving import export
 from nexperia_tf.statistics import metrics
-from nexperia_tf.training import checkpoints, finish, loop, monitor
+from nexperia_tf.training import checkpoints, finish, fitting, loop, monitor
 
 pytestmark = pytest.mark.usefixtures("tiny_backbone")
 
@@ -204,7 +204,7 @@ def test_flags_decide_how_far_pictures_are_changed(config, tmp_path, monkeypatch
         seen.update(dataclasses.asdict(changes.policy))
         raise EnoughSeen
 
-    monkeypatch.setattr(loop.batching, "training", batches)
+    monkeypatch.setattr(fitting.batching, "training", batches)
     with pytest.raises(EnoughSeen):
         trained(config, tmp_path / "x", flip="both", **asked)
     assert seen == {"flip": "both", "crop": False, **asked}

@@ -83,7 +83,7 @@ def test_an_empty_cache_is_one_line_that_says_how_to_fill_it(cache):
 def test_auto_gives_way_to_what_is_asked_for(filled, flags):
     config, lines = started(**flags)
     assert config.network.weights == "none" and lines == []
-    assert config.optimisation == configs.Config().optimisation
+    assert config.optimisation == configs.of().optimisation
 
 
 def test_machines_whose_caches_may_differ_take_none(filled):
@@ -116,7 +116,7 @@ def test_fine_tuning_has_its_recipe(filled, asked, monkeypatch):
     again, _ = model_setup.started(config)
     assert again == config
     as_given = started(weights=asked, fine_tuning=False)[0]
-    assert as_given.optimisation == configs.Config().optimisation
+    assert as_given.optimisation == configs.of().optimisation
     assert model_setup.weights_used(config)["weights_sha256"] == SHA256
 
 

@@ -1,0 +1,202 @@
+"""What a training takes where its flags leave it open: `--recipe`.
+
+A recipe is a table of values by field of `configs.Config`. It fills what is None or
+"auto" there, so a flag always wins. How long it trains and with which network follows
+from the pictures and the machine. How the values were found stands in
+benchmarks/RESULTS.md, "Recipes".
+"""
+
+import dataclasses
+import math
+import typing
+from collections.abc import Mapping
+
+if typing.TYPE_CHECKING:
+    from nexperia_tf import configs
+
+AUTO, PLAIN, STANDARD = "auto", "plain", "standard"
+FIRST_STEPS, STEPS = 1000, 300  # of the two stages of the standard recipe
+FIRST_PASSES, PASSES = 8, 4  # over the training pictures, where these are more
+THIN = "resnet26_quarter"  # where there is no GPU
+SHORTEST = 50  # steps of an epoch: it is validated after each
+MOVING = ("default", "none", "crop")  # of --augment, that move a map with its picture
+
+_PLAIN = {  # the defaults of the package before it had recipes
+    "standardise": "imagenet",
+    "flip": "horizontal",
+    "rotation": 10.0,
+    "zoom": 0.1,
+    "brightness": 0.06,
+    "contrast": 0.2,
+    "tone": 0.0,
+    "backbone": "resnext",
+    "freeze": "none",
+    "epochs": 20,
+    "epoch_steps": 0,
+    "learning_rate": 1e-3,
+    "warmup_epochs": 1.0,
+    "ema": 0.0,
+    "first_epochs": 0,
+    "first_drawn": 0.0,
+    "first_learning_rate": 1e-3,
+    "drawn": 0.0,
+    "drawn_look": "dark",
+    "drawn_map": 0.0,
+    "patience": 10,
+}
+_STANDARD = _PLAIN | {  # chosen by cross-validation over groups
+    "standardise": "picture",
+    "rotation": 3.0,
+    "zoom": 0.06,
+    "brightness": 0.03,
+    "tone": 0.3,
+    "epochs": None,
+    "epoch_steps": SHORTEST,
+    "ema": 0.99,
+    "first_epochs": None,
+    "first_drawn": 0.5,
+    "drawn": 0.25,  # so that the map forgets nothing
+    "drawn_look": "any",
+    "drawn_map": 1.0,
+    "learning_rate": 2e-4,
+    "freeze": "stage3",
+}
+# In the standard recipe where no first stage comes before: all is learned in one.
+_ALONE = {"learning_rate": 1e-3, "freeze": "none", "first_epochs": 0, "drawn": 0.33}
+VALUES: Mapping[str, Mapping[str, object]] = {PLAIN: _PLAIN, STANDARD: _STANDARD}
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What a recipe goes by.
+
+    Attributes:
+        gpu: whether there is one.
+        placed: training devices of the first stage: good, or a defect with a box.
+        boxed: those with a box.
+        flips: mirroring that leaves pictures as they are wont to be, as `--flip`.
+        before: settings of the run of `--init`, by field; empty where there is none.
+    """
+
+    gpu: bool
+    placed: int
+    boxed: int
+    flips: str
+    before: Mapping[str, object] = dataclasses.field(default_factory=dict)
+
+
+def filled(config: "configs.Config", facts: Facts) -> "configs.Config":
+    """The config with what its recipe decides, but for numbers of epochs."""
+    asked = config.flat()
+    name = asked["recipe"] if asked["recipe"] != AUTO else STANDARD
+    values = dict(VALUES[name]) | {"recipe": name}
+    if name == STANDARD:
+        values |= _standard(asked, facts)
+    # A network goes on seeing pictures as it has learned to.
+    kept = ("backbone", "standardise")
+    values |= {field: facts.before[field] for field in kept if field in facts.before}
+    is_open = [f for f in values if asked[f] is None or asked[f] == AUTO]
+    config = config.changed(**{field: values[field] for field in is_open})
+    if "freeze" in is_open and config.network.freeze != "none":
+        config = config.changed(freeze_batch_norm=True)
+    return config
+
+
+def _standard(asked: Mapping[str, object], facts: Facts) -> dict[str, object]:
+    """Where the standard recipe follows the pictures, the machine and the flags."""
+    values: dict[str, object] = {}
+    if asked["augment"] != "none":
+        values["flip"] = facts.flips
+    is_published = asked["weights"] not in ("auto", "none")
+    thin = not facts.gpu and not is_published
+    values["backbone"] = THIN if thin else "resnext"
+    if is_published and asked["fine_tuning"]:
+        values["first_learning_rate"] = asked["learning_rate"]
+    if asked["patience"] is None:
+        values["monitor"] = "last"
+    if facts.before:  # it has learned what defects look like
+        values["first_epochs"] = 0
+    elif asked["first_epochs"] == 0 or _nothing_first(asked, facts):
+        values |= _ALONE
+    nothing_to_map = asked["drawn"] == 0 == asked["first_drawn"] and not facts.boxed
+    if nothing_to_map or asked["augment"] not in MOVING or asked["balance"] == "loss":
+        values["drawn_map"] = 0.0
+    return values
+
+
+def _nothing_first(asked: Mapping[str, object], facts: Facts) -> bool:
+    """Whether a first stage, of which nobody asks, has nothing or too little to see."""
+    nothing = asked["first_drawn"] == 0 and not facts.boxed
+    too_few = facts.placed < asked["batch_size"]
+    return (nothing or too_few) and asked["first_epochs"] is None
+
+
+def with_epochs(
+    config: "configs.Config",
+    *,
+    devices: int,
+    steps: int,
+    first_steps: int | None = None,
+) -> "configs.Config":
+    """The config with as many epochs as the standard recipe wants, where none are said.
+
+    Args:
+        config: as `filled` gives it.
+        devices: of the training split.
+        steps: of an epoch.
+        first_steps: of an epoch of the first stage; as many by default.
+
+    >>> from nexperia_tf import configs
+    >>> some = configs.of(epochs=None, first_epochs=None)
+    >>> few = with_epochs(some, devices=200, steps=50)
+    >>> few.first.first_epochs, few.optimisation.epochs
+    (20, 6)
+    """
+    batches = devices / config.optimisation.batch_size
+    first_steps = first_steps or steps
+    stages = config.first.first_epochs, config.optimisation.epochs
+    first, last = stages
+    if last is None:
+        alone = first == 0
+        wanted = STEPS + alone * FIRST_STEPS, (PASSES + alone * FIRST_PASSES) * batches
+        last = math.ceil(max(wanted) / steps)
+        first = math.ceil(
+            max(FIRST_STEPS, FIRST_PASSES * batches) / (first_steps or steps)
+        )
+    elif first is None:
+        first = math.ceil(last * FIRST_STEPS / STEPS)
+    first = first if stages[0] is None else stages[0]
+    return config.changed(first_epochs=first, epochs=last)
+
+
+def drawn_are_defects(config: "configs.Config") -> bool:
+    """Whether drawn defects are learned as defects, or teach the map alone.
+
+    In a second stage the given labels alone say what is a defect.
+    """
+    return not (config.first.first_epochs and config.drawn.drawn_map)
+
+
+def first_stage(config: "configs.Config") -> "configs.Config":
+    """What the first stage of a run is trained with.
+
+    Of the minutes of `--time-budget` it has those of its share of the epochs.
+
+    >>> from nexperia_tf import configs
+    >>> both = configs.of(first_epochs=24, epochs=6, time_budget=10.0)
+    >>> first_stage(both).run.time_budget
+    8.0
+    """
+    first = config.first
+    share = first.first_epochs / (first.first_epochs + config.optimisation.epochs)
+    return config.changed(
+        epochs=first.first_epochs,
+        learning_rate=first.first_learning_rate,
+        drawn=first.first_drawn,
+        boxed_only=True,
+        first_epochs=0,
+        freeze="none",
+        freeze_batch_norm=False,
+        monitor="last",
+        time_budget=config.run.time_budget * share,
+    )
