@@ -4,9 +4,10 @@ Trains a tiny network undisturbed, again from that run's config.json, and once m
 while SIGKILL strikes at random instants, within epochs too. After each kill the history
 must have no gap or repeat, and the best model may only have been replaced by a better
 one; in the end weights, optimizer, averages, history and scores of all must be those of
-the undisturbed run.
+the undisturbed run. With --stages there are two, and all holds for both.
 
     python benchmarks/kills.py --kills 50
+    python benchmarks/kills.py --kills 50 --stages
 """
 
 import argparse
@@ -38,6 +39,8 @@ from nexperia_tf.training import checkpoints, loop, monitor  # noqa: E402
 
 DRAWN = {"drawn": 0.5, "drawn_only": True, "drawn_look": "cracks", "drawn_map": 1.0}
 
+STAGES = {"first_epochs": 2, "first_drawn": 0.5, "epochs": 2, "drawn_map": 1.0}
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -46,6 +49,7 @@ def main() -> None:
     parser.add_argument(
         "--drawn", action="store_true", help="learn drawn defects and their map"
     )
+    parser.add_argument("--stages", action="store_true", help="train in two stages")
     parser.add_argument("--json", type=pathlib.Path, help="write what was found here")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
@@ -53,11 +57,12 @@ def main() -> None:
         config = tiny_runs.config(
             place,
             out=str(place / "whole"),
-            epochs=3,
             checkpoint_steps=2,
             ema=0.9,
             deterministic=True,
-            **(DRAWN if arguments.drawn else {}),
+            **{"epochs": 3}
+            | (DRAWN if arguments.drawn else {})
+            | (STAGES if arguments.stages else {}),
         )
         started = time.monotonic()
         finish(start(config, copies=True))  # builds the records, too
@@ -91,12 +96,14 @@ def start(config: configs.Config, *, copies: bool = False) -> int:
 
 
 def keep_copies(folder: pathlib.Path) -> None:
-    """Has every best model of this process copied, in order."""
+    """Has every best model of the last stage copied, in order."""
     folder.mkdir()
     publish = monitor.save_model
 
     def copied(model, path):
         publish(model, path)
+        if path.parent.name == run_folders.FIRST:
+            return
         shutil.copy(path, folder / f"{len(list(folder.iterdir()))}.keras")
 
     monitor.save_model = copied
@@ -156,12 +163,13 @@ def killed(child: int, delay: float, log: pathlib.Path) -> bool:
 
 def check(run: pathlib.Path, known: list[list[np.ndarray]], best: int) -> int:
     """Checks what a kill has left; returns which of the `known` best models it is."""
-    if (run / run_folders.HISTORY).is_file():
-        epochs = [row["epoch"] for row in history(run)]
-        expected = [str(epoch + 1) for epoch in range(len(epochs))]
-        assert epochs == expected, f"history has epochs {epochs}"
-    for path in checkpoints.saved(run / run_folders.CHECKPOINTS):
-        files.verify_manifest(path)
+    for stage in (run / run_folders.FIRST, run):
+        if (stage / run_folders.HISTORY).is_file():
+            epochs = [row["epoch"] for row in history(stage)]
+            expected = [str(epoch + 1) for epoch in range(len(epochs))]
+            assert epochs == expected, f"history has epochs {epochs}"
+        for path in checkpoints.saved(stage / run_folders.CHECKPOINTS):
+            files.verify_manifest(path)
     if not (run / run_folders.MODEL).is_file():
         assert best < 0, "the best model is gone"
         return best
@@ -176,6 +184,16 @@ def compare(whole: pathlib.Path, other: pathlib.Path) -> int:
     for name in ("validation", "test"):
         table = pathlib.Path("predictions") / f"{name}.csv"
         assert (whole / table).read_bytes() == (other / table).read_bytes(), table
+    leftovers = [path.name for path in other.rglob(".*")]
+    assert not leftovers, f"left behind: {leftovers}"
+    first = [run / run_folders.FIRST for run in (whole, other)]
+    if first[0].is_dir():
+        compare_stage(*first)
+    return compare_stage(whole, other)
+
+
+def compare_stage(whole: pathlib.Path, other: pathlib.Path) -> int:
+    """Checks that two runs have learned the same in a stage; returns its variables."""
     assert history(whole) == history(other), "histories differ"
     assert equal(
         weights(whole / run_folders.MODEL), weights(other / run_folders.MODEL)
@@ -184,8 +202,6 @@ def compare(whole: pathlib.Path, other: pathlib.Path) -> int:
     assert one.keys() == two.keys(), "checkpoints hold different variables"
     for name in one:
         np.testing.assert_array_equal(one[name], two[name], err_msg=name)
-    leftovers = [path.name for path in other.rglob(".*")]
-    assert not leftovers, f"left behind: {leftovers}"
     return len(one)
 
 

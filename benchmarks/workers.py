@@ -6,6 +6,7 @@ the other must stop with one clear line. Resumed, both must end with the single
 process's losses and scores, and only the chief may have written.
 
     python benchmarks/workers.py --victims 0 1
+    python benchmarks/workers.py --victims 0 1 --stages
 """
 
 import argparse
@@ -34,12 +35,14 @@ from nexperia_tf import predictions as tables  # noqa: E402
 from nexperia_tf.runs import run_folders  # noqa: E402
 from nexperia_tf.training import checkpoints, loop, monitor  # noqa: E402
 
-KILLED = (1, 4)  # epoch and step, counted from 0
+KILLED = (1, 4)  # epoch and step of the first stage there is, counted from 0
+STAGES = {"first_epochs": 2, "first_drawn": 0.5}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--victims", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--stages", action="store_true", help="train in two stages")
     parser.add_argument("--json", type=pathlib.Path, help="write what was found here")
     arguments = parser.parse_args()
     found: dict = {"victims": {}}
@@ -52,6 +55,7 @@ def main() -> None:
             ema=0.9,
             sync_batch_norm=True,
             checkpoint_steps=3,
+            **(STAGES if arguments.stages else {}),
         )
         found["keras_alone"] = [ended(child) for child in pair(place, plain_keras)]
         if 0 in found["keras_alone"]:
