@@ -25,6 +25,11 @@ def check(config) -> None:
         raise errors.BadInput(
             "--drawn-only leaves nothing but good pictures; pass --drawn .5, too."
         )
+    if config.drawn.drawn_only and config.first.first_epochs:
+        raise errors.BadInput(
+            "--drawn-only and --first-epochs: the stage after the first learns from "
+            "given defects; leave one of them out."
+        )
     if config.drawn.boxed_only and config.drawn.drawn_only:
         raise errors.BadInput(
             "--boxed-only and --drawn-only: one learns from given defects with a box, "

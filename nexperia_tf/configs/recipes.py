@@ -72,6 +72,7 @@ class Facts:
 
     Attributes:
         gpu: whether there is one.
+        given: training devices with a given defect.
         placed: training devices of the first stage: good, or a defect with a box.
         boxed: those with a box.
         flips: mirroring that leaves pictures as they are wont to be, as `--flip`.
@@ -79,6 +80,7 @@ class Facts:
     """
 
     gpu: bool
+    given: int
     placed: int
     boxed: int
     flips: str
@@ -116,7 +118,7 @@ def _standard(asked: Mapping[str, object], facts: Facts) -> dict[str, object]:
         values["monitor"] = "last"
     if facts.before:  # it has learned what defects look like
         values["first_epochs"] = 0
-    elif asked["first_epochs"] == 0 or _nothing_first(asked, facts):
+    elif asked["first_epochs"] == 0 or _one_stage(asked, facts):
         values |= _ALONE
     nothing_to_map = asked["drawn"] == 0 == asked["first_drawn"] and not facts.boxed
     if nothing_to_map or asked["augment"] not in MOVING or asked["balance"] == "loss":
@@ -124,11 +126,13 @@ def _standard(asked: Mapping[str, object], facts: Facts) -> dict[str, object]:
     return values
 
 
-def _nothing_first(asked: Mapping[str, object], facts: Facts) -> bool:
-    """Whether a first stage, of which nobody asks, has nothing or too little to see."""
-    nothing = asked["first_drawn"] == 0 and not facts.boxed
-    too_few = facts.placed < asked["batch_size"]
-    return (nothing or too_few) and asked["first_epochs"] is None
+def _one_stage(asked: Mapping[str, object], facts: Facts) -> bool:
+    """Whether either of two stages, of which nobody asks, has too little to see."""
+    nothing_first = asked["first_drawn"] == 0 and not facts.boxed
+    too_few_first = facts.placed < asked["batch_size"]
+    nothing_then = asked["drawn_only"] or not facts.given
+    too_little = nothing_first or too_few_first or nothing_then
+    return too_little and asked["first_epochs"] is None
 
 
 def with_epochs(

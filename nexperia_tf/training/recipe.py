@@ -81,7 +81,7 @@ def _check_taught(config: configs.Config, facts: recipes.Facts) -> None:
 def with_backbone(config: configs.Config) -> configs.Config:
     """The config with the network that its recipe takes, which hangs on no picture."""
     facts = recipes.Facts(
-        _has_gpu(), placed=0, boxed=0, flips="", before=_before(config)
+        _has_gpu(), given=0, placed=0, boxed=0, flips="", before=_before(config)
     )
     backbone = recipes.filled(config, facts).network.backbone
     return config.changed(backbone=backbone)
@@ -97,10 +97,12 @@ def _as_begun(config: configs.Config, began: pathlib.Path) -> configs.Config:
 def _facts(
     config: configs.Config, dataset: store.Dataset, rows: list[manifest.Row]
 ) -> recipes.Facts:
-    boxed = sum(bool(row.boxes) for row in rows if row.label == labels.DEFECT)
+    defects = [row for row in rows if row.label == labels.DEFECT]
+    boxed = sum(bool(row.boxes) for row in defects)
     return recipes.Facts(
         gpu=_has_gpu(),
-        placed=sum(row.label == labels.GOOD for row in rows) + boxed,
+        given=len(defects),
+        placed=len(rows) - len(defects) + boxed,
         boxed=boxed,
         flips=_flips(dataset) if config.pictures.flip is None else "",
         before=_before(config),

@@ -8,10 +8,11 @@ import pytest
 from nexperia_tf import configs, errors
 from nexperia_tf.configs import checks, recipes
 
-FACTS = recipes.Facts(gpu=False, placed=180, boxed=0, flips="vertical")
-BOXED = recipes.Facts(gpu=True, placed=180, boxed=9, flips="none")
+FACTS = recipes.Facts(gpu=False, given=20, placed=180, boxed=0, flips="vertical")
+BOXED = recipes.Facts(gpu=True, given=20, placed=180, boxed=9, flips="none")
 EARLIER = recipes.Facts(
     gpu=False,
+    given=20,
     placed=180,
     boxed=0,
     flips="both",
@@ -233,6 +234,14 @@ def test_a_folder_of_too_few_good_pictures_is_learned_in_one_stage():
     assert alone == closed(few, first_epochs=0).changed(first_epochs=0)
     assert alone.first.first_epochs == 0 and alone.network.freeze == "none"
     assert closed(few, batch_size=16).first.first_epochs > 0
+    for nothing_given in (
+        closed(drawn_only=True),
+        closed(dataclasses.replace(FACTS, given=0)),
+    ):
+        assert nothing_given.first.first_epochs == 0
+        assert nothing_given.drawn.drawn > 0
+    with pytest.raises(errors.BadInput, match="--drawn-only and --first-epochs"):
+        checks.check(closed(drawn_only=True, first_epochs=5))
 
 
 def test_drawn_defects_teach_the_map_alone_once_a_first_stage_has_learned_of_them():

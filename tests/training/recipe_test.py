@@ -125,7 +125,7 @@ def test_a_run_that_is_resumed_keeps_what_it_began_with(closing, tmp_path):
 
 
 def test_a_line_says_what_the_recipe_came_to():
-    facts = recipes.Facts(gpu=False, placed=180, boxed=0, flips="vertical")
+    facts = recipes.Facts(gpu=False, given=20, placed=180, boxed=0, flips="vertical")
     config = recipes.filled(configs.Config().changed(image_size="96x32"), facts)
     counted = balance.Balance("none", good=150, defects=50)
     dealt = order.Order(32, 0, counted, least=50)
