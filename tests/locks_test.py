@@ -30,7 +30,7 @@ with files.new_folder(sys.argv[1]) as beside:
     sys.stdin.read()
 """
 TINY = ("--backbone", "resnet26_quarter", "--image-size", "32", "--batch-size", "8")
-TINY += ("--recipe", "plain")
+PLAIN = (*TINY, "--recipe", "plain")
 
 
 def _start(*words, cwd=None, **options) -> subprocess.Popen:
@@ -171,14 +171,14 @@ def test_a_lock_holds_whatever_way_leads_to_the_folder(tmp_path, monkeypatch):
 
 def test_a_run_in_training_is_left_alone(raw, run_command, tmp_path, capsys):
     out = tmp_path / "runs" / "mine"
-    argv = ["--data", raw, "--data-dir", tmp_path / "data", "--out", out, *TINY]
+    argv = ["--data", raw, "--data-dir", tmp_path / "data", "--out", out, *PLAIN]
     argv += ["--epochs", "2"]
     live = _start(ROOT / "train.py", *argv)
     try:
         _until((out / "config.json").is_file, live)
         live.send_signal(signal.SIGSTOP)
         before = _listing(tmp_path)
-        for words in (argv, ["--resume", "--out", out], ["--out", out, *TINY]):
+        for words in (argv, ["--resume", "--out", out], ["--out", out, *PLAIN]):
             assert run_command("train", *words) == 2
             shown = capsys.readouterr().err.strip()
             assert shown.startswith("error: ") and "\n" not in shown
