@@ -9,7 +9,6 @@ from nexperia_tf.configs import recipes
 LAYOUTS = ("second_stage", "first_stage", "hand_over", "folder")  # of --data
 NO_CHANGES = ("none", "crop")  # of --augment, that leave brightness and the like alone
 STARTS = ("auto", "none", "imagenet")  # of --weights, besides files
-REPEATABLE = ("default", "none", "crop")  # of --augment, by seed to the bit
 
 
 def check(config) -> None:
@@ -69,7 +68,7 @@ def _check_map(config) -> None:
             "--balance loss weighs devices, not the places of --drawn-map; leave one "
             "of them out."
         )
-    if config.pictures.augment not in REPEATABLE:
+    if config.pictures.augment not in recipes.REPEATABLE:
         raise errors.BadInput(
             f"--augment {config.pictures.augment} would move a defect away from its "
             "place in --drawn-map; leave one of them out."
@@ -82,7 +81,7 @@ def _check_deterministic(config) -> None:
             "--time-budget ends a run by the clock, which --deterministic cannot "
             "repeat; leave one of them out."
         )
-    if config.pictures.augment not in REPEATABLE:
+    if config.pictures.augment not in recipes.REPEATABLE:
         raise errors.BadInput(
             f"--augment {config.pictures.augment}: keras-cv's layers keep random "
             "numbers of their own, which --deterministic cannot repeat; leave one of "
