@@ -12,6 +12,7 @@ from nexperia_tf import command
 from nexperia_tf.data.records import reading, store
 from nexperia_tf.evaluation import heatmaps
 from nexperia_tf.evaluation.report import pictures
+from nexperia_tf.models import classifier
 from nexperia_tf.runs import run_folders
 from nexperia_tf.statistics import intervals
 
@@ -40,7 +41,8 @@ def main(folder: str, devices: int) -> None:
     command.import_tensorflow()
     run = run_folders.load(folder)
     examples = boxed(run.dataset, devices)
-    for stage in heatmaps.STAGES:
+    has_map = classifier.has_map(run.model(with_map=True))
+    for stage in heatmaps.LOOKS[1 if has_map else 3 :]:
         played = pictures.ExplainedModel(run, stage).localisation(examples)
         model, random = played.model, played.random
         print(f"{stage}, {model.n} boxed defects of {run.dataset.name}")

@@ -84,8 +84,12 @@ class Arguments(command.Options):
     heatmaps: bool = True
     """Draw heat maps and play the pointing game where model and pictures are known."""
 
-    stage: Literal["stem", "stage1", "stage2", "stage3", "stage4"] = "stem"
-    """Layer of the heat maps; the earlier, the finer."""
+    stage: Literal[
+        "auto", "both", "map", "stem", "stage1", "stage2", "stage3", "stage4"
+    ] = "auto"
+    """What heat maps show: a layer, the earlier the finer; the map that the model has
+    learned from places of defects; or both, the stem's times it. auto: both where there
+    is a map, else stem."""
 
     trust: bool = False
     """Run a SavedModel that no MANIFEST.sha256 vouches for: it is a program."""

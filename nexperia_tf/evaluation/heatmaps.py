@@ -1,4 +1,4 @@
-"""Where the model looks: class activation maps, judged by annotated boxes.
+"""Where the model looks, by its gradients or by its own map, judged by boxes.
 
 A map that ignores the boxes explains nothing, and one that a model of random weights
 draws as well shows the picture, not the model: both are measured for comparison.
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from nexperia_tf import errors, sizes
 from nexperia_tf.statistics import clustered, intervals
@@ -20,8 +20,66 @@ if typing.TYPE_CHECKING:
     import keras
 
 STAGES = ("stem", "stage1", "stage2", "stage3", "stage4")
+AUTO, BOTH, MAP = "auto", "both", "map"
+LOOKS = (AUTO, BOTH, MAP, *STAGES)  # what heat maps can show
 BATCH = 16
 SMOOTHING = 1 / 40  # of a square canvas' side; neighbouring pixels are one finding
+
+
+def chosen(model: "keras.Model", look: str) -> str:
+    """What the heat maps of a model show, where that is left open.
+
+    Args:
+        model: a classifier as it is kept, with its map where it has learned one.
+        look: one of LOOKS; auto is both where there is a map, else the stem.
+
+    Raises:
+        errors.BadInput: the model has learned no map.
+    """
+    from nexperia_tf.models import classifier
+
+    if look == AUTO:
+        return BOTH if classifier.has_map(model) else STAGES[0]
+    if look in (BOTH, MAP) and not classifier.has_map(model):
+        raise errors.BadInput(
+            f"--stage {look}: {model.name} has learned no map; leave --stage out, or "
+            "train with --drawn-map 1."
+        )
+    return look
+
+
+def of_model(
+    model: "keras.Model", images: np.ndarray, look: str, *, size: sizes.Size
+) -> np.ndarray:
+    """Heat maps on the canvas, each 0..1.
+
+    Args:
+        model: a classifier as it is kept.
+        images: uint8 of shape `(batch, height, width, channels)`.
+        look: as `chosen` gives it: a layer, the model's own map, or both: the stem's
+            map, finer, times the model's own, which knows better where to look.
+        size: of the canvas.
+
+    Returns:
+        float32 of shape `(batch, height, width)`.
+    """
+    from nexperia_tf.models import classifier
+
+    if look == MAP:
+        return on_canvas(_learned(model, images), size)
+    plain = classifier.without_map(model)
+    stage = STAGES[0] if look == BOTH else look
+    maps = on_canvas(class_activation_maps(plain, images, stage=stage), size)
+    if look == BOTH:
+        maps = _to_one(maps * on_canvas(_learned(model, images), size))
+    return maps
+
+
+def _learned(model: "keras.Model", images: np.ndarray) -> np.ndarray:
+    """Chance of a defect by the model's own map, `(batch, rows, columns)`."""
+    parts = [images[i : i + BATCH] for i in range(0, len(images), BATCH)]
+    places = [np.asarray(model(part, training=False)[MAP]) for part in parts]
+    return special.expit(np.concatenate(places))
 
 
 def class_activation_maps(
@@ -69,20 +127,35 @@ def _cam(both: "keras.Model", images: np.ndarray) -> np.ndarray:
 
 
 def on_canvas(maps: np.ndarray, size: sizes.Size) -> np.ndarray:
-    """The maps in the resolution of the model's canvas, smooth, each 0..1."""
-    across = size.width, size.height
-    enlarged = np.stack(
-        [
-            cv2.GaussianBlur(
-                cv2.resize(m, across, interpolation=cv2.INTER_LINEAR),
-                (0, 0),
-                math.sqrt(size.area) * SMOOTHING,
-            )
-            for m in maps
-        ]
+    """The maps in the resolution of the model's canvas, smooth, each 0..1.
+
+    A place at the rim is highest at its own centre, not along the rim: beyond it there
+    is nothing.
+    """
+    return _to_one(np.stack([_enlarged(heatmap, size) for heatmap in maps]))
+
+
+def _to_one(maps: np.ndarray) -> np.ndarray:
+    """The maps with 1 as the highest of each, unless it is 0 all over."""
+    highest = maps.max(axis=(1, 2), keepdims=True)
+    return maps / np.maximum(highest, np.finfo(np.float32).tiny)
+
+
+def _enlarged(heatmap: np.ndarray, size: sizes.Size) -> np.ndarray:
+    rows, columns = heatmap.shape
+    high, wide = (
+        -(-size.height // rows),
+        -(-size.width // columns),
+    )  # a place, rounded up
+    padded = np.pad(heatmap, 1)
+    padded = cv2.resize(
+        padded,
+        ((columns + 2) * wide, (rows + 2) * high),
+        interpolation=cv2.INTER_LINEAR,
     )
-    highest = enlarged.max(axis=(1, 2), keepdims=True)
-    return enlarged / np.maximum(highest, np.finfo(np.float32).tiny)
+    inner = padded[high : high * (rows + 1), wide : wide * (columns + 1)]
+    fitting = cv2.resize(inner, (size.width, size.height), interpolation=cv2.INTER_AREA)
+    return cv2.GaussianBlur(fitting, (0, 0), math.sqrt(size.area) * SMOOTHING)
 
 
 def randomised(model: "keras.Model", *, seed: int = 0) -> "keras.Model":

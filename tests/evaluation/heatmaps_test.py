@@ -5,6 +5,7 @@ from scipy import stats
 
 from nexperia_tf import errors, preprocess, sizes
 from nexperia_tf.evaluation import heatmaps
+from nexperia_tf.models import classifier
 from nexperia_tf.statistics import intervals
 
 SIZE = 32
@@ -75,6 +76,58 @@ def test_on_a_rectangle_the_map_points_into_the_box_of_the_spot(shape, stage):
         row, column = np.unravel_index(heat.argmax(), shape)
         # A place of the last stage is four pixels wide.
         assert top - 2 <= row <= bottom + 2 and left - 2 <= column <= right + 2
+
+
+@pytest.mark.parametrize("place", [(0, 0), (0, 1), (1, 1)])
+def test_a_coarse_map_points_at_the_centre_of_its_place_not_at_the_rim(place):
+    maps = np.full((1, 2, 2), 0.1, np.float32)
+    maps[0][place] = 1
+    (heat,) = heatmaps.on_canvas(maps, SQUARE)
+    hottest = np.unravel_index(heat.argmax(), heat.shape)
+    centre = (np.array(place) + 0.5) * SIZE / 2
+    assert np.abs(hottest - centre).max() <= 2
+
+
+def _with_map(spot_finder, *, weight):
+    """The spot finder with a map that is high where it is bright, or dark."""
+    model = classifier.as_kept(classifier.with_map(spot_finder))
+    model.get_layer("map").set_weights([np.full((1, 1, 1, 1), weight), np.zeros(1)])
+    return model
+
+
+def test_a_learned_map_is_shown_times_the_stems(spot_finder):
+    model = _with_map(spot_finder, weight=1.0)
+    images = with_spots((8, 20))
+    looks = {
+        look: heatmaps.of_model(model, images, look, size=SQUARE)
+        for look in ("both", "map", "stem")
+    }
+    for maps in looks.values():
+        assert maps.max() == pytest.approx(1) and maps.min() >= 0
+        row, column = np.unravel_index(maps[0].argmax(), maps[0].shape)
+        assert 8 <= row < 12 and 20 <= column < 24
+    product = looks["map"] * looks["stem"]
+    np.testing.assert_allclose(looks["both"], product / product.max(), rtol=1e-5)
+
+
+def test_the_map_outvotes_what_the_stem_takes_for_a_defect(spot_finder):
+    images = with_spots((4, 4))
+    images[0, 20:24, 20:24] = 230  # less bright
+    against = _with_map(spot_finder, weight=-0.2)
+    shares = {}
+    for look in ("stem", "both"):
+        (heat,) = heatmaps.of_model(against, images, look, size=SQUARE)
+        shares[look] = heat[16:].sum() / heat.sum()
+    assert shares["stem"] < 0.4 and shares["both"] > 0.5
+
+
+def test_what_is_shown_follows_from_what_the_model_has_learned(spot_finder):
+    assert heatmaps.chosen(spot_finder, "auto") == "stem"
+    assert heatmaps.chosen(_with_map(spot_finder, weight=1.0), "auto") == "both"
+    assert heatmaps.chosen(_with_map(spot_finder, weight=1.0), "stage4") == "stage4"
+    for look in ("both", "map"):
+        with pytest.raises(errors.BadInput, match=f"--stage {look}: .* no map"):
+            heatmaps.chosen(spot_finder, look)
 
 
 def test_no_evidence_is_a_map_of_zeros(spot_finder):

@@ -36,7 +36,7 @@ def of_report(
         judged: the candidates; devices are shown from the first with records.
         report: its figures.
         split: the judged one.
-        stage: layer of the heat maps; None leaves them out.
+        stage: what heat maps show, one of `heatmaps.LOOKS`; None leaves them out.
 
     Returns:
         the pictures, and the report with the pointing game of every run that has a
@@ -84,14 +84,23 @@ def _picture(
 
 @dataclasses.dataclass(frozen=True)
 class ExplainedModel:
-    """A run's model, asked by heat maps where it looks."""
+    """A run's model, asked by heat maps where it looks.
+
+    Attributes:
+        look: what heat maps show, one of `heatmaps.LOOKS`.
+    """
 
     run: "run_folders.Run"
-    stage: str
+    look: str
 
     @functools.cached_property
     def model(self) -> "keras.Model":
-        return self.run.model()
+        return self.run.model(with_map=True)
+
+    @functools.cached_property
+    def stage(self) -> str:
+        """What the heat maps show, with nothing open."""
+        return heatmaps.chosen(self.model, self.look)
 
     def pictures(
         self, examples: Sequence["reading.Example"]
@@ -128,8 +137,7 @@ class ExplainedModel:
         )
 
     def _maps(self, model: "keras.Model", canvases: np.ndarray) -> np.ndarray:
-        maps = heatmaps.class_activation_maps(model, canvases, stage=self.stage)
-        return heatmaps.on_canvas(maps, self.run.image_size)
+        return heatmaps.of_model(model, canvases, self.stage, size=self.run.image_size)
 
     def _boxes(self, example: "reading.Example") -> np.ndarray:
         height, width = preprocess.decode(example.image, 1).shape[:2]

@@ -305,7 +305,7 @@ class Localisation:
     """The pointing game of a model, and of random weights.
 
     Attributes:
-        stage: layer of the heat maps.
+        stage: what the heat maps show, see `heatmaps.LOOKS`.
     """
 
     stage: str
