@@ -111,14 +111,14 @@ def test_a_learned_map_is_shown_times_the_stems(spot_finder):
 
 
 def test_the_map_outvotes_what_the_stem_takes_for_a_defect(spot_finder):
-    images = with_spots((4, 4))
-    images[0, 20:24, 20:24] = 230  # less bright
-    against = _with_map(spot_finder, weight=-0.2)
+    images = np.full((1, SIZE, SIZE, 1), 50, np.uint8)
+    images[0, :12, :12], images[0, 20:, 20:] = 255, 230
+    against = _with_map(spot_finder, weight=-0.1)
     shares = {}
     for look in ("stem", "both"):
         (heat,) = heatmaps.of_model(against, images, look, size=SQUARE)
         shares[look] = heat[16:].sum() / heat.sum()
-    assert shares["stem"] < 0.4 and shares["both"] > 0.5
+    assert shares["both"] > shares["stem"] + 0.1
 
 
 def test_what_is_shown_follows_from_what_the_model_has_learned(spot_finder):
