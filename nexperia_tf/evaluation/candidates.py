@@ -155,7 +155,7 @@ def _baseline(
         table,
         model=known.get("model", ""),
         alone=judged.get("alone", {}),
-        advice=advice.what_to_try(run.config),
+        advice=advice.what_to_try(run.config, boxed=advice.has_boxes(run.folder)),
     )
 
 

@@ -1,24 +1,42 @@
 """What to try with a network that learns no more than simple numbers tell."""
 
-from nexperia_tf import configs
+import pathlib
+
+from nexperia_tf import configs, labels
 from nexperia_tf.configs import recipes
+from nexperia_tf.data import manifest
 from nexperia_tf.models import backbones, weights
+from nexperia_tf.runs import run_folders
 
 MOST = 3  # suggestions: who is told everything tries nothing
 
 
-def what_to_try(config: configs.Config) -> str:
-    """Flags that helped elsewhere and that a run has not used, in words.
+def has_boxes(folder: pathlib.Path) -> bool:
+    """Whether a run has learned from defects with a box, as far as it says."""
+    path = folder / run_folders.PICTURES
+    rows = manifest.read(path) if path.is_file() else []
+    taught = (r for r in rows if r.split == "train" and r.label == labels.DEFECT)
+    return any(row.used and row.boxes for row in taught)
+
+
+def what_to_try(config: configs.Config, *, boxed: bool = False) -> str:
+    """What helped elsewhere and a run has not used, in words.
+
+    Args:
+        config: of the run.
+        boxed: whether it has learned from boxes.
 
     >>> what_to_try(configs.of(weights="imagenet"))
     '--recipe standard, boxes of the defects (docs/data.md) or a larger --image-size'
     >>> what_to_try(configs.of(recipe="standard", weights="imagenet"))
     'boxes of the defects (docs/data.md), a larger --image-size or more pictures'
+    >>> what_to_try(configs.of(recipe="standard", weights="imagenet"), boxed=True)
+    'a larger --image-size or more pictures'
     """
     found = [
         "" if config.recipe.recipe == recipes.STANDARD else "--recipe standard",
         "--weights imagenet" if _could_start_from_weights(config.network) else "",
-        "boxes of the defects (docs/data.md)",
+        "" if boxed else "boxes of the defects (docs/data.md)",
         "a larger --image-size",
         "more pictures",
     ]

@@ -61,7 +61,7 @@ def finish(
         dataset,
         scored,
         folder / run_folders.BASELINE,
-        advice=advice.what_to_try(config),
+        advice=advice.what_to_try(config, boxed=advice.has_boxes(folder)),
     )
     files.write_json(folder / run_folders.METRICS, reached)
     curves.draw(
