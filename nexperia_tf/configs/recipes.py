@@ -105,6 +105,19 @@ def filled(config: "configs.Config", facts: Facts) -> "configs.Config":
     return config
 
 
+def reopened(config: "configs.Config", name: str) -> "configs.Config":
+    """The config with all open that another recipe is to decide.
+
+    >>> from nexperia_tf import configs
+    >>> again = reopened(configs.of(image_size="64", flip="both"), STANDARD)
+    >>> again.pictures.image_size, again.pictures.flip, again.recipe.recipe
+    ('64', None, 'standard')
+    """
+    initial = type(config)().flat()
+    decided = (*VALUES[PLAIN], "freeze_batch_norm", "monitor")
+    return config.changed(recipe=name, **{field: initial[field] for field in decided})
+
+
 def _standard(asked: Mapping[str, object], facts: Facts) -> dict[str, object]:
     """Where the standard recipe follows the pictures, the machine and the flags."""
     values: dict[str, object] = {}

@@ -8,7 +8,7 @@ import dataclasses
 import pathlib
 
 from nexperia_tf import command, configs
-from nexperia_tf.configs import checks
+from nexperia_tf.configs import checks, recipes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,12 +25,16 @@ class Arguments(configs.Config, command.Options):
 def defaults(argv: list[str]) -> Arguments:
     """The values that stand where no flag is given.
 
-    They are those of `--config`, or of the run that `--resume --out RUN` continues.
+    They are those of `--config`, or of the run that `--resume --out RUN` continues. A
+    recipe beside a config of another one decides anew what a recipe decides.
     """
     words = dict(zip(argv, [*argv[1:], ""]))
     words |= dict(token.split("=", 1) for token in argv if "=" in token)
     if name := words.get("--config"):
-        return _from(configs.load(name), config=name)
+        config, recipe = configs.load(name), words.get("--recipe")
+        if recipe in recipes.VALUES and recipe != config.recipe.recipe:
+            config = recipes.reopened(config, recipe)
+        return _from(config, config=name)
     out = words.get("--out", "")
     if "--resume" in argv and (pathlib.Path(out) / "config.json").is_file():
         return _from(configs.load(str(pathlib.Path(out) / "config.json")))
