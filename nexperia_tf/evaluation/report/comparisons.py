@@ -203,7 +203,8 @@ def against_baseline(
         worse = pair.verdict == comparison.APART
         does = "is worse than" if worse else "does not beat"
         said = f"{name} {does} {simple_numbers} by a paired test ({figures}; p "
-        said += f"{p_value(pair.p)})"
+        asked = "" if worse else f"; below {comparison.SIGNIFICANCE} counts"
+        said += f"{p_value(pair.p)}{asked})"
     return f"{said}; try {advice}." if advice else f"{said}."
 
 

@@ -44,7 +44,7 @@ def test_a_run_beats_only_a_baseline_that_is_worse(subject, table, lots):
     equal = _beside(ours, alike)
     assert not equal.beaten
     assert "does not beat the baseline of simple numbers by a paired test" in equal.said
-    assert equal.said.endswith("; try --image-size 512.")
+    assert equal.said.endswith("; below 0.01 counts); try --image-size 512.")
     other = _beside(dataclasses.replace(ours, scored=worse), ours.scored)
     assert not other.beaten and "run is worse than the baseline" in other.said
 
