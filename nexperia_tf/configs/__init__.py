@@ -23,7 +23,9 @@ FACTS = (
     "labels",
     "weights_file",
     "weights_sha256",
+    "search",
 )
+NOT_REPLAYED = ("out", "search_plan")
 # What a key stands for that a run did not know yet, where not for today's default.
 BEFORE = {"weights": "none", "fine_tuning": False}
 
@@ -91,7 +93,8 @@ def names() -> list[str]:
 def load(name_or_file: str) -> Config:
     """The experiment of that name, or the one a config.json describes.
 
-    `out` of a file is not replayed: a repeated run goes to a folder of its own.
+    `out` and `search_plan` of a file are not replayed: a repeated run goes to a folder
+    of its own, and what was found by a plan stands in the file.
 
     Raises:
         errors.BadInput: no such experiment or file, or a key or value in it that this
@@ -134,7 +137,7 @@ def from_json(payload: Mapping, *, where: str) -> Config:
         values[field] = value
     if facts_from(payload):
         values = BEFORE | values
-    return of(**{field: v for field, v in values.items() if field != "out"})
+    return of(**{field: v for field, v in values.items() if field not in NOT_REPLAYED})
 
 
 def facts_from(payload: Mapping) -> dict:

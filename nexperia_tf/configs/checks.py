@@ -54,12 +54,37 @@ def check_asked(config, *, resume: bool = False) -> None:
         resume: a run that has begun keeps what it began with, records and all.
 
     Raises:
-        errors.BadInput: see `check`, `check_used` and `check_files`.
+        errors.BadInput: see `check`, `check_used`, `check_files`, `check_search`.
     """
     check(config)
     if not resume:
         check_used(config)
         check_files(config)
+        check_search(config)
+
+
+def check_search(config) -> None:
+    """Refuses a search without an end, or with two.
+
+    >>> from nexperia_tf import configs
+    >>> check_search(configs.Config().changed(recipe="search"))
+    Traceback (most recent call last):
+    nexperia_tf.errors.BadInput: --recipe search: say how many minutes the whole \
+command may take with --time-budget 30, or replay a plan with --search-plan FILE.
+    """
+    minutes, plan = config.run.time_budget, config.recipe.search_plan
+    if recipes.searches(config) and not (minutes or plan):
+        raise errors.BadInput(
+            "--recipe search: say how many minutes the whole command may take with "
+            "--time-budget 30, or replay a plan with --search-plan FILE."
+        )
+    if minutes and plan:
+        raise errors.BadInput(
+            f"--search-plan {plan} and --time-budget {minutes:g}: the plan says what "
+            "is tried; leave one of them out."
+        )
+    if plan and not pathlib.Path(plan).is_file():
+        raise errors.BadInput(f"--search-plan {plan}: no such file.")
 
 
 def _check_map(config) -> None:
@@ -76,7 +101,7 @@ def _check_map(config) -> None:
 
 
 def _check_deterministic(config) -> None:
-    if config.run.time_budget:
+    if config.run.time_budget and config.recipe.recipe != recipes.SEARCH:
         raise errors.BadInput(
             "--time-budget ends a run by the clock, which --deterministic cannot "
             "repeat; leave one of them out."
@@ -108,6 +133,8 @@ def _without_effect(config) -> Iterator[tuple[Sequence[str], str]]:
         yield ("alpha", "gamma"), "with --loss bce"
     if config.optimisation.schedule != "step":
         yield ("step_epochs",), "without --schedule step"
+    if config.recipe.recipe != recipes.SEARCH:
+        yield ("search_plan",), "without --recipe search"
     first = config.first
     if config.drawn.drawn == 0 and 0 in (first.first_epochs, first.first_drawn):
         yield ("drawn_look",), "with --drawn 0"

@@ -16,9 +16,15 @@ from nexperia_tf.models import backbones
 class Recipe:
     """What is decided for you, as far as no flag says otherwise."""
 
-    recipe: Literal["auto", "standard", "plain"] = "auto"
+    recipe: Literal["auto", "standard", "plain", "search"] = "auto"
     """standard suits folders of hundreds to thousands of pictures, and is what auto
-    takes; plain was the default before there were recipes."""
+    takes; plain was the default before there were recipes; search tries a few
+    differences to standard on parts of the training split, and trains with what was
+    best there."""
+
+    search_plan: Annotated[str, *bounds.a_file()] = ""
+    """With --recipe search, replay the plan of an earlier run, RUN/search/plan.json, in
+    place of --time-budget: the same trials, whatever the clock says."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -257,7 +263,9 @@ class Run:
     """Epochs without a better validation figure before the run stops early."""
 
     time_budget: Annotated[float, *within(ge=0, le=1e9)] = 0.0
-    """Minutes for training: an epoch that would not fit is not begun; 0 is no limit."""
+    """Minutes for training: an epoch that would not fit is not begun; 0 is no limit.
+    With --recipe search, minutes that the whole command is planned for; no clock stops
+    it."""
 
     strategy: Literal["auto", "none", "mirrored", "multiworker"] = "auto"
     """Devices that share each batch: mirrored uses all GPUs of this machine, as auto

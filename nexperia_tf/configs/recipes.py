@@ -14,11 +14,13 @@ from collections.abc import Mapping
 if typing.TYPE_CHECKING:
     from nexperia_tf import configs
 
-AUTO, PLAIN, STANDARD = "auto", "plain", "standard"
+AUTO, PLAIN, STANDARD, SEARCH = "auto", "plain", "standard", "search"
 FIRST_STEPS, STEPS = 1000, 300  # of the two stages of the standard recipe
 FIRST_PASSES, PASSES = 8, 4  # over the training pictures, where these are more
 THIN = "resnet26_quarter"  # where there is no GPU
 SHORTEST = 50  # steps of an epoch: it is validated after each
+# A network goes on seeing pictures as it has learned to.
+KEPT = ("backbone", "standardise")
 # Of --augment: by seed to the bit, and a map moves with its picture.
 REPEATABLE = ("default", "none", "crop")
 
@@ -64,7 +66,11 @@ _STANDARD = _PLAIN | {  # found on parts left out by group, of two products
 }
 # In the standard recipe where no first stage comes before: all is learned in one.
 _ALONE = {"learning_rate": 1e-3, "freeze": "none", "first_epochs": 0, "drawn": 0.33}
-VALUES: Mapping[str, Mapping[str, object]] = {PLAIN: _PLAIN, STANDARD: _STANDARD}
+VALUES: Mapping[str, Mapping[str, object]] = {
+    PLAIN: _PLAIN,
+    STANDARD: _STANDARD,
+    SEARCH: _STANDARD,  # what its trials differ from, see configs.candidates
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,12 +99,10 @@ def filled(config: "configs.Config", facts: Facts) -> "configs.Config":
     asked = config.flat()
     name = asked["recipe"] if asked["recipe"] != AUTO else STANDARD
     values = dict(VALUES[name]) | {"recipe": name}
-    if name == STANDARD:
+    if name != PLAIN:
         values |= _standard(asked, facts)
-    # A network goes on seeing pictures as it has learned to.
-    kept = ("backbone", "standardise")
-    values |= {field: facts.before[field] for field in kept if field in facts.before}
-    is_open = [f for f in values if asked[f] is None or asked[f] == AUTO]
+    values |= {f: facts.before[f] for f in KEPT if f in facts.before}
+    is_open = [field for field in values if open_in(asked, field)]
     config = config.changed(**{field: values[field] for field in is_open})
     if "freeze" in is_open and config.network.freeze != "none":
         config = config.changed(freeze_batch_norm=True)
@@ -116,6 +120,26 @@ def reopened(config: "configs.Config", name: str) -> "configs.Config":
     initial = type(config)().flat()
     decided = (*VALUES[PLAIN], "freeze_batch_norm", "monitor")
     return config.changed(recipe=name, **{field: initial[field] for field in decided})
+
+
+def open_in(values: Mapping[str, object], field: str) -> bool:
+    """Whether no flag says what a field is to be.
+
+    >>> open_in({"flip": None, "zoom": 0.0}, "flip"), open_in({"zoom": 0.0}, "zoom")
+    (True, False)
+    """
+    return values[field] is None or values[field] == AUTO
+
+
+def searches(config: "configs.Config") -> bool:
+    """Whether `--recipe search` has something left to decide.
+
+    In the config.json of a run that has searched nothing is left.
+    """
+    asked = config.flat()
+    return asked["recipe"] == SEARCH and any(
+        open_in(asked, field) for field in VALUES[SEARCH]
+    )
 
 
 def _standard(asked: Mapping[str, object], facts: Facts) -> dict[str, object]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from nexperia_tf import errors, predictions
 from nexperia_tf.data import source
 from nexperia_tf.data.measure import depth
-from nexperia_tf.evaluation import slices, subjects
+from nexperia_tf.evaluation import recipes_tried, slices, subjects
 from nexperia_tf.evaluation.subjects import Subject
 from nexperia_tf.runs import advice, run_folders, training_pictures
 from nexperia_tf.statistics import choices
@@ -130,6 +130,7 @@ def _run(
         stores_threshold=True,
         selection=choices.of_run(run, there[0] if there else split),
         baseline=_baseline(run, split, scored),
+        search=recipes_tried.of_run(run.folder),
     )
     return Candidate(
         subject,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from nexperia_tf import predictions
+from nexperia_tf.evaluation import recipes_tried
 from nexperia_tf.runs import run_folders, training_pictures
 from nexperia_tf.statistics import choices
 
@@ -43,6 +44,7 @@ class Subject:
         seen: judged pictures that were trained on; None where nobody can tell.
         seen_calibration: the same of the devices that choose the threshold.
         baseline: what simple numbers reach; None where nobody knows.
+        search: which recipes its training tried; None where it did not search.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Subject:
     seen: training_pictures.Overlap | None = None
     seen_calibration: training_pictures.Overlap | None = None
     baseline: Baseline | None = None
+    search: recipes_tried.Search | None = None
 
     @property
     def chosen_on(self) -> predictions.Predictions:

@@ -34,7 +34,7 @@ def what_to_try(config: configs.Config, *, boxed: bool = False) -> str:
     'a larger --image-size or more pictures'
     """
     found = [
-        "" if config.recipe.recipe == recipes.STANDARD else "--recipe standard",
+        "--recipe standard" if config.recipe.recipe == recipes.PLAIN else "",
         "--weights imagenet" if _could_start_from_weights(config.network) else "",
         "" if boxed else "boxes of the defects (docs/data.md)",
         "a larger --image-size",

@@ -217,19 +217,39 @@ def bootstrap_aucs(
     defects = metrics.check(labels, runs[0], metric="A bootstrap")[0]
     n = len(defects)
     group_of = np.arange(n) if group_of is None else group_of
-    units, strata = int(group_of.max()) + 1, _strata(defects, group_of)
-    ranked = [_Ranked.of(defects, np.asarray(scores, np.float64)) for scores in runs]
+    ranked = [Ranked.of(defects, np.asarray(scores, np.float64)) for scores in runs]
     random = np.random.default_rng(seed)
     blocks = []
     step = max(1, BLOCK // n)
     for start in range(0, replicates, step):
         count = min(step, replicates - start)
-        drawn = np.empty((count, units), dtype=np.int32)
-        for stratum in strata:
-            drawn[:, stratum] = _drawn(random, count, len(stratum))
-        weights = drawn if units == n else drawn[:, group_of]  # (replicates, devices)
+        weights = resampled(random, defects, group_of, count)
         blocks.append(np.stack([r.weighted_auc(weights) for r in ranked], axis=1))
     return np.concatenate(blocks)
+
+
+def resampled(
+    random: np.random.Generator,
+    defects: np.ndarray,
+    group_of: np.ndarray,
+    replicates: int,
+) -> np.ndarray:
+    """How often each device is drawn, `(replicates, devices)`; groups stay whole.
+
+    Good groups, defective ones, and those that hold both are each drawn as often as
+    they are there.
+
+    Args:
+        random: what draws.
+        defects: bool array of shape `(devices,)`.
+        group_of: number of its group for each device, from 0.
+        replicates: how often all are drawn.
+    """
+    units = int(group_of.max()) + 1
+    drawn = np.empty((replicates, units), dtype=np.int32)
+    for stratum in _strata(defects, group_of):
+        drawn[:, stratum] = _drawn(random, replicates, len(stratum))
+    return drawn if units == len(defects) else drawn[:, group_of]
 
 
 def _drawn(random: np.random.Generator, replicates: int, units: int) -> np.ndarray:
@@ -250,7 +270,7 @@ def _strata(defects: np.ndarray, group_of: np.ndarray) -> list[np.ndarray]:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Ranked:
+class Ranked:
     """One run's devices in order of score, ready for weighted AUCs."""
 
     order: np.ndarray  # devices, lowest score first
@@ -258,13 +278,16 @@ class _Ranked:
     defects: np.ndarray  # in that order
 
     @classmethod
-    def of(cls, defects: np.ndarray, scores: np.ndarray) -> "_Ranked":
+    def of(cls, defects: np.ndarray, scores: np.ndarray) -> "Ranked":
         order = np.argsort(scores, kind="stable")
         starts = np.flatnonzero(np.diff(scores[order], prepend=np.nan) != 0)
         return cls(order, None if len(starts) == len(order) else starts, defects[order])
 
     def weighted_auc(self, weights: np.ndarray) -> np.ndarray:
-        """AUC for each row of `weights`, shape `(replicates, devices)`."""
+        """AUC for each row of `weights`, shape `(replicates, devices)`.
+
+        NaN where a class weighs nothing.
+        """
         weights = weights[:, self.order]
         defect, good = weights * self.defects, weights * ~self.defects
         if self.starts is not None:
@@ -272,7 +295,8 @@ class _Ranked:
             good = np.add.reduceat(good, self.starts, axis=1)
         below = np.cumsum(good, axis=1, dtype=np.float64) - good / 2
         pairs = defect.sum(axis=1) * good.sum(axis=1, dtype=np.float64)
-        return np.einsum("ij,ij->i", defect, below) / pairs
+        with np.errstate(invalid="ignore"):
+            return np.einsum("ij,ij->i", defect, below) / pairs
 
 
 def z_value(confidence: float) -> float:

@@ -13,6 +13,7 @@ from nexperia_tf import configs, files, labels, predictions
 from nexperia_tf.baseline import scoring
 from nexperia_tf.data import manifest
 from nexperia_tf.data.records import reading, store
+from nexperia_tf.evaluation import recipes_tried
 from nexperia_tf.evaluation.report import (
     formats,
     judging,
@@ -156,6 +157,8 @@ def print_summary(folder: pathlib.Path) -> None:
     rich.print(shown)
     if said := _against_baseline(simple):
         print(said)
+    if search := recipes_tried.of_run(folder):
+        print(search.said)
     if epochs := reached.get("epochs"):  # older runs do not say
         print(f"validation: AUC of the {run_folders.KeptEpoch.of(epochs)}")
         if epochs["stopped"]:

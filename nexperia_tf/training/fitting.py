@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import pathlib
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -20,6 +21,7 @@ from nexperia_tf.training import (
     devices,
     display,
     history,
+    model_setup,
     monitor,
     run_data,
     weight_average,
@@ -28,14 +30,73 @@ from nexperia_tf.training import (
 SHOWN = 16  # pictures of the first batch in TensorBoard
 
 
+def stages(
+    config: configs.Config,
+    data: run_data.Data,
+    folder: pathlib.Path,
+    workers: devices.Workers,
+    *,
+    begin: Callable[[], None],
+    quiet: bool = False,
+) -> dict:
+    """Trains what is left of one stage or two; the epochs of the last for metrics.json.
+
+    Args:
+        config: with nothing left open.
+        data: what it learns from.
+        folder: for checkpoints and models of both.
+        workers: that train together.
+        begin: makes the folder; called by the chief once a network could be built.
+        quiet: print nothing, and nothing for TensorBoard.
+    """
+    first = data.first and (recipes.first_stage(config), data.of_first_stage)
+    model = built(*(first or (config, data)), workers)
+    with workers.chief_first():
+        if workers.chief:
+            begin()
+    say = workers.chief and not quiet
+    if first:
+        if workers.chief:
+            (folder / run_folders.FIRST).mkdir(exist_ok=True)
+        if say:
+            print("first stage: drawn defects, and given ones with a box")
+        fit(model, *first, folder / run_folders.FIRST, workers, quiet=quiet)
+        if say:
+            print("second stage: all given defects")
+        learned = run_folders.load_model(folder / run_folders.FIRST / run_folders.MODEL)
+        model = built(config, data, workers, learned)
+    return fit(model, config, data, folder, workers, quiet=quiet)
+
+
+def built(
+    config: configs.Config,
+    data: run_data.Data,
+    workers: devices.Workers,
+    before: keras.Model | None = None,
+) -> keras.Model:
+    """The compiled network, which goes on from the model of the stage before."""
+    # After the data: making records draws random numbers, reading them does not.
+    keras.utils.set_random_seed(config.run.seed)
+    with workers.strategy.scope():
+        return model_setup.build(
+            config,
+            channels=data.pictures.channels,
+            prior=data.order.balance.prior,
+            steps=data.order.steps,
+            before=before,
+        )
+
+
 def fit(
     model: keras.Model,
     config: configs.Config,
     data: run_data.Data,
     folder: pathlib.Path,
     workers: devices.Workers,
+    *,
+    quiet: bool = False,
 ) -> dict:
-    """Trains what is left to train; returns the epochs for metrics.json."""
+    """Trains what is left of one stage; returns the epochs for metrics.json."""
     ema = config.optimisation.ema
     average = weight_average.WeightAverage(model, ema) if ema else None
     watched = _monitor(config, data, folder, workers, average)
@@ -46,14 +107,15 @@ def fit(
     # The average moves before it is validated.
     callbacks = [average, watched] if average else [watched]
     screen = display.Display(watched)
-    if workers.chief:
+    shown = workers.chief and not quiet
+    if shown:
         board = keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False)
         callbacks += [screen, board]
     for start, last in _parts(reached, config.optimisation.epochs):
         if model.stop_training:
             break
-        batches = _batches(config, data, workers, start, last)
-        if workers.chief and start == ordering.Position():
+        batches = batches_of(config, data, workers, start, last)
+        if shown and start == ordering.Position():
             _show(batches, folder / "tensorboard" / "train")
         with workers.patched_fit(), contextlib.closing(screen):
             model.fit(
@@ -83,7 +145,7 @@ def _monitor(
         stopping=history.Stopping(
             epochs=config.optimisation.epochs,
             patience=config.run.patience,
-            minutes=config.run.time_budget,
+            minutes=_minutes(config),
             before=history.seconds_in(first / run_folders.HISTORY),
         ),
         steps=monitor.Steps(
@@ -96,6 +158,12 @@ def _monitor(
         keep=config.run.keep_checkpoints,
         workers=workers,
     )
+
+
+def _minutes(config: configs.Config) -> float:
+    """That training may take; a search has planned its steps, and no clock ends it."""
+    searched = config.recipe.recipe == recipes.SEARCH
+    return 0.0 if searched else config.run.time_budget
 
 
 def _parts(
@@ -120,7 +188,7 @@ def _parts(
     return [(first, last) for first, last in parts if first.epoch < last]
 
 
-def _batches(
+def batches_of(
     config: configs.Config,
     data: run_data.Data,
     workers: devices.Workers,
@@ -191,11 +259,23 @@ def _image_ids(data: run_data.Data, epoch: int, step: int) -> list[str]:
 def _validation(
     config: configs.Config, data: run_data.Data
 ) -> tuple[tf.data.Dataset, np.ndarray]:
+    batch_size = 2 * config.optimisation.batch_size  # no gradients are kept
+    if data.order.left_out:
+        return judged(data, batch_size=batch_size)
     batches = batching.evaluation(
-        data.dataset,
-        "validation",
-        data.pictures,
-        batch_size=2 * config.optimisation.batch_size,  # no gradients are kept
+        data.dataset, "validation", data.pictures, batch_size=batch_size
     )
     label = reading.metadata(data.dataset, "validation", ("label",))["label"]
     return batching.images(batches), label
+
+
+def judged(
+    data: run_data.Data, *, batch_size: int
+) -> tuple[tf.data.Dataset, np.ndarray]:
+    """Pictures and labels of the training devices that an order leaves to be judged."""
+    columns = reading.metadata(data.dataset, "train", ("label", "image_id"))
+    places = np.flatnonzero([n in data.order.left_out for n in columns["image_id"]])
+    batches = batching.of_places(
+        data.dataset, places, data.pictures, batch_size=batch_size
+    )
+    return batching.images(batches), columns["label"][places]

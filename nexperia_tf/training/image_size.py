@@ -98,6 +98,11 @@ def _stepped(side: float) -> int:
     return min(max(round(side / sizes.STEP) * sizes.STEP, sizes.LEAST), sizes.MOST)
 
 
+def shown_at(size: sizes.Size, rows: Iterable[manifest.Row]) -> float:
+    """By how much pictures are resized on a canvas, the geometric mean."""
+    return _scale(_shapes(rows), size)
+
+
 def _shapes(rows: Iterable[manifest.Row]) -> Shapes:
     return collections.Counter((row.height, row.width) for row in rows)
 

@@ -2,17 +2,15 @@
 
 import contextlib
 import datetime
+import functools
 import pathlib
-import shutil
 
-import keras
 import rich
 import tensorflow as tf
 
-from nexperia_tf import configs, errors, files, labels, locks
-from nexperia_tf.configs import checks, recipes
-from nexperia_tf.data.records import reading
-from nexperia_tf.runs import environment, run_folders, training_pictures
+from nexperia_tf import configs, errors, files, locks
+from nexperia_tf.configs import checks
+from nexperia_tf.runs import run_folders, training_pictures
 from nexperia_tf.training import (
     devices,
     finish,
@@ -20,9 +18,9 @@ from nexperia_tf.training import (
     model_setup,
     recipe,
     run_data,
+    run_start,
 )
-
-PLACES = ("out", "data_dir", "weights_file")  # which may differ when resumed
+from nexperia_tf.training.search import deciding
 
 
 def train(config: configs.Config, *, resume: bool = False) -> pathlib.Path | None:
@@ -55,9 +53,12 @@ def train(config: configs.Config, *, resume: bool = False) -> pathlib.Path | Non
             return folder if workers.chief else None
         if config.run.deterministic:
             tf.config.experimental.enable_op_determinism()
-        config, data = run_data.gather(config, folder, workers)
+        records = run_data.opened(config, folder, workers)
+        config = deciding.decided(config, records, folder, workers)
+        config, data = run_data.gather(config, records, folder, workers)
         with devices.dtype_policy(devices.precision(config.network.precision)):
-            epochs = _stages(config, data, folder, workers)
+            begin = functools.partial(run_start.begin, folder, config, data)
+            epochs = fitting.stages(config, data, folder, workers, begin=begin)
         with (
             workers.last_barrier((folder / files.MANIFEST).is_file),
             workers.chief_first(),
@@ -65,49 +66,6 @@ def train(config: configs.Config, *, resume: bool = False) -> pathlib.Path | Non
             if workers.chief:
                 _finish(folder, config, data, epochs)
     return folder if workers.chief else None
-
-
-def _stages(
-    config: configs.Config,
-    data: run_data.Data,
-    folder: pathlib.Path,
-    workers: devices.Workers,
-) -> dict:
-    """Trains what is left of one stage or two; the epochs of the last one."""
-    first = data.first and (recipes.first_stage(config), data.of_first_stage)
-    model = _built(*(first or (config, data)), workers)
-    with workers.chief_first():
-        if workers.chief:
-            _open(folder, config, data)
-    if first:
-        if workers.chief:
-            (folder / run_folders.FIRST).mkdir(exist_ok=True)
-            print("first stage: drawn defects, and given ones with a box")
-        fitting.fit(model, *first, folder / run_folders.FIRST, workers)
-        if workers.chief:
-            print("second stage: all given defects")
-        learned = run_folders.load_model(folder / run_folders.FIRST / run_folders.MODEL)
-        model = _built(config, data, workers, learned)
-    return fitting.fit(model, config, data, folder, workers)
-
-
-def _built(
-    config: configs.Config,
-    data: run_data.Data,
-    workers: devices.Workers,
-    before: keras.Model | None = None,
-) -> keras.Model:
-    """The compiled network, which goes on from the model of the stage before."""
-    # After the data: making records draws random numbers, reading them does not.
-    keras.utils.set_random_seed(config.run.seed)
-    with workers.strategy.scope():
-        return model_setup.build(
-            config,
-            channels=data.pictures.channels,
-            prior=data.order.balance.prior,
-            steps=data.order.steps,
-            before=before,
-        )
 
 
 def _folder(
@@ -141,61 +99,11 @@ def _alone(
     return locks.held(folder) if workers.chief else contextlib.nullcontext()
 
 
-def _open(folder: pathlib.Path, config: configs.Config, data: run_data.Data) -> None:
-    """Makes the run folder, or checks that it was made for this config."""
-    facts = _facts(config, data)
-    if folder.exists():
-        _check_same(folder / run_folders.CONFIG, config, facts)
-        return
-    with files.new_folder(folder) as partial:
-        files.write_json(partial / run_folders.CONFIG, configs.to_json(config, facts))
-        _list_pictures(partial, data)
-        made_with = environment.described(
-            seed=config.run.seed, deterministic=config.run.deterministic
-        )
-        files.write_json(partial / run_folders.ENVIRONMENT, made_with)
-
-
-def _check_same(path: pathlib.Path, config: configs.Config, facts: dict) -> None:
-    """Refuses to go on with a run that was begun with something else."""
-    payload = files.read_json(path)
-    stored = configs.from_json(payload, where=str(path)).flat()
-    stored_facts = configs.facts_from(payload)
-    for before, now in ((stored, config.flat()), (stored_facts, facts)):
-        for name, value in now.items():
-            # An older version found out less.
-            if before.get(name, value) != value and name not in PLACES:
-                raise errors.BadInput(
-                    f"{path}: the run was started with {name} {before.get(name)!r}, "
-                    f"not {value!r}; resume with the same config."
-                )
-
-
-def _list_pictures(folder: pathlib.Path, data: run_data.Data) -> None:
-    """Keeps the splits of all pictures, and what is learned from."""
-    shutil.copyfile(
-        data.dataset.prepared / run_data.MANIFEST, folder / run_folders.PICTURES
-    )
-    training_pictures.write(folder / training_pictures.TRAINED_ON, data.training_set)
-
-
-def _facts(config: configs.Config, data: run_data.Data) -> dict:
-    """What the run has found out, for config.json."""
-    return {
-        "channels": data.pictures.channels,
-        "prior": data.order.balance.share,
-        "splits": reading.split_sizes(data.dataset),
-        "precision": devices.precision(config.network.precision),
-        "labels": list(labels.NAMES),
-        **model_setup.weights_used(config),
-    }
-
-
 def _finish(
     folder: pathlib.Path, config: configs.Config, data: run_data.Data, epochs: dict
 ) -> None:
     if not (folder / training_pictures.TRAINED_ON).is_file():
-        _list_pictures(folder, data)  # begun by an older version
+        run_start.list_pictures(folder, data)  # begun by an older version
     finish.finish(
         folder,
         config,

@@ -50,7 +50,7 @@ def closed(
     """
     began = folder / run_folders.CONFIG
     if began.is_file():
-        config = _as_begun(config, began)
+        config = as_begun(config, began)
     depth_range = dataset.depth_range or run_folders.depth_range_of(config)
     size = image_size.chosen(config.pictures.image_size, rows)
     config = config.changed(depth_range=depth_range, image_size=size.plain)
@@ -87,7 +87,7 @@ def with_backbone(config: configs.Config) -> configs.Config:
     return config.changed(backbone=backbone)
 
 
-def _as_begun(config: configs.Config, began: pathlib.Path) -> configs.Config:
+def as_begun(config: configs.Config, began: pathlib.Path) -> configs.Config:
     """What is open is taken from the config.json of the run."""
     stored = configs.from_json(files.read_json(began), where=str(began)).flat()
     is_open = [f for f, v in config.flat().items() if v in (None, recipes.AUTO)]

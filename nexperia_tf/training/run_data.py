@@ -44,10 +44,23 @@ class Data:
         return dataclasses.replace(self, order=self.first, first=None)
 
 
-def gather(
+@dataclasses.dataclass(frozen=True)
+class Records:
+    """The records of a run, and what their manifest says of each picture."""
+
+    dataset: store.Dataset
+    rows: list[manifest.Row]
+
+    @property
+    def train(self) -> list[manifest.Row]:
+        """Those of the training split."""
+        return [row for row in self.rows if row.split == "train"]
+
+
+def opened(
     config: configs.Config, folder: pathlib.Path, workers: devices.Workers
-) -> tuple[configs.Config, Data]:
-    """Makes or finds the records; the config with nothing left open, and its data.
+) -> Records:
+    """Makes or finds the records.
 
     Raises:
         errors.BadInput: the pictures cannot be trained on.
@@ -62,41 +75,93 @@ def gather(
         _check_classes(dataset, rows, manifest.CALIBRATION)
     if workers.chief:
         _say_what_preparing_found(dataset)
-    train_rows = [row for row in rows if row.split == "train"]
+    return Records(dataset, rows)
+
+
+def gather(
+    config: configs.Config,
+    records: Records,
+    folder: pathlib.Path,
+    workers: devices.Workers,
+) -> tuple[configs.Config, Data]:
+    """The config with nothing left open, and its data.
+
+    Raises:
+        errors.BadInput: the pictures cannot be trained on.
+    """
+    config, said = closed(config, records, folder, workers)
+    training_set = training_set_of(config, folder, records.rows)
+    config, data = dealt(config, records, training_set)
+    size = sizes.Size.of(config.pictures.image_size)
+    if workers.chief:
+        line = recipe.described(config, data.order, data.first)
+        print(*said, line, image_size.described(size, records.train), sep="\n")
+    _check_seen(config, records.rows, training_set, say=workers.chief)
+    return config, data
+
+
+def closed(
+    config: configs.Config,
+    records: Records,
+    folder: pathlib.Path,
+    workers: devices.Workers,
+) -> tuple[configs.Config, list[str]]:
+    """The config as its recipe closes it, but for `epochs`, and what to say of it."""
     config, said = recipe.closed(
-        config, folder, dataset, train_rows, machines=workers.count
+        config, folder, records.dataset, records.train, machines=workers.count
     )
     checks.check(config)
-    order = _order(config, train_rows)
-    first = _first_order(config, train_rows)
+    return config, said
+
+
+def dealt(
+    config: configs.Config,
+    records: Records,
+    training_set: training_pictures.TrainingSet,
+    *,
+    left_out: frozenset[str] = frozenset(),
+) -> tuple[configs.Config, Data]:
+    """The config with its epochs, and how its devices are dealt.
+
+    Args:
+        config: as `closed` gives it.
+        records: of the run.
+        training_set: what it and the runs before it learn from.
+        left_out: image ids of training devices that are judged instead.
+
+    Raises:
+        errors.BadInput: the devices make no batch.
+    """
+    rows = [row for row in records.train if row.image_id not in left_out]
+    order = _order(config, rows, left_out)
+    first = _first_order(config, rows, left_out)
     config = recipes.with_epochs(
         config,
-        devices=len(train_rows),
+        devices=len(rows),
         steps=order.steps,
         first_steps=(first or order).steps,
     )
-    size = sizes.Size.of(config.pictures.image_size)
-    if workers.chief:
-        print(*said, recipe.described(config, order, first), sep="\n")
-        print(image_size.described(size, train_rows))
-    channels = reading.channels(dataset)
-    pictures = picturing.Pictures(size, channels, config.pictures.cache)
-    training_set = _training_set(config, folder, rows)
-    _check_seen(config, rows, training_set, say=workers.chief)
-    return config, Data(dataset, pictures, order, training_set, first)
+    pictures = picturing.Pictures(
+        sizes.Size.of(config.pictures.image_size),
+        reading.channels(records.dataset),
+        config.pictures.cache,
+    )
+    return config, Data(records.dataset, pictures, order, training_set, first)
 
 
 def _first_order(
-    config: configs.Config, rows: list[manifest.Row]
+    config: configs.Config, rows: list[manifest.Row], left_out: frozenset[str]
 ) -> ordering.Order | None:
     """How devices are dealt in the first stage, None where there is none."""
     if config.first.first_epochs == 0:
         return None
     drawn = config.first.first_drawn
-    return _order(config.changed(drawn=drawn, boxed_only=True), rows)
+    return _order(config.changed(drawn=drawn, boxed_only=True), rows, left_out)
 
 
-def _order(config: configs.Config, rows: list) -> ordering.Order:
+def _order(
+    config: configs.Config, rows: list, left_out: frozenset[str]
+) -> ordering.Order:
     given = np.array([row.label == labels.DEFECT for row in rows], int)
     if config.drawn.boxed_only:
         given = ordering.dealt(given, np.array([bool(row.boxes) for row in rows]))
@@ -114,10 +179,12 @@ def _order(config: configs.Config, rows: list) -> ordering.Order:
         )
     least = config.optimisation.epoch_steps
     boxed_only = config.drawn.boxed_only
-    return ordering.Order(batch_size, config.run.seed, counted, least, boxed_only)
+    return ordering.Order(
+        batch_size, config.run.seed, counted, least, boxed_only, left_out
+    )
 
 
-def _training_set(
+def training_set_of(
     config: configs.Config, folder: pathlib.Path, rows: list
 ) -> training_pictures.TrainingSet:
     """What the run learns from, with what the run it starts from has learned from."""

@@ -90,12 +90,14 @@ def _places(epochs: range, steps: Callable, share: int) -> tf.data.Dataset:
 def dealt_labels(dataset: store.Dataset, order: ordering.Order) -> np.ndarray:
     """Labels of the training devices as an order deals them, in the records' order."""
     columns = reading.metadata(dataset, TRAIN, ("label", "image_id"))
+    names = columns["image_id"]
+    out = np.array([name in order.left_out for name in names])
+    labels = ordering.without(columns["label"], out)
     if not order.boxed_only:
-        return columns["label"]
+        return labels
     rows = manifest.read(dataset.prepared / "manifest.csv")
     boxed = {row.image_id for row in rows if row.boxes}
-    has_box = np.array([name in boxed for name in columns["image_id"]])
-    return ordering.dealt(columns["label"], has_box)
+    return ordering.dealt(labels, np.array([name in boxed for name in names]))
 
 
 def _boxes(dataset: store.Dataset, pictures: picturing.Pictures) -> changing.Boxes:
@@ -161,6 +163,24 @@ def evaluation(
     if pictures.keeps(reading.split_sizes(dataset)[split]):
         batches = batches.cache()
     return batches.prefetch(2)
+
+
+def of_places(
+    dataset: store.Dataset,
+    places: np.ndarray,
+    pictures: picturing.Pictures,
+    *,
+    batch_size: int,
+) -> tf.data.Dataset:
+    """Some training pictures as they are, by their places in the records.
+
+    Yields:
+        dicts with `image` and `label` as those of `training`.
+    """
+    labels = reading.metadata(dataset, TRAIN, ("label",))["label"]
+    loaded = _loading(pictures, pictures.taker(dataset, TRAIN), labels)
+    rows = tf.data.Dataset.from_tensor_slices({"index": places.astype(np.int64)})
+    return rows.batch(batch_size).map(loaded, tf.data.AUTOTUNE).prefetch(2)
 
 
 def images(batches: tf.data.Dataset) -> tf.data.Dataset:

@@ -26,7 +26,12 @@ def dealt(labels: np.ndarray, boxed: np.ndarray) -> np.ndarray:
     >>> dealt(np.array([0, 1, 1]), np.array([False, False, True])).tolist()
     [0, 2, 1]
     """
-    return np.where((labels == 1) & ~boxed, LEFT_OUT, labels)
+    return without(labels, (labels == 1) & ~boxed)
+
+
+def without(labels: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Labels in which the devices of a mask, both `(devices,)`, are `LEFT_OUT`."""
+    return np.where(out, LEFT_OUT, labels)
 
 
 def shown_before(indices: np.ndarray) -> np.ndarray:
@@ -97,6 +102,7 @@ class Order:
             or drawn, in the proportion there is of them.
         least: steps of an epoch, which shows the devices as often as it takes.
         boxed_only: whether defects without a box are left out, see `dealt`.
+        left_out: image ids of devices that are not learned from but judged.
 
     Raises:
         ValueError: the devices make no batch.
@@ -107,6 +113,7 @@ class Order:
     balance: balancing.Balance
     least: int = 0
     boxed_only: bool = False
+    left_out: frozenset[str] = frozenset()
 
     def __post_init__(self):
         if not self.steps:

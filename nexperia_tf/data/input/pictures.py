@@ -1,6 +1,7 @@
 """Records to decoded pictures, kept in memory or decoded when they are asked for."""
 
 import dataclasses
+import weakref
 from collections.abc import Callable
 
 import numpy as np
@@ -13,6 +14,9 @@ from nexperia_tf.data.records import random_access, reading, store
 CACHES = ("auto", "memory", "none")
 CACHE_BYTES = 4 << 30  # "auto" keeps decoded pictures in memory up to this much
 _TOGETHER = 64  # pictures that are decoded at once
+
+# All pictures of a split at one size, as long as somebody still takes some of them.
+_KEPT: "weakref.WeakValueDictionary[tuple, np.ndarray]" = weakref.WeakValueDictionary()
 
 Take = Callable[[np.ndarray], np.ndarray]
 
@@ -55,10 +59,15 @@ class Pictures:
         """A function from places in the records of a split to their pictures.
 
         It takes int64 of shape `(batch,)` and gives uint8 of shape `(batch, height,
-        width, channels)`. Pictures that are kept are decoded here and now.
+        width, channels)`. Pictures that are kept are decoded here and now, unless
+        another such function is there that has them.
         """
         if self.keeps(reading.split_sizes(dataset)[split]):
-            return self._all(dataset, split).__getitem__
+            key = dataset.folder, split, self.shape
+            images = _KEPT.get(key)
+            if images is None:
+                images = _KEPT[key] = self._all(dataset, split)
+            return images.__getitem__
         encoded = random_access.Images(dataset, split)
         return lambda indices: self._decoded(encoded.read(indices))
 

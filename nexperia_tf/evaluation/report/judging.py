@@ -36,6 +36,7 @@ def judge(subject: Subject, settings: results.Settings) -> results.Run:
         **vars(performance),
         **vars(at_threshold),
         baseline=subject.baseline and baseline(subject, settings.confidence),
+        search=subject.search,
     )
 
 

@@ -7,7 +7,7 @@ the very end. A report is always a list of runs, also of a single one.
 import dataclasses
 from collections.abc import Mapping
 
-from nexperia_tf.evaluation import heatmaps, slices
+from nexperia_tf.evaluation import heatmaps, recipes_tried, slices
 from nexperia_tf.evaluation.report import serialise
 from nexperia_tf.runs import run_folders, training_pictures
 from nexperia_tf.statistics import (
@@ -363,11 +363,15 @@ class Run(OnTheLine, Performance):
     Attributes:
         localisation: None without a model or boxes.
         baseline: None where nobody knows what simple numbers reach.
+        search: which recipes training tried; None where it did not search.
     """
 
     localisation: Localisation | None = None
     baseline: "Baseline | None" = dataclasses.field(
         default=None, metadata={"written": lambda run: run.baseline is not None}
+    )
+    search: recipes_tried.Search | None = dataclasses.field(
+        default=None, metadata={"written": lambda run: run.search is not None}
     )
 
 
