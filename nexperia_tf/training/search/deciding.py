@@ -8,7 +8,7 @@ touched by the search.
 import dataclasses
 import math
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import rich
 import rich.box
@@ -85,46 +85,55 @@ def _searched(
     asked: configs.Config, setup: trials.Setup, folder: pathlib.Path
 ) -> configs.Config:
     """Plans, tries, chooses; gives the config of what it took, epochs and all."""
-    own = folder / recipes_tried.FOLDER
-    known = own / recipes_tried.PLAN
+    known = folder / recipes_tried.FOLDER / recipes_tried.PLAN
     source = known if known.is_file() else asked.recipe.search_plan
     if source:
         plan = planning.read(source)
         _check_fits(plan, asked, setup, str(source))
         asked = asked.changed(time_budget=plan.minutes)
         tried = _closed(asked, setup, folder, plan.recipes)
+        _check_all(plan, tried, str(source))
     else:
         tried = _closed(asked, setup, folder, _listed(asked, setup, folder))
         if len(tried) < planning.FEWEST:
             print("recipe search: the flags leave the standard recipe alone to try.")
             return tried[0].config
         plan = _planned(asked, setup, tried)
-    standard, data = run_data.dealt(
-        tried[0].config,
-        setup.records,
-        run_data.training_set_of(asked, folder, setup.records.rows),
-    )
-
-    def write_plan(partial: pathlib.Path) -> None:
-        (partial / recipes_tried.FOLDER).mkdir()
-        planning.write(partial / recipes_tried.FOLDER / recipes_tried.PLAN, plan)
-
-    facts = run_start.facts_of(standard, data)
-    run_start.begin(folder, asked, data, facts, more=write_plan)
+    by_name = {each.candidate.name: each.config for each in tried}
+    data = _begin(folder, asked, plan, setup, by_name[STANDARD])
     print(plan.described())
-    chosen = _Search(setup, plan, {r.candidate.name: r for r in tried}, own).run()
-    recipes_tried.write(own, chosen)
+    chosen = _Search(setup, plan, by_name, known.parent).run()
+    recipes_tried.write(known.parent, chosen)
     show(chosen)
     config, data = run_data.dealt(
-        next(r.config for r in tried if r.candidate.name == chosen.took),
-        setup.records,
-        data.training_set,
+        by_name[chosen.took], setup.records, data.training_set
     )
     found = {"took": chosen.took, "plan_sha256": files.sha256(known)}
     facts = run_start.facts_of(config, data) | {"search": found}
     # From here on nothing is open, and the run is one like any other.
     files.write_json(folder / run_folders.CONFIG, configs.to_json(config, facts))
     return config
+
+
+def _begin(
+    folder: pathlib.Path,
+    asked: configs.Config,
+    plan: planning.Plan,
+    setup: trials.Setup,
+    standard: configs.Config,
+) -> run_data.Data:
+    """Makes the run folder with what was asked, open as it is, and with the plan."""
+    records = setup.records
+    training_set = run_data.training_set_of(asked, folder, records.rows)
+    closed, data = run_data.dealt(standard, records, training_set)
+
+    def write_plan(partial: pathlib.Path) -> None:
+        (partial / recipes_tried.FOLDER).mkdir()
+        planning.write(partial / recipes_tried.FOLDER / recipes_tried.PLAN, plan)
+
+    facts = run_start.facts_of(closed, data)
+    run_start.begin(folder, asked, data, facts, more=write_plan)
+    return data
 
 
 def _listed(
@@ -173,8 +182,48 @@ def _check_fits(
         candidate.of(asked)  # or a flag says otherwise
 
 
+def _check_all(plan: planning.Plan, tried: Sequence[Recipe], where: str) -> None:
+    """Refuses a plan with a recipe that is no other, or none at all, here."""
+    there = [each.candidate.name for each in tried]
+    for name in (each.name for each in plan.recipes):
+        if name not in there:
+            raise errors.BadInput(
+                f"{where}: recipe {name} is the same as another one with these flags "
+                "and pictures, or cannot be trained; leave the flags out, or plan anew "
+                "with --time-budget."
+            )
+
+
 def _sizes(parts: Sequence[planning.Part]) -> str:
     return ", ".join(str(part.devices) for part in parts)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Expected:
+    """Seconds of each recipe: of a trial beside its steps, of the steps, of a run."""
+
+    fixed: list[float]
+    lengths: list[float]
+    finals: list[float]
+
+    @classmethod
+    def of(
+        cls, cost: planning.Cost, setup: trials.Setup, tried: Sequence[Recipe]
+    ) -> "_Expected":
+        counts = reading.split_sizes(setup.records.dataset)
+        areas = [sizes.Size.of(t.config.pictures.image_size).area for t in tried]
+        found = cls([], [], [])
+        for each, area in zip(tried, (area / areas[0] for area in areas)):
+            length = setup.length(each.config, 0)
+            whole = trials.length_of(*setup.whole(each.config))
+            fixed = cost.setup * (2 if length.first_epochs else 1)
+            total = cost.of(length, len(setup.parts[0]), area=area)
+            final = cost.of(whole, counts["validation"], area=area)
+            final += cost.finish(sum(counts.values()), area=area)
+            found.fixed.append(SLACK * fixed)
+            found.lengths.append(SLACK * (total - fixed))
+            found.finals.append(SLACK * final)
+        return found
 
 
 def _planned(
@@ -182,27 +231,19 @@ def _planned(
 ) -> planning.Plan:
     """Times a few steps, and makes the plan of them."""
     cost = trials.measured(setup, tried[0].config)
-    areas = [sizes.Size.of(each.config.pictures.image_size).area for each in tried]
-    counts = reading.split_sizes(setup.records.dataset)
-    fixed, lengths, finals = [], [], []
-    for each, area in zip(tried, (area / areas[0] for area in areas)):
-        length = setup.length(each.config, 0)
-        whole = trials.length_of(*setup.whole(each.config))
-        total = SLACK * cost.of(length, len(setup.parts[0]), area=area)
-        fixed.append(SLACK * cost.setup * (2 if length.first_epochs else 1))
-        lengths.append(total - fixed[-1])
-        final = cost.of(whole, counts["validation"], area=area)
-        finals.append(SLACK * (final + cost.finish(sum(counts.values()), area=area)))
+    times = _Expected.of(cost, setup, tried)
+    costs = times.fixed, times.lengths, times.finals
     minutes, count = asked.run.time_budget, len(setup.parts)
-    rungs = planning.fitted(fixed, lengths, finals, parts=count, seconds=60 * minutes)
+    rungs = planning.fitted(*costs, parts=count, seconds=60 * minutes)
     if not rungs:
-        needed = planning.least(fixed, lengths, finals, parts=count) / 60
+        needed = math.ceil(planning.least(*costs, parts=count) / 60)
         raise errors.BadInput(
             f"--time-budget {minutes:g}: the shortest search and the training after it "
-            f"take some {math.ceil(needed)} minutes on this machine; pass "
-            f"--time-budget {math.ceil(needed)} or more, or --recipe standard."
+            f"take some {needed} minutes on this machine; pass --time-budget {needed} "
+            "or more, or --recipe standard."
         )
-    tried = tried[: rungs[0].recipes]
+    n = rungs[0].recipes
+    tried = tried[:n]
     steps = {
         (each.candidate.name, part): setup.length(each.config, part)
         for each in tried
@@ -217,8 +258,10 @@ def _planned(
         {
             "setup": round(cost.setup, 2),
             "step": round(cost.step, 4),
-            "trials": round(planning.expected(rungs, fixed, lengths)),
-            "training": round(max(finals[: len(tried)])),
+            "trials": round(
+                planning.expected(rungs, times.fixed[:n], times.lengths[:n])
+            ),
+            "training": round(max(times.finals[:n])),
         },
     )
 
@@ -230,12 +273,13 @@ class _Search:
         self,
         setup: trials.Setup,
         plan: planning.Plan,
-        tried: dict[str, Recipe],
+        tried: Mapping[str, configs.Config],
         folder: pathlib.Path,
     ):
         self._setup = setup
         self._plan = plan
         self._recipes = tried
+        self._flags = {each.name: each.flags for each in plan.recipes}
         self._folder = folder
         self._lines = recipes_tried.read_trials(folder)
         self._scored: list[halving.Trial] = []
@@ -261,7 +305,7 @@ class _Search:
         is_done = key in [(t.recipe, t.rung, t.part) for t in self._lines]
         if not (is_done and scores.is_file()):
             place = self._folder / f"trial-{name}"
-            config = self._recipes[planned.recipe].config
+            config = self._recipes[planned.recipe]
             self._held.hold(self._setup, config)
             table, seconds = trials.run(self._setup, config, planned, place)
             scores.parent.mkdir(exist_ok=True)
@@ -281,7 +325,7 @@ class _Search:
         within = slices.within_groups(scored.labels, scored.scores, scored.groups)
         line = recipes_tried.Trial(
             planned.recipe,
-            self._recipes[planned.recipe].candidate.flags,
+            self._flags[planned.recipe],
             rung + 1,
             planned.part + 1,
             planned.steps,
@@ -304,10 +348,9 @@ class _Search:
             standard=STANDARD,
             seed=self._plan.seed,
         )
-        taken = self._recipes[chosen.recipe].candidate
         return recipes_tried.Search(
             took=chosen.recipe,
-            flags=taken.flags,
+            flags=self._flags[chosen.recipe],
             best=chosen.best,
             better_in=chosen.better_in,
             auc=chosen.auc,
