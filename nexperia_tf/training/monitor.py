@@ -48,6 +48,10 @@ class Steps:
         return bool(every) and step % every == 0 and step < self.count
 
 
+class Diverged(errors.BadInput):
+    """A loss or a logit is no longer finite."""
+
+
 class Monitor(keras.callbacks.Callback):
     """Validates each epoch and keeps what must survive.
 
@@ -177,7 +181,7 @@ class Monitor(keras.callbacks.Callback):
         # The loss is a mean since the epoch began: once lost, it stays lost.
         if not np.isfinite(loss):
             ids = ", ".join(self.steps.image_ids(self.epoch, self.step - 1))
-            raise errors.BadInput(
+            raise Diverged(
                 f"the training diverged: the loss of step {self.step} in epoch "
                 f"{self.epoch + 1} is not finite; pass a smaller --learning-rate, "
                 f"--clip-norm 1 or --precision float32, or look at its pictures: {ids}"
@@ -279,7 +283,7 @@ class Monitor(keras.callbacks.Callback):
     def _validate(self) -> dict[str, float]:
         logits = self._judged.predict(self._batches, verbose=0).ravel()
         if not np.isfinite(logits).all():
-            raise errors.BadInput(
+            raise Diverged(
                 "the training diverged (validation logits are not finite); pass a "
                 "smaller --learning-rate, --clip-norm 1 or --precision float32."
             )

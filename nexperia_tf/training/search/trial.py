@@ -1,6 +1,7 @@
 """One trial: a recipe learned on all parts but one, and judged on that."""
 
 import dataclasses
+import logging
 import pathlib
 import shutil
 import statistics
@@ -13,9 +14,10 @@ from nexperia_tf import configs, predictions
 from nexperia_tf.data.input import batching
 from nexperia_tf.data.input import order as ordering
 from nexperia_tf.data.records import reading
+from nexperia_tf.library_internals import tensorflow_internals
 from nexperia_tf.models import classifier
 from nexperia_tf.runs import run_folders, training_pictures
-from nexperia_tf.training import devices, fitting, history, run_data
+from nexperia_tf.training import devices, fitting, history, monitor, run_data
 from nexperia_tf.training.search import plan
 
 TIMED = 8  # steps whose median is what a step takes
@@ -96,34 +98,59 @@ def run(
     Returns:
         scores of the devices left out, and the seconds of training.
     """
+    _forget_others()
     config, data = setup.data(config, trial.part)
     config = config.changed(
         first_epochs=trial.first_epochs, epochs=trial.epochs, monitor=history.LAST
     )
-    keras.backend.clear_session()  # of the trial before; the policy with it
     with devices.dtype_policy(devices.precision(config.network.precision)):
-        fitting.stages(
-            config,
-            data,
-            folder,
-            setup.workers,
-            begin=lambda: folder.mkdir(exist_ok=True),
-            quiet=True,
-        )
-        kept = run_folders.load_model(folder / run_folders.MODEL)
-        scored = _scored(classifier.without_map(kept), config, data)
+        try:
+            fitting.stages(
+                config,
+                data,
+                folder,
+                setup.workers,
+                begin=lambda: folder.mkdir(exist_ok=True),
+                quiet=True,
+            )
+        except monitor.Diverged:
+            scored = _scored(None, config, data)
+        else:
+            kept = run_folders.load_model(folder / run_folders.MODEL)
+            scored = _scored(classifier.without_map(kept), config, data)
     stages = folder / run_folders.FIRST, folder
     seconds = sum(history.seconds_in(s / run_folders.HISTORY) for s in stages)
     return scored, round(seconds, 1)
 
 
+def _forget_others() -> None:
+    """Frees what the network of the trial before took."""
+    keras.backend.clear_session()  # with the dtype policy, which is set again
+    tensorflow_internals.forget_custom_gradients()
+    logging.getLogger("tensorflow").addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a log line is more than that a function was traced again.
+
+    Each trial is a network of its own, which TensorFlow takes for one that is traced
+    again and again.
+    """
+    return "triggered tf.function retracing" not in record.getMessage()
+
+
 def _scored(
-    model: keras.Model, config: configs.Config, data: run_data.Data
+    model: keras.Model | None, config: configs.Config, data: run_data.Data
 ) -> predictions.Predictions:
-    """The devices that were left out, in the order of the records."""
+    """The devices that were left out, in the order of the records.
+
+    All are alike to a model that diverged, which is none.
+    """
     batch_size = 2 * config.optimisation.batch_size
     batches, label = fitting.judged(data, batch_size=batch_size)
-    logits = model.predict(batches, verbose=0).ravel()
+    logits = np.zeros(len(label))
+    if model is not None:
+        logits = model.predict(batches, verbose=0).ravel()
     columns = reading.metadata(data.dataset, batching.TRAIN, ("image_id", "group"))
     left_out = np.array([n in data.order.left_out for n in columns["image_id"]])
     return predictions.Predictions(
@@ -161,7 +188,6 @@ def measured(setup: Setup, config: configs.Config) -> plan.Cost:
     config, data = setup.data(config, 0)
     clock, start = _Clock(), time.monotonic()
     steps = WARMING + TIMED
-    keras.backend.clear_session()
     with devices.dtype_policy(devices.precision(config.network.precision)):
         model = fitting.built(config, data, setup.workers)
         epochs = -(-steps // data.order.steps)
