@@ -101,7 +101,7 @@ def _searched(
         plan = _planned(asked, setup, tried)
     by_name = {each.candidate.name: each.config for each in tried}
     data = _begin(folder, asked, plan, setup, by_name[STANDARD])
-    print(plan.described())
+    print(plan.described(), flush=True)
     chosen = _Search(setup, plan, by_name, known.parent).run()
     recipes_tried.write(known.parent, chosen)
     show(chosen)
@@ -338,7 +338,8 @@ class _Search:
         print(
             f"round {line.rung} of {len(self._plan.rungs)}  {line.recipe:12} without "
             f"part {line.part}  {line.steps:,} steps  AUC {line.auc:.3f}  "
-            f"{seconds:.0f} s"
+            f"{seconds:.0f} s",
+            flush=True,  # a log is read while it grows
         )
 
     def _chosen(self) -> recipes_tried.Search:

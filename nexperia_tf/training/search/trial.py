@@ -14,8 +14,7 @@ from nexperia_tf import configs, predictions
 from nexperia_tf.data.input import batching
 from nexperia_tf.data.input import order as ordering
 from nexperia_tf.data.records import reading
-from nexperia_tf.library_internals import tensorflow_internals
-from nexperia_tf.models import classifier
+from nexperia_tf.models import classifier, tensorflow_ops
 from nexperia_tf.runs import run_folders, training_pictures
 from nexperia_tf.training import devices, fitting, history, monitor, run_data
 from nexperia_tf.training.search import plan
@@ -126,7 +125,7 @@ def run(
 def _forget_others() -> None:
     """Frees what the network of the trial before took."""
     keras.backend.clear_session()  # with the dtype policy, which is set again
-    tensorflow_internals.forget_custom_gradients()
+    tensorflow_ops.forget_gradients()
     logging.getLogger("tensorflow").addFilter(_is_news)
 
 
