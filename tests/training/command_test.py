@@ -16,6 +16,8 @@ def test_a_recipe_beside_a_config_decides_what_a_recipe_decides():
     assert standard.network.backbone == "auto" and standard.run.monitor == "auto"
     assert standard.run.deterministic and standard.drawn.drawn_only  # as they were
     assert train.defaults(["--config=elpv_drawn", "--recipe=plain"]) == plain
+    searched = train.defaults(["--config", "elpv_drawn", "--recipe", "search"])
+    assert searched.drawn.drawn is None and searched.recipe.recipe == "search"
 
 
 def test_resume_takes_up_the_config_of_its_run(tmp_path):
