@@ -96,7 +96,7 @@ def gather(
     if workers.chief:
         line = recipe.described(config, data.order, data.first)
         print(*said, line, image_size.described(size, records.train), sep="\n")
-    _check_seen(config, records.rows, training_set, say=workers.chief)
+    check_seen(config, records.rows, training_set, say=workers.chief)
     return config, data
 
 
@@ -197,7 +197,7 @@ def training_set_of(
     return training_pictures.merged([own, *before])
 
 
-def _check_seen(
+def check_seen(
     config: configs.Config,
     rows: list,
     training_set: training_pictures.TrainingSet,

@@ -125,6 +125,7 @@ def _begin(
     """Makes the run folder with what was asked, open as it is, and with the plan."""
     records = setup.records
     training_set = run_data.training_set_of(asked, folder, records.rows)
+    run_data.check_seen(asked, records.rows, training_set, say=False)
     closed, data = run_data.dealt(standard, records, training_set)
 
     def write_plan(partial: pathlib.Path) -> None:

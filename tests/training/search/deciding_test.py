@@ -284,6 +284,45 @@ def test_where_no_part_can_be_left_out_the_standard_recipe_is_taken(
     assert config_of(tmp_path / "run").pictures.standardise == "picture"
 
 
+def test_a_recipe_that_diverges_is_no_better_than_a_coin(
+    train, patch, tmp_path, capsys
+):
+    run_one = trial.run
+    ran = fake(patch, gains={"standard": 2.0})
+    faked = trial.run
+
+    def stages(*_, begin, **__):
+        begin()
+        raise monitor.Diverged("the training diverged")
+
+    def run(setup, config, planned, folder):
+        if planned.recipe == "standard":
+            return faked(setup, config, planned, folder)
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(trial.fitting, "stages", stages)
+            return run_one(setup, config, planned, folder)
+
+    patch.setattr(trial, "run", run)
+    assert train(tmp_path / "run", "--time-budget", 2) == 0
+    others = [line for line in table(tmp_path / "run") if line.recipe != "standard"]
+    assert others and {line.auc for line in others} == {0.5}
+    assert ran and "took standard (no other was better)" in capsys.readouterr().out
+
+
+def test_what_was_seen_before_is_refused_before_the_first_trial(
+    train, patch, tmp_path, capsys
+):
+    ran = fake(patch)
+
+    def seen(*_, **__):
+        raise errors.BadInput("--refuse-seen: 3 of 20 test pictures")
+
+    patch.setattr(deciding.run_data, "check_seen", seen)
+    assert train(tmp_path / "run", "--time-budget", 2, "--refuse-seen") == 2
+    assert not ran and not (tmp_path / "run").exists()
+    assert "--refuse-seen: 3 of 20" in capsys.readouterr().err
+
+
 def test_several_machines_search_nothing():
     asked = configs.Config().changed(recipe="search", time_budget=30.0)
     workers = devices.Workers(None, rank=0, count=2)
