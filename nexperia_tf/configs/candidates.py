@@ -49,8 +49,13 @@ class Candidate:
 
         >>> Candidate("cracks", {"drawn_look": "cracks"}).flags
         '--drawn-look cracks'
+        >>> Candidate("still", {"zoom": 0.0, "rotation": 7.5}).flags
+        '--zoom 0 --rotation 7.5'
         """
-        return " ".join(bounds.flag(name, v) for name, v in self.changes.items())
+        return " ".join(
+            bounds.flag(name, f"{value:g}" if isinstance(value, float) else value)
+            for name, value in self.changes.items()
+        )
 
     def of(self, asked: "configs.Config") -> "configs.Config":
         """What is asked for, with the difference in it.

@@ -388,7 +388,6 @@ def show(search: recipes_tried.Search) -> None:
     shown = rich.table.Table(box=rich.box.SIMPLE, pad_edge=False)
     shown.add_column("round", justify="right")
     shown.add_column("recipe", no_wrap=True)
-    shown.add_column("differs by")
     for title in ("parts", "steps", "AUC", "within groups", "seconds"):
         shown.add_column(title, justify="right")
     for row in search.rows:
@@ -396,7 +395,6 @@ def show(search: recipes_tried.Search) -> None:
         shown.add_row(
             str(row.rung),
             row.recipe,
-            row.flags,
             str(row.parts),
             f"{row.steps:,}",
             f"{row.auc:.3f}",
@@ -404,4 +402,7 @@ def show(search: recipes_tried.Search) -> None:
             f"{row.seconds:.0f}",
         )
     rich.print(shown)
-    print(search.said)
+    for name, flags in {row.recipe: row.flags for row in search.rows}.items():
+        if flags:
+            print(f"{name}: {flags}")
+    print(search.said, flush=True)

@@ -401,5 +401,5 @@ def test_a_search_that_is_cut_anywhere_ends_as_it_would_have(
     report = tmp_path / "report"
     assert run_command("evaluate", run, "--out", report, "--no-heatmaps") == 0
     page = (report / "report.html").read_text()
-    assert "Recipes tried" in page and "--flip none --rotation 0.0" in page
+    assert "Recipes tried" in page and "--flip none --rotation 0 --zoom 0" in page
     assert files.read_json(report / "report.json")["search"]["took"]
