@@ -21,8 +21,10 @@ from nexperia_tf.statistics import clustered, intervals, metrics
 REPLICATES = 1000
 # Share of resamplings in which another recipe must beat the standard one. Where eight
 # differ little (standard deviation .010 in AUC), 8 % of searches take a worse one than
-# the standard if the best always wins, 3 % so, and five sixths of the gain are left.
-LEAST_BETTER = 0.8
+# the standard if the best always wins and 1 % so, and two thirds of the gain are left
+# (benchmarks/recipe_search.py). That trials are short and favour who learns fast, no
+# resampling sees: another reason to ask for more than the odds.
+LEAST_BETTER = 0.9
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -18,7 +18,9 @@ NAME = "[A-Za-z0-9]+([ -][A-Za-z0-9]+)*"  # of a recipe; files are named by it
 # Of a recipe's full length that its first trial has at least: in less a network has
 # hardly learned anything.
 LEAST_FIRST = 1 / 8
-SHARES = (1, 3 / 4, 1 / 2, 3 / 8, 1 / 4)  # of the last rung; each before has half
+# Of the last rung; each before has half. In less two stages lose to one that learns
+# faster and not better.
+SHARES = (1, 3 / 4, 1 / 2)
 FEWEST = 2  # recipes that make a choice
 SCORING = 1 / 3  # of a training step, to score as many devices
 KEEPING = 1.0  # seconds for the model and the checkpoint of an epoch
