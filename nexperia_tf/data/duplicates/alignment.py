@@ -1,5 +1,7 @@
 """How one picture has to be moved to lie on another one."""
 
+import functools
+
 import cv2
 import numpy as np
 
@@ -9,6 +11,7 @@ REST = np.eye(2, 3)  # the motion of a picture that lies there already
 _FARTHEST = 0.12  # of the side; no corner of a copy has gone farther
 _STRETCHED = 0.03  # of a side, more than of the other; no copy is
 _SNAP = 0.75  # pixels; a motion as near to whole pixels is tried as such first
+_NEAR = 1.0  # pixels more, where the motion is another one's
 _REFINED = 4_000_000  # pixels; OpenCV takes 80 bytes of each to align two pictures
 
 
@@ -123,6 +126,62 @@ def _fine(grey):
     np.log(logs, out=logs)
     logs -= cv2.GaussianBlur(logs, (0, 0), 4)
     return logs
+
+
+def whole_shifts(
+    motion: np.ndarray, first: tuple[int, int], second: tuple[int, int]
+) -> list[np.ndarray]:
+    """Shifts by whole pixels that `ways` may try, of motions near this one, `(3, 3)`.
+
+    Args:
+        motion: of the second picture onto the first.
+        first, second: their shapes.
+    """
+    height, width = first
+    corners = np.array([[x, y, 1] for x in (0, width - 1) for y in (0, height - 1)])
+    offsets = corners @ motion.T - corners[:, :2]
+    whole = np.rint(offsets.mean(0))
+    if np.abs(offsets - whole).max() >= 2 * _SNAP + _NEAR:
+        return []
+    shifts = [np.eye(3)] if first == second and np.abs(whole).max() <= 1 + _NEAR else []
+    if whole.any() or first != second:
+        shifts.append(np.array([[1, 0, whole[0]], [0, 1, whole[1]], [0, 0, 1]]))
+    return shifts
+
+
+@functools.lru_cache(1024)
+def turned_back(shape: tuple[int, int], turn: int) -> np.ndarray:
+    """Takes places of `views.turned(picture, turn)` to those of the picture, `(3, 3)`.
+
+    >>> turned_back((20, 30), 1) @ [0, 0, 1]  # what is right before is then at the top
+    array([29.,  0.,  1.])
+    """
+    way = np.eye(3)
+    height, width = shape
+    for _ in range(turn % 4):  # from the picture to what is turned once more
+        way = way @ [[0, -1, width - 1], [1, 0, 0], [0, 0, 1]]
+        height, width = width, height
+    if turn >= 4:
+        way = way @ [[-1, 0, width - 1], [0, 1, 0], [0, 0, 1]]
+    return way
+
+
+def without_turn(
+    way: np.ndarray, first: tuple[int, int], second: tuple[int, int]
+) -> tuple[int, np.ndarray]:
+    """The turn in a way, and the motion `(2, 3)` of the turned picture that is left.
+
+    Args:
+        way: takes places of the first picture to those of the second, `(3, 3)`.
+        first, second: their shapes.
+    """
+    # A turn is orthogonal: what it is most alike stands out in the sum of products.
+    likeness = [
+        float((turned_back(second, turn)[:2, :2] * way[:2, :2]).sum())
+        for turn in range(views.TURNS)
+    ]
+    turn = int(np.argmax(likeness))
+    return turn, (np.linalg.inv(turned_back(second, turn)) @ way)[:2]
 
 
 def warped(second, motion, shape, interpolation):

@@ -4,44 +4,77 @@ What it makes of a picture can be computed, and the grid of its blocks can be se
 picture that was saved without loss since.
 """
 
+import functools
+import io
 import itertools
+from collections.abc import Iterable
+from typing import BinaryIO
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from nexperia_tf.data import images
 from nexperia_tf.data.measure import signature
 
-_QUALITIES = range(40, 101)  # of JPEG
+QUALITIES = range(40, 101)  # of JPEG
 _SAME_LEVELS = 1.5  # of a blurred difference; encoders round differently
 _CODED_OTHERWISE = 2e-3  # of the pixels; noise moves coefficients over their thresholds
 _FINE = 6  # cycles, down and across together; coefficients from there on
 _ZERO = 0.75  # levels; the rounding of pixels is .29
+_SHOWN, _CLEAR_GRID = 128, 0.06  # pixels a side of a part, what is clear in it
 _GRID = 0.03  # of the coefficients; at most .01 without JPEG, at least .05 after it
 _COLOURS = (
     cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
     cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
 )
-_PART, _UNIT = 1024, 16  # pixels a side: of a part looked at first, of what JPEG codes
+_PARTS = 112, 1024  # pixels a side of parts looked at first; there may differ
+_PART_OTHERWISE = {112: 250, 1024: 5}  # times as many of the pixels at most
+_UNIT = 16  # pixels a side of what JPEG codes
 _FARTHEST_CODED = 2.0  # levels between the means of blocks before and after JPEG
 
 
-def is_made_of(copy: np.ndarray, original: np.ndarray) -> bool:
-    """Whether `copy` is what JPEG makes of `original`, at any quality.
+def qualities(file: BinaryIO) -> tuple[int, ...]:
+    """The qualities whose table for brightness a JPEG file was quantised with.
+
+    None where its encoder has tables of its own, which cannot be imitated here.
+    """
+    with Image.open(file) as picture:
+        tables = getattr(picture, "quantization", {})
+    return _of_table().get(tuple(tables.get(0, ())), ())
+
+
+@functools.cache
+def _of_table() -> dict[tuple[int, ...], tuple[int, ...]]:
+    """The qualities of each table for brightness."""
+    found: dict[tuple[int, ...], tuple[int, ...]] = {}
+    for quality in QUALITIES:
+        options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+        _, content = cv2.imencode(".jpg", np.zeros((8, 8), np.uint8), options)
+        with Image.open(io.BytesIO(content.tobytes())) as picture:
+            table = tuple(picture.quantization[0])
+        found[table] = (*found.get(table, ()), quality)
+    return found
+
+
+def is_made_of(
+    copy: np.ndarray, original: np.ndarray, among: Iterable[int] = QUALITIES
+) -> bool:
+    """Whether `copy` is what JPEG makes of `original`, at one of some qualities.
 
     Another photograph is not: its noise moves some coefficients over the thresholds of
     the code, and blocks of pixels with them.
 
     Args:
         copy, original: uint8 `(height, width)` or `(height, width, 3)`.
+        among: qualities to try, see `qualities`.
     """
     if copy.shape != original.shape:
         copy, original = images.grey(copy), images.grey(original)
-    before, after = (_coded_blocks(images.grey(p)) for p in (original, copy))
-    if np.quantile(np.abs(after - before), 0.99) > _FARTHEST_CODED:
+    if not may_be_coded(*(coded_blocks(images.grey(p)) for p in (original, copy))):
         return False
     samplings = _COLOURS if original.ndim == 3 else _COLOURS[:1]
-    for quality, sampling in itertools.product(_QUALITIES, samplings):
+    for quality, sampling in itertools.product(among, samplings):
         if not _may_be_made_of(copy, original, quality, sampling):
             continue
         coded = _coded(original, quality, sampling)
@@ -57,12 +90,24 @@ def _may_be_made_of(
     copy: np.ndarray, original: np.ndarray, quality: int, sampling: int
 ) -> bool:
     """Whether a part from the middle is, which JPEG codes as in the whole picture."""
-    if original.shape[0] * original.shape[1] <= _PART**2:
-        return True
-    top, left = (max(0, side - _PART) // 2 // _UNIT * _UNIT for side in copy.shape[:2])
-    part = slice(top, top + _PART), slice(left, left + _PART)
+    for side in _PARTS:
+        if copy.shape[0] * copy.shape[1] > side**2:
+            differ = _part_differs(copy, original, quality, sampling, side)
+            # All that may differ in the picture may lie in the part.
+            most = min(copy.size / differ.size, _PART_OTHERWISE[side])
+            if differ.mean() > most * _CODED_OTHERWISE:
+                return False
+    return True
+
+
+def _part_differs(copy, original, quality: int, sampling: int, side: int) -> np.ndarray:
+    """Which levels of a part do, its border aside."""
+    sides = copy.shape[:2]
+    top, left = (max(0, length - side) // 2 // _UNIT * _UNIT for length in sides)
+    part = slice(top, top + side), slice(left, left + side)
     coded = _coded(np.ascontiguousarray(original[part]), quality, sampling)
-    return bool(np.mean(coded != copy[part]) <= 5 * _CODED_OTHERWISE)
+    inner = slice(_UNIT, -_UNIT), slice(_UNIT, -_UNIT)
+    return (coded != copy[part])[inner]
 
 
 def _coded(pixels: np.ndarray, quality: int, sampling: int) -> np.ndarray:
@@ -76,11 +121,29 @@ def _coded(pixels: np.ndarray, quality: int, sampling: int) -> np.ndarray:
     return cv2.imdecode(content, cv2.IMREAD_COLOR)[..., ::-1]
 
 
-def _coded_blocks(grey: np.ndarray) -> np.ndarray:
+def may_be_coded(before: np.ndarray, after: np.ndarray) -> bool:
+    """Whether blocks may be one another's after JPEG, `(rows, columns)` each."""
+    if before.shape != after.shape:
+        return False
+    return bool(np.quantile(np.abs(after - before), 0.99) <= _FARTHEST_CODED)
+
+
+def coded_blocks(grey: np.ndarray) -> np.ndarray:
     """The means of JPEG's blocks; it changes them least."""
     rows, columns = (max(1, side // 8) for side in grey.shape)
     whole = grey[: 8 * rows, : 8 * columns].astype(np.float32)
     return cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA)
+
+
+def surely_there(picture: np.ndarray) -> bool:
+    """What `was_there` says, where a part shows it clearly from that alone."""
+    rows, columns = (
+        slice(max(0, side - _SHOWN) // 2, max(0, side - _SHOWN) // 2 + _SHOWN)
+        for side in picture.shape
+    )
+    part = picture[rows, columns]
+    clearly = min(part.shape) >= _SHOWN and _grid(part) > _CLEAR_GRID
+    return clearly or was_there(picture)
 
 
 def was_there(picture: np.ndarray) -> bool:
@@ -92,6 +155,11 @@ def was_there(picture: np.ndarray) -> bool:
     Args:
         picture: float32 `(height, width)`.
     """
+    return _grid(picture) > _GRID
+
+
+def _grid(picture: np.ndarray) -> float:
+    """How many more fine coefficients are zero in the likeliest grid than in most."""
     zeros = np.zeros(picture.shape, np.uint8)
     waves = signature.cosines(8, 8) / np.sqrt([[32.0], *[[16.0]] * 7])  # of length 1
     fine = [(u, v) for u in range(8) for v in range(8) if u + v >= _FINE]
@@ -100,7 +168,7 @@ def was_there(picture: np.ndarray) -> bool:
         zeros += np.abs(wave, out=wave) < _ZERO
     rows, columns = (side // 8 - 2 for side in picture.shape)
     if min(rows, columns) < 1:
-        return True  # nobody can say
+        return 1.0  # nobody can say
     zeros = zeros[8 : 8 + 8 * rows, 8 : 8 + 8 * columns]
     share = zeros.reshape(rows, 8, columns, 8).mean((0, 2)) / len(fine)
-    return bool(share.max() - np.median(share) > _GRID)
+    return float(share.max() - np.median(share))

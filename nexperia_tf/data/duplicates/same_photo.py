@@ -37,6 +37,7 @@ _EXCESS = 0.12  # in a copy all texture is as strong, but for noise: sisters rea
 _NOISE = (0.0, 0.7)  # deviations of the two filters whose difference shows noise
 _GRAIN = (0.8, 2.5)  # the same for what is a bit coarser and bears a lying half aside
 _SUSPICIOUS = 0.12  # share of the grain; better aligned, the noise may show as shared
+_SURELY = 0.8  # correlation of grain where it is flattest
 _HINT = 0.08  # the same, exposures unequal; copies reach .35, what shares grain .1
 _ONE_SIDED = 0.1  # of what tells two apart; another photograph differs by .3 to .7
 _CALM = 0.3  # of the blocks, the flattest: there the tone curve is off by least
@@ -145,8 +146,7 @@ def examine(
         resampled: whether one was, to be aligned.
     """
     inside = _shrunk(inside)
-    # Neither clipped nor next to it.
-    graded = inside & _shrunk(_is_graded(first) & _is_graded(second))
+    graded = _graded(first, second, inside)
     if graded.mean() < _LEAST_GRADED:
         return Comparison()
     noise, grain, texture, first_is_noisier = _sharing(first, second, graded)
@@ -174,6 +174,25 @@ def examine(
     )
 
 
+def likeness(first: np.ndarray, second: np.ndarray, inside: np.ndarray) -> Comparison:
+    """The grain that two aligned pictures share, as `examine` finds it, and no more.
+
+    Args:
+        first, second, inside: as `examine` takes them.
+    """
+    graded = _graded(first, second, _shrunk(inside))
+    if graded.mean() < _LEAST_GRADED:
+        return Comparison()
+    exposed = _exposure(first, second, graded)(first)
+    grain, *_ = _shared(exposed, second, graded, _GRAIN)
+    return Comparison(shared_grain=grain)
+
+
+def _graded(first, second, inside) -> np.ndarray:
+    """Where neither is clipped, nor next to it."""
+    return inside & _shrunk(_is_graded(first) & _is_graded(second))
+
+
 def _is_graded(levels: np.ndarray) -> np.ndarray:
     return (levels > _BLACK) & (levels < _WHITE)
 
@@ -186,7 +205,7 @@ def _sharing(
     Noise is NaN where too little grain is shared.
     """
     exposed = _exposure(first, second, graded)(first)
-    grain, texture, first_is_noisier = _shared(exposed, second, graded, _GRAIN)
+    grain, texture, first_is_noisier, _ = _shared(exposed, second, graded, _GRAIN)
     if not grain >= _SUSPICIOUS:
         return float("nan"), grain, float("nan"), False
     noise, *_ = _shared(exposed, second, graded, _NOISE)
@@ -262,18 +281,24 @@ def grain(picture: np.ndarray) -> np.ndarray:
     return _between(picture, _GRAIN)
 
 
-def hints_at_shared_grain(first: np.ndarray, second: np.ndarray) -> bool:
-    """Whether `examine` may find shared grain, from a look that costs a tenth.
+def grain_at_a_glance(first: np.ndarray, second: np.ndarray) -> tuple[bool, bool]:
+    """What `examine` may find of shared grain, from a look that costs a tenth.
 
     Args:
         first, second: grain of two aligned pictures.
+
+    Returns:
+        Whether it may find any, and whether it surely finds them alike: grain in flat
+        places then correlates, which no exposure changes, and is at most the share.
     """
     inner = views.within(first.shape, 12)  # beyond, one may have no content
-    in_flat, *_ = _contained(first[inner], second[inner])
-    return not in_flat < _HINT  # NaN says nothing
+    in_flat, _, _, correlation = _contained(first[inner], second[inner])
+    if correlation >= _SURELY:  # the flattest places of all may lie outside
+        correlation = _contained(first, second)[-1]
+    return not in_flat < _HINT, correlation >= _SURELY  # NaN says nothing
 
 
-def _shared(first, second, valid, band) -> tuple[float, float, bool]:
+def _shared(first, second, valid, band) -> tuple[float, float, bool, float]:
     """What the stronger picture contains of what a band shows of the weaker one."""
     parts = [_between(picture, band) for picture in (first, second)]
     for part in parts:
@@ -281,25 +306,25 @@ def _shared(first, second, valid, band) -> tuple[float, float, bool]:
     return _contained(*parts, _blocks(valid) > 0.9)
 
 
-def _contained(first, second, open_to_view=True) -> tuple[float, float, bool]:
+def _contained(first, second, open_to_view=True) -> tuple[float, float, bool, float]:
     """What the stronger of two bands contains of the weaker one.
 
     Returns:
-        The part in flat places, the part in all places, and whether the first one is
-        the stronger.
+        The part in flat places, the part in all places, whether the first one is the
+        stronger, and the correlation in flat places.
     """
     powers = [_blocks(part * part) for part in (first, second)]
     product = _blocks(first * second)
     least = np.minimum(*powers)
     usable = (least > _NOISE_FLOOR) & open_to_view
     if usable.sum() < _FEWEST_BLOCKS:
-        return float("nan"), float("nan"), False
+        return float("nan"), float("nan"), False, float("nan")
     limit = np.quantile(least[usable], max(_FLATTEST, 20 / usable.sum()))
-    in_flat, in_all = (
-        float(product[places].sum() / min(power[places].sum() for power in powers))
-        for places in (usable & (least <= limit), usable)
-    )
-    return in_flat, in_all, bool(powers[0][usable].sum() > powers[1][usable].sum())
+    flat = usable & (least <= limit)
+    in_flat, *ours = (float(p[flat].sum()) for p in (product, *powers))
+    in_all, *theirs = (float(p[usable].sum()) for p in (product, *powers))
+    correlation = in_flat / float(np.sqrt(ours[0] * ours[1]))
+    return in_flat / min(ours), in_all / min(theirs), theirs[0] > theirs[1], correlation
 
 
 def _between(picture: np.ndarray, band: tuple[float, float]) -> np.ndarray:

@@ -6,16 +6,21 @@ re-take make twin groups, which stay and are never split.
 """
 
 import collections
-import concurrent.futures
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
-import threadpoolctl
 
 from nexperia_tf.data import progress
-from nexperia_tf.data.duplicates import candidates, clusters, connected, verify
+from nexperia_tf.data.duplicates import (
+    candidates,
+    clusters,
+    connected,
+    jpeg_traces,
+    judging,
+    verify,
+)
 from nexperia_tf.data.measure import measurement, signature
 
 BYTE, PIXEL, PHOTOMETRIC, GEOMETRIC = "byte", "pixel", "photometric", "geometric"
@@ -76,6 +81,7 @@ def find(
     pictures: Sequence[Measured],
     *,
     load: Callable[[str], np.ndarray],
+    qualities: Callable[[str], Iterable[int]] = lambda path: jpeg_traces.QUALITIES,
     workers: int = 1,
     on_progress: progress.Callback = progress.silent,
 ) -> Findings:
@@ -85,6 +91,8 @@ def find(
         pictures: the readable images, in any order.
         load: gives the pixels of a path, uint8 `(h, w)` or `(h, w, 3)`; called from
             threads, for candidates only.
+        qualities: gives those at which the JPEG file of a path may have been saved, see
+            `jpeg_traces.qualities`; also called from threads.
         workers: threads that verify candidates.
         on_progress: called as `on_progress(step, done, total)` now and then.
 
@@ -107,8 +115,9 @@ def find(
             thumbnails,
             lambda place: load(unique[place].path),
             [picture.format == "JPEG" for picture in unique],
+            lambda place: qualities(unique[place].path),
         )
-        verdicts = _verdicts(
+        verdicts = judging.verdicts(
             pairs, verifier, workers, functools.partial(on_progress, VERIFYING)
         )
         settings |= verifier.settings
@@ -142,34 +151,6 @@ def _equal_pixels(pictures: Sequence[Measured]) -> list[list[Measured]]:
     for picture in pictures:
         groups[picture.pixel_sha256].append(picture)
     return [sorted(group, key=preference) for group in groups.values()]
-
-
-def _verdicts(
-    candidate_pairs: Sequence[candidates.Candidate],
-    verifier: verify.Verifier,
-    workers: int,
-    on_progress: Callable[[int, int], None],
-) -> dict[tuple[int, int], verify.Verdict]:
-    """What is more than a look-alike, by the places of the two pictures."""
-    size = 64
-    chunks = [
-        candidate_pairs[k : k + size] for k in range(0, len(candidate_pairs), size)
-    ]
-    verdicts, done = {}, 0
-    on_progress(done, len(candidate_pairs))
-    with (
-        threadpoolctl.threadpool_limits(1),  # the chunks are the parallelism
-        concurrent.futures.ThreadPoolExecutor(workers) as pool,
-    ):
-        judged = pool.map(lambda chunk: [verifier.verdict(p) for p in chunk], chunks)
-        for chunk, chunk_verdicts in zip(chunks, judged):
-            done += len(chunk)
-            on_progress(done, len(candidate_pairs))
-            for pair, verdict in zip(chunk, chunk_verdicts):
-                known = verdicts.get((pair.a, pair.b), verify.LOOK_ALIKE)
-                if verdict.same_photograph or (verdict.twin and not known.twin):
-                    verdicts[pair.a, pair.b] = verdict
-    return verdicts
 
 
 def _pairs(

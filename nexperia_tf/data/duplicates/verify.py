@@ -8,7 +8,7 @@ alike two must be for the next look is learned from simulated copies.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import cv2
 import numpy as np
@@ -20,7 +20,9 @@ from nexperia_tf.data.duplicates import (
     fingerprints,
     jpeg_traces,
     memory,
+    product,
     same_photo,
+    sampled,
 )
 from nexperia_tf.data.measure import signature, views
 
@@ -29,13 +31,17 @@ OWN = 0.17  # deviation of a band; who shows less of its own counts as if it sho
 OWN_ALONE = 0.2  # the same where the finest texture is not shared
 VIEW = 128  # pixels a side of the larger view
 
-_PATTERNS = 16  # of the product, subtracted
 _SAMPLE = 400  # images that say what the product looks like, and copies of it
 _WEAKEST = 0.005  # of the simulated copies may be lost at each look
 _KEPT_GREY = 40_000_000  # bytes of decoded images in memory, one a pixel
 _KEPT_VIEWS = 256  # candidates are sorted: one of the two was looked at just before
 _KEPT_GRAIN = 100_000_000  # bytes, four a pixel
+_KEPT_BLOCKS = 10_000_000  # bytes, a sixteenth of one a pixel
+_KEPT_ANSWERS = 100_000  # small ones
 _EXAMINED = 16_000_000  # pixels that are compared at a time, by some 40 bytes each
+# Share of the grain on the best way known of two that cannot be copies; on another way
+# they then share no more than different parts do.
+_SURELY_LESS = 0.15
 _ALTERED = 2 * same_photo.LARGEST_RESIDUAL  # resampling leaves half as much, and more
 # A camera's pattern is in all its pictures: who shares no more must be similar, too.
 _SIMILAR, _ALL_GRAIN = 0.15, 0.9
@@ -52,6 +58,8 @@ class Verdict:
         moved: whether a copy, altered or not, is turned, shifted, rotated or cropped.
         similarity: correlation of what the product does not explain, -1 to 1.
         max_local_residual: see `same_photo.Comparison`; infinite without one.
+        way: takes places of the first to those of the second, `(3, 3)`, if they look
+            alike; it is exact to a pixel or so.
     """
 
     same_photograph: bool = False
@@ -60,6 +68,7 @@ class Verdict:
     moved: bool = False
     similarity: float = 0.0
     max_local_residual: float = float("inf")
+    way: np.ndarray | None = dataclasses.field(default=None, compare=False)
 
     @property
     def twin(self) -> bool:
@@ -87,6 +96,7 @@ class Verifier:
         thumbnails: uint8 `(n, side, side)` of all images.
         load: gives the pixels of an image by its place.
         lossy: whether each is a JPEG.
+        qualities: gives those at which a JPEG may have been saved, by its place.
     """
 
     def __init__(
@@ -94,16 +104,24 @@ class Verifier:
         thumbnails: np.ndarray,
         load: Callable[[int], np.ndarray],
         lossy: Sequence[bool],
+        qualities: Callable[[int], Iterable[int]] = lambda place: jpeg_traces.QUALITIES,
     ):
         self._thumbnails, self._load, self._lossy = thumbnails, load, lossy
         self._greys, self._grains = memory.Kept(_KEPT_GREY), memory.Kept(_KEPT_GRAIN)
+        self._blocks = memory.Kept(_KEPT_BLOCKS)
         self._at_full_size_now = memory.Shared(_EXAMINED)
+        self._sampled = sampled.Sampled(self._pixels)
+        self._qualities = functools.lru_cache(_KEPT_ANSWERS)(qualities)
+        self._was_jpeg = functools.lru_cache(_KEPT_ANSWERS)(self._look_for_jpeg)
         keep = functools.lru_cache(_KEPT_VIEWS)
         self._thumbnail_of, self._view_of = keep(self._thumbnail), keep(self._view)
+        self._own_of = keep(self._own)
         sample = fingerprints.spread(len(thumbnails), _SAMPLE)
         seen = np.stack([_resized(self._rimless(place), VIEW) for place in sample])
-        self._small = _Product(views.band(thumbnails[sample]))
-        self._large = _Product(np.stack([_blurred(band) for band in views.band(seen)]))
+        self._small = product.Product(views.band(thumbnails[sample]))
+        self._large = product.Product(
+            np.stack([_blurred(band) for band in views.band(seen)])
+        )
         self._limits = _SURE, 0.0  # until the copies have said it
         self._limits = self._weakest_copies(np.rint(seen).astype(np.uint8))
 
@@ -119,8 +137,14 @@ class Verifier:
             "largest_line_residual": same_photo.LARGEST_LINE,
         }
 
-    def verdict(self, pair: candidates.Candidate) -> Verdict:
-        """What the two images are to each other."""
+    def verdict(self, pair: candidates.Candidate, *, whole: bool = False) -> Verdict:
+        """What the two images are to each other.
+
+        Args:
+            pair: of images.
+            whole: look at every pixel also of those that cannot be copies: that says
+                whether one was altered, and by how much it differs.
+        """
         first, second = self._thumbnail_of(pair.a), self._thumbnail_of(pair.b)
         correlation, motion = self._first_look(first, views.turned(second, pair.turn))
         if motion is None or correlation < self._limits[0]:
@@ -132,7 +156,62 @@ class Verifier:
             return LOOK_ALIKE
         pixels = self._pixels(pair.a).size + self._pixels(pair.b).size
         with self._at_full_size_now.taken(pixels):
-            return self._at_full_size(pair, motion, correlation, strength)
+            return self._at_full_size(pair, motion, correlation, strength, whole)
+
+    def tied(self, pair: candidates.Candidate, way: np.ndarray) -> Verdict | None:
+        """What two images are that must not be split, if they cannot be copies.
+
+        Args:
+            pair: of images that others tie.
+            way: takes places of the first near those of the second.
+
+        Returns:
+            None where only `verdict` can say it.
+        """
+        better = self._sampled.aligned(pair.a, pair.b, way)
+        if better is None:
+            return None
+        shapes = [self._shape(pair.a), self._shape(pair.b)]
+        turn, motion = alignment.without_turn(better, *shapes)
+        if self._may_be_copies(pair, motion, turn, better):
+            return None
+        if not pair.turn and self._is_jpeg(pair):
+            return None
+        shapes[1] = shapes[1][::-1] if turn % 2 else shapes[1]
+        motion = alignment.rescaled(motion, shapes, ((VIEW,) * 2,) * 2)
+        second = alignment.moved(views.turned(self._view_of(pair.b), turn), motion)
+        correlation, strength = product.in_common(
+            self._own_of(pair.a), self._large.own(_blurred(second))
+        )
+        similarity = _similarity(correlation, strength, OWN)
+        return Verdict(alike=True, similarity=similarity, way=better)
+
+    def _may_be_copies(self, pair, motion, turn: int, way: np.ndarray) -> bool:
+        """Whether every pixel has to be looked at; JPEG of the other is left aside.
+
+        Args:
+            pair: of images.
+            motion: of the second one, turned, onto the first.
+            turn: of the second one.
+            way: the same for the second one as it is, as exact as can be.
+        """
+        if not self._sampled.no_resampled_copy(pair.a, pair.b, way):
+            return True
+        shape, of_second = self._shape(pair.a), self._shape(pair.b)
+        turned = of_second[::-1] if turn % 2 else of_second
+        shifts = alignment.whole_shifts(motion, shape, turned)
+        if not shifts:
+            return False
+        if not (self._was_jpeg(pair.a) or self._was_jpeg(pair.b)):
+            return True  # one may have more noise, which only a full look can tell
+        back = alignment.turned_back(of_second, turn)
+        return not all(
+            self._sampled.off_any_curve(pair.a, pair.b, back @ shift)
+            for shift in shifts
+        )
+
+    def _look_for_jpeg(self, place: int) -> bool:
+        return jpeg_traces.surely_there(self._grey(place))
 
     def position_between(self, copy: int, first: int, second: int) -> float:
         """`same_photo.position_between` of three images; NaN if their shapes differ."""
@@ -172,14 +251,30 @@ class Verifier:
         second = alignment.moved(second, motion)
         return *self._large.compare(_blurred(first), _blurred(second)), motion
 
-    def _at_full_size(self, pair, motion, correlation, strength) -> Verdict:
+    def _at_full_size(self, pair, motion, correlation, strength, whole) -> Verdict:
         first, second = self._grey(pair.a), views.turned(self._grey(pair.b), pair.turn)
         motion = alignment.rescaled(
             motion, ((VIEW,) * 2,) * 2, (first.shape, second.shape)
         )
+        back = alignment.turned_back(self._shape(pair.b), pair.turn)
+        way = back @ np.vstack([motion, [0, 0, 1]])
         _, likeliest, _ = next(alignment.ways(first, second, motion))
-        if not self._hint_at_shared_grain(pair, likeliest, first.shape):
-            return Verdict(similarity=_similarity(correlation, strength, OWN_ALONE))
+        perhaps, surely = self._at_a_glance(pair, likeliest, first.shape)
+        if not perhaps:
+            similarity = _similarity(correlation, strength, OWN_ALONE)
+            return Verdict(similarity=similarity, way=way)
+        better = None if whole else self._sampled.aligned(pair.a, pair.b, way)
+        if better is not None and not self._may_be_copies(
+            pair, motion, pair.turn, better
+        ):
+            likely = same_photo.Comparison(shared_grain=1.0)
+            if not surely:
+                likely = self._of_no_copies(pair, first, second, motion, better)
+            if not (likely.suspicious and self._is_jpeg(pair)):
+                own = OWN if likely.suspicious else OWN_ALONE
+                similarity = _similarity(correlation, strength, own)
+                found = alike(likely, similarity)
+                return Verdict(alike=found, similarity=similarity, way=better)
         best, shifted = _best_alignment(first, second, motion)
         del first, second  # perhaps large; what comes looks at others
         if not best.same_photograph and (rimless := self._without_rims(pair)):
@@ -195,10 +290,14 @@ class Verifier:
                 moved=changed,
                 similarity=similarity,
                 max_local_residual=best.max_local_residual,
+                way=way,
             )
         if best.suspicious and self._is_jpeg(pair):
             return Verdict(
-                same_photograph=True, similarity=similarity, max_local_residual=0.0
+                same_photograph=True,
+                similarity=similarity,
+                max_local_residual=0.0,
+                way=way,
             )
         return Verdict(
             altered=best.altered
@@ -207,24 +306,60 @@ class Verifier:
             moved=changed,
             similarity=similarity,
             max_local_residual=best.max_local_residual,
+            way=way,
         )
 
-    def _hint_at_shared_grain(self, pair, motion, shape) -> bool:
+    def _of_no_copies(self, pair, first, second, motion, way) -> same_photo.Comparison:
+        """How much texture two images share that cannot be copies.
+
+        Args:
+            pair: of images.
+            first, second: their levels, the second one turned.
+            motion: of that one, which `_best_alignment` begins with.
+            way: the best one known.
+        """
+        back = alignment.turned_back(self._shape(pair.b), pair.turn)
+        warped, inside = alignment.warped(
+            second, (np.linalg.inv(back) @ way)[:2], first.shape, cv2.INTER_CUBIC
+        )
+        likely = same_photo.likeness(first, warped, inside)
+        if likely.alike or likely.shared_grain <= _SURELY_LESS:
+            return likely
+        likely = _most_alike(first, second, motion)
+        rimless = None if likely.alike else self._without_rims(pair)
+        again = _most_alike(*rimless, motion) if rimless else likely
+        return again if lies_better(again, likely) else likely
+
+    def _at_a_glance(self, pair, motion, shape) -> tuple[bool, bool]:
         grain = views.turned(self._grain_of(pair.b), pair.turn)
         grain = alignment.sampled(grain, motion, shape, cv2.INTER_LINEAR)
-        return same_photo.hints_at_shared_grain(self._grain_of(pair.a), grain)
+        return same_photo.grain_at_a_glance(self._grain_of(pair.a), grain)
 
     def _is_jpeg(self, pair) -> bool:
         """Whether one is the other, saved as JPEG."""
         places, lossy = (pair.a, pair.b), self._lossy
         if pair.turn or not (lossy[pair.a] or lossy[pair.b]):
             return False
-        pixels = [self._load(place) for place in places]
-        if pixels[0].shape[:2] != pixels[1].shape[:2]:
+        if not jpeg_traces.may_be_coded(*map(self._blocks_of, places)):
             return False
-        return (lossy[pair.a] and jpeg_traces.is_made_of(*pixels)) or (
-            lossy[pair.b] and jpeg_traces.is_made_of(*reversed(pixels))
+        ways = [
+            (place, [place, other], self._qualities(place))
+            for place, other in (places, places[::-1])
+            if lossy[place] and self._qualities(place)
+        ]
+        pixels = {place: self._load(place) for place in places if ways}
+        if len({levels.shape[:2] for levels in pixels.values()}) > 1:
+            return False
+        return any(
+            jpeg_traces.is_made_of(pixels[place], pixels[other], among)
+            for place, (_, other), among in ways
         )
+
+    def _blocks_of(self, image: int) -> np.ndarray:
+        def make() -> np.ndarray:
+            return jpeg_traces.coded_blocks(self._pixels(image))
+
+        return self._blocks.get(image, make)
 
     def _weakest_copies(self, seen: np.ndarray) -> tuple[float, float]:
         """What nearly all simulated copies reach at the first and the second look.
@@ -251,6 +386,9 @@ class Verifier:
     def _view(self, image: int) -> np.ndarray:
         return views.band(_resized(self._rimless(image), VIEW)[None])[0]
 
+    def _own(self, image: int) -> np.ndarray:
+        return self._large.own(_blurred(self._view_of(image)))
+
     def _grain_of(self, image: int) -> np.ndarray:
         return self._grains.get(image, lambda: same_photo.grain(self._rimless(image)))
 
@@ -270,33 +408,12 @@ class Verifier:
         """float32 levels of an image."""
         return self._pixels(image).astype(np.float32)
 
+    def _shape(self, image: int) -> tuple[int, int]:
+        return self._pixels(image).shape
+
     def _pixels(self, image: int) -> np.ndarray:
         """uint8 levels of an image."""
         return self._greys.get(image, lambda: images.grey(self._load(image)))
-
-
-class _Product:
-    """What bands of the product's images have in common, as patterns of length 1."""
-
-    def __init__(self, bands: np.ndarray):
-        self._margin = bands.shape[-1] // 16  # what a shift brings in lies there
-        flat = np.stack([self._flat(band) for band in bands])
-        self._patterns = fingerprints.shared_patterns(flat, _PATTERNS)
-
-    def compare(self, first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
-        """Correlation of what two bands show of their own, and its deviation."""
-        first, second = self._own(first), self._own(second)
-        power = float(np.sqrt(float(first @ first) * float(second @ second)))
-        correlation = float(first @ second) / max(power, 1e-9)
-        return correlation, float(np.sqrt(power / first.size))
-
-    def _own(self, band):
-        flat = self._flat(band)
-        return flat - self._patterns.T @ (self._patterns @ flat)
-
-    def _flat(self, band):
-        m = self._margin
-        return np.ascontiguousarray(band[m:-m, m:-m]).ravel()
 
 
 def alike(comparison: same_photo.Comparison, similarity: float) -> bool:
@@ -347,6 +464,22 @@ def _best_alignment(first, second, motion) -> tuple[same_photo.Comparison, bool]
         again = _resampled_again(first, second, way, most=most)
         best, shifted = (again, True) if again else (best, shifted)
     return best, shifted
+
+
+def _most_alike(first, second, motion) -> same_photo.Comparison:
+    """The texture that `_best_alignment` finds two to share that cannot be copies.
+
+    The first way on which it is enough will do.
+    """
+    best = same_photo.Comparison()
+    for _, way, interpolation in alignment.ways(first, second, motion):
+        warped, inside = alignment.warped(second, way, first.shape, interpolation)
+        comparison = same_photo.likeness(first, warped, inside)
+        if lies_better(comparison, best):
+            best = comparison
+        if best.alike or not comparison.suspicious:
+            break
+    return best
 
 
 def _resampled_again(first, second, motion, *, most) -> same_photo.Comparison | None:

@@ -19,7 +19,7 @@ import tyro
 
 from nexperia_tf import bounds, command, errors, files, labels
 from nexperia_tf.data import images, manifest, progress, source
-from nexperia_tf.data.duplicates import resolve, search
+from nexperia_tf.data.duplicates import jpeg_traces, resolve, search
 from nexperia_tf.data.measure import depth, measurement, scan, scan_cache, signature
 from nexperia_tf.data.prepare import (
     cleaning,
@@ -241,6 +241,7 @@ def _find_copies(
     findings = search.find(
         pictures,
         load=functools.partial(_pixels, run.raw, run.max_pixels),
+        qualities=functools.partial(_qualities, run.raw),
         workers=workers or os.cpu_count() or 1,
         on_progress=on_progress,
     )
@@ -251,6 +252,11 @@ def _find_copies(
 def _pixels(raw: pathlib.Path, max_pixels: int, path: str):
     content = file_names.on_disk(raw, path).read_bytes()
     return images.load(content, max_pixels=max_pixels).pixels
+
+
+def _qualities(raw: pathlib.Path, path: str) -> tuple[int, ...]:
+    with file_names.on_disk(raw, path).open("rb") as file:
+        return jpeg_traces.qualities(file)
 
 
 def _clean(run: prepared.Prepared, reading: Reading) -> None:

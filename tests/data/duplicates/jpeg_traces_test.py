@@ -52,3 +52,21 @@ def test_a_picture_remembers_jpeg_whatever_was_done_without_loss_since(quality):
     assert jpeg_traces.was_there(coded)
     assert jpeg_traces.was_there(coded[3:, 5:].copy())  # a crop moves the grid
     assert jpeg_traces.was_there(np.rint(0.9 * coded))
+
+
+@pytest.mark.parametrize("quality", [41, 75, 95])
+def test_a_file_says_with_which_quality_it_was_saved(quality):
+    picture, file = Image.fromarray(photograph(levels(0), 1)), io.BytesIO()
+    picture.convert("RGB").save(file, "JPEG", quality=quality)
+    assert jpeg_traces.qualities(file) == (quality,)
+    own, other = [list(range(1, 65)), [3] * 64], io.BytesIO()
+    picture.convert("RGB").save(other, "JPEG", qtables=own)
+    assert jpeg_traces.qualities(other) == ()
+
+
+def test_a_part_that_shows_jpeg_clearly_says_it_of_the_whole():
+    first = photograph(levels(3), 4)
+    for picture in (first, saved(first, quality=90), first[:100, :90]):
+        picture = picture.astype(np.float32)
+        said = jpeg_traces.surely_there(picture)
+        assert said == jpeg_traces.was_there(picture)

@@ -35,12 +35,14 @@ def test_the_first_look_at_grain_refuses_no_copy_and_most_others(pair):
     one, other = plain + noise
     for copy in (one, 0.8 * one, one + random.normal(0, 5, one.shape)):
         copy = copy.astype(np.float32)
-        assert same_photo.hints_at_shared_grain(
+        perhaps, _ = same_photo.grain_at_a_glance(
             same_photo.grain(one), same_photo.grain(copy)
         )
-    assert not same_photo.hints_at_shared_grain(
-        same_photo.grain(one), same_photo.grain(other)
-    )
+        assert perhaps
+    said = same_photo.grain_at_a_glance(same_photo.grain(one), same_photo.grain(other))
+    assert said == (False, False)
+    brighter = same_photo.grain((0.8 * one + 9).astype(np.float32))
+    assert same_photo.grain_at_a_glance(same_photo.grain(one), brighter) == (True, True)
 
 
 def photograph(levels: np.ndarray) -> np.ndarray:

@@ -1,0 +1,189 @@
+"""Which candidate pairs are looked at, in which order, and how closely.
+
+What ties pictures is transitive, what proves a copy is not. So a full look goes first
+to pairs that may tie what nothing ties yet, a forest of them; pairs that are tied
+already by others only have to be refused as copies, along the way that the ties give.
+Every pair of which a cluster of copies depends is looked at in full in the end.
+"""
+
+import concurrent.futures
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import numpy as np
+import threadpoolctl
+
+from nexperia_tf.data.duplicates import candidates, connected, verify
+
+_FORESTS = 3  # of pairs, each among what the one before left apart
+_AT_LEAST, _PARTS = 256, 40  # pairs that are worked on together; parts of all
+_CHUNK = 16  # pairs that a thread takes
+
+
+def verdicts(
+    pairs: Sequence[candidates.Candidate],
+    verifier: verify.Verifier,
+    workers: int,
+    on_progress: Callable[[int, int], None],
+) -> dict[tuple[int, int], verify.Verdict]:
+    """What is more than a look-alike, by the places of the two pictures.
+
+    Args:
+        pairs: sorted.
+        verifier: judges them.
+        workers: threads.
+        on_progress: called as `on_progress(pairs done, pairs)`.
+
+    Returns:
+        The same for any number of workers.
+    """
+    on_progress(0, len(pairs))
+    with (
+        threadpoolctl.threadpool_limits(1),  # the chunks are the parallelism
+        concurrent.futures.ThreadPoolExecutor(workers) as pool,
+    ):
+        judging = _Judging(verifier, pool)
+        done = 0
+        for part in _parts(pairs):
+            for judged in judging.all_of(part):
+                done += judged
+                on_progress(done, len(pairs))
+        judging.look_again()
+        return judging.found()
+
+
+def _parts(
+    pairs: Sequence[candidates.Candidate],
+) -> Iterator[Sequence[candidates.Candidate]]:
+    """All pairs of one picture together, and of some more."""
+    size, start = max(_AT_LEAST, len(pairs) // _PARTS), 0
+    for end in range(1, len(pairs) + 1):
+        last = end == len(pairs)
+        if last or (end - start >= size and pairs[end].a != pairs[end - 1].a):
+            yield pairs[start:end]
+            start = end
+
+
+class _Judging:
+    """The verdicts so far, and what they tie."""
+
+    def __init__(self, verifier: verify.Verifier, pool: concurrent.futures.Executor):
+        self._verifier, self._pool = verifier, pool
+        self._verdicts: dict[candidates.Candidate, verify.Verdict] = {}
+        self._hasty: set[candidates.Candidate] = set()  # refused without a full look
+        self._ties = Ties()
+
+    def all_of(self, pairs: Sequence[candidates.Candidate]) -> Iterator[int]:
+        """Judges all of some pairs; says now and then how many more are."""
+        left = list(pairs)
+        for _ in range(_FORESTS):
+            forest = self._forest(left)
+            yield from self._look_at(forest)
+            chosen = set(forest)
+            left = [pair for pair in left if pair not in chosen]
+        apart = [pair for pair in left if self._ties.between(pair) is None]
+        yield from self._look_at(apart)
+        yield from self._look_at_tied([p for p in left if p not in self._verdicts])
+
+    def look_again(self) -> None:
+        """Looks in full at all pairs among copies, and copies of copies."""
+        ties = [(p.a, p.b) for p, v in self._verdicts.items() if v.same_photograph]
+        groups = connected.components(ties)
+        group_of = {place: k for k, group in enumerate(groups) for place in group}
+        again = [
+            pair
+            for pair in sorted(self._hasty)
+            if pair.a in group_of and group_of[pair.a] == group_of.get(pair.b)
+        ]
+        for _ in self._look_at(again, whole=True):
+            pass
+
+    def found(self) -> dict[tuple[int, int], verify.Verdict]:
+        """What is more than a look-alike; the better of two turns."""
+        found: dict[tuple[int, int], verify.Verdict] = {}
+        for pair, verdict in sorted(self._verdicts.items()):
+            known = found.get((pair.a, pair.b), verify.LOOK_ALIKE)
+            if verdict.same_photograph or (verdict.twin and not known.twin):
+                found[pair.a, pair.b] = verdict
+        return found
+
+    def _forest(self, pairs: Iterable[candidates.Candidate]) -> list:
+        """Pairs, as few as could tie all that they may tie."""
+        ties = self._ties.copy()
+        return [pair for pair in pairs if ties.tie(pair.a, pair.b, np.eye(3))]
+
+    def _look_at(
+        self, pairs: Sequence[candidates.Candidate], *, whole: bool = False
+    ) -> Iterator[int]:
+        def judge(pair: candidates.Candidate) -> verify.Verdict:
+            return self._verifier.verdict(pair, whole=whole)
+
+        for pair, verdict in self._each(judge, pairs):
+            self._verdicts[pair] = verdict
+            if not whole:
+                self._hasty.add(pair)
+            if verdict.twin or verdict.same_photograph:
+                self._ties.tie(pair.a, pair.b, verdict.way)
+            yield 1
+
+    def _look_at_tied(self, pairs: Sequence[candidates.Candidate]) -> Iterator[int]:
+        # Before any of them is looked at, or the ways would depend on the threads.
+        ways = {pair: self._ties.between(pair) for pair in pairs}
+
+        def judge(pair: candidates.Candidate) -> verify.Verdict:
+            tied = self._verifier.tied(pair, ways[pair])
+            return tied or self._verifier.verdict(pair)
+
+        for pair, verdict in self._each(judge, pairs):
+            self._verdicts[pair] = verdict
+            self._hasty.add(pair)
+            yield 1
+
+    def _each(self, judge: Callable, pairs: Sequence[candidates.Candidate]) -> Iterator:
+        """Each pair with its verdict, in their order."""
+        chunks = [pairs[k : k + _CHUNK] for k in range(0, len(pairs), _CHUNK)]
+        judged = self._pool.map(lambda chunk: [judge(pair) for pair in chunk], chunks)
+        return zip(pairs, itertools.chain.from_iterable(judged))
+
+
+class Ties:
+    """Pictures that are tied, and the way from each to another one of its group.
+
+    >>> ties, step = Ties(), np.array([[1, 0, 5], [0, 1, 0], [0, 0, 1]])
+    >>> ties.tie(1, 2, step), ties.tie(2, 3, step), ties.tie(1, 3, step)
+    (True, True, False)
+    >>> ties.between(candidates.Candidate(1, 3, 0))[0]
+    array([ 1.,  0., 10.])
+    """
+
+    def __init__(self):
+        self._up: dict[int, int] = {}
+        self._ways: dict[int, np.ndarray] = {}
+
+    def copy(self) -> "Ties":
+        """The same ties; more of them change nothing here."""
+        other = Ties()
+        other._up, other._ways = dict(self._up), dict(self._ways)
+        return other
+
+    def tie(self, a: int, b: int, way: np.ndarray) -> bool:
+        """Ties two pictures by the way from one to the other; False if they were."""
+        (top_a, from_a), (top_b, from_b) = self._top(a), self._top(b)
+        if top_a == top_b:
+            return False
+        self._up[top_b] = top_a
+        # From the place in b's top: to b, to a, to a's top.
+        self._ways[top_b] = from_a @ np.linalg.inv(way) @ np.linalg.inv(from_b)
+        return True
+
+    def between(self, pair: candidates.Candidate) -> np.ndarray | None:
+        """The way from one to the other, `(3, 3)`; None if nothing ties them."""
+        (top_a, from_a), (top_b, from_b) = self._top(pair.a), self._top(pair.b)
+        return np.linalg.inv(from_b) @ from_a if top_a == top_b else None
+
+    def _top(self, place: int) -> tuple[int, np.ndarray]:
+        way = np.eye(3)
+        while place in self._up:
+            way = self._ways[place] @ way
+            place = self._up[place]
+        return place, way
