@@ -1,6 +1,7 @@
 """How one picture has to be moved to lie on another one."""
 
 import functools
+from collections.abc import Iterable, Iterator
 
 import cv2
 import numpy as np
@@ -100,6 +101,15 @@ def ways(first: np.ndarray, second: np.ndarray, affine: np.ndarray):
     refined = _refined(first, second, affine)
     if refined is not None:
         yield True, refined, cv2.INTER_CUBIC
+
+
+def likeliest(ways: Iterable[tuple], best: np.ndarray) -> Iterator[tuple]:
+    """Those of `ways` that sample nothing anew, and the best one that is known."""
+    for way in ways:
+        if way[-1] != cv2.INTER_NEAREST:
+            break
+        yield way
+    yield True, best, cv2.INTER_CUBIC
 
 
 def _refined(first, second, affine) -> np.ndarray | None:

@@ -174,17 +174,34 @@ def examine(
     )
 
 
-def likeness(first: np.ndarray, second: np.ndarray, inside: np.ndarray) -> Comparison:
-    """The grain that two aligned pictures share, as `examine` finds it, and no more.
+def curve_between(
+    first: np.ndarray, second: np.ndarray, inside: np.ndarray
+) -> Callable[[np.ndarray], np.ndarray]:
+    """What brings the first of two aligned pictures to the exposure of the second.
 
     Args:
         first, second, inside: as `examine` takes them.
     """
     graded = _graded(first, second, _shrunk(inside))
+    return _exposure(first, second, graded)
+
+
+def likeness(
+    first: np.ndarray,
+    second: np.ndarray,
+    inside: np.ndarray,
+    curve: Callable[[np.ndarray], np.ndarray],
+) -> Comparison:
+    """The grain that two aligned pictures share, as `examine` finds it, and no more.
+
+    Args:
+        first, second, inside: as `examine` takes them.
+        curve: between them, in this alignment or another good one.
+    """
+    graded = _graded(first, second, _shrunk(inside))
     if graded.mean() < _LEAST_GRADED:
         return Comparison()
-    exposed = _exposure(first, second, graded)(first)
-    grain, *_ = _shared(exposed, second, graded, _GRAIN)
+    grain, *_ = _shared(curve(first), second, graded, _GRAIN)
     return Comparison(shared_grain=grain)
 
 

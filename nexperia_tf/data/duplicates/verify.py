@@ -39,9 +39,9 @@ _KEPT_GRAIN = 100_000_000  # bytes, four a pixel
 _KEPT_BLOCKS = 10_000_000  # bytes, a sixteenth of one a pixel
 _KEPT_ANSWERS = 100_000  # small ones
 _EXAMINED = 16_000_000  # pixels that are compared at a time, by some 40 bytes each
-# Share of the grain on the best way known of two that cannot be copies; on another way
-# they then share no more than different parts do.
-_SURELY_LESS = 0.15
+# Shares of the grain of two that cannot be copies: on the best way known, and on that
+# one, unmoved and rimless. On no other way they then share what makes twins.
+_FAR_LESS, _LESS = 0.15, 0.3
 _ALTERED = 2 * same_photo.LARGEST_RESIDUAL  # resampling leaves half as much, and more
 # A camera's pattern is in all its pictures: who shares no more must be similar, too.
 _SIMILAR, _ALL_GRAIN = 0.15, 0.9
@@ -319,16 +319,27 @@ class Verifier:
             way: the best one known.
         """
         back = alignment.turned_back(self._shape(pair.b), pair.turn)
-        warped, inside = alignment.warped(
-            second, (np.linalg.inv(back) @ way)[:2], first.shape, cv2.INTER_CUBIC
-        )
-        likely = same_photo.likeness(first, warped, inside)
-        if likely.alike or likely.shared_grain <= _SURELY_LESS:
+        best = (np.linalg.inv(back) @ way)[:2]
+        laid = alignment.warped(second, best, first.shape, cv2.INTER_CUBIC)
+        curve = same_photo.curve_between(first, *laid)
+        likely = same_photo.likeness(first, *laid, curve)
+        if likely.alike or likely.shared_grain <= _FAR_LESS:
             return likely
-        likely = _most_alike(first, second, motion)
-        rimless = None if likely.alike else self._without_rims(pair)
-        again = _most_alike(*rimless, motion) if rimless else likely
-        return again if lies_better(again, likely) else likely
+        pictures = [(first, second)]
+        if rimless := self._without_rims(pair):
+            pictures.append(rimless)
+        for all_ways in (False, True):
+            for one, other in pictures:
+                ways = alignment.ways(one, other, motion)
+                if not all_ways:
+                    ways = alignment.likeliest(ways, best)
+                again = _most_alike(one, other, ways, curve)
+                likely = again if lies_better(again, likely) else likely
+                if likely.alike:
+                    return likely
+            if likely.shared_grain <= _LESS:
+                break
+        return likely
 
     def _at_a_glance(self, pair, motion, shape) -> tuple[bool, bool]:
         grain = views.turned(self._grain_of(pair.b), pair.turn)
@@ -466,15 +477,12 @@ def _best_alignment(first, second, motion) -> tuple[same_photo.Comparison, bool]
     return best, shifted
 
 
-def _most_alike(first, second, motion) -> same_photo.Comparison:
-    """The texture that `_best_alignment` finds two to share that cannot be copies.
-
-    The first way on which it is enough will do.
-    """
+def _most_alike(first, second, ways, curve) -> same_photo.Comparison:
+    """The texture that two share that cannot be copies; the first way may be enough."""
     best = same_photo.Comparison()
-    for _, way, interpolation in alignment.ways(first, second, motion):
-        warped, inside = alignment.warped(second, way, first.shape, interpolation)
-        comparison = same_photo.likeness(first, warped, inside)
+    for _, way, interpolation in ways:
+        laid = alignment.warped(second, way, first.shape, interpolation)
+        comparison = same_photo.likeness(first, *laid, curve)
         if lies_better(comparison, best):
             best = comparison
         if best.alike or not comparison.suspicious:
