@@ -16,8 +16,8 @@ import threadpoolctl
 from nexperia_tf.data.duplicates import candidates, connected, verify
 
 _FORESTS = 3  # of pairs, each among what the one before left apart
-_AT_LEAST, _PARTS = 256, 40  # pairs that are worked on together; parts of all
-_CHUNK = 16  # pairs that a thread takes
+_AT_LEAST, _PARTS = 128, 80  # pairs that are worked on together; parts of all
+_CHUNK = 4  # pairs that a thread takes
 
 
 def verdicts(
@@ -55,7 +55,14 @@ def verdicts(
 def _parts(
     pairs: Sequence[candidates.Candidate],
 ) -> Iterator[Sequence[candidates.Candidate]]:
-    """All pairs of one picture together, and of some more."""
+    """All pairs of one picture together, and of some more.
+
+    What hangs together comes one after the other: what was made ready of a picture is
+    then still kept.
+    """
+    groups = connected.components((pair.a, pair.b) for pair in pairs)
+    group_of = {place: k for k, group in enumerate(groups) for place in group}
+    pairs = sorted(pairs, key=lambda pair: (group_of[pair.a], pair))
     size, start = max(_AT_LEAST, len(pairs) // _PARTS), 0
     for end in range(1, len(pairs) + 1):
         last = end == len(pairs)

@@ -16,6 +16,7 @@ import numpy as np
 from nexperia_tf.data.duplicates import memory, tone_curve
 
 LARGEST = 4_000_000  # pixels; of larger pictures the rest of the look costs more anyway
+_LONGEST = 32_000  # pixels a side; OpenCV's remap takes no 32,768
 # Levels between a copy and its resampled original, of which same_photo allows .42 over
 # all pixels; what is measured at some of them, in another interpolation, is a bit more.
 RESAMPLED = 0.65
@@ -25,7 +26,7 @@ _POINTS = 1500
 _FEWEST = 300  # points that both show, neither black nor white
 _RIM = 12  # part of a side; beyond, a picture may be filled in
 _SMOOTH = 1.5  # pixels, deviation; of what is aligned
-_STEPS = 8
+_STEPS = 15
 _BINS, _BIN = 64, 0.25  # of levels, in which a tone curve is straight
 _STILL = 0.02  # pixels; a step that moves no corner farther is the last
 _FARTHEST = 4.0  # pixels that a better alignment may lie from the one that was given
@@ -78,7 +79,8 @@ class Sampled:
             a, b: places of the pictures.
             way: takes places of the first near those of the second, `(3, 3)`.
         """
-        if max(self._pixels(a).size, self._pixels(b).size) > LARGEST:
+        pictures = [self._pixels(place) for place in (a, b)]
+        if any(p.size > LARGEST or max(p.shape) > _LONGEST for p in pictures):
             return None
         return _aligned(self._ready(a), self._ready(b), way)
 
@@ -175,6 +177,8 @@ def _seen(picture: np.ndarray, places: np.ndarray, interpolation: int) -> np.nda
 
 def _shown(moving: Ready, places: np.ndarray) -> np.ndarray:
     """Which places show a level of the other picture that is not clipped."""
+    if not len(places):  # a picture of a few pixels has none
+        return np.zeros(0, bool)
     border = cv2.BORDER_CONSTANT
     nearest, points = cv2.INTER_NEAREST, places.reshape(1, -1, 2)
     return cv2.remap(moving.graded, points, None, nearest, borderMode=border)[0] > 0
