@@ -320,9 +320,12 @@ class Verifier:
         """
         back = alignment.turned_back(self._shape(pair.b), pair.turn)
         best = (np.linalg.inv(back) @ way)[:2]
-        laid = alignment.warped(second, best, first.shape, cv2.INTER_CUBIC)
-        curve = same_photo.curve_between(first, *laid)
-        likely = same_photo.likeness(first, *laid, curve)
+        likely, curve = _laid_on(first, second, best, cv2.INTER_CUBIC)
+        if not likely.alike:  # what is sampled anew has lost some of its grain
+            _, *as_it_is = next(alignment.ways(first, second, motion))
+            again, other = _laid_on(first, second, *as_it_is)
+            if lies_better(again, likely):
+                likely, curve = again, other
         if likely.alike or likely.shared_grain <= _FAR_LESS:
             return likely
         pictures = [(first, second)]
@@ -475,6 +478,15 @@ def _best_alignment(first, second, motion) -> tuple[same_photo.Comparison, bool]
         again = _resampled_again(first, second, way, most=most)
         best, shifted = (again, True) if again else (best, shifted)
     return best, shifted
+
+
+def _laid_on(
+    first, second, motion, interpolation
+) -> tuple[same_photo.Comparison, Callable[[np.ndarray], np.ndarray]]:
+    """How alike two are that cannot be copies, laid so, and the curve between them."""
+    laid = alignment.warped(second, motion, first.shape, interpolation)
+    curve = same_photo.curve_between(first, *laid)
+    return same_photo.likeness(first, *laid, curve), curve
 
 
 def _most_alike(first, second, ways, curve) -> same_photo.Comparison:
