@@ -5,7 +5,7 @@ import types
 import numpy as np
 import pytest
 
-from nexperia_tf.data import images
+from nexperia_tf.data import images, manifest
 
 
 @pytest.fixture(scope="module")
@@ -31,3 +31,15 @@ def test_what_the_bar_shows_is_read(benchmark):
     drawn = "\x1b[2KVerifying pairs \x1b[38m━━━━━\x1b[0m  \x1b[35m 42%\x1b[0m 0:01:07\r"
     plain = benchmark._COLOURS.sub("", drawn)
     assert benchmark._BAR.findall(plain) == [("42", "0:01:07")]
+
+
+@pytest.mark.slow
+def test_a_copy_whose_little_grain_is_lost_in_sampling_is_tied(
+    benchmark, run_command, tmp_path
+):
+    raw, out = tmp_path / "raw", tmp_path / "prepared"
+    benchmark.draw(raw, 39, 3, 0, benchmark.TILT)
+    assert run_command("prepare", raw, "--out", out) == 0
+    rows = manifest.read(out / "manifest.csv")
+    own = {row.twin_group for row in rows if "device0038" in row.path}
+    assert len(own) == 1 and own != {""}
