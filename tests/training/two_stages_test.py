@@ -9,35 +9,23 @@ from PIL import Image
 
 from nexperia_tf import configs, errors, files
 from nexperia_tf.configs import recipes
-from nexperia_tf.models import backbones
 from nexperia_tf.runs import run_folders
 from nexperia_tf.training import monitor
 
-SHAPE = backbones.Shape((1, 1), planes=(4, 8), stem=4)
+pytestmark = pytest.mark.usefixtures("two_stage_backbone")
 FIRST, SECOND = 2, 2  # epochs
 
 
-@pytest.fixture(scope="module", autouse=True)
-def tiny_backbone():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(backbones.BACKBONES, "tiny", SHAPE)
-        yield
-
-
 @pytest.fixture(scope="module")
-def raw(tmp_path_factory):
+def raw(tmp_path_factory, noisy_picture):
     """Noise with a bright spot on defects, of which every other has a box."""
     folder = tmp_path_factory.mktemp("stages") / "raw"
     folder.mkdir()
     noise = np.random.default_rng(0)
     lines = [["path", "label", "x1", "y1", "x2", "y2"]]
     for i in range(80):
-        pixels = noise.integers(40, 130, (32, 32)).astype(np.uint8)
-        box = [""] * 4
-        if i % 4 == 0:
-            x, y = noise.integers(4, 20, 2)
-            pixels[y : y + 7, x : x + 7] = 240
-            box = [x, y, x + 7, y + 7] if i % 8 else box
+        pixels, box = noisy_picture(noise, spot=i % 4 == 0)
+        box = box if box and i % 8 else [""] * 4
         Image.fromarray(pixels).save(folder / f"{i:02}.png")
         lines.append([f"{i:02}.png", "good" if i % 4 else "defect", *box])
     with open(folder / "labels.csv", "w", newline="") as file:

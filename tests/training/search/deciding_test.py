@@ -13,33 +13,22 @@ from nexperia_tf.data.input import batching
 from nexperia_tf.data.input import order as ordering
 from nexperia_tf.data.records import reading
 from nexperia_tf.evaluation import recipes_tried
-from nexperia_tf.models import backbones
 from nexperia_tf.runs import run_folders
 from nexperia_tf.training import devices, finish, fitting, monitor
 from nexperia_tf.training.search import deciding, plan, trial
 
-SHAPE = backbones.Shape((1, 1), planes=(4, 8), stem=4)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def tiny_backbone():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(backbones.BACKBONES, "tiny", SHAPE)
-        yield
+pytestmark = pytest.mark.usefixtures("two_stage_backbone")
 
 
 @pytest.fixture(scope="module")
-def raw(tmp_path_factory):
+def raw(tmp_path_factory, noisy_picture):
     """Noise with a bright spot on defects, in lots of five."""
     folder = tmp_path_factory.mktemp("search") / "raw"
     folder.mkdir()
     noise = np.random.default_rng(0)
     lines = [["path", "label", "lot", "split"]]
     for i in range(120):
-        pixels = noise.integers(40, 130, (32, 32)).astype(np.uint8)
-        if i % 4 == 0:
-            x, y = noise.integers(4, 20, 2)
-            pixels[y : y + 7, x : x + 7] = 240
+        pixels, _ = noisy_picture(noise, spot=i % 4 == 0)
         Image.fromarray(pixels).save(folder / f"{i:03}.png")
         split = "train" if i < 80 else "validation" if i < 100 else "test"
         label = "good" if i % 4 else "defect"
