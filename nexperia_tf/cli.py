@@ -33,6 +33,10 @@ COMMANDS = {
         "judge runs: report, comparison, safe threshold",
     ),
     "predict": ("nexperia_tf.serving.predict", "score a folder of pictures"),
+    "repeat": (
+        "nexperia_tf.evaluation.repeat",
+        "how many verdicts flip when pictures change a little",
+    ),
     "export": (
         "nexperia_tf.serving.export_command",
         "write a run's SavedModel again",

@@ -91,6 +91,10 @@ class Arguments(command.Options):
     learned from places of defects; or both, the stem's times it. auto: both where there
     is a map, else stem."""
 
+    repeat: Annotated[int, *bounds.within(ge=0, le=10**9)] = pictures.REPEATED
+    """Devices of each class that a run judges again on pictures changed a little; 0
+    leaves that out."""
+
     trust: bool = False
     """Run a SavedModel that no MANIFEST.sha256 vouches for: it is a program."""
 
@@ -114,6 +118,9 @@ def main(arguments: Arguments) -> int:
     refusal = None if arguments.max_escape is None else terminal.refusal(report)
     if arguments.max_escape is not None and not refusal:
         report = _store(judged, subjects, report)
+    report = pictures.with_repeatability(
+        judged, report, split=arguments.split, devices=arguments.repeat
+    )
     page.write(out, report, subjects, shown)
     _print(report, judged, out)
     if refusal:

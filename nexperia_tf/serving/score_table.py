@@ -107,6 +107,21 @@ def check(out: str, *, resume: bool, force: bool) -> None:
             flag = "--resume" if resume else "--force"
             raise errors.BadInput(f"{flag}: has no effect with --out -; leave it out.")
         return
+    check_table(out, force=force)
+    path = pathlib.Path(os.path.realpath(out))
+    if partial_of(path).exists() and not (resume or force):
+        raise errors.BadInput(
+            f"{partial_of(path)}: holds the rows of a job that has not ended; pass "
+            "--resume to go on from there, or --force to begin anew."
+        )
+
+
+def check_table(out: str, *, force: bool) -> None:
+    """Whether a file can be written there, or in place of the one that is.
+
+    Raises:
+        errors.BadInput: there is one already, or no place for it.
+    """
     path = pathlib.Path(out)
     if not path.absolute().parent.is_dir():
         raise errors.BadInput(
@@ -120,13 +135,7 @@ def check(out: str, *, resume: bool, force: bool) -> None:
         raise errors.BadInput(
             f"{out}: exists already; name another table, or pass --force to replace it."
         )
-    path = pathlib.Path(os.path.realpath(path))
-    if partial_of(path).exists() and not (resume or force):
-        raise errors.BadInput(
-            f"{partial_of(path)}: holds the rows of a job that has not ended; pass "
-            "--resume to go on from there, or --force to begin anew."
-        )
-    files.check_writable(path)
+    files.check_writable(os.path.realpath(path))
 
 
 @contextlib.contextmanager

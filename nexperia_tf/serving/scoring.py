@@ -85,7 +85,7 @@ def batches(
     canvas = _canvases(served, found, max_pixels)
     start = time.perf_counter()
     # While one batch is scored the next is decoded.
-    decoded = _in_threads(lambda name: (name, *canvas(name)), names, 2 * batch_size)
+    decoded = in_threads(lambda name: (name, *canvas(name)), names, 2 * batch_size)
     while True:
         before = time.perf_counter()
         batch = list(itertools.islice(decoded, batch_size))
@@ -98,7 +98,7 @@ def batches(
         yield rows
 
 
-def _in_threads(work: Callable, items: Iterable, ahead: int) -> Iterator:
+def in_threads(work: Callable, items: Iterable, ahead: int) -> Iterator:
     """`map(work, items)` in threads, at most `ahead` items before they are due."""
     may = getattr(os, "sched_getaffinity", None)  # Linux knows what this process may
     threads = min(len(may(0)) if may else os.cpu_count() or 1, _THREADS)
@@ -138,10 +138,27 @@ def _canvases(
     served: "export.Served", found: listing.Listing, max_pixels: int
 ) -> Callable[[str], tuple[np.ndarray | None, str]]:
     """A function from a name to its letterboxed pixels, or none and the problem."""
-    size, channels = served.image_size, served.facts["channels"]
-    depth_range = served.depth_range
+    pixels, size = pixels_of(served, found, max_pixels), served.image_size
 
     def canvas(name: str) -> tuple[np.ndarray | None, str]:
+        picture, problem = pixels(name)
+        return (
+            None if problem else preprocess.letterbox_pixels(picture, size)
+        ), problem
+
+    return canvas
+
+
+def pixels_of(
+    served: "export.Served", found: listing.Listing, max_pixels: int
+) -> Callable[[str], tuple[np.ndarray | None, str]]:
+    """A function from a name to pixels for the model, or to none and the problem.
+
+    They are uint8 of shape `(height, width, channels)`, of the picture's own size.
+    """
+    channels, depth_range = served.facts["channels"], served.depth_range
+
+    def pixels_of_file(name: str) -> tuple[np.ndarray | None, str]:
         if name in found.problems:
             return None, found.problems[name]
         try:
@@ -156,9 +173,9 @@ def _canvases(
         pixels = picture.pixels
         if channels == 1 and pixels.ndim == 3 and not images.is_grey(pixels):
             return None, "is in colour, but the model has only seen grey pictures"
-        return preprocess.letterbox_pixels(_with_channels(pixels, channels), size), ""
+        return _with_channels(pixels, channels), ""
 
-    return canvas
+    return pixels_of_file
 
 
 def _with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nexperia_tf import predictions, preprocess
-from nexperia_tf.evaluation import candidates, heatmaps
+from nexperia_tf import labels, predictions, preprocess
+from nexperia_tf.evaluation import candidates, heatmaps, repeatability
 from nexperia_tf.evaluation.report import gallery, results
 from nexperia_tf.statistics import clustered
 
@@ -19,6 +19,8 @@ if typing.TYPE_CHECKING:
     from nexperia_tf.runs import run_folders
 
 POINTED = 300  # boxed defects the pointing game is played on; seconds on two cores
+REPEATED = 100  # devices of each class that are changed a little and judged again
+AT_ONCE = 8  # of them, each with all its changes
 GROUPS = ("group", "lot")
 Pictures = dict[str, dict[str, gallery.DevicePicture]]
 
@@ -57,6 +59,77 @@ def of_report(
         pictures[name] = plain | explained.pictures(own)
         report = report.with_run(name, localisation=explained.localisation(boxed))
     return pictures, report
+
+
+def with_repeatability(
+    judged: Sequence[candidates.Candidate],
+    report: results.Report,
+    *,
+    split: str,
+    devices: int = REPEATED,
+) -> results.Report:
+    """The report with the verdicts of each run that flip when pictures change a little.
+
+    Args:
+        judged: the candidates; those with a model are asked, at the threshold that the
+            report judges them at.
+        report: its figures.
+        split: the judged one.
+        devices: most of each class, drawn once for all runs; 0 asks none.
+    """
+    dataset = next((c.dataset for c in judged if c.dataset is not None), None)
+    if dataset is None or not devices:
+        return report
+    for model in (c for c in judged if c.run is not None):
+        table = _of_each_class(model.subject.scored, devices)
+        examples = _examples(dataset, split, list(table.image_id))
+        scores = _of_variants(model.run, [examples[name] for name in table.image_id])
+        run = next(run for run in report.runs if run.name == model.subject.name)
+        kinds = table.columns.get("defect_type", [""] * len(table))
+        found = repeatability.judge(
+            scores,
+            run.judged_at.threshold,
+            kinds=[
+                labels.GOOD if label != labels.POSITIVE else kind or labels.DEFECT
+                for label, kind in zip(table.label, kinds)
+            ],
+            groups=clustered.groups_of(table),
+            confidence=report.settings.confidence,
+        )
+        report = report.with_run(run.name, repeatability=found)
+    return report
+
+
+def _of_each_class(
+    table: predictions.Predictions, devices: int, *, seed: int = 0
+) -> predictions.Predictions:
+    """Up to so many devices of each class, in the order of the table."""
+    shuffled = np.random.default_rng(seed).permutation(len(table))
+    drawn = [
+        place
+        for label in range(len(labels.NAMES))
+        for place in shuffled[np.asarray(table.label)[shuffled] == label][:devices]
+    ]
+    return table.take(np.sort(drawn))
+
+
+def _of_variants(
+    run: "run_folders.Run", examples: Sequence["reading.Example"]
+) -> np.ndarray:
+    """Scores of shape `(devices, 1 + changes)`, as `repeatability.variants` orders."""
+    model, size, channels = run.model(), run.image_size, run.channels
+    logits = []
+    for start in range(0, len(examples), AT_ONCE):
+        shown = [
+            preprocess.letterbox_pixels(picture, size)
+            for example in examples[start : start + AT_ONCE]
+            for picture in repeatability.variants(
+                preprocess.decode(example.image, channels).numpy()
+            )
+        ]
+        logits.append(model.predict_on_batch(np.stack(shown)))
+    columns = 1 + len(repeatability.CHANGES)
+    return run.calibration.scores(np.concatenate(logits)).reshape(-1, columns)
 
 
 def _mapped(report: results.Report, name: str) -> list[str]:

@@ -7,7 +7,7 @@ the very end. A report is always a list of runs, also of a single one.
 import dataclasses
 from collections.abc import Mapping
 
-from nexperia_tf.evaluation import heatmaps, recipes_tried, slices
+from nexperia_tf.evaluation import heatmaps, recipes_tried, repeatability, slices
 from nexperia_tf.evaluation.report import serialise
 from nexperia_tf.runs import run_folders, training_pictures
 from nexperia_tf.statistics import (
@@ -364,6 +364,8 @@ class Run(OnTheLine, Performance):
         localisation: None without a model or boxes.
         baseline: None where nobody knows what simple numbers reach.
         search: which recipes training tried; None where it did not search.
+        repeatability: verdicts that flip when pictures change a little; None without a
+            model, or where nobody asked.
     """
 
     localisation: Localisation | None = None
@@ -372,6 +374,9 @@ class Run(OnTheLine, Performance):
     )
     search: recipes_tried.Search | None = dataclasses.field(
         default=None, metadata={"written": lambda run: run.search is not None}
+    )
+    repeatability: "repeatability.Repeatability | None" = dataclasses.field(
+        default=None, metadata={"written": lambda run: run.repeatability is not None}
     )
 
 

@@ -32,6 +32,8 @@ def _of_run(run: results.Run, split: str, folder: str) -> Iterator[str]:
         yield f"  warning: {seen}."
     for answer in summary.of_run(run)[:ANSWERS]:
         yield f"  {answer.question} {answer.answer}"
+    if run.repeatability:
+        yield f"  Does a verdict hold? {run.repeatability.said}"
     if run.in_force:
         yield f"  {summary.in_force(run)}"
         yield f"  {summary.proposal(run, folder=folder)}"
