@@ -228,6 +228,12 @@ def test_evaluate_reports_given_and_true_labels(run_folder, raw, run_command, tm
         assert report["auc"]["value"] <= report["auc"]["high"] <= 1
         assert report["n"] == len(predictions.read(run_folder / "predictions/test.csv"))
         assert (out / "report.html").stat().st_size > 10_000
+        again = report["repeatability"]
+        assert again["threshold"] == report["in_force"]["threshold"]
+        kinds = {row["kind"]: row["n"] for row in again["kinds"]}
+        assert sum(kinds.values()) == again["n"] <= report["n"]
+        good = report["n"] - report["n_defect"]
+        assert kinds["good"] == min(100, good) and len(again["changes"]) == 10
 
 
 def test_predict_gives_a_row_for_every_file(run_folder, run_command, tmp_path):
