@@ -11,8 +11,6 @@ from collections.abc import Sequence
 import numpy as np
 import threadpoolctl
 from scipy import stats
-from sklearn import ensemble, linear_model, metrics, model_selection, pipeline
-from sklearn import preprocessing as scaling
 
 from nexperia_tf import errors, labels
 from nexperia_tf.data.prepare import label_leak
@@ -156,6 +154,10 @@ def check_classes(label: np.ndarray) -> None:
 
 
 def _model(name: str, trees: int, seed: int):
+    # Here and below: a training needs it when it is done, not to begin.
+    from sklearn import ensemble, linear_model, pipeline
+    from sklearn import preprocessing as scaling
+
     if name == TREES:
         return ensemble.ExtraTreesClassifier(
             trees,
@@ -176,6 +178,8 @@ def _model(name: str, trees: int, seed: int):
 
 def _tried(train: Table, seed: int) -> dict[str, float]:
     """AUC of each model by folds of whole groups; empty where there are too few."""
+    from sklearn import metrics
+
     folds = list(_folds(train, seed))
     aucs = {}
     for name in (TREES, REGRESSION) if folds else ():
@@ -194,6 +198,8 @@ def _tried(train: Table, seed: int) -> dict[str, float]:
 
 def _folds(train: Table, seed: int):
     """Folds of whole groups that leave both classes to fit on."""
+    from sklearn import model_selection
+
     group = clustered.group_numbers(train.group)
     fewest = min(np.bincount(train.label, minlength=2))
     count = min(FOLDS, fewest, group.max() + 1)

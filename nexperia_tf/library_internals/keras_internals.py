@@ -25,6 +25,14 @@ def moments(optimizer: keras.optimizers.Adam, variable: keras.Variable) -> tuple
     return optimizer._momentums[index], optimizer._velocities[index]
 
 
+def build_loss(model: keras.Model) -> None:
+    """Makes the means of each of several losses, which Keras does in the first step.
+
+    Variables that are made while a step is traced have it traced twice.
+    """
+    model._compile_loss.build(model.output, model.output)  # of targets only the keys
+
+
 class OwnWeightDecay:
     """Beside an optimizer: it decays weights in its `update_step`, not all at once.
 

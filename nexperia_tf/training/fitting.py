@@ -188,6 +188,7 @@ def _parts(
     return [(first, last) for first, last in parts if first.epoch < last]
 
 
+@tf.autograph.experimental.do_not_convert
 def batches_of(
     config: configs.Config,
     data: run_data.Data,

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from nexperia_tf import configs, errors, files
 from nexperia_tf.configs import checks, fine_tuning
+from nexperia_tf.library_internals import keras_internals
 from nexperia_tf.models import backbones, classifier, finetuning, pretrained
 from nexperia_tf.models import weights as published
 from nexperia_tf.runs import run_folders
@@ -68,6 +69,7 @@ def build(
     )
     # Variables that are made while the first step is traced have it traced twice.
     model.optimizer.build(model.trainable_variables)
+    keras_internals.build_loss(model)
     return model
 
 

@@ -106,7 +106,6 @@ class Monitor(keras.callbacks.Callback):
         self._workers = workers or devices.Workers(tf.distribute.get_strategy())
         self._started = 0.0
         self._resumed: dict = {}  # seconds, step and means of an epoch begun before
-        self._late: list[float] = []  # of those means that the first step makes
         self._seconds = 0.0  # of this epoch, before it was resumed
         self._kept: keras.Model | None = None
         self._judged: keras.Model | None = None  # by its logit; shares the layers
@@ -163,7 +162,6 @@ class Monitor(keras.callbacks.Callback):
             self._resumed = {}
 
     def on_train_batch_end(self, batch, logs=None):
-        self._add_late_means()
         self.step += 1
         self._check_loss(logs["loss"])
         seconds = time.monotonic() - self._started
@@ -247,23 +245,10 @@ class Monitor(keras.callbacks.Callback):
         return [float(variable) for variable in self._mean_variables()]
 
     def _set_means(self, means: list[list[float]]) -> None:
-        """Sets them to this worker's row; some may not be there before a step."""
-        variables, own = self._mean_variables(), means[self._workers.rank]
-        for variable, value in zip(variables, own):
+        """Sets them to this worker's row."""
+        own = means[self._workers.rank]
+        for variable, value in zip(self._mean_variables(), own, strict=True):
             variable.assign(value)
-        self._late = own[len(variables) :]
-
-    def _add_late_means(self) -> None:
-        """Adds sums and counts of an epoch begun before to those of its first step.
-
-        Keras makes the mean of each of several losses when it traces a step.
-        """
-        if self._late:
-            for variable, value in zip(
-                self._mean_variables()[-len(self._late) :], self._late
-            ):
-                variable.assign_add(value)
-            self._late = []
 
     def _tracked(self) -> dict:
         """What a checkpoint holds beside the state."""

@@ -47,4 +47,7 @@ class WeightAverage(keras.callbacks.Callback):
         step = tf.cast(self.state.steps.assign_add(1), tf.float32)
         share = 1 - tf.minimum(self._momentum, (1 + step) / (10 + step))
         for average, weight in zip(self.state.averages, self._weights):
-            average.assign_add(share * (weight - average))
+            # `average.assign_add(share * (weight - average))` takes longer to trace.
+            tf.raw_ops.ResourceApplyGradientDescent(
+                var=average.handle, alpha=share, delta=average - weight
+            )

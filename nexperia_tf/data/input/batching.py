@@ -20,6 +20,7 @@ from nexperia_tf.data.records import reading, store
 TRAIN = "train"
 
 
+@tf.autograph.experimental.do_not_convert
 def training(
     dataset: store.Dataset,
     pictures: picturing.Pictures,
@@ -137,6 +138,7 @@ def _loading(
     return loaded
 
 
+@tf.autograph.experimental.do_not_convert
 def evaluation(
     dataset: store.Dataset,
     split: str,
@@ -165,6 +167,7 @@ def evaluation(
     return batches.prefetch(2)
 
 
+@tf.autograph.experimental.do_not_convert
 def of_places(
     dataset: store.Dataset,
     places: np.ndarray,
@@ -183,6 +186,7 @@ def of_places(
     return rows.batch(batch_size).map(loaded, tf.data.AUTOTUNE).prefetch(2)
 
 
+@tf.autograph.experimental.do_not_convert
 def images(batches: tf.data.Dataset) -> tf.data.Dataset:
     """The images alone, as `predict` takes them."""
     return batches.map(lambda batch: batch["image"])

@@ -16,7 +16,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import threadpoolctl
-from sklearn import ensemble, metrics, model_selection
 
 from nexperia_tf import labels
 from nexperia_tf.data import manifest
@@ -63,6 +62,8 @@ def probe(rows: Sequence[manifest.Row], *, seed: int = 0) -> Probe:
 
     Folds are drawn image by image, as in a careless split: that is when lots leak.
     """
+    from sklearn import ensemble, model_selection  # here: not to begin with
+
     rows = [row for row in rows if row.label]
     positive = np.array([row.label == labels.DEFECT for row in rows], int)
     counts = np.bincount(positive, minlength=2)
@@ -95,12 +96,9 @@ def probe(rows: Sequence[manifest.Row], *, seed: int = 0) -> Probe:
         with threadpoolctl.threadpool_limits(1):
             model.fit(rates, positive[train])
             scores[held_out] = model.predict_proba(alone[held_out])[:, 1]
-    by_field = {
-        name: float(metrics.roc_auc_score(positive, rate))
-        for name, rate in zip(columns, alone.T)
-    }
+    by_field = {name: _auc(positive, rate) for name, rate in zip(columns, alone.T)}
     return Probe(
-        float(metrics.roc_auc_score(positive, scores)),
+        _auc(positive, scores),
         _ranked(by_field),
         len(rows),
         _by_look(rows, positive, seed),
@@ -153,16 +151,20 @@ def _by_look(
         aucs = []
         for train, held_out in _folds(positive, seed):
             sign = _direction(positive[train], values[train])
-            aucs.append(
-                metrics.roc_auc_score(positive[held_out], sign * values[held_out])
-            )
+            aucs.append(_auc(positive[held_out], sign * values[held_out]))
         in_words = look_in_words(name, _direction(positive, values))
         found[in_words] = float(np.mean(aucs))
     return _ranked(found)
 
 
 def _direction(positive: np.ndarray, values: np.ndarray) -> int:
-    return 1 if metrics.roc_auc_score(positive, values) >= 0.5 else -1
+    return 1 if _auc(positive, values) >= 0.5 else -1
+
+
+def _auc(positive: np.ndarray, scores: np.ndarray) -> float:
+    from sklearn import metrics
+
+    return float(metrics.roc_auc_score(positive, scores))
 
 
 def _ranked(aucs: dict[str, float]) -> dict[str, float]:
@@ -191,6 +193,8 @@ def _columns(rows: Sequence[manifest.Row]) -> dict[str, np.ndarray]:
 
 
 def _folds(positive: np.ndarray, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    from sklearn import model_selection
+
     folds = model_selection.StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
     return folds.split(positive, positive)
 

@@ -54,6 +54,7 @@ def channels(dataset: store.Dataset) -> int:
     return 1 if all(row.mode == "L" for row in rows if row.used) else 3
 
 
+@tf.autograph.experimental.do_not_convert
 def load(
     dataset: store.Dataset, split: str, *, only: Sequence[str] = ()
 ) -> tf.data.Dataset:
