@@ -1,12 +1,14 @@
 """How far a long step is: a bar on a terminal, lines in a pipe or a log."""
 
 import contextlib
+import datetime
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import rich.console
 import rich.progress
+import rich.text
 
 Callback = Callable[[str, int, int], None]  # step, done, total
 
@@ -53,7 +55,8 @@ def reporting(
     if not can_draw(console):
         yield _Lines(console, clock)
         return
-    with rich.progress.Progress(console=console, transient=True) as bars:
+    columns = *rich.progress.Progress.get_default_columns()[:-1], _TimeLeft()
+    with rich.progress.Progress(*columns, console=console, transient=True) as bars:
         yield _Bars(bars)
 
 
@@ -65,6 +68,19 @@ def can_draw(console: rich.console.Console) -> bool:
     """Whether a bar can be drawn over: on a terminal, whatever colours are forced."""
     file: Any = console.file
     return bool(getattr(file, "isatty", bool)()) and not console.is_dumb_terminal
+
+
+class _TimeLeft(rich.progress.ProgressColumn):
+    """By the pace since the step began; that of the last half minute jumps."""
+
+    max_refresh = 0.5  # seconds
+
+    def render(self, task: rich.progress.Task) -> rich.text.Text:
+        told = "-:--:--"
+        if task.total and task.completed and task.elapsed:
+            left = task.elapsed * (task.total - task.completed) / task.completed
+            told = str(datetime.timedelta(seconds=round(left)))
+        return rich.text.Text(told, style="progress.remaining")
 
 
 class _Bars:

@@ -8,6 +8,7 @@ Every pair of which a cluster of copies depends is looked at in full in the end.
 
 import concurrent.futures
 import itertools
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
@@ -18,6 +19,8 @@ from nexperia_tf.data.duplicates import candidates, connected, verify
 _FORESTS = 3  # of pairs, each among what the one before left apart
 _AT_LEAST, _PARTS = 128, 80  # pairs that are worked on together; parts of all
 _CHUNK = 4  # pairs that a thread takes
+_RECKONED = 8  # parts after each of which the total is reckoned anew
+_GOLDEN = (5**0.5 - 1) / 2
 
 
 def verdicts(
@@ -32,7 +35,8 @@ def verdicts(
         pairs: sorted.
         verifier: judges them.
         workers: threads.
-        on_progress: called as `on_progress(pairs done, pairs)`.
+        on_progress: called as `on_progress(done, total)`, in pairs; one that is looked
+            at again in the end counts as long as it takes.
 
     Returns:
         The same for any number of workers.
@@ -43,13 +47,27 @@ def verdicts(
         concurrent.futures.ThreadPoolExecutor(workers) as pool,
     ):
         judging = _Judging(verifier, pool)
-        done = 0
-        for part in _parts(pairs):
+        done, total = 0, len(pairs)
+        for k, part in enumerate(_spread(list(_parts(pairs)))):
             for judged in judging.all_of(part):
                 done += judged
-                on_progress(done, len(pairs))
-        judging.look_again()
+                on_progress(done, total)
+            if k % _RECKONED == 0:
+                total = len(pairs) + round(judging.share_again() * len(pairs))
+        again = judging.again()
+        for k, _ in enumerate(judging.look_again(again), 1):
+            on_progress(done + (total - done) * k // len(again), total)
+        on_progress(total, total)
         return judging.found()
+
+
+def _spread(parts: Sequence) -> list:
+    """The parts, dear and cheap ones mixed, so that the time left can be told.
+
+    >>> _spread("abcdefgh")
+    ['a', 'f', 'c', 'h', 'd', 'b', 'g', 'e']
+    """
+    return [parts[k] for k in sorted(range(len(parts)), key=lambda k: k * _GOLDEN % 1)]
 
 
 def _parts(
@@ -79,6 +97,7 @@ class _Judging:
         self._verdicts: dict[candidates.Candidate, verify.Verdict] = {}
         self._hasty: set[candidates.Candidate] = set()  # refused without a full look
         self._ties = Ties()
+        self._looks, self._seconds, self._began = 0, 0.0, time.monotonic()
 
     def all_of(self, pairs: Sequence[candidates.Candidate]) -> Iterator[int]:
         """Judges all of some pairs; says now and then how many more are."""
@@ -92,18 +111,24 @@ class _Judging:
         yield from self._look_at(apart)
         yield from self._look_at_tied([p for p in left if p not in self._verdicts])
 
-    def look_again(self) -> None:
-        """Looks in full at all pairs among copies, and copies of copies."""
+    def share_again(self) -> float:
+        """What `look_again` will take of the time that the pairs so far took."""
+        if not self._looks:
+            return 0.0
+        a_look = self._seconds / self._looks
+        return len(self.again()) * a_look / (time.monotonic() - self._began)
+
+    def again(self) -> list[candidates.Candidate]:
+        """All pairs among copies, and copies of copies, not looked at in full."""
         ties = [(p.a, p.b) for p, v in self._verdicts.items() if v.same_photograph]
         groups = connected.components(ties)
         group_of = {place: k for k, group in enumerate(groups) for place in group}
-        again = [
-            pair
-            for pair in sorted(self._hasty)
-            if pair.a in group_of and group_of[pair.a] == group_of.get(pair.b)
-        ]
-        for _ in self._look_at(again, whole=True):
-            pass
+        among = (p for p in self._hasty if p.a in group_of)
+        return sorted(p for p in among if group_of[p.a] == group_of.get(p.b))
+
+    def look_again(self, pairs: Sequence[candidates.Candidate]) -> Iterator[int]:
+        """Looks at pairs in full; says now and then how many more it has."""
+        return self._look_at(pairs, whole=True)
 
     def found(self) -> dict[tuple[int, int], verify.Verdict]:
         """What is more than a look-alike; the better of two turns."""
@@ -125,6 +150,7 @@ class _Judging:
         def judge(pair: candidates.Candidate) -> verify.Verdict:
             return self._verifier.verdict(pair, whole=whole)
 
+        start = time.monotonic()
         for pair, verdict in self._each(judge, pairs):
             self._verdicts[pair] = verdict
             if not whole:
@@ -132,6 +158,8 @@ class _Judging:
             if verdict.twin or verdict.same_photograph:
                 self._ties.tie(pair.a, pair.b, verdict.way)
             yield 1
+        self._looks += len(pairs)
+        self._seconds += time.monotonic() - start
 
     def _look_at_tied(self, pairs: Sequence[candidates.Candidate]) -> Iterator[int]:
         # Before any of them is looked at, or the ways would depend on the threads.
