@@ -20,7 +20,7 @@ def test_results_come_in_order_and_no_further_than_asked():
         time.sleep(0.02 if item % 3 == 0 else 0)
         return item
 
-    results = scoring._in_threads(work, iter(range(50)), 4)
+    results = scoring.in_threads(work, iter(range(50)), 4)
     assert [next(results) for _ in range(10)] == list(range(10))
     time.sleep(0.05)
     assert max(begun) <= 10 + 4
@@ -30,7 +30,7 @@ def test_results_come_in_order_and_no_further_than_asked():
 
 
 def test_an_error_of_a_thread_comes_out():
-    results = scoring._in_threads(lambda item: 1 // item, iter([1, 0]), 4)
+    results = scoring.in_threads(lambda item: 1 // item, iter([1, 0]), 4)
     assert next(results) == 1
     with pytest.raises(ZeroDivisionError):
         next(results)
