@@ -37,6 +37,14 @@ COMMANDS = {
         "nexperia_tf.evaluation.repeat",
         "how many verdicts flip when pictures change a little",
     ),
+    "serve": (
+        "nexperia_tf.server.command",
+        "answer over REST and gRPC, watch a folder, keep every verdict",
+    ),
+    "history": (
+        "nexperia_tf.server.history.command",
+        "the verdicts of a server as a table",
+    ),
     "export": (
         "nexperia_tf.serving.export_command",
         "write a run's SavedModel again",

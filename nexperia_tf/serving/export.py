@@ -2,22 +2,22 @@
 
 import dataclasses
 import pathlib
-import typing
 from collections.abc import Callable, Mapping
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from nexperia_tf import bounds, errors, files, labels, locks, preprocess, sizes
+from nexperia_tf import errors, files, labels, locks, preprocess, sizes
 from nexperia_tf.models import classifier, folding
 from nexperia_tf.runs import run_folders, training_pictures
-from nexperia_tf.serving import servable
+from nexperia_tf.serving import servable, version_folders
 from nexperia_tf.statistics import choices
 
 SCHEMA = 1  # of FACTS
-FACTS = pathlib.PurePosixPath("assets.extra/nexperia.json")  # settings baked in
-DEPTH_RANGE = "depth_range"  # in FACTS
+FACTS, DEPTH_RANGE = version_folders.FACTS, version_folders.DEPTH_RANGE
+find, versions = version_folders.find, version_folders.versions
+disagreement = version_folders.disagreement
 BYTES, PIXELS = servable.BYTES, servable.PIXELS
 LOGIT, MAP = classifier.LOGIT, classifier.MAP
 
@@ -103,26 +103,6 @@ def publish_run(
     return folder
 
 
-def disagreement(run: run_folders.Run) -> str:
-    """How the newest SavedModel of a run differs from its calibration.json, or ""."""
-    published = versions(run.folder / run_folders.SAVED_MODEL)
-    if not published:
-        return ""
-    version = published[-1]
-    baked = run_folders.calibration_from(
-        files.read_json(version / FACTS), where=str(version / FACTS)
-    )
-    for name in ("temperature", "offset", "threshold"):
-        stored, served = getattr(run.calibration, name), getattr(baked, name)
-        if stored != served:
-            return (
-                f"{run.folder / run_folders.CALIBRATION}: its {name} is {stored:.6g}, "
-                f"but {version} has {served:.6g} baked in; export the run again: "
-                f"nexperia export --run {run.folder}"
-            )
-    return ""
-
-
 def publish_logit(
     logit: Callable,
     base: pathlib.Path,
@@ -168,7 +148,7 @@ def publish_logit(
     facts |= {"channels": channels, "labels": list(labels.NAMES)}
     # One process at a time takes a version number and uses it.
     with locks.held(base, busy="publishes a version there"):
-        target = base / str(next_version(base))
+        target = base / str(version_folders.next_version(base))
         with files.new_folder(target) as partial:
             tf.saved_model.save(graph, str(partial), signatures)
             (partial / FACTS).parent.mkdir(exist_ok=True)
@@ -235,22 +215,6 @@ def _own_answers(
         return {name: values.numpy() for name, values in found.items()}
     finally:
         tf.config.experimental.enable_tensor_float_32_execution(exact)
-
-
-def versions(base: pathlib.Path) -> list[pathlib.Path]:
-    """The published versions below `base`, lowest first."""
-    if not base.is_dir():
-        return []
-    return sorted((p for p in base.iterdir() if p.name.isdecimal()), key=_number)
-
-
-def next_version(base: pathlib.Path) -> int:
-    """One above the highest version below `base`; 1 when there is none."""
-    return max((_number(path) for path in versions(base)), default=0) + 1
-
-
-def _number(path: pathlib.Path) -> int:
-    return int(path.name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -335,24 +299,6 @@ def _read(answer: Mapping[str, tf.Tensor]) -> tuple[list[float], list[str]]:
     return [float(score) for score in answer["score"].numpy()], words
 
 
-def find(folder: str | pathlib.Path) -> pathlib.Path:
-    """The newest version's folder of a run, a base folder or the version itself.
-
-    Raises:
-        errors.BadInput: there is no SavedModel.
-    """
-    folder = pathlib.Path(folder)
-    for base in (folder, folder / run_folders.SAVED_MODEL):
-        if (base / "saved_model.pb").is_file():
-            return base
-        if published := versions(base):
-            return published[-1]
-    raise errors.BadInput(
-        f"{folder}: holds no SavedModel; name a run folder or what nexperia export "
-        "wrote."
-    )
-
-
 def load(folder: str | pathlib.Path, *, trust: bool = False) -> Served:
     """Loads a SavedModel for scoring: the one way into this package.
 
@@ -366,8 +312,8 @@ def load(folder: str | pathlib.Path, *, trust: bool = False) -> Served:
     """
     version = find(folder)
     if not trust:
-        _refuse_unvouched(version)
-    facts = _facts(version)
+        version_folders.refuse_unvouched(version)
+    facts = version_folders.facts(version)
     try:
         loaded = tf.saved_model.load(str(version))
     except Exception as error:  # a damaged or hostile one raises whatever it likes
@@ -375,44 +321,6 @@ def load(folder: str | pathlib.Path, *, trust: bool = False) -> Served:
             f"{version}: cannot be loaded ({servable.reason(error)}); export again."
         ) from None
     return Served(version, facts, loaded)
-
-
-def _refuse_unvouched(version: pathlib.Path) -> None:
-    """Holds a SavedModel to its own manifest, or to that of the run it lies in."""
-    advice = "A SavedModel is a program: pass --trust to run it all the same"
-    run = version.resolve().parents[1]
-    in_run = version.resolve().parent.name == run_folders.SAVED_MODEL
-    try:
-        if (version / files.MANIFEST).is_file():
-            files.verify_manifest(version, whole=".")
-        elif in_run and (run / files.MANIFEST).is_file():  # as older exports were kept
-            files.verify_manifest(
-                run, whole=f"{run_folders.SAVED_MODEL}/{version.resolve().name}"
-            )
-        else:
-            raise errors.BadInput(
-                f"{version}: holds no {files.MANIFEST}, which vouches for its files."
-            )
-    except errors.BadInput as error:
-        raise errors.BadInput(f"{error} {advice}, or export it again.") from None
-
-
-def _facts(version: pathlib.Path) -> dict:
-    """What nexperia.json holds."""
-    facts = files.read_json(version / FACTS)
-    size, channels = facts.get("image_size"), facts.get("channels")
-    said = bounds.problem(size, typing.Annotated[int | str, *bounds.IMAGE_SIZE])
-    if said or channels not in (1, 3):
-        what = f"image_size {size}: {said}" if said else f"channels {channels}: 1 or 3"
-        raise errors.BadInput(f"{version / FACTS}: {what}.")
-    depth_range = facts.get(DEPTH_RANGE)
-    if said := bounds.problem(
-        depth_range, typing.Annotated[object, *bounds.DEPTH_RANGE]
-    ):
-        raise errors.BadInput(
-            f"{version / FACTS}: {DEPTH_RANGE} {depth_range}: {said}."
-        )
-    return facts
 
 
 def _signatures(

@@ -156,16 +156,48 @@ def pixels_of(
 
     They are uint8 of shape `(height, width, channels)`, of the picture's own size.
     """
-    channels, depth_range = served.facts["channels"], served.depth_range
+    decode = _decoder(served, max_pixels)
 
     def pixels_of_file(name: str) -> tuple[np.ndarray | None, str]:
         if name in found.problems:
             return None, found.problems[name]
         try:
             content = found.path(name).read_bytes()
-            picture = images.load(content, depth_range, max_pixels=max_pixels)
         except OSError as error:
             return None, f"cannot be read ({error.strerror})"
+        return decode(content)
+
+    return pixels_of_file
+
+
+def canvases(
+    served: "export.Served", max_pixels: int
+) -> Callable[[bytes], tuple[np.ndarray | None, str]]:
+    """A function from a file's bytes to letterboxed pixels, or none and the problem.
+
+    What it gives pixels for, no other picture of a batch can suffer from.
+    """
+    decode, size = _decoder(served, max_pixels), served.image_size
+
+    def canvas(content: bytes) -> tuple[np.ndarray | None, str]:
+        pixels, problem = decode(content)
+        return (None if problem else preprocess.letterbox_pixels(pixels, size)), problem
+
+    return canvas
+
+
+def _decoder(
+    served: "export.Served", max_pixels: int
+) -> Callable[[bytes], tuple[np.ndarray | None, str]]:
+    """A function from a file's bytes to pixels for the model, or none and the problem.
+
+    The one place that says what can be scored.
+    """
+    channels, depth_range = served.facts["channels"], served.depth_range
+
+    def decode(content: bytes) -> tuple[np.ndarray | None, str]:
+        try:
+            picture = images.load(content, depth_range, max_pixels=max_pixels)
         except (images.UnreadableImage, images.UnsupportedImage) as error:
             return None, str(error)
         if picture.depth == 16 and depth_range is None:
@@ -175,7 +207,7 @@ def pixels_of(
             return None, "is in colour, but the model has only seen grey pictures"
         return _with_channels(pixels, channels), ""
 
-    return pixels_of_file
+    return decode
 
 
 def _with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:

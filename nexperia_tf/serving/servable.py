@@ -109,6 +109,11 @@ def _read(folder: pathlib.Path) -> tensorflow_internals.MetaGraphDef:
     raise Unservable(f"no graph is tagged {TAG}")
 
 
+def signatures(folder: pathlib.Path) -> Mapping[str, object]:
+    """The `SignatureDef` of each signature that a SavedModel has, by name."""
+    return _read(folder).signature_def
+
+
 def _refuse_what_servers_lack(graph: tensorflow_internals.MetaGraphDef) -> None:
     functions = graph.graph_def.library.function
     nodes = [*graph.graph_def.node, *(n for f in functions for n in f.node_def)]

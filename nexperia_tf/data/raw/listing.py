@@ -249,6 +249,15 @@ class _Walk:
         return None
 
 
+def is_skipped(name: str) -> bool:
+    """Whether a file is left out by its path alone, whatever it holds.
+
+    >>> is_skipped("lot7/@eaDir/0.png"), is_skipped("notes.txt"), is_skipped("0.png")
+    (True, True, False)
+    """
+    return name.lower().endswith(SIDECARS) or any(map(_rule, name.split("/")))
+
+
 def _identity(folder: pathlib.Path) -> tuple[int, int]:
     """The same by whatever name or link a folder is reached."""
     real = folder.stat()

@@ -1,0 +1,194 @@
+"""REST as TensorFlow Serving has it, with uploads, roll-back and health beside it."""
+
+import asyncio
+import json
+from collections.abc import Callable
+
+import fastapi
+import starlette.exceptions
+from starlette import datastructures
+
+from nexperia_tf.server import metrics, refusals, station
+from nexperia_tf.server.front import describing, gates, json_form
+from nexperia_tf.server.models import child
+
+REQUEST_ID = "x-request-id"
+_LARGE = 1 << 20  # bytes of a body that is read in a thread
+
+
+def app(
+    of: station.Station, *, token: str, max_body: int, with_verdict: bool
+) -> Callable:
+    """The ASGI application of a station."""
+    # Its pages of documentation would be fetched from the internet.
+    api = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    api.add_exception_handler(refusals.Refused, _refused)
+    api.add_exception_handler(starlette.exceptions.HTTPException, _malformed)
+    api.include_router(_health(of))
+    api.include_router(_models(of, with_verdict=with_verdict, max_body=max_body))
+    return gates.Gates(api, token=token, max_body=max_body)
+
+
+def _health(of: station.Station) -> fastapi.APIRouter:
+    routes = fastapi.APIRouter()
+
+    @routes.get("/healthz")
+    async def healthy() -> fastapi.Response:
+        return _json({"status": "ok"})
+
+    @routes.get("/readyz")
+    async def ready() -> fastapi.Response:
+        serving = {name: model.serving() for name, model in of.models.items()}
+        return _json({"ready": of.ready, "serving": serving}, 200 if of.ready else 503)
+
+    @routes.get("/metrics")
+    async def measured() -> fastapi.Response:
+        return fastapi.Response(of.measured(), media_type=metrics.CONTENT_TYPE)
+
+    return routes
+
+
+def _models(
+    of: station.Station, *, with_verdict: bool, max_body: int
+) -> fastapi.APIRouter:
+    routes = fastapi.APIRouter(prefix="/v1/models")
+
+    async def predicted(
+        request: fastapi.Request, name: str, version: int | None
+    ) -> fastapi.Response:
+        kind = request.headers.get("content-type", "")
+        request_id = request.headers.get(REQUEST_ID, "")
+        asked = {"model": name, "version": version, "request_id": request_id}
+        if kind.startswith("multipart/form-data"):
+            names, pictures = await _uploaded(request, max_body)
+            judged = await of.judge(
+                station.Asked(source="upload", pictures=pictures, paths=names, **asked)
+            )
+            return _json(_of_files(judged, names, with_verdict=with_verdict))
+        body = await request.body()
+        parsed = await _in_thread(json_form.parse, body, large=len(body) > _LARGE)
+        judged = await of.judge(
+            station.Asked(source="rest", pictures=parsed.pictures, **asked)
+        )
+        json_form.refuse_if_unreadable(judged)
+        form = parsed.form
+        return _json(json_form.answer(judged, form, with_verdict=with_verdict))
+
+    @routes.post("/{name}:predict")
+    async def predict(request: fastapi.Request, name: str) -> fastapi.Response:
+        return await predicted(request, name, None)
+
+    @routes.post("/{name}/versions/{version}:predict")
+    async def predict_version(
+        request: fastapi.Request, name: str, version: str
+    ) -> fastapi.Response:
+        return await predicted(request, name, _number(request, version))
+
+    @routes.post("/{name}:rollback")
+    async def rollback(name: str) -> fastapi.Response:
+        earlier = of.model(name).earlier()
+        return _json({"serving": await of.pin(name, earlier), "pinned": True})
+
+    @routes.post("/{name}:latest")
+    async def latest(name: str) -> fastapi.Response:
+        return _json({"serving": await of.pin(name, None), "pinned": False})
+
+    @routes.post("/{name}/versions/{version}:pin")
+    async def pin(
+        request: fastapi.Request, name: str, version: str
+    ) -> fastapi.Response:
+        number = _number(request, version)
+        return _json({"serving": await of.pin(name, number), "pinned": True})
+
+    @routes.get("/{name}/metadata")
+    async def metadata(name: str) -> fastapi.Response:
+        return _text(describing.metadata_json(of, name, None))
+
+    @routes.get("/{name}/versions/{version}/metadata")
+    async def metadata_of_version(
+        request: fastapi.Request, name: str, version: str
+    ) -> fastapi.Response:
+        number = _number(request, version)
+        return _text(describing.metadata_json(of, name, number))
+
+    @routes.get("/{name}/versions/{version}")
+    async def status_of_version(
+        request: fastapi.Request, name: str, version: str
+    ) -> fastapi.Response:
+        return _text(describing.status_json(of, name, _number(request, version)))
+
+    @routes.get("/{name}")
+    async def status(request: fastapi.Request, name: str) -> fastapi.Response:
+        if ":" in name:  # a verb that only POST has
+            raise refusals.Refused(refusals.INVALID_ARGUMENT, _malformed_line(request))
+        return _text(describing.status_json(of, name, None))
+
+    return routes
+
+
+async def _uploaded(
+    request: fastapi.Request, max_body: int
+) -> tuple[list[str], list[child.Picture]]:
+    """Names and pictures of a form with files.
+
+    Raises:
+        refusals.Refused: it holds none, or is no form.
+    """
+    names, pictures = [], []
+    try:
+        # Larger ones lie in temporary files until they are read here.
+        async with request.form(max_part_size=max_body) as form:
+            for _, value in form.multi_items():
+                if isinstance(value, datastructures.UploadFile):
+                    names.append(value.filename or "")
+                    pictures.append(child.Picture(await value.read()))
+    except starlette.exceptions.HTTPException as error:
+        raise refusals.Refused(refusals.INVALID_ARGUMENT, error.detail) from None
+    if not pictures:
+        message = "the form holds no file; send one with -F picture=@FILE"
+        raise refusals.Refused(refusals.INVALID_ARGUMENT, message)
+    return names, pictures
+
+
+def _of_files(judged: station.Judged, names: list[str], *, with_verdict: bool) -> dict:
+    """An answer by file; each says what is wrong with it."""
+    rows = json_form.rows_of(judged, with_verdict=with_verdict)
+    return {"predictions": [{"file": n} | row for n, row in zip(names, rows)]}
+
+
+async def _in_thread(function: Callable, body: bytes, *, large: bool):
+    return await asyncio.to_thread(function, body) if large else function(body)
+
+
+def _number(request: fastapi.Request, version: str) -> int:
+    if version.isascii() and version.isdecimal() and len(version) < 19:
+        return int(version)
+    raise refusals.Refused(refusals.INVALID_ARGUMENT, _malformed_line(request))
+
+
+def _malformed_line(request: fastapi.Request) -> str:
+    return f"Malformed request: {request.method} {request.url.path}"
+
+
+async def _refused(
+    request: fastapi.Request, error: refusals.Refused
+) -> fastapi.Response:
+    return _json({"error": str(error)}, error.http)
+
+
+async def _malformed(
+    request: fastapi.Request, error: starlette.exceptions.HTTPException
+) -> fastapi.Response:
+    """What no route takes: 400 below /v1, as TensorFlow Serving says it, else 404."""
+    below = request.url.path.startswith("/v1/") and error.status_code in (404, 405)
+    return _json(
+        {"error": _malformed_line(request)}, 400 if below else error.status_code
+    )
+
+
+def _json(content: dict, status: int = 200) -> fastapi.Response:
+    return _text(json.dumps(content, allow_nan=False), status)
+
+
+def _text(content: str, status: int = 200) -> fastapi.Response:
+    return fastapi.Response(content, status, media_type="application/json")

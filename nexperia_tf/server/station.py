@@ -1,0 +1,399 @@
+"""What all ways in share: pictures become verdicts, which are kept and then told."""
+
+import asyncio
+import contextlib
+import dataclasses
+import datetime
+import hashlib
+import pathlib
+import time
+import typing
+from collections.abc import Callable, Iterator, Sequence
+
+from nexperia_tf.server import metrics, refusals
+from nexperia_tf.server.history import database, keeping
+from nexperia_tf.server.models import child, versions, worker
+
+REVIEW = "review"
+_PIN = "pin:"  # settings of the history
+_DAY = 86400.0  # seconds
+_LONGEST_ID = 200  # characters, as the history has room for
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a station takes on.
+
+    Attributes:
+        queue: pictures that may wait, of all requests.
+        items: pictures of one request.
+        deadline: seconds after which a request is given up.
+        review: lowest and highest score that a person has to look at; None for none.
+    """
+
+    queue: int = 1024
+    items: int = 1024
+    deadline: float = 30.0
+    review: tuple[float, float] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """The answer to a request.
+
+    Attributes:
+        model: its name.
+        version: the number of what answered; of a repeated request, what did then.
+        entries: a verdict for each picture.
+        maps: for each, the model's map or None; a repeated request gets none.
+    """
+
+    model: str
+    version: int
+    entries: Sequence[database.Entry]
+    maps: Sequence[list | None]
+
+    @property
+    def all_unreadable(self) -> bool:
+        return bool(self.entries) and all(entry.problem for entry in self.entries)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A request.
+
+    Attributes:
+        source: rest, grpc, upload or watch.
+        model: its name.
+        version: a number, or None for the version in force.
+        pictures: as the client sent them.
+        request_id: by which a retry is known, or "".
+        deadline: seconds that the client waits, if fewer than the station's.
+        paths: names of uploaded or watched files; none for others.
+        file_state: size in bytes and time in nanoseconds of a watched file.
+        final: whether a picture that cannot be read gets its verdict, too.
+    """
+
+    source: str
+    model: str
+    version: int | None = None
+    pictures: Sequence[child.Picture]
+    request_id: str = ""
+    deadline: float | None = None
+    paths: Sequence[str] = ()
+    file_state: tuple[int, int] | None = None
+    final: bool = True
+
+
+class Station:
+    """The models of one server, and its history.
+
+    Attributes:
+        models: by name.
+        metrics: what it counts.
+        draining: whether it takes no more requests.
+    """
+
+    def __init__(
+        self,
+        models: dict[str, pathlib.Path],
+        history: database.Database,
+        *,
+        name: str,
+        options: versions.Options,
+        limits: Limits,
+        keeper: keeping.Keeper,
+    ):
+        self.metrics, self.draining = metrics.Metrics(), False
+        options = dataclasses.replace(
+            options,
+            on_batch=self.metrics.batch.observe,
+            on_restart=self.metrics.restarts.inc,
+        )
+        self.models = {
+            each: versions.Model(each, base, options) for each, base in models.items()
+        }
+        self._name, self._limits, self._keeper = name, limits, keeper
+        self._history, self._writer = history, database.Writer(history)
+        self._running: dict[tuple[str, str], asyncio.Future] = {}
+        self._open = 0
+        for model in self.models.values():
+            pinned = history.setting(_PIN + model.name)
+            model.pinned = int(pinned) if pinned else None
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def history(self) -> database.Database:
+        return self._history
+
+    @property
+    def ready(self) -> bool:
+        """Whether each model has a version that answers, and no end is near."""
+        return not self.draining and all(
+            model.serving() is not None for model in self.models.values()
+        )
+
+    async def refresh(self) -> None:
+        """Looks for new versions once."""
+        for model in self.models.values():
+            await model.refresh()
+
+    async def follow(self, every: float) -> None:
+        """Looks for new versions for ever.
+
+        Args:
+            every: seconds between two looks.
+        """
+        while True:
+            await self.refresh()
+            await asyncio.sleep(every)
+
+    def model(self, name: str) -> versions.Model:
+        """A model by its name.
+
+        Raises:
+            refusals.Refused: there is none.
+        """
+        if name in self.models:
+            return self.models[name]
+        message = f"Servable not found for request: Latest({name})"
+        raise refusals.Refused(refusals.NOT_FOUND, message)
+
+    async def pin(self, name: str, number: int | None) -> int:
+        """Has a version answer, also after a restart; None for the newest there is.
+
+        Returns:
+            the number of the version that answers now.
+        """
+        model = self.model(name)
+        if number is not None:
+            model.version(number)
+        setting = None if number is None else str(number)
+        await asyncio.to_thread(self._history.set, _PIN + name, setting)
+        model.pinned = number
+        return model.version().number
+
+    async def judge(self, asked: Asked) -> Judged:
+        """Verdicts of all pictures of a request, kept in the history by then.
+
+        Raises:
+            refusals.Refused: there is no verdict; nothing is in the history.
+        """
+        with self._counted(asked):
+            if self.draining:
+                message = "the server is being stopped"
+                raise refusals.Refused(refusals.UNAVAILABLE, message)
+            self._check_size(asked)
+            hashes = [_hash(picture) for picture in asked.pictures]
+            if not asked.request_id:
+                return await self._judged(asked, hashes)
+            async with self._alone(asked):
+                if before := await self._before(asked, hashes):
+                    return before
+                judged = await self._judged(asked, hashes)
+                # Another server of this station may have been faster.
+                return await self._before(asked, hashes) or judged
+
+    @contextlib.contextmanager
+    def _counted(self, asked: Asked) -> Iterator[None]:
+        """A request as Prometheus sees it, and as the end of the server waits for."""
+        start, code = time.perf_counter(), "OK"
+        self._open += 1
+        try:
+            yield
+        except refusals.Refused as error:
+            code = error.code
+            raise
+        except BaseException:
+            code = refusals.INTERNAL
+            raise
+        finally:
+            self._open -= 1
+            self.metrics.requests.labels(asked.source, code).inc()
+            seconds = time.perf_counter() - start
+            self.metrics.seconds.labels(asked.source).observe(seconds)
+
+    def _check_size(self, asked: Asked) -> None:
+        if len(asked.request_id) > _LONGEST_ID:
+            message = f"a request id has at most {_LONGEST_ID} characters"
+            raise refusals.Refused(refusals.INVALID_ARGUMENT, message)
+        count = len(asked.pictures)
+        if count > self._limits.items:
+            raise refusals.Refused(
+                refusals.INVALID_ARGUMENT,
+                f"{count} pictures in one request; at most {self._limits.items} are "
+                "taken",
+            )
+
+    @contextlib.asynccontextmanager
+    async def _alone(self, asked: Asked):
+        """Two requests of one id are worked on one after the other."""
+        key = (asked.model, asked.request_id)
+        while key in self._running:
+            await self._running[key]
+        self._running[key] = done = asyncio.get_running_loop().create_future()
+        try:
+            yield
+        finally:
+            del self._running[key]
+            done.set_result(None)
+
+    async def _before(self, asked: Asked, hashes: Sequence[str]) -> Judged | None:
+        """The verdicts of a request that has been answered before, or None."""
+        with _told():
+            found = await asyncio.to_thread(
+                self._history.of_request, self._name, asked.model, asked.request_id
+            )
+        if asked.source == database.WATCH:  # one id for all that a path ever held
+            found = [entry for entry in found if entry.picture_sha256 == hashes[0]]
+        if not found:
+            return None
+        if [entry.picture_sha256 for entry in found] != list(hashes):
+            raise refusals.Refused(
+                refusals.CONFLICT,
+                f"request id {asked.request_id} was used for other pictures",
+            )
+        return Judged(asked.model, found[0].version, found, [None] * len(found))
+
+    async def _judged(self, asked: Asked, hashes: Sequence[str]) -> Judged:
+        version = self.model(asked.model).version(asked.version)
+        answers = await self._answers(version, asked)
+        if not asked.final and any(worker.PROBLEM in answer for answer in answers):
+            raise refusals.Refused(refusals.UNREADABLE, answers[0][worker.PROBLEM])
+        entries = [
+            self._entry(asked, version, item, hashes[item], answer)
+            for item, answer in enumerate(answers)
+        ]
+        entries = await self._keep(entries, asked.pictures)
+        with _told():
+            await self._writer.write(entries)
+        for entry in entries:
+            told = entry.verdict or "unreadable"
+            number = str(version.number)
+            self.metrics.verdicts.labels(asked.model, number, told).inc()
+        maps = [answer.get(worker.MAP) for answer in answers]
+        return Judged(asked.model, version.number, entries, maps)
+
+    async def _answers(self, version: versions.Version, asked: Asked) -> list[dict]:
+        """What the model says of each picture, in time or not at all."""
+        waiting = sum(model.waiting for model in self.models.values())
+        if waiting + len(asked.pictures) > self._limits.queue:
+            raise refusals.Refused(
+                refusals.FULL,
+                f"{waiting} pictures are waiting, and at most {self._limits.queue} "
+                "may; try again later",
+            )
+        futures = [version.batcher.submit(picture) for picture in asked.pictures]
+        deadline = min(asked.deadline or self._limits.deadline, self._limits.deadline)
+        try:
+            async with asyncio.timeout(deadline):
+                return list(await asyncio.gather(*futures))
+        except TimeoutError:
+            message = f"no verdict within {deadline:g} seconds"
+            raise refusals.Refused(refusals.TOO_LATE, message) from None
+        finally:
+            for future in futures:  # what nobody waits for is not scored
+                future.cancel()
+
+    def _entry(
+        self,
+        asked: Asked,
+        version: versions.Version,
+        item: int,
+        sha256: str,
+        answer: dict,
+    ) -> database.Entry:
+        score, label = answer.get(worker.SCORE), answer.get(worker.LABEL, "")
+        low, high = self._limits.review or (2.0, 2.0)  # scores end at 1
+        size, changed = asked.file_state or (None, None)
+        doubtful = score is not None and low <= score <= high
+        return database.Entry(
+            time=database.now(),
+            station=self._name,
+            source=asked.source,
+            request_id=asked.request_id or None,
+            item=item,
+            path=asked.paths[item] if asked.paths else None,
+            file_size=size,
+            file_time=changed,
+            picture_sha256=sha256,
+            model=asked.model,
+            version=version.number,
+            score=score,
+            threshold=version.threshold,
+            label=label,
+            verdict=REVIEW if doubtful else label,
+            problem=answer.get(worker.PROBLEM, ""),
+        )
+
+    async def _keep(
+        self, entries: list[database.Entry], pictures: Sequence[child.Picture]
+    ) -> list[database.Entry]:
+        """The same verdicts, with the files in which some pictures now are."""
+        kept = [self._keeper.wants(entry) for entry in entries]
+        if not any(kept):
+            return entries
+
+        def keep() -> list[database.Entry]:
+            return [
+                self._keeper.keep(entry, picture.content) if wanted else entry
+                for entry, picture, wanted in zip(entries, pictures, kept)
+            ]
+
+        try:
+            return await asyncio.to_thread(keep)
+        except OSError as error:
+            message = f"a picture cannot be kept ({error.strerror})"
+            raise refusals.Refused(refusals.UNAVAILABLE, message) from error
+
+    async def forget(self, days: float, *, unless: Callable) -> None:
+        """Removes what is older than so many days, for ever; see `Database.forget`."""
+        while True:
+            since = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=days)
+            with contextlib.suppress(database.Unwritable):  # the next time, then
+                gone = await asyncio.to_thread(
+                    self._history.forget, database.stamp(since), unless=unless
+                )
+                for kept in gone:
+                    await asyncio.to_thread(self._keeper.remove, kept)
+            await asyncio.sleep(min(_DAY * days / 10, _DAY / 24))
+
+    async def drain(self, patience: float) -> None:
+        """Takes no more requests and waits for those that it has."""
+        self.draining = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                while self._open:
+                    await asyncio.sleep(0.02)
+
+    async def close(self) -> None:
+        """Ends all processes and writes what is to be written."""
+        await asyncio.gather(*(model.close() for model in self.models.values()))
+        await asyncio.to_thread(self._writer.close)
+        self._history.close()
+
+    def measured(self) -> bytes:
+        """What Prometheus is told now."""
+        waiting = sum(model.waiting for model in self.models.values())
+        self.metrics.waiting.set(waiting)
+        for model in self.models.values():
+            self.metrics.serving.labels(model.name).set(model.serving() or 0)
+        return self.metrics.text()
+
+
+def _hash(picture: child.Picture) -> str:
+    """SHA-256 of the bytes as they came, behind their shape where they are pixels."""
+    shape = repr(picture.shape).encode() if picture.shape else b""
+    return hashlib.sha256(shape + picture.content).hexdigest()
+
+
+@contextlib.contextmanager
+def _told() -> typing.Iterator[None]:
+    """A history that fails is said to the client, who gets no verdict."""
+    try:
+        yield
+    except database.Unwritable as error:
+        raise refusals.Refused(refusals.UNAVAILABLE, str(error)) from None

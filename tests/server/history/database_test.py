@@ -1,0 +1,208 @@
+"""The history in SQLite and, where one is installed, in a real PostgreSQL."""
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+import pathlib
+import pwd
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+
+import pytest
+
+from nexperia_tf import errors
+from nexperia_tf.server.history import command, database
+
+WHERE = ("/usr/lib/postgresql", "/usr/local/bin", "/usr/bin")
+
+
+def entry(item: int = 0, **changed) -> database.Entry:
+    plain = database.Entry(
+        time=database.now(),
+        station="s",
+        source="rest",
+        item=item,
+        picture_sha256=f"{item:064}",
+        model="line",
+        version=3,
+        score=0.1 + 0.2,
+        threshold=0.5,
+        label="good",
+        verdict="good",
+    )
+    return dataclasses.replace(plain, **changed)
+
+
+def _postgres() -> pathlib.Path | None:
+    """The folder of PostgreSQL's programs, where there are some."""
+    found = [p for top in WHERE[:1] for p in sorted(pathlib.Path(top).glob("*/bin"))]
+    found += [pathlib.Path(each) for each in WHERE[1:]]
+    return next((each for each in found if (each / "initdb").is_file()), None)
+
+
+def _as_other() -> dict:
+    """PostgreSQL refuses to run as root."""
+    if os.name != "posix" or os.geteuid():
+        return {}
+    for name in ("postgres", "nobody"):
+        with contextlib.suppress(KeyError):
+            found = pwd.getpwnam(name)
+            return {"user": found.pw_uid, "group": found.pw_gid, "extra_groups": []}
+    return {}
+
+
+@pytest.fixture(scope="module")
+def postgres():
+    """The URL of an empty database in a PostgreSQL of its own."""
+    programs, other = _postgres(), _as_other()
+    if programs is None:
+        pytest.skip("no PostgreSQL is installed")
+    place = pathlib.Path(tempfile.mkdtemp(prefix="pg", dir="/tmp"))
+    if other:
+        os.chown(place, other["user"], other["group"])
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    run = {"check": True, "capture_output": True, "cwd": place, **other}
+    data = ["-D", place / "data"]
+    try:
+        initdb = [programs / "initdb", *data, "-U", "line", "-A", "trust", "--no-sync"]
+        subprocess.run(initdb, **run)
+        options = f"-p {port} -k {place} -c listen_addresses=127.0.0.1"
+        log = ["-l", place / "log"]
+        begin = [programs / "pg_ctl", *data, *log, "-w", "-o", options, "start"]
+        subprocess.run(begin, **run | {"capture_output": False})
+        yield f"postgresql://line@127.0.0.1:{port}/postgres"
+    finally:
+        end = [programs / "pg_ctl", *data, "-m", "immediate", "stop"]
+        subprocess.run(end, capture_output=True, cwd=place, check=False, **other)
+        shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def history(request, tmp_path):
+    if request.param == "sqlite":
+        place = str(tmp_path / "history.sqlite")
+    else:
+        place = request.getfixturevalue("postgres")
+    opened = database.Database(place)
+    yield opened
+    opened.forget("9999", unless=lambda row: False)
+    opened.close()
+
+
+def test_a_verdict_is_read_as_it_was_written_to_the_last_bit(history):
+    told = entry(path="a\0b", file_size=1 << 40, file_time=1 << 60, problem="ä ∅")
+    history.write([told, entry(1)])
+    first, _ = history.rows()
+    expected = dataclasses.asdict(told) | {"path": "ab"}
+    assert {name: first[name] for name in expected} == expected
+
+
+def test_a_request_id_makes_retries_single(history):
+    twice = [entry(i, request_id="r") for i in range(3)]
+    history.write(twice)
+    history.write([dataclasses.replace(each, score=0.9) for each in twice])
+    assert history.of_request("s", "line", "r") == twice
+    assert len(list(history.rows())) == 3
+    history.write([entry(request_id="r", station="t"), entry(), entry()])  # three more
+    assert len(list(history.rows())) == 6
+    assert history.of_request("s", "line", "other") == []
+
+
+def test_verdicts_of_many_requests_share_transactions_and_all_are_told(history):
+    async def scenario():
+        writer = database.Writer(history)
+        await asyncio.gather(*(writer.write([entry(i)]) for i in range(200)))
+        assert len(list(history.rows())) == 200
+        history.close()
+        writer.close()
+
+    asyncio.run(scenario())
+
+
+def test_old_verdicts_go_but_for_those_that_must_stay(history):
+    history.write(
+        [entry(i, time=f"2026-11-{10 + i}", kept_as=f"{i}") for i in range(5)]
+    )
+    gone = history.forget("2026-11-13", unless=lambda row: row["item"] == 1)
+    assert sorted(gone) == ["0", "2"]
+    assert [row["item"] for row in history.rows()] == [1, 3, 4]
+    assert [row["item"] for row in history.rows(since="2026-11-13")] == [3, 4]
+    assert [row["item"] for row in history.rows(until="2026-11-13")] == [1]
+
+
+def test_settings_are_kept_and_taken_back(history):
+    assert history.setting("pin:line") is None
+    history.set("pin:line", "3")
+    history.set("pin:line", "4")
+    assert history.setting("pin:line") == "4"
+    history.set("pin:line", None)
+    assert history.setting("pin:line") is None
+
+
+def test_the_last_verdict_of_a_watched_file_says_what_it_was(history):
+    seen = {"source": database.WATCH, "path": "a.png"}
+    history.write([entry(**seen, file_size=1, file_time=2)])
+    history.write([entry(1, **seen, file_size=3, file_time=4), entry(path="b.png")])
+    assert history.watched_files("s") == {"a.png": (3, 4)}
+    assert history.watched_files("t") == {}
+
+
+def test_the_table_of_a_history_has_every_verdict(tmp_path, run_command, capsys):
+    place, out = tmp_path / "h.sqlite", tmp_path / "out.csv"
+    assert run_command("history", place, "--out", out) == 2
+    assert "no such history" in capsys.readouterr().err
+    opened = database.Database(str(place))
+    opened.write([entry(i, time=f"2026-11-2{i}T10:00:00.000000Z") for i in range(3)])
+    opened.close()
+    assert run_command("history", place, "--out", out) == 0
+    header, *rows = out.read_text().splitlines()
+    assert header.split(",") == list(database.COLUMNS) and len(rows) == 3
+    assert "0.30000000000000004" in rows[0]
+    words = ("--since", "2026-11-21", "--until", "2026-11-22T10:00", "--out", "-")
+    assert run_command("history", place, *words) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("\n") == 2 and "2026-11-21T10" in shown
+    assert run_command("history", place, "--out", "-", "--since", "noon") == 2
+    assert "a day or time is expected" in capsys.readouterr().err
+
+
+def test_what_is_no_history_is_refused_in_one_line(tmp_path):
+    (tmp_path / "text").write_text("no database, but long enough to look like one" * 9)
+    for place, said in (
+        (str(tmp_path / "text"), "cannot be opened as a history"),
+        (str(tmp_path / "missing" / "h.sqlite"), "cannot be opened as a history"),
+        ("mysql://a:secret@b/c", "mysql: no such history"),
+        ("postgresql://a:secret@127.0.0.1:1/c", "cannot be opened as a history"),
+    ):
+        with pytest.raises(errors.BadInput, match=said) as told:
+            database.Database(place)
+        assert "secret" not in str(told.value)
+
+
+def test_a_later_history_is_left_alone(tmp_path):
+    place = str(tmp_path / "h.sqlite")
+    opened = database.Database(place)
+    opened.set("schema", "2")
+    opened.close()
+    with pytest.raises(errors.BadInput, match="by a later version"):
+        database.Database(place)
+
+
+def test_a_sqlite_history_is_synced_at_each_commit(tmp_path):
+    opened = database.Database(str(tmp_path / "h.sqlite"))
+    with contextlib.closing(sqlite3.connect(tmp_path / "h.sqlite")) as other:
+        assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    opened.close()
+
+
+def test_a_time_without_a_zone_is_utc():
+    assert command._time("since", "2026-11-27T06:00") == "2026-11-27T06:00:00.000000Z"
+    assert command._time("since", "2026-11-27T06:00+02:00").startswith("2026-11-27T04")
+    assert sys.maxsize > 2**32  # file times are whole numbers of 64 bits

@@ -1,0 +1,66 @@
+"""Which pictures are kept."""
+
+import dataclasses
+import hashlib
+
+import pytest
+
+from nexperia_tf import errors
+from nexperia_tf.server.history import database, keeping
+
+
+def entry(label: str = "good", **changed) -> database.Entry:
+    plain = database.Entry(
+        time="2026-11-27T14:00:00.000000Z",
+        station="s",
+        source="rest",
+        picture_sha256=hashlib.sha256(b"BM").hexdigest(),
+        model="line",
+        version=1,
+        score=0.3,
+        threshold=0.5,
+        label=label,
+        verdict=label,
+    )
+    return dataclasses.replace(plain, **changed)
+
+
+UNREADABLE = entry("", problem="is torn", score=None)
+DOUBTFUL = entry("good", verdict="review")
+
+
+@pytest.mark.parametrize(
+    ("rule", "kept"),
+    [
+        ("none", []),
+        ("rejects", ["defect", "unreadable"]),
+        ("review", ["doubtful", "unreadable"]),
+        ("rejects,review", ["defect", "doubtful", "unreadable"]),
+        ("every:2", ["defect", "unreadable"]),
+    ],
+)
+def test_what_a_rule_names_is_kept(tmp_path, rule, kept):
+    entries = {
+        "good": entry(),
+        "defect": entry("defect"),
+        "doubtful": DOUBTFUL,
+        "unreadable": UNREADABLE,
+    }
+    keeper = keeping.Keeper(keeping.Rule.of(rule), tmp_path)
+    assert [name for name, each in entries.items() if keeper.wants(each)] == kept
+
+
+def test_a_picture_is_kept_under_its_hash_and_goes_with_its_verdict(tmp_path):
+    keeper = keeping.Keeper(keeping.Rule.of("rejects"), tmp_path)
+    kept = keeper.keep(entry(), b"BM")
+    assert kept == keeper.keep(entry(), b"BM")
+    assert (tmp_path / kept.kept_as).read_bytes() == b"BM"
+    assert kept.kept_as == f"2026-11-27/{entry().picture_sha256}.bmp"
+    keeper.remove(kept.kept_as)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["", "all", "every:0", "every:x", "none,rejects"])
+def test_another_word_is_refused(text):
+    with pytest.raises(errors.BadInput, match="rejects, review, every:N or none"):
+        keeping.Rule.of(text)
