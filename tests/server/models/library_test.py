@@ -8,11 +8,26 @@ import pytest
 
 from nexperia_tf import errors, files
 from nexperia_tf.server.models import library
+from nexperia_tf.serving import version_folders
 
 
 @pytest.fixture(scope="module")
-def version(publish_tiny, tmp_path_factory):
-    return publish_tiny(tmp_path_factory.mktemp("published") / "line")
+def version(tmp_path_factory):
+    """A version as far as its files tell: whether it loads is for its process."""
+    folder = tmp_path_factory.mktemp("published") / "line" / "1"
+    for name, content in {
+        "saved_model.pb": b"graph" * 100,
+        "fingerprint.pb": b"finger",
+        "variables/variables.index": b"index" * 10,
+        "variables/variables.data-00000-of-00001": bytes(range(256)) * 100,
+        "assets.extra/tf_serving_warmup_requests": b"warm",
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    facts = {"image_size": 32, "channels": 1, "depth_range": None}
+    files.write_json(folder / version_folders.FACTS, facts)
+    files.write_manifest(folder)
+    return folder
 
 
 def test_a_folder_of_versions_is_a_model_and_so_is_each_in_a_folder(version, tmp_path):
