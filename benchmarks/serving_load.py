@@ -35,7 +35,6 @@ import psutil
 from PIL import Image
 
 PATIENCE = 300  # seconds
-ENTRY = [sys.executable, "-m", "nexperia_tf"]
 PUBLISH = """
 import pathlib, sys
 from nexperia_tf import command; command.import_tensorflow()
@@ -78,7 +77,8 @@ class Server:
 
     def __init__(self, place: pathlib.Path, *words: object):
         self.log = place / "log.txt"
-        argv = [*ENTRY, "serve", *map(str, words), "--port", "0", "--grpc-port", "0"]
+        argv = ["-m", "nexperia_tf", "serve", *map(str, words)]
+        argv = [sys.executable, *argv, "--port", "0", "--grpc-port", "0"]
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(argv, stdout=log, stderr=log)
         self.started = time.monotonic()
@@ -112,9 +112,12 @@ class Server:
     def megabytes(self) -> tuple[float, float, int]:
         """Of the server, of its models together, and how many these are."""
         front = psutil.Process(self.process.pid)
-        models = [c for c in front.children() if "spawn_main" in " ".join(c.cmdline())]
-        sizes = [each.memory_info().rss / 2**20 for each in models]
-        return front.memory_info().rss / 2**20, sum(sizes), len(models)
+        sizes = []
+        for process in front.children():
+            with contextlib.suppress(psutil.Error):  # one that is ending
+                if "spawn_main" in str(process.cmdline()):
+                    sizes.append(process.memory_info().rss / 2**20)
+        return front.memory_info().rss / 2**20, sum(sizes), len(sizes)
 
     def end(self) -> int:
         self.process.send_signal(signal.SIGTERM)
@@ -276,16 +279,13 @@ def watched(server: Server, clients: list[Client]) -> tuple[list, float]:
 
 def told(memory: list) -> None:
     """Memory early and late, once all is warm."""
-
-    def mean(part: list) -> str:
-        return " and ".join(f"{np.mean([m[i] for m in part]):.0f} MB" for i in (0, 1))
-
     tenth = max(len(memory) // 10, 1)
-    early, late = memory[tenth : 2 * tenth], memory[-tenth:]
-    most = max(count for *_, count in memory)
+    early = np.mean(memory[tenth : 2 * tenth] or memory, axis=0)
+    late = np.mean(memory[-tenth:], axis=0)
     print(
-        f"memory of front and models: {mean(early or memory)} early, {mean(late)} "
-        f"late; at most {most} processes of models"
+        f"memory: front {early[0]:.0f} MB early and {late[0]:.0f} MB late, models "
+        f"{early[1]:.0f} and {late[1]:.0f} MB; at most "
+        f"{max(count for *_, count in memory)} processes of models"
     )
 
 

@@ -50,7 +50,8 @@ def test_every_private_attribute_is_one_of_ours():
     nodes = [node for module in tree.values() for node in ast.walk(module)]
     attributes = [node for node in nodes if isinstance(node, ast.Attribute)]
     ours = {n.attr for n in attributes if isinstance(n.ctx, ast.Store)}
-    ours |= {n.name for n in nodes if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
+    named = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    ours |= {n.name for n in nodes if isinstance(n, named)}
     ours |= {n.id for n in nodes if isinstance(n, ast.Name)}
     private = {n.attr for n in attributes if n.attr.startswith("_")}
     documented = {"_exit", "_asdict"}  # of os and of named tuples

@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -67,6 +68,15 @@ class Server:
 
     def predict(self, contents: list[bytes], path: str = "line:predict", **headers):
         return self.ask(f"/v1/models/{path}", in_json(contents), **headers)
+
+    def models(self) -> list[psutil.Process]:
+        """The processes of its models."""
+        found = []
+        for process in psutil.Process(self.process.pid).children():
+            with contextlib.suppress(psutil.Error):  # one that is ending
+                if "spawn_main" in str(process.cmdline()):
+                    found.append(process)
+        return found
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)

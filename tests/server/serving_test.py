@@ -14,7 +14,6 @@ import threading
 
 import grpc
 import numpy as np
-import psutil
 import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import (
@@ -304,10 +303,11 @@ def test_health_and_metrics_say_what_there_is(server):
 
 
 def test_the_front_has_no_tensorflow(server):
-    front = psutil.Process(server.process.pid)
-    with open(f"/proc/{front.pid}/maps") as maps:
-        assert "libtensorflow" not in maps.read()
-    assert len([c for c in front.children() if "spawn_main" in str(c.cmdline())]) == 2
+    models = server.models()
+    assert len(models) == 2
+    processes = [server.process, *models]
+    loaded = [pathlib.Path(f"/proc/{each.pid}/maps").read_text() for each in processes]
+    assert ["libtensorflow" in maps for maps in loaded] == [False, True, True]
 
 
 def test_a_version_that_is_being_copied_is_not_served_before_it_is_whole(
@@ -329,11 +329,9 @@ def test_a_version_that_is_being_copied_is_not_served_before_it_is_whole(
 
 
 def test_a_process_that_dies_is_started_again_and_no_request_fails(server, pictures):
-    front = psutil.Process(server.process.pid)
-    workers = [c for c in front.children() if "spawn_main" in str(c.cmdline())]
     expected = server.predict(pictures)
-    for worker in workers:
-        worker.kill()
+    for process in server.models():
+        process.kill()
     status, answer = server.predict(pictures)
     assert (
         status == 200 and answer["outputs"]["label"] == expected[1]["outputs"]["label"]
