@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import math
 import pathlib
 import signal
 import socket
@@ -79,7 +80,8 @@ async def _run(of: station.Station, ports: Ports, habits: Habits) -> None:
         with _listening(ports) as listening:
             asked = {"token": ports.token, "max_body": ports.max_body}
             told = {"with_verdict": habits.with_verdict}
-            web = _Server(_config(rest.app(of, **asked, **told), ports))
+            app = rest.app(of, **asked, **told)
+            web = _Server(_config(app, ports, habits.grace))
             calls = grpc_service.server(of, **asked, **told)
             grpc_port = _open_grpc(calls, ports)
             with _stopped_by_signals() as stopped:
@@ -153,7 +155,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _config(app: object, ports: Ports) -> uvicorn.Config:
+def _config(app: object, ports: Ports, grace: float) -> uvicorn.Config:
     tls = {}
     if ports.certificate:
         tls = {"ssl_certfile": ports.certificate, "ssl_keyfile": ports.key}
@@ -164,6 +166,7 @@ def _config(app: object, ports: Ports) -> uvicorn.Config:
         lifespan="off",
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=math.ceil(grace),
         **tls,
     )
     try:
@@ -178,34 +181,36 @@ def _config(app: object, ports: Ports) -> uvicorn.Config:
 
 @contextlib.contextmanager
 def _listening(ports: Ports) -> Iterator[socket.socket]:
-    family = socket.AF_INET6 if ":" in ports.host else socket.AF_INET
-    with socket.socket(family) as listening:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with _bound(ports.host, ports.rest, "--port") as listening:
+        with _bound(ports.host, ports.grpc, "--grpc-port"):
+            pass  # gRPC would write lines of its own about a port that is taken
+        yield listening
+
+
+@contextlib.contextmanager
+def _bound(host: str, port: int, flag: str) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as bound:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listening.bind((ports.host, ports.rest))
+            bound.bind((host, port))
         except OSError as error:
             raise errors.BadInput(
-                f"--host {ports.host} --port {ports.rest}: cannot be listened on "
+                f"--host {host} {flag} {port}: cannot be listened on "
                 f"({error.strerror}); name another port."
             ) from None
-        yield listening
+        yield bound
 
 
 def _open_grpc(calls: grpc.aio.Server, ports: Ports) -> int:
     host = f"[{ports.host}]" if ":" in ports.host else ports.host
     place = f"{host}:{ports.grpc}"
-    try:
-        if not ports.certificate:
-            return calls.add_insecure_port(place)
-        pair = [
-            pathlib.Path(each).read_bytes() for each in (ports.key, ports.certificate)
-        ]
-        return calls.add_secure_port(place, grpc.ssl_server_credentials([tuple(pair)]))
-    except RuntimeError:
-        raise errors.BadInput(
-            f"--host {ports.host} --grpc-port {ports.grpc}: cannot be listened on; "
-            "name another port."
-        ) from None
+    if not ports.certificate:
+        return calls.add_insecure_port(place)
+    pair = tuple(
+        pathlib.Path(each).read_bytes() for each in (ports.key, ports.certificate)
+    )
+    return calls.add_secure_port(place, grpc.ssl_server_credentials([pair]))
 
 
 @contextlib.contextmanager

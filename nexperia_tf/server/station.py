@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import hashlib
 import pathlib
+import sys
 import time
 import typing
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +16,6 @@ from nexperia_tf.server.history import database, keeping
 from nexperia_tf.server.models import child, versions, worker
 
 REVIEW = "review"
-_PIN = "pin:"  # settings of the history
 _DAY = 86400.0  # seconds
 _LONGEST_ID = 200  # characters, as the history has room for
 
@@ -27,12 +27,14 @@ class Limits:
     Attributes:
         queue: pictures that may wait, of all requests.
         items: pictures of one request.
+        memory: bytes of all pictures that have no answer yet.
         deadline: seconds after which a request is given up.
         review: lowest and highest score that a person has to look at; None for none.
     """
 
     queue: int = 1024
     items: int = 1024
+    memory: int = 1 << 30
     deadline: float = 30.0
     review: tuple[float, float] | None = None
 
@@ -116,9 +118,9 @@ class Station:
         self._name, self._limits, self._keeper = name, limits, keeper
         self._history, self._writer = history, database.Writer(history)
         self._running: dict[tuple[str, str], asyncio.Future] = {}
-        self._open = 0
+        self._open = self._bytes = 0
         for model in self.models.values():
-            pinned = history.setting(_PIN + model.name)
+            pinned = history.setting(self._pin(model.name))
             model.pinned = int(pinned) if pinned else None
 
     @property
@@ -148,7 +150,10 @@ class Station:
             every: seconds between two looks.
         """
         while True:
-            await self.refresh()
+            try:
+                await self.refresh()
+            except OSError as error:  # a drive is away; what is loaded answers on
+                print(f"looking for versions: {error}", file=sys.stderr, flush=True)
             await asyncio.sleep(every)
 
     def model(self, name: str) -> versions.Model:
@@ -172,9 +177,12 @@ class Station:
         if number is not None:
             model.version(number)
         setting = None if number is None else str(number)
-        await asyncio.to_thread(self._history.set, _PIN + name, setting)
+        await asyncio.to_thread(self._history.set, self._pin(name), setting)
         model.pinned = number
         return model.version().number
+
+    def _pin(self, model: str) -> str:
+        return f"pin:{self._name}:{model}"  # other stations may share the history
 
     async def judge(self, asked: Asked) -> Judged:
         """Verdicts of all pictures of a request, kept in the history by then.
@@ -194,14 +202,16 @@ class Station:
                 if before := await self._before(asked, hashes):
                     return before
                 judged = await self._judged(asked, hashes)
+                stored = await self._before(asked, hashes)
                 # Another server of this station may have been faster.
-                return await self._before(asked, hashes) or judged
+                return judged if stored.entries == judged.entries else stored
 
     @contextlib.contextmanager
     def _counted(self, asked: Asked) -> Iterator[None]:
         """A request as Prometheus sees it, and as the end of the server waits for."""
         start, code = time.perf_counter(), "OK"
-        self._open += 1
+        size = sum(len(picture.content) for picture in asked.pictures)
+        self._open, self._bytes = self._open + 1, self._bytes + size
         try:
             yield
         except refusals.Refused as error:
@@ -211,7 +221,7 @@ class Station:
             code = refusals.INTERNAL
             raise
         finally:
-            self._open -= 1
+            self._open, self._bytes = self._open - 1, self._bytes - size
             self.metrics.requests.labels(asked.source, code).inc()
             seconds = time.perf_counter() - start
             self.metrics.seconds.labels(asked.source).observe(seconds)
@@ -280,6 +290,9 @@ class Station:
     async def _answers(self, version: versions.Version, asked: Asked) -> list[dict]:
         """What the model says of each picture, in time or not at all."""
         waiting = sum(model.waiting for model in self.models.values())
+        if self._bytes > self._limits.memory:
+            message = f"pictures of {self._bytes} bytes are waiting; try again later"
+            raise refusals.Refused(refusals.FULL, message)
         if waiting + len(asked.pictures) > self._limits.queue:
             raise refusals.Refused(
                 refusals.FULL,
@@ -339,7 +352,7 @@ class Station:
 
         def keep() -> list[database.Entry]:
             return [
-                self._keeper.keep(entry, picture.content) if wanted else entry
+                self._keeper.keep(entry, picture) if wanted else entry
                 for entry, picture, wanted in zip(entries, pictures, kept)
             ]
 
@@ -358,7 +371,8 @@ class Station:
                     self._history.forget, database.stamp(since), unless=unless
                 )
                 for kept in gone:
-                    await asyncio.to_thread(self._keeper.remove, kept)
+                    with contextlib.suppress(OSError):
+                        await asyncio.to_thread(self._keeper.remove, kept)
             await asyncio.sleep(min(_DAY * days / 10, _DAY / 24))
 
     async def drain(self, patience: float) -> None:

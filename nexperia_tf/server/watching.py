@@ -97,7 +97,9 @@ class Watch:
     async def _look(self) -> None:
         """Notes every file that is there."""
         found = await asyncio.to_thread(listing.files, self._folder)
-        for name in found.files:
+        for place, name in enumerate(found.files):
+            if place % 100 == 0:
+                await asyncio.sleep(0)  # others have their turn
             if not name.lower().endswith(UNFINISHED):
                 self._note_name(name)
 

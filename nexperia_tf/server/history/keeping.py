@@ -5,11 +5,15 @@ by its own hash: keeping it twice is keeping it once.
 """
 
 import dataclasses
+import io
 import itertools
 import pathlib
 
+from PIL import Image
+
 from nexperia_tf import errors, files
 from nexperia_tf.server.history import database
+from nexperia_tf.server.models import child
 
 NONE, REJECTS, REVIEW, EVERY = "none", "rejects", "review", "every:"
 _ENDINGS = {b"BM": ".bmp", b"\xff\xd8": ".jpg", b"\x89PNG": ".png", b"II": ".tif"}
@@ -77,14 +81,18 @@ class Keeper:
             nth or (self._rule.rejects and rejected) or (self._rule.review and doubtful)
         )
 
-    def keep(self, entry: database.Entry, content: bytes) -> database.Entry:
+    def keep(self, entry: database.Entry, picture: child.Picture) -> database.Entry:
         """Writes the picture; returns the verdict with the file's path in it.
+
+        Pixels become a PNG.
 
         Raises:
             OSError: it cannot be written.
         """
         day = self._folder / entry.time[:10]
         day.mkdir(parents=True, exist_ok=True)
+        drawn = picture.shape and picture.shape[2] in (1, 3)
+        content = _png(picture) if drawn else picture.content
         name = f"{entry.picture_sha256}{_ending(content)}"
         if not (day / name).is_file():
             files.write_bytes(day / name, content)
@@ -98,6 +106,14 @@ class Keeper:
             path.parent.rmdir()
         except OSError:  # it holds others
             return
+
+
+def _png(picture: child.Picture) -> bytes:
+    height, width, channels = picture.shape
+    mode = "L" if channels == 1 else "RGB"
+    file = io.BytesIO()
+    Image.frombytes(mode, (width, height), picture.content).save(file, "PNG")
+    return file.getvalue()
 
 
 def _ending(content: bytes) -> str:

@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from nexperia_tf.server import refusals
-from nexperia_tf.server.models import child
+from nexperia_tf.server.models import child, worker
 
 _AHEAD = 2  # batches under way
 _TRIES = 2  # the second time a picture travels alone
@@ -52,6 +52,7 @@ class Batcher:
         self._waiting: collections.deque[Item] = collections.deque()
         self._under_way: set[asyncio.Task] = set()
         self._open = False  # whether the model can be asked
+        self._due = False  # whether a look at what waits is due
 
     def __len__(self) -> int:
         return sum(not item.answer.done() for item in self._waiting)
@@ -65,8 +66,9 @@ class Batcher:
         """The future answer to a picture, with the keys of `worker`."""
         answer = asyncio.get_running_loop().create_future()
         self._waiting.append(Item(picture, answer))
-        # After all of this turn of the loop have come, such as those of one request.
-        asyncio.get_running_loop().call_soon(self._send)
+        if not self._due:  # once all of a request have come
+            self._due = True
+            asyncio.get_running_loop().call_soon(self._send)
         return answer
 
     def open(self) -> None:
@@ -84,6 +86,7 @@ class Batcher:
             _fail(self._waiting.popleft(), error)
 
     def _send(self) -> None:
+        self._due = False
         while self._open and len(self._under_way) < _AHEAD:
             if self._under_way and len(self) < self._batch_size:
                 return
@@ -124,8 +127,9 @@ class Batcher:
         for item in reversed(batch):
             if item.tries < _TRIES:
                 self._waiting.appendleft(item)
-            else:
-                _fail(item, refusals.Refused(refusals.INTERNAL, f"{error}, twice"))
+            elif not item.answer.done():
+                problem = f"the model failed at this picture, twice ({error})"
+                item.answer.set_result({worker.PROBLEM: problem})
 
     def _done(self, task: asyncio.Task) -> None:
         self._under_way.discard(task)

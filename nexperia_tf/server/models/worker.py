@@ -6,6 +6,7 @@ batch, threads decode the next. It ends when the server's end of the connection 
 """
 
 import concurrent.futures
+import os
 import queue
 import signal
 import threading
@@ -51,6 +52,8 @@ def run(asked: connection.Connection, version: str, max_pixels: int) -> None:
 
 
 def _loaded(version: str) -> "export.Served":
+    # Two versions share a GPU while one takes over from the other.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     command.import_tensorflow()
     from nexperia_tf.serving import export
 

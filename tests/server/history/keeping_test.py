@@ -4,9 +4,11 @@ import dataclasses
 import hashlib
 
 import pytest
+from PIL import Image
 
 from nexperia_tf import errors
 from nexperia_tf.server.history import database, keeping
+from nexperia_tf.server.models import child
 
 
 def entry(label: str = "good", **changed) -> database.Entry:
@@ -52,12 +54,23 @@ def test_what_a_rule_names_is_kept(tmp_path, rule, kept):
 
 def test_a_picture_is_kept_under_its_hash_and_goes_with_its_verdict(tmp_path):
     keeper = keeping.Keeper(keeping.Rule.of("rejects"), tmp_path)
-    kept = keeper.keep(entry(), b"BM")
-    assert kept == keeper.keep(entry(), b"BM")
+    picture = child.Picture(b"BM")
+    kept = keeper.keep(entry(), picture)
+    assert kept == keeper.keep(entry(), picture)
     assert (tmp_path / kept.kept_as).read_bytes() == b"BM"
     assert kept.kept_as == f"2026-11-27/{entry().picture_sha256}.bmp"
     keeper.remove(kept.kept_as)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_pixels_are_kept_as_a_png(tmp_path):
+    for channels in (1, 3):
+        content = bytes(range(6 * channels))
+        picture = child.Picture(content, (2, 3, channels))
+        keeper = keeping.Keeper(keeping.Rule.of("rejects"), tmp_path / str(channels))
+        kept = keeper.keep(entry(), picture)
+        with Image.open(tmp_path / str(channels) / kept.kept_as) as image:
+            assert image.size == (3, 2) and image.tobytes() == content
 
 
 @pytest.mark.parametrize("text", ["", "all", "every:0", "every:x", "none,rejects"])

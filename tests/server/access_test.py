@@ -1,0 +1,119 @@
+"""Who may ask, and what is refused before a server starts; no model is loaded here."""
+
+import shutil
+import socket
+import ssl
+import subprocess
+import urllib.error
+import urllib.request
+
+import grpc
+import pytest
+from tensorflow_serving.apis import get_model_status_pb2, model_service_pb2_grpc
+
+
+@pytest.fixture
+def models(tmp_path):
+    """A version that is not whole: a server has nothing to load."""
+    (tmp_path / "models" / "line" / "1").mkdir(parents=True)
+    return tmp_path / "models"
+
+
+def asked() -> get_model_status_pb2.GetModelStatusRequest:
+    request = get_model_status_pb2.GetModelStatusRequest()
+    request.model_spec.name = "line"
+    return request
+
+
+def test_a_token_and_tls_are_asked_for_over_both_protocols(start, models, tmp_path):
+    if not shutil.which("openssl"):
+        pytest.skip("no openssl to make a certificate with")
+    pair = ("-keyout", "key.pem", "-out", "cert.pem")
+    names = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost")
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *pair, *names]
+    subprocess.run(make, cwd=tmp_path, check=True, capture_output=True)
+    (tmp_path / "token").write_text("secret\n")
+    words = ("--token-file", tmp_path / "token", "--host", "0.0.0.0")
+    words += ("--tls-certificate", tmp_path / "cert.pem")
+    server = start(models, *words, "--tls-key", tmp_path / "key.pem")
+    trust = ssl.create_default_context(cafile=tmp_path / "cert.pem")
+    address = f"https://localhost:{server.rest}"
+
+    def status(path: str, **headers) -> int:
+        request = urllib.request.Request(address + path, headers=headers)
+        try:
+            with urllib.request.urlopen(request, context=trust) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code
+
+    assert status("/healthz") == 200 and status("/readyz") == 503
+    for path in ("/v1/models/line", "/metrics"):
+        assert status(path) == status(path, Authorization="Bearer wrong") == 401
+    assert status("/metrics", Authorization="Bearer secret") == 200
+    assert status("/v1/models/line", Authorization="Bearer secret") == 404
+    certificate = (tmp_path / "cert.pem").read_bytes()
+    secure = grpc.ssl_channel_credentials(certificate)
+    with grpc.secure_channel(f"localhost:{server.grpc}", secure) as channel:
+        stub = model_service_pb2_grpc.ModelServiceStub(channel)
+        for sent, code in (
+            ((), grpc.StatusCode.UNAUTHENTICATED),
+            ((("authorization", "Bearer secret"),), grpc.StatusCode.NOT_FOUND),
+        ):
+            with pytest.raises(grpc.RpcError) as told:
+                stub.GetModelStatus(asked(), 60, metadata=sent)
+            assert told.value.code() is code
+    assert server.stop() == 0
+    assert "Traceback" not in server.said()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--host", "0.0.0.0"], "pass --token-file FILE, or --anyone"),
+        (["--tls-key", "key"], "--tls-certificate and --tls-key go together"),
+        (["--review", ".7", ".3"], "two scores, 0 <= LOW <= HIGH <= 1"),
+        (["--watch", "missing"], "--watch missing: no such folder"),
+        (["--watch", ".", "--watch-model", "other"], "no such model"),
+        (["--keep", "all"], "rejects, review, every:N or none is expected"),
+        (["--history", "mysql://a/b"], "mysql: no such history"),
+        (["--token-file", "empty"], "is empty; write a token into it"),
+        (["--batch-size", "0"], "--batch-size 0: a whole number"),
+    ],
+)
+def test_what_does_not_go_together_is_one_line(
+    models, run_command, capsys, monkeypatch, words, said
+):
+    monkeypatch.chdir(models.parent)
+    for name in ("key", "empty"):
+        (models.parent / name).touch()
+    assert run_command("serve", models, *words) == 2
+    shown = capsys.readouterr().err
+    assert said in shown and shown.count("\n") == 1
+
+
+def test_a_taken_port_is_one_line(models, run_command, capsys, monkeypatch):
+    monkeypatch.chdir(models.parent)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert run_command("serve", models, "--port", port) == 2
+        assert "name another port" in capsys.readouterr().err
+        words = ("--port", 0, "--grpc-port", port)
+        assert run_command("serve", models, *words) == 2
+        assert "name another port" in capsys.readouterr().err
+
+
+def test_a_missing_library_is_named_with_what_installs_it(
+    models, run_command, capsys, monkeypatch
+):
+    from nexperia_tf.server import extra
+
+    monkeypatch.setattr(extra, "LIBRARIES", ("fastapi", "no_such_library"))
+    assert run_command("serve", models) == 2
+    shown = capsys.readouterr().err
+    assert (
+        "no_such_library: is not installed; pip install 'nexperia_tf[serve]'" in shown
+    )
