@@ -48,6 +48,7 @@ def history(tmp_path_factory):
 @pytest.fixture(scope="module")
 def server(start, base, history):
     words = ("--max-items", 9, "--max-body", 100_000, "--keep", "rejects,every:3")
+    words += ("--deadline", 300)  # of a machine with other work
     server = start(base.parent, "--history", history, *words).ready()
     server.wait_for(lambda: server.get("/v1/models/line/versions/1")[0] == 200)
     loaded = "line: version 1 is loaded"  # the newest comes first

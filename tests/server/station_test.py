@@ -1,0 +1,165 @@
+"""What all ways in share, with a model that answers when it is told to."""
+
+import asyncio
+import contextlib
+
+import pytest
+
+from nexperia_tf.server import refusals, station
+from nexperia_tf.server.history import database, keeping
+from nexperia_tf.server.models import batching, child, versions, worker
+
+
+class Slow:
+    """A version whose model answers once `go` is set."""
+
+    def __init__(self):
+        self.number, self.threshold, self.go = 3, 0.5, asyncio.Event()
+        self.batcher = batching.Batcher(self.ask, batch_size=4)
+        self.batcher.open()
+
+    async def ask(self, pictures):
+        await self.go.wait()
+        score = {worker.SCORE: 0.55, worker.LABEL: "defect"}
+        return [score | {worker.MAP: [[0.5]]} for _ in pictures]
+
+
+@contextlib.asynccontextmanager
+async def opened(place, **limits):
+    of = station.Station(
+        {"line": place},
+        database.Database(str(place / "history.sqlite")),
+        name="s",
+        options=versions.Options(),
+        limits=station.Limits(**limits),
+        keeper=keeping.Keeper(keeping.Rule.of("none"), place),
+    )
+    slow = Slow()
+    of.models["line"].loaded[3] = slow
+    slow.state = versions.AVAILABLE
+    try:
+        yield of, slow
+    finally:
+        of.models["line"].loaded.clear()
+        await of.close()
+
+
+def asked(count: int = 1, **changed) -> station.Asked:
+    pictures = [child.Picture(bytes([i])) for i in range(count)]
+    return station.Asked(
+        **{"source": "rest", "model": "line", "pictures": pictures} | changed
+    )
+
+
+def code_of(error: pytest.ExceptionInfo) -> tuple[str, int]:
+    return error.value.code, error.value.http
+
+
+def test_a_full_queue_is_said_at_once_and_a_late_verdict_is_none(tmp_path):
+    async def scenario():
+        async with opened(tmp_path, queue=8, deadline=0.5) as (of, slow):
+            waiting = []
+            for _ in range(4):  # two batches under way, eight pictures wait
+                waiting.append(asyncio.create_task(of.judge(asked(4))))
+                await asyncio.sleep(0.01)
+            with pytest.raises(
+                refusals.Refused, match="8 pictures are waiting"
+            ) as told:
+                await of.judge(asked(1))
+            assert code_of(told) == ("RESOURCE_EXHAUSTED", 429)
+            late = await asyncio.gather(*waiting, return_exceptions=True)
+            assert {(each.code, each.http) for each in late} == {
+                ("DEADLINE_EXCEEDED", 504)
+            }
+            slow.go.set()
+            assert (await of.judge(asked(2))).version == 3
+            assert len(list(of.history.rows())) == 2  # of what got no verdict, nothing
+
+    asyncio.run(scenario())
+
+
+def test_bytes_that_wait_are_counted_too(tmp_path):
+    async def scenario():
+        async with opened(tmp_path, memory=10) as (of, slow):
+            slow.go.set()
+            large = [child.Picture(b"x" * 11)]
+            with pytest.raises(refusals.Refused) as told:
+                await of.judge(asked(pictures=large))
+            assert code_of(told) == ("RESOURCE_EXHAUSTED", 429)
+            assert await of.judge(asked(9))
+
+    asyncio.run(scenario())
+
+
+def test_a_station_that_ends_takes_no_more_and_answers_what_it_has(tmp_path):
+    async def scenario():
+        async with opened(tmp_path) as (of, slow):
+            waiting = asyncio.create_task(of.judge(asked(3)))
+            await asyncio.sleep(0.05)
+            ending = asyncio.create_task(of.drain(10))
+            await asyncio.sleep(0.05)
+            assert not of.ready and not ending.done()
+            with pytest.raises(refusals.Refused) as told:
+                await of.judge(asked())
+            assert code_of(told) == ("UNAVAILABLE", 503)
+            slow.go.set()
+            assert len((await waiting).entries) == 3
+            await ending
+
+    asyncio.run(scenario())
+
+
+def test_no_verdict_is_told_that_the_history_does_not_take(tmp_path, monkeypatch):
+    def fail(self, entries):
+        raise database.Unwritable("the history cannot be used (disk full)")
+
+    async def scenario():
+        async with opened(tmp_path) as (of, slow):
+            slow.go.set()
+            monkeypatch.setattr(database.Database, "write", fail)
+            with pytest.raises(refusals.Refused, match="disk full") as told:
+                await of.judge(asked())
+            assert code_of(told) == ("UNAVAILABLE", 503)
+
+    asyncio.run(scenario())
+
+
+def test_scores_in_a_band_are_for_a_person_and_maps_come_once(tmp_path):
+    async def scenario():
+        async with opened(tmp_path, review=(0.5, 0.6)) as (of, slow):
+            slow.go.set()
+            first = await of.judge(asked(request_id="r"))
+            again = await of.judge(asked(request_id="r"))
+            assert first.entries == again.entries
+            assert (first.maps, again.maps) == ([[[0.5]]], [None])
+            (entry,) = first.entries
+            assert (entry.label, entry.verdict) == ("defect", "review")
+
+    asyncio.run(scenario())
+
+
+def test_a_pin_outlasts_a_restart_and_is_of_one_station(tmp_path):
+    async def scenario():
+        async with opened(tmp_path) as (of, _):
+            assert await of.pin("line", 3) == 3
+        async with opened(tmp_path) as (of, _):
+            assert of.models["line"].pinned == 3
+            await of.pin("line", None)
+        async with opened(tmp_path) as (of, _):
+            assert of.models["line"].pinned is None
+
+    asyncio.run(scenario())
+
+
+def test_old_verdicts_are_removed_with_their_pictures(tmp_path):
+    async def scenario():
+        async with opened(tmp_path) as (of, slow):
+            slow.go.set()
+            await of.judge(asked(2))
+            forgetting = asyncio.create_task(of.forget(1e-9, unless=lambda row: False))
+            async with asyncio.timeout(60):
+                while list(of.history.rows()):
+                    await asyncio.sleep(0.01)
+            forgetting.cancel()
+
+    asyncio.run(scenario())
