@@ -74,6 +74,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--size", type=sizes.Size.of, default="224")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--bfloat16", action="store_true", help="mixed_bfloat16, too")
     parser.add_argument("--torch-python", help="interpreter with torch and timm")
     parser.add_argument("--stock", action="store_true", help="stock Keras at batch 2")
     parser.add_argument("--profile", type=pathlib.Path)

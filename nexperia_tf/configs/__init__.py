@@ -135,8 +135,13 @@ def from_json(payload: Mapping, *, where: str) -> Config:
         if said := bounds.problem(value, kind):
             raise errors.BadInput(f"{where}: {field} {bounds.json_of(value)}: {said}.")
         values[field] = value
-    if facts_from(payload):
+    if facts := facts_from(payload):
         values = BEFORE | values
+        if (
+            values.get("precision", recipes.AUTO) == recipes.AUTO
+            and "precision" in facts
+        ):
+            values["precision"] = facts["precision"]  # an older version left it open
     return of(**{field: v for field, v in values.items() if field not in NOT_REPLAYED})
 
 

@@ -1,5 +1,6 @@
 """Names of TensorFlow that it does not document, and why they are used."""
 
+import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 # The messages of a saved_model.pb, which can be looked into before it is loaded.
@@ -7,16 +8,21 @@ MetaGraphDef = meta_graph_pb2.MetaGraphDef
 SavedModel = saved_model_pb2.SavedModel
 
 
-def computes_with_onednn() -> bool:
-    """Whether this process computes convolutions with oneDNN.
+def computes_with_onednn(dtype: tf.DType = tf.float32) -> bool:
+    """Whether this process computes convolutions of that number type with oneDNN.
 
     TF_ENABLE_ONEDNN_OPTS only says what was asked for, not what this build can do.
     """
     try:
-        from tensorflow.python.util import _pywrap_util_port
+        from tensorflow.python.util import _pywrap_util_port, _pywrap_utils
     except ImportError:  # gone: the convolution that runs everywhere is taken
         return False
-    return _pywrap_util_port.IsMklEnabled()
+    if not _pywrap_util_port.IsMklEnabled():
+        return False
+    if dtype.size != 2:
+        return dtype == tf.float32
+    takes = getattr(_pywrap_utils, "IsDataTypeSupportedByOneDNNOnThisCPU", None)
+    return bool(takes and takes(dtype))
 
 
 def forget_custom_gradients() -> None:

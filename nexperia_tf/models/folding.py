@@ -6,9 +6,19 @@ import numpy as np
 from nexperia_tf.library_internals import keras_internals
 from nexperia_tf.models import convolution
 
+# What lies between the scaled pixels and the pooled features.
+BODY = (
+    convolution.Convolution,
+    keras.layers.Add,
+    keras.layers.BatchNormalization,
+    keras.layers.MaxPooling2D,
+    keras.layers.ReLU,
+    keras.layers.ZeroPadding2D,
+)
 
-def fold_batch_norm(model: keras.Model) -> keras.Model:
-    """A float32 copy for inference, in which convolutions carry the normalisation.
+
+def fold_batch_norm(model: keras.Model, *, number_type: str = "float32") -> keras.Model:
+    """A copy for inference, in which convolutions carry the normalisation.
 
     A normalisation with fixed statistics multiplies and shifts channels, as a kernel
     and a bias do. The copy has the same layers by the same names; what was batch
@@ -16,6 +26,8 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
 
     Args:
         model: a functional model whose batch normalisations each follow a convolution.
+        number_type: of the weights and the computation from the scaled pixels to the
+            last stage: float32 or bfloat16. All else is float32 in either.
 
     Returns:
         model with the same inputs and outputs, equal in inference up to rounding.
@@ -33,9 +45,9 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
 
     def copy(layer):
         config = layer.get_config()
-        config["dtype"] = "float32"
+        config["dtype"] = number_type if isinstance(layer, BODY) else "float32"
         if isinstance(layer, keras.layers.BatchNormalization):
-            return keras.layers.Identity(name=layer.name)
+            return keras.layers.Identity(name=layer.name, dtype=number_type)
         if layer.name in norms:
             config["use_bias"] = True
         return type(layer).from_config(config)

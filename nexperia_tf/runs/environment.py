@@ -1,5 +1,6 @@
 """What a run was made with: enough to make it again elsewhere."""
 
+import dataclasses
 import datetime
 import importlib.metadata
 import pathlib
@@ -10,13 +11,20 @@ import sys
 import tensorflow as tf
 
 from nexperia_tf import predictions
+from nexperia_tf.runs import precision as precisions
 from nexperia_tf.runs import training_pictures
 
 SCHEMA = 1  # of environment.json
 
 
-def described(*, seed: int, deterministic: bool) -> dict:
-    """What environment.json holds: versions, device, commit and command of a run."""
+def described(*, seed: int, deterministic: bool, precision: str) -> dict:
+    """What environment.json holds: versions, device, commit and command of a run.
+
+    Args:
+        seed: of the run.
+        deterministic: whether it can be repeated to the bit.
+        precision: the number format it computes in, one of `precision.NAMES`.
+    """
     packages = ("nexperia_tf", "tensorflow", "keras", "tensorflow-datasets", "numpy")
     gpus = tf.config.list_physical_devices("GPU")
     names = [tf.config.experimental.get_device_details(g)["device_name"] for g in gpus]
@@ -29,6 +37,7 @@ def described(*, seed: int, deterministic: bool) -> dict:
         "platform": platform.platform(),
         "device": names or [platform.processor() or platform.machine()],
         "git_commit": _git_commit(),
+        "precision": dataclasses.asdict(precisions.decided(precision)),
         "seed": seed,
         "deterministic": deterministic,
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

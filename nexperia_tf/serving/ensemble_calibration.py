@@ -141,13 +141,42 @@ def calibrate(
             "leave it out, the threshold is .5 then."
         )
     score = fitted.scores(calibration.logits(validation.score))
-    defects = validation.label == labels.POSITIVE
-    groups = clustered.groups_of(validation)
-    choice = certificate.choose(
-        score[defects],
-        groups=None if groups is None else groups[defects],
-        grouped_by=clustered.word_of(validation) or "group",
+    return guaranteed(
+        fitted,
+        dataclasses.replace(validation, score=score),
         usage=certificate.Usage.of(selection, seen),
+        max_escape=max_escape,
+        confidence=confidence,
+    )
+
+
+def guaranteed(
+    fitted: run_folders.Calibration,
+    scored: predictions.Predictions,
+    *,
+    usage: certificate.Usage,
+    max_escape: float,
+    confidence: float,
+) -> run_folders.Calibration:
+    """The calibration with the threshold that certifies an escape rate.
+
+    Args:
+        fitted: its temperature and offset.
+        scored: devices with the scores that it gives them.
+        usage: what these were used for before.
+        max_escape: the rate.
+        confidence: of the guarantee.
+
+    Raises:
+        errors.BadInput: these devices cannot certify it.
+    """
+    defects = scored.label == labels.POSITIVE
+    groups = clustered.groups_of(scored)
+    choice = certificate.choose(
+        scored.score[defects],
+        groups=None if groups is None else groups[defects],
+        grouped_by=clustered.word_of(scored) or "group",
+        usage=usage,
         max_escape=max_escape,
         confidence=confidence,
     )
@@ -157,7 +186,7 @@ def calibrate(
         fitted,
         threshold=operating_point.serving_threshold(choice.threshold),
         origin=run_folders.GUARANTEED,
-        basis=certificate.promise(choice.certificate(validation.source)),
+        basis=certificate.promise(choice.certificate(scored.source)),
     )
 
 

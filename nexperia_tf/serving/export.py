@@ -18,6 +18,8 @@ SCHEMA = 1  # of FACTS
 FACTS, DEPTH_RANGE = version_folders.FACTS, version_folders.DEPTH_RANGE
 find, versions = version_folders.find, version_folders.versions
 disagreement = version_folders.disagreement
+NUMBER_TYPE = "number_type"  # in FACTS
+FLOAT32 = "float32"
 BYTES, PIXELS = servable.BYTES, servable.PIXELS
 LOGIT, MAP = classifier.LOGIT, classifier.MAP
 
@@ -31,13 +33,15 @@ def publish(
     chose_among: int | None = None,
     trained_on: training_pictures.TrainingSet | None = None,
     depth_range: tuple[float, float] | None = None,
+    number_type: str = FLOAT32,
+    beside: Mapping[str, Mapping] | None = None,
 ) -> pathlib.Path:
     """Writes the next version of a classifier below `base`, whole or not at all.
 
     Args:
         model: a classifier of any precision; gives the raw logit, and a map where it
-            has learned one. Served in float32, with its batch normalisation folded into
-            the convolutions.
+            has learned one. Served with its batch normalisation folded into the
+            convolutions.
         base: the folder TensorFlow Serving watches; a subfolder for each version.
         backbone: its name, for nexperia.json.
         calibration: temperature, offset and threshold to bake in.
@@ -72,8 +76,10 @@ def publish(
             "backbone": backbone,
             choices.CHOSE_AMONG: chose_among,
             DEPTH_RANGE: depth_range,
+            NUMBER_TYPE: number_type,
         },
         trained_on=trained_on,
+        beside=beside,
     )
 
 
@@ -82,11 +88,12 @@ def publish_run(
     in_force: run_folders.Calibration,
     *,
     out: str | pathlib.Path = "",
+    **knobs,
 ) -> pathlib.Path:
     """Writes the next version of a run's best model; returns its folder.
 
     Without `out` it is written in the run, and then calibration.json, so that the two
-    agree.
+    agree. `knobs` are those of `publish`.
     """
     folder = publish(
         run.model(with_map=True),
@@ -96,6 +103,7 @@ def publish_run(
         chose_among=choices.of_run(run, "validation").count,
         trained_on=training_pictures.of_run(run.folder),
         depth_range=run.config.data.depth_range,
+        **knobs,
     )
     if not out:
         run_folders.write_calibration(run.folder / run_folders.CALIBRATION, in_force)
@@ -112,6 +120,7 @@ def publish_logit(
     calibration: run_folders.Calibration,
     facts: Mapping,
     trained_on: training_pictures.TrainingSet | None = None,
+    beside: Mapping[str, Mapping] | None = None,
 ) -> pathlib.Path:
     """Writes the next version of anything that gives a calibrated logit.
 
@@ -133,6 +142,7 @@ def publish_logit(
         calibration: the threshold to bake in, and what `logit` has applied.
         facts: what else to write to nexperia.json.
         trained_on: the pictures it was trained on.
+        beside: what other JSON files are to hold, by their path in the version.
 
     Returns:
         the version's folder.
@@ -153,6 +163,8 @@ def publish_logit(
             tf.saved_model.save(graph, str(partial), signatures)
             (partial / FACTS).parent.mkdir(exist_ok=True)
             files.write_json(partial / FACTS, facts | dataclasses.asdict(calibration))
+            for name, payload in (beside or {}).items():
+                files.write_json(partial / name, payload)
             if trained_on:  # pictures by hash alone: lots stay private
                 training_pictures.write(
                     partial / training_pictures.EXPORTED, trained_on, groups=False

@@ -1,8 +1,9 @@
 """`nexperia export`: a run's best model as the next version of its SavedModel."""
 
 import dataclasses
+from typing import Literal
 
-from nexperia_tf import command, locks
+from nexperia_tf import command, files, locks
 from nexperia_tf.runs import run_folders
 
 
@@ -14,7 +15,13 @@ class Arguments(command.Options):
     """Run folder that nexperia train wrote."""
 
     out: str = ""
-    """Base folder to publish the next version in; RUN/saved_model when empty."""
+    """Base folder to publish the next version in; RUN/saved_model when empty, and
+    RUN/saved_model_bfloat16 for bfloat16."""
+
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16 takes half the space, and is faster where the processor has amx_bf16 or
+    avx512_bf16. Its threshold is chosen anew, as that of the run was; up to 500 test
+    pictures say which verdicts change."""
 
 
 def main(arguments: Arguments) -> None:
@@ -29,6 +36,16 @@ def _export(arguments: Arguments) -> None:
     from nexperia_tf.serving import export
 
     run = run_folders.load(arguments.run)
-    folder = export.publish_run(run, run.calibration, out=arguments.out)
-    print(f"In force: {run.calibration.words}")
+    if arguments.precision == export.FLOAT32:
+        in_force, compared = run.calibration, None
+        folder = export.publish_run(run, in_force, out=arguments.out)
+    else:
+        from nexperia_tf.serving import bfloat16
+
+        folder, in_force, compared = bfloat16.publish(run, out=arguments.out)
+        if not arguments.out:
+            files.write_manifest(run.folder)
+    print(f"In force: {in_force.words}")
+    for line in compared.lines() if compared else ():
+        print(line)
     print(f"SavedModel: {folder}")

@@ -81,6 +81,15 @@ def decided(
     )
 
 
+def target_in(basis: str) -> float:
+    """The share of defects to catch that a basis of `decided` names.
+
+    >>> target_in("tpr=0.99 on validation: 99 of 100 defects")
+    0.99
+    """
+    return float(basis.removeprefix(TPR).split()[0])
+
+
 def store(run: run_folders.Run, in_force: run_folders.Calibration) -> "pathlib.Path":
     """Puts a threshold into force: exports it and writes calibration.json.
 

@@ -7,6 +7,7 @@ Devices that have also selected the epoch pay for each epoch they could have sel
 """
 
 import dataclasses
+import re
 
 import numpy as np
 
@@ -326,6 +327,25 @@ def promise(point: Certificate) -> str:
         f"at most {percent(point.target)} escapes with "
         f"{percent(point.confidence)} confidence, by {rests_on(point)}"
     )
+
+
+def promised(words: str) -> tuple[float, float]:
+    """Escape rate and confidence that the words of `promise` give.
+
+    >>> promised("at most 0.5 % escapes with 95 % confidence, by 620 defects")
+    (0.005, 0.95)
+
+    Raises:
+        errors.BadInput: they are other words.
+    """
+    found = re.match(r"at most (\S+) % escapes with (\S+) % confidence", words)
+    if not found:
+        raise errors.BadInput(
+            f"calibration.json: basis {words!r} names no escape rate; choose the "
+            "threshold anew with nexperia evaluate."
+        )
+    rate, confidence = (round(float(number) / 100, 12) for number in found.groups())
+    return rate, confidence
 
 
 def rests_on(point: Certificate) -> str:

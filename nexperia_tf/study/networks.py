@@ -9,6 +9,7 @@ import rich
 import rich.table
 
 from nexperia_tf import configs, errors, files
+from nexperia_tf.configs import recipes
 from nexperia_tf.data import tables
 from nexperia_tf.runs import run_folders
 from nexperia_tf.study import plan
@@ -126,7 +127,8 @@ def _check_same(folder: pathlib.Path, config: configs.Config) -> None:
     )
     had = trained_with.flat()
     for name, wanted in config.flat().items():
-        if had[name] != wanted and name not in NOT_COMPARED:
+        is_open = (name, wanted) == ("precision", recipes.AUTO)  # by the machine
+        if had[name] != wanted and not is_open and name not in NOT_COMPARED:
             raise errors.BadInput(
                 f"{folder}: was trained with {name} {had[name]!r}, this study needs "
                 f"{wanted!r}; name another --out, or remove that run."

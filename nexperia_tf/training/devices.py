@@ -200,13 +200,6 @@ def synchronise(model: keras.Model) -> None:
             layer.synchronized = True
 
 
-def precision(name: str) -> str:
-    """Keras' dtype policy of that name; "auto" is half precision where a GPU is."""
-    if name != "auto":
-        return name
-    return "mixed_float16" if tf.config.list_physical_devices("GPU") else "float32"
-
-
 @contextlib.contextmanager
 def dtype_policy(name: str) -> Iterator[None]:
     """Sets Keras' dtype policy for a while."""

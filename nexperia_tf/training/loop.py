@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from nexperia_tf import configs, errors, files, locks
 from nexperia_tf.configs import checks
-from nexperia_tf.runs import run_folders, training_pictures
+from nexperia_tf.runs import precision, run_folders, training_pictures
 from nexperia_tf.training import (
     devices,
     finish,
@@ -45,6 +45,7 @@ def train(config: configs.Config, *, resume: bool = False) -> pathlib.Path | Non
         config.run.strategy, batch_size=config.optimisation.batch_size
     )
     folder = _folder(config, workers, resume=resume)
+    config = _with_precision(config, folder, workers)
     with workers.losses_reported(), _alone(folder, workers):
         if workers.chief and not resume:
             files.refuse_existing(folder)
@@ -56,7 +57,7 @@ def train(config: configs.Config, *, resume: bool = False) -> pathlib.Path | Non
         records = run_data.opened(config, folder, workers)
         config = deciding.decided(config, records, folder, workers)
         config, data = run_data.gather(config, records, folder, workers)
-        with devices.dtype_policy(devices.precision(config.network.precision)):
+        with devices.dtype_policy(config.network.precision):
             begin = functools.partial(run_start.begin, folder, config, data)
             epochs = fitting.stages(config, data, folder, workers, begin=begin)
         with (
@@ -66,6 +67,22 @@ def train(config: configs.Config, *, resume: bool = False) -> pathlib.Path | Non
             if workers.chief:
                 _finish(folder, config, data, epochs)
     return folder if workers.chief else None
+
+
+def _with_precision(
+    config: configs.Config, folder: pathlib.Path, workers: devices.Workers
+) -> configs.Config:
+    """The config with its number format, which a run that is resumed keeps."""
+    began = folder / run_folders.CONFIG
+    if began.is_file():
+        config = recipe.as_begun(config, began)
+    found = precision.decided(config.network.precision)
+    if workers.chief:
+        print(found)
+    if workers.count > 1:  # whose processors may differ
+        chosen = workers.broadcast(precision.NAMES.index(found.policy))
+        return config.changed(precision=precision.NAMES[round(chosen)])
+    return config.changed(precision=found.policy)
 
 
 def _folder(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from nexperia_tf import configs, errors, files, labels
 from nexperia_tf.data.records import reading
 from nexperia_tf.runs import environment, run_folders, training_pictures
-from nexperia_tf.training import devices, model_setup, run_data
+from nexperia_tf.training import model_setup, run_data
 
 # Which may differ when resumed.
 PLACES = ("out", "data_dir", "weights_file", "search_plan")
@@ -41,7 +41,9 @@ def begin(
         files.write_json(partial / run_folders.CONFIG, configs.to_json(config, facts))
         list_pictures(partial, data)
         made_with = environment.described(
-            seed=config.run.seed, deterministic=config.run.deterministic
+            seed=config.run.seed,
+            deterministic=config.run.deterministic,
+            precision=config.network.precision,
         )
         files.write_json(partial / run_folders.ENVIRONMENT, made_with)
         if more:
@@ -77,7 +79,7 @@ def facts_of(config: configs.Config, data: run_data.Data) -> dict:
         "channels": data.pictures.channels,
         "prior": data.order.balance.share,
         "splits": reading.split_sizes(data.dataset),
-        "precision": devices.precision(config.network.precision),
+        "precision": config.network.precision,
         "labels": list(labels.NAMES),
         **model_setup.weights_used(config),
     }

@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from nexperia_tf import preprocess
+from nexperia_tf.library_internals import tensorflow_internals
 from nexperia_tf.models import classifier, folding
 from nexperia_tf.runs import run_folders
 from nexperia_tf.training import losses
@@ -85,6 +86,47 @@ def test_a_float32_copy_answers_as_if_trained_in_float32(tiny, pixels):
     assert {layer.compute_dtype for layer in copied.layers} == {"float32"}
     np.testing.assert_array_equal(copied(pixels()), plain(pixels()))
     assert not copied.compiled  # a saved copy needs no loss to be loaded
+
+
+@pytest.fixture
+def mixed(tiny):
+    """The network in bfloat16, with groups, shortcuts and strides."""
+    before = keras.mixed_precision.dtype_policy()
+    keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
+    try:
+        return classifier.build(tiny, image_size=32, channels=1)
+    finally:
+        keras.mixed_precision.set_dtype_policy(before)
+
+
+def test_a_step_in_bfloat16_casts_kernels_and_what_enters_and_leaves(mixed, pixels):
+    if not tensorflow_internals.computes_with_onednn(tf.bfloat16):
+        pytest.skip("this processor computes bfloat16 in float32, which casts more")
+
+    @tf.function(autograph=False)
+    def step(images):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(mixed(images, training=True) ** 2)
+        variables = [variable.value for variable in mixed.trainable_variables]
+        return tape.gradient(loss, variables)
+
+    graph = step.get_concrete_function(pixels().astype("float32")).graph
+    kernels = [w for w in mixed.trainable_variables if len(w.shape) == 4]
+    casts = [op for op in graph.get_operations() if op.type == "Cast"]
+    to_16 = [op for op in casts if op.outputs[0].dtype == tf.bfloat16]
+    # Each kernel and, backwards, its gradient; the scaled pixels; pooling and back.
+    assert len(to_16) == len(kernels) + 2
+    floats = [op for op in casts if op.inputs[0].dtype == tf.bfloat16]
+    assert len(floats) == len(kernels) + 1
+    for kind in ("FusedBatchNormV3", "FusedBatchNormGradV3"):
+        norms = [op for op in graph.get_operations() if op.type == kind]
+        assert norms and all(op.get_attr("T") == tf.bfloat16 for op in norms)
+        assert all(op.get_attr("U") == tf.float32 for op in norms)
+    for layer in mixed.layers:
+        if isinstance(layer, keras.layers.ReLU | keras.layers.Add):
+            assert layer.output.dtype == "bfloat16"
+    assert mixed.get_layer("features").output.dtype == "float32"
+    assert mixed.output.dtype == "float32"
 
 
 def test_model_of_open_size_takes_any(model, tiny, pixels):

@@ -62,11 +62,13 @@ def relative_error(found, expected):
     return np.abs(found - expected).max() / np.abs(expected).max()
 
 
-def choose_onednn(wanted, monkeypatch):
+def choose_onednn(wanted, monkeypatch, dtype=tf.float32):
     if not wanted:
-        monkeypatch.setattr(tensorflow_internals, "computes_with_onednn", lambda: False)
-    elif not tensorflow_internals.computes_with_onednn():
-        pytest.skip("this machine's TensorFlow does not use oneDNN")
+        monkeypatch.setattr(
+            tensorflow_internals, "computes_with_onednn", lambda *_: False
+        )
+    elif not tensorflow_internals.computes_with_onednn(dtype):
+        pytest.skip(f"this machine's TensorFlow does not use oneDNN for {dtype.name}")
 
 
 def layer_for(images, filters, groups, stride, side=3, **knobs):
@@ -152,6 +154,29 @@ def test_low_precision_trains_under_a_mixed_policy(dtype, bound, stride):
     assert outputs.dtype == dtype and slope.dtype == "float32"
     assert relative_error(outputs, expected) < bound
     assert relative_error(slope, expected_slope) < bound
+
+
+@pytest.mark.parametrize("size,channels,filters,groups,stride,side", CASES)
+@pytest.mark.parametrize("onednn", [False, True])
+def test_bfloat16_rounds_once_what_float32_gives_for_the_same_numbers(
+    size, channels, filters, groups, stride, side, onednn, monkeypatch
+):
+    choose_onednn(onednn, monkeypatch, tf.bfloat16)
+    rng = np.random.default_rng(0)
+    shape = (32, size, size + 1, channels)  # sums long enough to show their rounding
+    images = tf.cast(rng.normal(size=shape), tf.bfloat16)
+    layer = layer_for(images, filters, groups, stride, side)
+    kernel = tf.cast(layer.kernel, tf.bfloat16)
+    found, expected = (
+        slopes(layer.convolution_op, tf.cast(images, dtype), tf.cast(kernel, dtype))
+        for dtype in (tf.bfloat16, tf.float32)
+    )
+    for one, other in zip(found, expected):
+        assert one.dtype == tf.bfloat16
+        apart = tf.abs(tf.cast(one, tf.float32) - other)
+        # Half a unit of the last of 8 bits; sums near zero lose more to cancellation.
+        bound = 2**-8 * tf.abs(other) + 1e-5 * tf.reduce_max(tf.abs(other))
+        assert tf.reduce_all(apart <= bound), tf.reduce_max(apart / tf.abs(other))
 
 
 @pytest.mark.parametrize("onednn", [False, True])

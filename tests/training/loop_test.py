@@ -16,7 +16,12 @@ from nexperia_tf import configs, errors, files, predictions
 from nexperia_tf.data import manifest
 from nexperia_tf.data.input import batching, pictures
 from nexperia_tf.models import backbones
-from nexperia_tf.runs import neighbours, run_folders, training_pictures
+from nexperia_tf.runs import (
+    neighbours,
+    precision,
+    run_folders,
+    training_pictures,
+)
 from nexperia_tf.serving import export
 from nexperia_tf.statistics import metrics
 from nexperia_tf.training import checkpoints, finish, fitting, loop, monitor
@@ -79,7 +84,41 @@ def first(config, tmp_path_factory):
 
 def test_its_config_json_tells_the_same_run(first, config):
     again = configs.load(str(first / run_folders.CONFIG))
-    assert again == config.changed(**EVERYTHING)
+    assert again == config.changed(**EVERYTHING, precision=again.network.precision)
+
+
+def test_its_number_format_is_kept_with_its_reason(first, tmp_path):
+    made_with = files.read_json(first / run_folders.ENVIRONMENT)["precision"]
+    expected = precision.decided("auto")
+    assert made_with == dataclasses.asdict(expected)
+    payload = files.read_json(first / run_folders.CONFIG)
+    assert payload["network"]["precision"] == expected.policy
+    assert payload["run"]["precision"] == expected.policy
+    # As an older version wrote it, on a machine that took another format.
+    payload["network"]["precision"], payload["run"]["precision"] = "auto", "float32"
+    files.write_json(tmp_path / "config.json", payload)
+    older = configs.load(str(tmp_path / "config.json"))
+    assert older.network.precision == "float32"
+
+
+def test_float16_on_a_processor_is_refused(config, tmp_path, run_command, capsys):
+    if tf.config.list_physical_devices("GPU"):
+        pytest.skip("a GPU computes float16")
+    files.write_json(tmp_path / "c.json", configs.to_json(config, {}))
+    argv = ["--config", tmp_path / "c.json", "--precision", "mixed_float16"]
+    assert run_command("train", *argv, "--out", tmp_path / "run") == 2
+    (shown,) = capsys.readouterr().err.splitlines()
+    assert "--precision mixed_float16: there is no GPU" in shown
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("number_format", ["float32", "mixed_bfloat16"])
+def test_a_resumed_run_ends_to_the_bit_as_it_would_have(
+    config, tmp_path, monkeypatch, number_format
+):
+    flags = {"deterministic": True, "precision": number_format, "ema": 0.9}
+    run = trained(config, tmp_path / "run", **flags)
+    _check_resumed(config, tmp_path / "resumed", flags, run, monkeypatch)
 
 
 def test_every_option_goes_with_every_other(first):

@@ -102,7 +102,7 @@ def run(
     config = config.changed(
         first_epochs=trial.first_epochs, epochs=trial.epochs, monitor=history.LAST
     )
-    with devices.dtype_policy(devices.precision(config.network.precision)):
+    with devices.dtype_policy(config.network.precision):
         try:
             fitting.stages(
                 config,
@@ -187,7 +187,7 @@ def measured(setup: Setup, config: configs.Config) -> plan.Cost:
     config, data = setup.data(config, 0)
     clock, start = _Clock(), time.monotonic()
     steps = WARMING + TIMED
-    with devices.dtype_policy(devices.precision(config.network.precision)):
+    with devices.dtype_policy(config.network.precision):
         model = fitting.built(config, data, setup.workers)
         epochs = -(-steps // data.order.steps)
         begun = ordering.Position()
