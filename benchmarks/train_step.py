@@ -3,9 +3,10 @@
     python benchmarks/train_step.py --torch-python VENV/bin/python
 
 Same network, batch, size and optimizer (SGD with momentum), run in turn; medians. Sides
-that are not asked for or not installed are left out. Memory is the peak of the first
-step above what the process held before it, weights and optimizer included. `--profile
-FOLDER` writes the time by kernel of one step of each side as text.
+that are not asked for or not installed are left out. `--bfloat16` adds our step under
+mixed_bfloat16, and timm's under autocast, eager and compiled. Memory is the peak of the
+first step above what the process held before it, weights and optimizer included.
+`--profile FOLDER` writes the time by kernel of one step of each side as text.
 """
 
 import argparse
@@ -68,38 +69,63 @@ def stock(model: keras.Model) -> keras.Model:
     return keras.models.clone_model(model, clone_function=copy)
 
 
+def _network(arguments: argparse.Namespace, policy: str) -> keras.Model:
+    keras.config.set_dtype_policy(policy)
+    try:
+        return classifier.build(
+            arguments.backbone, image_size=arguments.size, channels=3, classes=1000
+        )
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+def _print_ratios(results: dict[str, dict]) -> None:
+    """How many times as fast our step in bfloat16 is as each other one."""
+    ours = results["ours in bfloat16"]
+    for name, result in results.items():
+        if result is not ours and "problem" not in result:
+            rate, by_cpu = (
+                result[unit] / ours[unit] for unit in ("seconds", "cpu_seconds")
+            )
+            print(f"ours in bfloat16 / {name}: {rate:.2f}, by CPU time {by_cpu:.2f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--backbone", default="resnext50_32x4d")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--size", type=sizes.Size.of, default="224")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--bfloat16", action="store_true", help="mixed_bfloat16, too")
+    parser.add_argument("--bfloat16", action="store_true", help="both formats")
     parser.add_argument("--torch-python", help="interpreter with torch and timm")
     parser.add_argument("--stock", action="store_true", help="stock Keras at batch 2")
     parser.add_argument("--profile", type=pathlib.Path)
     arguments = parser.parse_args()
     batch, size = arguments.batch, arguments.size
 
-    model = classifier.build(
-        arguments.backbone, image_size=size, channels=3, classes=1000
-    )
+    model = _network(arguments, "float32")
     step = training_step(model, batch, size)
-    jobs, peer = {"ours": timed(step)}, None
+    jobs, peer, lower = {"ours": timed(step)}, None, None
+    if arguments.bfloat16:
+        rounded = _network(arguments, "mixed_bfloat16")
+        jobs["ours in bfloat16"] = timed(training_step(rounded, batch, size))
     if arguments.torch_python:
-        peer = Peer(
-            arguments.torch_python,
-            backbone=model.name,
-            batch=batch,
-            size=size,
-        )
+        knobs = {"backbone": model.name, "batch": batch, "size": size}
+        peer = Peer(arguments.torch_python, **knobs)
         jobs["timm"] = lambda: peer.ask("train")
+        if arguments.bfloat16:
+            lower = Peer(arguments.torch_python, precision="bfloat16", **knobs)
+            jobs["timm in bfloat16"] = lambda: lower.ask("train")
+            jobs["timm in bfloat16, compiled"] = lambda: lower.ask("compiled_train")
     print(machine(), peer.versions if peer else "")
     results = interleaved(jobs, arguments.rounds)
     # Backwards is two more convolutions for each of the forward pass.
     work = 3 * costs.multiplications(model) * batch
     gemm = matrix_rate()
     for name, result in results.items():
+        if "problem" in result:
+            print(f"{name}: not measured ({result['problem']})")
+            continue
         print(
             f"{name}: {batch / result['seconds']:.2f} images/s, "
             f"{work / result['seconds'] / gemm:.0%} of the matrix rate, "
@@ -107,6 +133,10 @@ def main() -> None:
             f"{(result['bytes'] or 0) / batch / 2**20:.0f} MiB per image"
         )
     print(f"matrix rate: {2 * gemm / 1e9:.0f} GFLOP/s")
+    if arguments.bfloat16:
+        _print_ratios(results)
+    if lower:
+        lower.close()
     if peer:
         for unit, word in {"seconds": "rate", "cpu_seconds": "by CPU time"}.items():
             ratio = results["timm"][unit] / results["ours"][unit]
