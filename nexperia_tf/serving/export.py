@@ -50,11 +50,14 @@ def publish(
         trained_on: the pictures it was trained on.
         depth_range: values of 16-bit pictures that are black and white to it; None
             where it knows none.
+        number_type: what it computes in, as `folding.fold_batch_norm` takes it.
+        beside: as of `publish_logit`.
 
     Returns:
         the version's folder.
     """
-    folded = folding.fold_batch_norm(classifier.as_kept(model))
+    kept = classifier.as_kept(model)
+    folded = folding.fold_batch_norm(kept, number_type=number_type)
 
     def calibrated(logits: tf.Tensor) -> tf.Tensor:
         return calibration.logits(tf.squeeze(logits, axis=-1))  # (N,)

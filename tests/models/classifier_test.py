@@ -112,12 +112,14 @@ def test_a_step_in_bfloat16_casts_kernels_and_what_enters_and_leaves(mixed, pixe
 
     graph = step.get_concrete_function(pixels().astype("float32")).graph
     kernels = [w for w in mixed.trainable_variables if len(w.shape) == 4]
-    casts = [op for op in graph.get_operations() if op.type == "Cast"]
-    to_16 = [op for op in casts if op.outputs[0].dtype == tf.bfloat16]
+    casts = [
+        (op.inputs[0].dtype, op.outputs[0].dtype)
+        for op in graph.get_operations()
+        if op.type == "Cast"
+    ]
     # Each kernel and, backwards, its gradient; the scaled pixels; pooling and back.
-    assert len(to_16) == len(kernels) + 2
-    floats = [op for op in casts if op.inputs[0].dtype == tf.bfloat16]
-    assert len(floats) == len(kernels) + 1
+    assert casts.count((tf.float32, tf.bfloat16)) == len(kernels) + 2
+    assert casts.count((tf.bfloat16, tf.float32)) == len(kernels) + 1
     for kind in ("FusedBatchNormV3", "FusedBatchNormGradV3"):
         norms = [op for op in graph.get_operations() if op.type == kind]
         assert norms and all(op.get_attr("T") == tf.bfloat16 for op in norms)

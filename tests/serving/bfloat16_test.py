@@ -1,5 +1,6 @@
 """A model in bfloat16: what is its own, and what it must share with float32."""
 
+import dataclasses
 import json
 import shutil
 
@@ -44,7 +45,7 @@ def run(trained, tmp_path):
     def with_threshold(**changes) -> run_folders.Run:
         shutil.copytree(trained, tmp_path / "a")
         before = run_folders.load(tmp_path / "a").calibration
-        changed = run_folders.Calibration(before.temperature, before.offset, **changes)
+        changed = dataclasses.replace(before, **changes)
         run_folders.write_calibration(tmp_path / "a" / "calibration.json", changed)
         files.write_manifest(tmp_path / "a")
         return run_folders.load(tmp_path / "a")
@@ -135,9 +136,8 @@ def test_flips_are_those_of_the_two_served_models(run, export_it):
     mine = run()
     # A threshold within the noise, so that rounding changes some verdicts.
     scores, _ = _served_scores(export.load(mine.folder), mine, "test")
-    force = run_folders.Calibration(
-        mine.calibration.temperature,
-        mine.calibration.offset,
+    force = dataclasses.replace(
+        mine.calibration,
         threshold=float(np.median(scores)),
         origin=run_folders.SET,
     )
