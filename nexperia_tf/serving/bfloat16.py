@@ -20,7 +20,7 @@ from nexperia_tf.runs import run_folders, training_pictures
 from nexperia_tf.serving import ensemble_calibration, export, thresholds
 from nexperia_tf.statistics import calibration, certificate, choices
 
-FORMAT = "bfloat16"
+FORMAT = export.BFLOAT16
 SAVED_MODEL = "saved_model_bfloat16"  # in a run folder
 COMPARED = "assets.extra/bfloat16.json"  # in a version's folder
 SCHEMA = 1  # of COMPARED
@@ -93,10 +93,9 @@ def publish(
         errors.BadInput: the run's guarantee cannot be given in this format.
     """
     model = run.model(with_map=True)
-    body = folding.fold_batch_norm(classifier.as_kept(model), number_type=FORMAT)
-    body = classifier.without_map(body)
-    in_force = calibrated(run, body)
-    compared = _compared(run, classifier.without_map(model), body, in_force)
+    rounded = folding.fold_batch_norm(classifier.as_kept(model), number_type=FORMAT)
+    in_force = calibrated(run, rounded)
+    compared = _compared(run, model, rounded, in_force)
     folder = export.publish_run(
         run,
         in_force,
@@ -115,7 +114,7 @@ def calibrated(run: run_folders.Run, model: keras.Model) -> run_folders.Calibrat
     """
     sizes = reading.split_sizes(run.dataset)
     split = next(name for name in run_folders.CALIBRATED_ON if name in sizes)
-    raw = run_folders.logits_of(model, run.dataset, split)
+    raw = _logits(run, model, split, np.arange(sizes[split]))
     scored = run_folders.table(run.dataset, split, run_folders.probability(raw))
     fitted = calibration.fit(raw, scored.label, where=split)
     scored = dataclasses.replace(
@@ -154,8 +153,10 @@ def _compared(
     sizes = reading.split_sizes(run.dataset)
     split = next(s for s in ("test", *run_folders.CALIBRATED_ON) if s in sizes)
     some = np.random.default_rng(0).permutation(sizes[split])[:MOST]
-    raw = _logits(run, (exact, rounded), split, np.sort(some))
-    scores = [run.calibration.scores(raw[0]), in_force.scores(raw[1])]
+    scores = [
+        force.scores(_logits(run, model, split, np.sort(some)))
+        for model, force in ((exact, run.calibration), (rounded, in_force))
+    ]
     verdicts = [
         np.take(labels.NAMES, score >= np.float32(force.threshold))
         for score, force in zip(scores, (run.calibration, in_force))
@@ -176,12 +177,19 @@ def _flip(known: predictions.Predictions, place, float32, bfloat16, was, now) ->
     return Flip(str(known.image_id[place]), name, *scores, str(was), str(now))
 
 
-def _logits(run, models, split, places) -> np.ndarray:
-    """Raw logits of some pictures by each model, `(models, pictures)`."""
+def _logits(
+    run: run_folders.Run, model: keras.Model, split: str, places: np.ndarray
+) -> np.ndarray:
+    """Raw logits of some pictures, float32 of shape `(pictures,)`.
+
+    The model answers with its map, as it does when it is served: what is fused, and so
+    rounded, hangs on that.
+    """
     shown = picturing.Pictures(run.image_size, run.channels, cache="none")
     take = shown.taker(run.dataset, split)
     found = []
     for start in range(0, len(places), TOGETHER):
-        images = take(places[start : start + TOGETHER])
-        found.append([m.predict(images, verbose=0).ravel() for m in models])
-    return np.concatenate(found, axis=1)
+        answer = model.predict_on_batch(take(places[start : start + TOGETHER]))
+        logit = answer[classifier.LOGIT] if classifier.has_map(model) else answer
+        found.append(np.ravel(logit))
+    return np.concatenate(found)

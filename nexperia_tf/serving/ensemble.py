@@ -75,6 +75,7 @@ def publish(
         facts={"combines": combined.of, "bias": combined.bias}
         | {choices.CHOSE_AMONG: selection.count}
         | {export.DEPTH_RANGE: members[0].served.depth_range}
+        | {export.NUMBER_TYPE: _number_type(members)}
         | {
             choices.MEMBERS: [
                 _described(member, weight)
@@ -82,6 +83,14 @@ def publish(
             ]
         },
     )
+
+
+def _number_type(members: Sequence[Member]) -> str:
+    """The shortest that a member computes in."""
+    from nexperia_tf.serving import export
+
+    found = {m.served.facts.get(export.NUMBER_TYPE, export.FLOAT32) for m in members}
+    return export.BFLOAT16 if export.BFLOAT16 in found else export.FLOAT32
 
 
 def _described(member: Member, weight: float) -> dict:

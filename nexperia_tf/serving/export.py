@@ -19,7 +19,7 @@ FACTS, DEPTH_RANGE = version_folders.FACTS, version_folders.DEPTH_RANGE
 find, versions = version_folders.find, version_folders.versions
 disagreement = version_folders.disagreement
 NUMBER_TYPE = "number_type"  # in FACTS
-FLOAT32 = "float32"
+FLOAT32, BFLOAT16 = "float32", "bfloat16"  # what a model computes in
 BYTES, PIXELS = servable.BYTES, servable.PIXELS
 LOGIT, MAP = classifier.LOGIT, classifier.MAP
 
@@ -175,7 +175,13 @@ def publish_logit(
             servable.write_warmup(partial / servable.WARMUP, shown[0])
             own = _own_answers(answer, shown, image_size)
             try:
-                servable.check(partial, shown, own, threshold=calibration.threshold)
+                servable.check(
+                    partial,
+                    shown,
+                    own,
+                    threshold=calibration.threshold,
+                    tolerance=_tolerance(facts),
+                )
             except servable.Unservable as error:
                 raise errors.BadInput(
                     f"{target}: not published, no server could use it: {error}; "
@@ -230,6 +236,11 @@ def _own_answers(
         return {name: values.numpy() for name, values in found.items()}
     finally:
         tf.config.experimental.enable_tensor_float_32_execution(exact)
+
+
+def _tolerance(facts: Mapping) -> float:
+    is_exact = facts.get(NUMBER_TYPE, FLOAT32) == FLOAT32
+    return servable.TOLERANCE if is_exact else servable.TOLERANCE_IN_BFLOAT16
 
 
 @dataclasses.dataclass(frozen=True)
