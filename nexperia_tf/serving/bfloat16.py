@@ -24,6 +24,8 @@ FORMAT = export.BFLOAT16
 SAVED_MODEL = "saved_model_bfloat16"  # in a run folder
 COMPARED = "assets.extra/bfloat16.json"  # in a version's folder
 SCHEMA = 1  # of COMPARED
+# A processor that fuses other layers rounds elsewhere; scores differ about this much.
+ROUNDING = 1e-3
 MOST = 500  # pictures whose verdicts are compared
 TOGETHER = 64  # pictures scored in a batch
 
@@ -134,10 +136,11 @@ def calibrated(run: run_folders.Run, model: keras.Model) -> run_folders.Calibrat
             usage=certificate.Usage.of(choices.of_run(run, split), seen),
             max_escape=rate,
             confidence=confidence,
+            rounding=ROUNDING,
         )
     if before.origin == run_folders.TARGET:
         wanted = thresholds.Wanted(tpr=thresholds.target_in(before.basis))
-        return thresholds.decided(fitted, wanted, scored, seen=seen)
+        return thresholds.decided(fitted, wanted, scored, seen=seen, rounding=ROUNDING)
     return dataclasses.replace(
         before, temperature=fitted.temperature, offset=fitted.offset
     )

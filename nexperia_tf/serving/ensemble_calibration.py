@@ -157,6 +157,7 @@ def guaranteed(
     usage: certificate.Usage,
     max_escape: float,
     confidence: float,
+    rounding: float = operating_point.ROUNDING,
 ) -> run_folders.Calibration:
     """The calibration with the threshold that certifies an escape rate.
 
@@ -166,6 +167,7 @@ def guaranteed(
         usage: what these were used for before.
         max_escape: the rate.
         confidence: of the guarantee.
+        rounding: as `operating_point.serving_threshold` takes it.
 
     Raises:
         errors.BadInput: these devices cannot certify it.
@@ -184,7 +186,9 @@ def guaranteed(
         raise errors.BadInput(f"--max-escape {max_escape}: refused: {choice.refusal}")
     return dataclasses.replace(
         fitted,
-        threshold=operating_point.serving_threshold(choice.threshold),
+        threshold=operating_point.serving_threshold(
+            choice.threshold, rounding=rounding
+        ),
         origin=run_folders.GUARANTEED,
         basis=certificate.promise(choice.certificate(scored.source)),
     )

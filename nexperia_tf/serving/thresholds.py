@@ -55,11 +55,13 @@ def decided(
     chosen_on: predictions.Predictions,
     *,
     seen: training_pictures.Overlap | None = None,
+    rounding: float = operating_point.ROUNDING,
 ) -> run_folders.Calibration:
     """The calibration with the requested threshold, marked as not guaranteed.
 
     A catch rate gives the highest threshold that catches that share of the defects of
-    `chosen_on`, of which those of `seen` were trained on.
+    `chosen_on`, of which those of `seen` were trained on; `rounding` is taken as
+    `operating_point.serving_threshold` does.
     """
     if wanted.threshold is not None:
         return dataclasses.replace(
@@ -75,7 +77,7 @@ def decided(
         basis += f"; {warning}"
     return dataclasses.replace(
         before,
-        threshold=operating_point.serving_threshold(point.threshold),
+        threshold=operating_point.serving_threshold(point.threshold, rounding=rounding),
         origin=run_folders.TARGET,
         basis=basis,
     )

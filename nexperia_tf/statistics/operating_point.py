@@ -9,6 +9,7 @@ import numpy as np
 from nexperia_tf.statistics import clustered, guarantee, intervals, metrics
 from nexperia_tf.statistics.certificate import CONFIDENCE
 
+ROUNDING = 1e-5  # of a score in float32, by another device
 MAX_OVERKILL = 0.005  # rate of good devices that may be rejected without a look
 
 
@@ -122,10 +123,10 @@ def dppm(escape_rate: float, prevalence: float) -> float:
     return 1e6 * escaped / (1 - prevalence + escaped)
 
 
-def serving_threshold(threshold: float) -> float:
+def serving_threshold(threshold: float, *, rounding: float = ROUNDING) -> float:
     """The threshold to bake into a SavedModel.
 
-    A served score may differ from the evaluated one in the fifth decimal; the device
-    that set the threshold must not slip through by that.
+    A served score may differ from the evaluated one by `rounding`; the device that set
+    the threshold must not slip through by that.
     """
-    return threshold - min(1e-5, threshold / 2)
+    return threshold - min(rounding, threshold / 2)
