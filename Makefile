@@ -1,5 +1,6 @@
 # make demo: the main job on a fresh machine.  make test: lint, import contract, tests.
 # make test-slow: the tests that train, build or search for long.
+# make bench: a small version of each speed claim, beside the peers that are installed.
 # make constraints: renews the versions that the tests run with.
 PYTHON ?= python3
 PIP_FLAGS ?=            # e.g. --no-index --find-links wheels, for a machine without network
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 # A file's tests share what they train, so each file goes to one process.
 PYTEST := $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile $(COVERAGE)
 
-.PHONY: demo test test-slow constraints clean
+.PHONY: demo test test-slow bench constraints clean
 
 demo: $(VENV)/installed
 	$(BIN)/nexperia train --config demo --out $(RUN)
@@ -25,6 +26,9 @@ test: $(VENV)/installed-test
 
 test-slow: $(VENV)/installed-test
 	$(PYTEST) -m slow
+
+bench: $(VENV)/installed
+	$(BIN)/python benchmarks/quick.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -10,6 +10,8 @@ its batch is measured. About ten minutes on two cores:
     python benchmarks/pipeline.py --torch-python PATH/TO/python
 
 `--torch-python` names a Python with torch, Pillow and numpy (`pip install torch`).
+Without it the peer is Keras' own way, `image_dataset_from_directory` and augmentation
+layers, on pictures that are decoded in every epoch; it reads no BMP as grey.
 """
 
 import csv
@@ -33,14 +35,16 @@ PEER = pathlib.Path(__file__).with_name("pipeline_peer.py")
 class Arguments(command.Options):
     """Compares the input pipeline with a PyTorch DataLoader."""
 
-    torch_python: str = dataclasses.field(kw_only=True)
-    """A Python that has torch, Pillow and numpy."""
+    torch_python: str = ""
+    """A Python that has torch, Pillow and numpy; without it Keras is the peer."""
     devices: int = 1500
     """Drawn devices; about nine in ten are left after cleaning."""
     seconds: float = 8.0
     """Time of one measurement."""
     rounds: int = 3
     """Measurements of each side; the best counts."""
+    steps: int = 20
+    """Training steps of which is measured how long they wait for their batch."""
 
 
 def main(arguments: Arguments) -> None:
@@ -48,15 +52,18 @@ def main(arguments: Arguments) -> None:
     with tempfile.TemporaryDirectory() as place:
         command.import_tensorflow()
         raws = draw(pathlib.Path(place), arguments.devices)
+        peer_name = "DataLoader" if arguments.torch_python else "Keras"
         print(
-            f"{'files':6}{'pictures':>10}{'pipeline':>10}{'DataLoader':>12}{'ratio':>8}"
-            f"{'of CPU time':>16}{'DataLoader':>12}{'ratio':>8}"
+            f"{'files':6}{'pictures':>10}{'pipeline':>10}{peer_name:>12}{'ratio':>8}"
+            f"{'of CPU time':>16}{peer_name:>12}{'ratio':>8}"
         )
         for name, raw in raws.items():
+            if name == "bmp" and not arguments.torch_python:
+                continue  # Keras reads none as grey
             dataset = built(raw)
-            for cache in ("none", "memory"):
+            for cache in ("none", "memory") if arguments.torch_python else ("none",):
                 compare(arguments, name, raw, dataset, cache)
-        waiting(dataset)
+        waiting(dataset, arguments.steps)
 
 
 def draw(place: pathlib.Path, devices: int) -> dict[str, pathlib.Path]:
@@ -95,8 +102,12 @@ def built(raw: pathlib.Path):
 def compare(arguments: Arguments, name: str, raw, dataset, cache: str) -> None:
     ours, peers = [], []
     for _ in range(arguments.rounds):
-        ours.append(rate(dataset, cache, arguments.seconds))
-        peers.append(peer(arguments, raw, memory=cache == "memory"))
+        batches, steps = shown(dataset, SIZE, BATCH, cache)
+        ours.append(rate(batches, steps, arguments.seconds))
+        if arguments.torch_python:
+            peers.append(peer(arguments, raw, memory=cache == "memory"))
+        else:
+            peers.append(rate(*by_keras(raw), arguments.seconds))
     kept = "kept" if cache == "memory" else "decoded"
     (one, cpu), (other, other_cpu) = (map(max, zip(*x)) for x in (ours, peers))
     print(
@@ -106,14 +117,14 @@ def compare(arguments: Arguments, name: str, raw, dataset, cache: str) -> None:
     )
 
 
-def rate(dataset, cache: str, seconds: float) -> tuple[float, float]:
+def rate(batches, steps: int, seconds: float) -> tuple[float, float]:
     """Images per second of time and of CPU time, after one epoch to warm up."""
-    batches, steps = shown(dataset, SIZE, BATCH, cache)
     for _ in range(steps):
         next(batches)
     count, start, cpu = 0, time.perf_counter(), time.process_time()
     while time.perf_counter() - start < seconds:
-        count += len(next(batches)["label"])
+        batch = next(batches)
+        count += len(batch["label"] if isinstance(batch, dict) else batch)
     return count / (time.perf_counter() - start), count / (time.process_time() - cpu)
 
 
@@ -130,6 +141,34 @@ def shown(dataset, size: int, batch_size: int, cache: str) -> tuple:
     ), shuffled.steps
 
 
+def by_keras(raw: pathlib.Path) -> tuple:
+    """The same of Keras: letterboxed, turned, shifted, mirrored, brightened."""
+    import keras
+    import tensorflow as tf
+
+    read = keras.utils.image_dataset_from_directory(
+        raw,
+        labels=None,
+        color_mode="grayscale",
+        batch_size=BATCH,
+        image_size=(SIZE, SIZE),
+        pad_to_aspect_ratio=True,
+        verbose=False,
+    )
+    layers = keras.layers
+    changed = keras.Sequential(
+        [
+            layers.RandomFlip("horizontal"),
+            layers.RandomRotation(10 / 360),
+            layers.RandomTranslation(0.05, 0.05),
+            layers.RandomBrightness(0.06),
+            layers.RandomContrast(0.2),
+        ]
+    )
+    batches = read.map(lambda images: changed(images, training=True), tf.data.AUTOTUNE)
+    return iter(batches.repeat().prefetch(2)), len(read)
+
+
 def peer(arguments: Arguments, raw: pathlib.Path, *, memory: bool) -> tuple:
     words = [arguments.torch_python, PEER, raw, SIZE, BATCH, arguments.seconds]
     words += ["--memory"] if memory else []
@@ -139,8 +178,8 @@ def peer(arguments: Arguments, raw: pathlib.Path, *, memory: bool) -> tuple:
     return tuple(map(float, done.stdout.split()))
 
 
-def waiting(dataset) -> None:
-    """Share of the time of 20 training steps that goes by before the batch is there."""
+def waiting(dataset, steps: int) -> None:
+    """Share of the time of training steps that goes by before the batch is there."""
     import keras
 
     from nexperia_tf.models import classifier
@@ -152,7 +191,7 @@ def waiting(dataset) -> None:
         first = next(batches)
         model.train_on_batch(first["image"], first["label"])  # traces
         waited, start = 0.0, time.perf_counter()
-        for _ in range(20):
+        for _ in range(steps):
             before = time.perf_counter()
             batch = next(batches)
             waited += time.perf_counter() - before
