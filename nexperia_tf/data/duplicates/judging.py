@@ -65,7 +65,7 @@ def _spread(parts: Sequence) -> list:
     """The parts, dear and cheap ones mixed, so that the time left can be told.
 
     >>> _spread("abcdefgh")
-    ['a', 'f', 'c', 'h', 'd', 'b', 'g', 'e']
+    ['a', 'f', 'c', 'h', 'e', 'b', 'g', 'd']
     """
     return [parts[k] for k in sorted(range(len(parts)), key=lambda k: k * _GOLDEN % 1)]
 

@@ -6,22 +6,30 @@ re-take make twin groups, which stay and are never split.
 """
 
 import collections
+import contextlib
 import dataclasses
 import functools
+import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from nexperia_tf.data import progress
+from nexperia_tf.data import images, progress
 from nexperia_tf.data.duplicates import (
+    alignment,
     candidates,
     clusters,
     connected,
+    evidence,
     jpeg_traces,
     judging,
+    laying,
+    same_photo,
+    sampled,
+    tone_curve,
     verify,
 )
-from nexperia_tf.data.measure import measurement, signature
+from nexperia_tf.data.measure import measurement, pair_cache, signature, views
 
 BYTE, PIXEL, PHOTOMETRIC, GEOMETRIC = "byte", "pixel", "photometric", "geometric"
 TWIN = "twin"
@@ -82,6 +90,7 @@ def find(
     *,
     load: Callable[[str], np.ndarray],
     qualities: Callable[[str], Iterable[int]] = lambda path: jpeg_traces.QUALITIES,
+    known: pair_cache.Pairs | None = None,
     workers: int = 1,
     on_progress: progress.Callback = progress.silent,
 ) -> Findings:
@@ -93,6 +102,7 @@ def find(
             threads, for candidates only.
         qualities: gives those at which the JPEG file of a path may have been saved, see
             `jpeg_traces.qualities`; also called from threads.
+        known: what earlier runs have found, see `pairs_known`.
         workers: threads that verify candidates.
         on_progress: called as `on_progress(step, done, total)` now and then.
 
@@ -116,6 +126,8 @@ def find(
             lambda place: load(unique[place].path),
             [picture.format == "JPEG" for picture in unique],
             lambda place: qualities(unique[place].path),
+            contents=[picture.sha256 for picture in unique],
+            known=known,
         )
         verdicts = judging.verdicts(
             pairs, verifier, workers, functools.partial(on_progress, VERIFYING)
@@ -135,6 +147,16 @@ def find(
         clusters=sorted(cluster for cluster in copies if len(cluster) > 1),
         twin_groups=_twin_groups(verdicts, copies, unique),
         settings=settings,
+    )
+
+
+def pairs_known(
+    folder: pathlib.Path | None,
+) -> contextlib.AbstractContextManager[pair_cache.Pairs]:
+    """What pairs of files were found to be by this code, kept in a cache folder."""
+    decide = (alignment, evidence, jpeg_traces, laying, sampled, same_photo)
+    return pair_cache.Pairs.opened(
+        folder, (*decide, tone_curve, verify, images, measurement, views)
     )
 
 

@@ -8,6 +8,7 @@ alike two must be for the next look is learned from simulated copies.
 
 import dataclasses
 import functools
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 
 import cv2
@@ -17,14 +18,16 @@ from nexperia_tf.data import images
 from nexperia_tf.data.duplicates import (
     alignment,
     candidates,
+    evidence,
     fingerprints,
     jpeg_traces,
+    laying,
     memory,
     product,
     same_photo,
     sampled,
 )
-from nexperia_tf.data.measure import signature, views
+from nexperia_tf.data.measure import pair_cache, signature, views
 
 TWIN = 0.90  # correlation of what is left; parts as alike must not be split
 OWN = 0.17  # deviation of a band; who shows less of its own counts as if it showed this
@@ -97,6 +100,8 @@ class Verifier:
         load: gives the pixels of an image by its place.
         lossy: whether each is a JPEG.
         qualities: gives those at which a JPEG may have been saved, by its place.
+        contents: the hash of each file, by which `known` knows it.
+        known: what earlier runs have found at full size.
     """
 
     def __init__(
@@ -105,8 +110,13 @@ class Verifier:
         load: Callable[[int], np.ndarray],
         lossy: Sequence[bool],
         qualities: Callable[[int], Iterable[int]] = lambda place: jpeg_traces.QUALITIES,
+        *,
+        contents: Sequence[str] | None = None,
+        known: pair_cache.Pairs | None = None,
     ):
         self._thumbnails, self._load, self._lossy = thumbnails, load, lossy
+        self._known = known or pair_cache.Pairs()
+        self._contents = contents if known else None
         self._greys, self._grains = memory.Kept(_KEPT_GREY), memory.Kept(_KEPT_GRAIN)
         self._blocks = memory.Kept(_KEPT_BLOCKS)
         self._at_full_size_now = memory.Shared(_EXAMINED)
@@ -146,17 +156,17 @@ class Verifier:
                 whether one was altered, and by how much it differs.
         """
         first, second = self._thumbnail_of(pair.a), self._thumbnail_of(pair.b)
-        correlation, motion = self._first_look(first, views.turned(second, pair.turn))
+        second = views.turned(second, pair.turn)
+        correlation, motion = self._first_look(first, second, pair)
         if motion is None or correlation < self._limits[0]:
             return LOOK_ALIKE
         first, second = self._view_of(pair.a), self._view_of(pair.b)
-        look = self._second_look(first, views.turned(second, pair.turn), motion)
+        second = views.turned(second, pair.turn)
+        look = self._second_look(first, second, motion, pair)
         correlation, strength, motion = look
         if correlation < self._limits[1]:
             return LOOK_ALIKE
-        pixels = self._pixels(pair.a).size + self._pixels(pair.b).size
-        with self._at_full_size_now.taken(pixels):
-            return self._at_full_size(pair, motion, correlation, strength, whole)
+        return self._at_full_size(pair, motion, correlation, strength, whole)
 
     def tied(self, pair: candidates.Candidate, way: np.ndarray) -> Verdict | None:
         """What two images are that must not be split, if they cannot be copies.
@@ -220,13 +230,13 @@ class Verifier:
             return float("nan")
         return same_photo.position_between(*levels)
 
-    def _first_look(self, first, second) -> tuple[float, np.ndarray | None]:
+    def _first_look(
+        self, first, second, pair: candidates.Candidate | None = None
+    ) -> tuple[float, np.ndarray | None]:
         """How alike two thumbnails are, and the motion of the second onto the first."""
         best = -1.0, None
         for model, blur in _MODELS:
-            motion = alignment.align(
-                first, second, alignment.REST, model=model, blur=blur
-            )
+            motion = self._aligned(first, second, alignment.REST, model, blur, pair)
             if motion is not None:
                 correlation, _ = self._small.compare(
                     first, alignment.moved(second, motion)
@@ -239,19 +249,86 @@ class Verifier:
                 break
         return best
 
-    def _second_look(self, first, second, motion) -> tuple[float, float, np.ndarray]:
+    def _second_look(
+        self, first, second, motion, pair: candidates.Candidate | None = None
+    ) -> tuple[float, float, np.ndarray]:
         """The same of two views, how much they show of their own, a better motion."""
         before, after = (signature.SIDE,) * 2, (VIEW,) * 2
         motion = alignment.rescaled(motion, (before, before), (after, after))
         for model, blur in _VIEW_MODELS:
-            refined = alignment.align(first, second, motion, model=model, blur=blur)
+            refined = self._aligned(first, second, motion, model, blur, pair)
             if refined is not None:
                 motion = refined
                 break
         second = alignment.moved(second, motion)
         return *self._large.compare(_blurred(first), _blurred(second)), motion
 
+    def _aligned(self, first, second, start, model, blur, pair) -> np.ndarray | None:
+        """`alignment.align` of a pair's thumbnails or views, perhaps found before."""
+        key = pair and self._key(pair, start, first.shape, model, blur)
+        told = key and self._known.get(key)
+        if told is not None:
+            return np.frombuffer(told, np.float32).reshape(2, 3) if told else None
+        found = alignment.align(first, second, start, model=model, blur=blur)
+        if key:
+            self._known.add(key, b"" if found is None else found.tobytes())
+        return found
+
     def _at_full_size(self, pair, motion, correlation, strength, whole) -> Verdict:
+        seen = self._evidence(pair, motion, whole)
+        own = OWN if seen.suspicious else OWN_ALONE
+        similarity = _similarity(correlation, strength, own)
+        best = seen.comparison
+        if best is None:
+            return Verdict(similarity=similarity, way=seen.way)
+        if not seen.whole:
+            found = alike(best, similarity)
+            return Verdict(alike=found, similarity=similarity, way=seen.way)
+        changed = seen.shifted or pair.turn > 0
+        if best.same_photograph or seen.is_jpeg:
+            proven = best.same_photograph
+            return Verdict(
+                same_photograph=True,
+                moved=changed and proven,  # JPEG is told of what lies in place
+                similarity=similarity,
+                max_local_residual=best.max_local_residual if proven else 0.0,
+                way=seen.way,
+            )
+        least = _ALTERED if seen.shifted else 0
+        return Verdict(
+            altered=best.altered and best.max_local_residual >= least,
+            alike=alike(best, similarity),
+            moved=changed,
+            similarity=similarity,
+            max_local_residual=best.max_local_residual,
+            way=seen.way,
+        )
+
+    def _evidence(self, pair, motion, whole: bool) -> evidence.Evidence:
+        """What the pixels say, or said in an earlier run."""
+        key = self._key(pair, motion, whole)
+        told = key and self._known.get(key)
+        if told and (seen := evidence.unpacked(told)):
+            return seen  # no picture is opened
+        pixels = self._pixels(pair.a).size + self._pixels(pair.b).size
+        with self._at_full_size_now.taken(pixels):
+            seen = self._look_at_pixels(pair, motion, whole)
+        if key:
+            self._known.add(key, evidence.packed(seen))
+        return seen
+
+    def _key(self, pair, motion, *more) -> bytes | None:
+        """Of both files, how they are first laid and all that an answer depends on."""
+        if self._contents is None:
+            return None
+        digest = hashlib.blake2b(digest_size=16)
+        for place in (pair.a, pair.b):
+            digest.update(self._contents[place].encode())
+        digest.update(np.asarray(motion, np.float64).tobytes())
+        digest.update(repr((pair.turn, *more)).encode())
+        return digest.digest()
+
+    def _look_at_pixels(self, pair, motion, whole: bool) -> evidence.Evidence:
         first, second = self._grey(pair.a), views.turned(self._grey(pair.b), pair.turn)
         motion = alignment.rescaled(
             motion, ((VIEW,) * 2,) * 2, (first.shape, second.shape)
@@ -261,8 +338,7 @@ class Verifier:
         _, likeliest, _ = next(alignment.ways(first, second, motion))
         perhaps, surely = self._at_a_glance(pair, likeliest, first.shape)
         if not perhaps:
-            similarity = _similarity(correlation, strength, OWN_ALONE)
-            return Verdict(similarity=similarity, way=way)
+            return evidence.Evidence(way)
         better = None if whole else self._sampled.aligned(pair.a, pair.b, way)
         if better is not None and not self._may_be_copies(
             pair, motion, pair.turn, better
@@ -271,43 +347,15 @@ class Verifier:
             if not surely:
                 likely = self._of_no_copies(pair, first, second, motion, better)
             if not (likely.suspicious and self._is_jpeg(pair)):
-                own = OWN if likely.suspicious else OWN_ALONE
-                similarity = _similarity(correlation, strength, own)
-                found = alike(likely, similarity)
-                return Verdict(alike=found, similarity=similarity, way=better)
-        best, shifted = _best_alignment(first, second, motion)
+                return evidence.Evidence(better, likely)
+        best, shifted = laying.best_alignment(first, second, motion)
         del first, second  # perhaps large; what comes looks at others
         if not best.same_photograph and (rimless := self._without_rims(pair)):
-            again = _best_alignment(*rimless, motion)
-            if lies_better(again[0], best):
+            again = laying.best_alignment(*rimless, motion)
+            if laying.lies_better(again[0], best):
                 best, shifted = again
-        changed = shifted or pair.turn > 0
-        own = OWN if best.suspicious else OWN_ALONE
-        similarity = _similarity(correlation, strength, own)
-        if best.same_photograph:
-            return Verdict(
-                same_photograph=True,
-                moved=changed,
-                similarity=similarity,
-                max_local_residual=best.max_local_residual,
-                way=way,
-            )
-        if best.suspicious and self._is_jpeg(pair):
-            return Verdict(
-                same_photograph=True,
-                similarity=similarity,
-                max_local_residual=0.0,
-                way=way,
-            )
-        return Verdict(
-            altered=best.altered
-            and best.max_local_residual >= (_ALTERED if shifted else 0),
-            alike=alike(best, similarity),
-            moved=changed,
-            similarity=similarity,
-            max_local_residual=best.max_local_residual,
-            way=way,
-        )
+        is_jpeg = not best.same_photograph and best.suspicious and self._is_jpeg(pair)
+        return evidence.Evidence(way, best, True, shifted, is_jpeg)
 
     def _of_no_copies(self, pair, first, second, motion, way) -> same_photo.Comparison:
         """How much texture two images share that cannot be copies.
@@ -315,16 +363,16 @@ class Verifier:
         Args:
             pair: of images.
             first, second: their levels, the second one turned.
-            motion: of that one, which `_best_alignment` begins with.
+            motion: of that one, which `laying.best_alignment` begins with.
             way: the best one known.
         """
         back = alignment.turned_back(self._shape(pair.b), pair.turn)
         best = (np.linalg.inv(back) @ way)[:2]
-        likely, curve = _laid_on(first, second, best, cv2.INTER_CUBIC)
+        likely, curve = laying.laid_on(first, second, best, cv2.INTER_CUBIC)
         if not likely.alike:  # what is sampled anew has lost some of its grain
             _, *as_it_is = next(alignment.ways(first, second, motion))
-            again, other = _laid_on(first, second, *as_it_is)
-            if lies_better(again, likely):
+            again, other = laying.laid_on(first, second, *as_it_is)
+            if laying.lies_better(again, likely):
                 likely, curve = again, other
         if likely.alike or likely.shared_grain <= _FAR_LESS:
             return likely
@@ -336,8 +384,8 @@ class Verifier:
                 ways = alignment.ways(one, other, motion)
                 if not all_ways:
                     ways = alignment.likeliest(ways, best)
-                again = _most_alike(one, other, ways, curve)
-                likely = again if lies_better(again, likely) else likely
+                again = laying.most_alike(one, other, ways, curve)
+                likely = again if laying.lies_better(again, likely) else likely
                 if likely.alike:
                     return likely
             if likely.shared_grain <= _LESS:
@@ -457,79 +505,3 @@ def _resized(grey: np.ndarray, side: int) -> np.ndarray:
 
 def _blurred(view: np.ndarray) -> np.ndarray:
     return cv2.GaussianBlur(view, (0, 0), 1)
-
-
-def _best_alignment(first, second, motion) -> tuple[same_photo.Comparison, bool]:
-    """The comparison in the best alignment, and whether it moves one picture."""
-    best, shifted = same_photo.Comparison(), False
-    for shift, way, interpolation in alignment.ways(first, second, motion):
-        warped, inside = alignment.warped(second, way, first.shape, interpolation)
-        resampled = interpolation != cv2.INTER_NEAREST
-        comparison = same_photo.examine(first, warped, inside, resampled=resampled)
-        if lies_better(comparison, best):
-            best, shifted = comparison, shift
-        if best.same_photograph or not comparison.suspicious:
-            break
-    if best.alike and not best.same_photograph:
-        # In a resampled picture lines prove nothing: one that is aligned as it is keeps
-        # its faint scratch.
-        unmoved = best.same_exposure and not best.resampled
-        most = best.deviation / 2 if unmoved else best.deviation
-        again = _resampled_again(first, second, way, most=most)
-        best, shifted = (again, True) if again else (best, shifted)
-    return best, shifted
-
-
-def _laid_on(
-    first, second, motion, interpolation
-) -> tuple[same_photo.Comparison, Callable[[np.ndarray], np.ndarray]]:
-    """How alike two are that cannot be copies, laid so, and the curve between them."""
-    laid = alignment.warped(second, motion, first.shape, interpolation)
-    curve = same_photo.curve_between(first, *laid)
-    return same_photo.likeness(first, *laid, curve), curve
-
-
-def _most_alike(first, second, ways, curve) -> same_photo.Comparison:
-    """The texture that two share that cannot be copies; the first way may be enough."""
-    best = same_photo.Comparison()
-    for _, way, interpolation in ways:
-        laid = alignment.warped(second, way, first.shape, interpolation)
-        comparison = same_photo.likeness(first, *laid, curve)
-        if lies_better(comparison, best):
-            best = comparison
-        if best.alike or not comparison.suspicious:
-            break
-    return best
-
-
-def _resampled_again(first, second, motion, *, most) -> same_photo.Comparison | None:
-    """A comparison that proves one picture, resampled by a tool, to be the other.
-
-    Args:
-        first, second: grey levels.
-        motion: aligns the second with the first.
-        most: deviation of the differences; resampling in vain adds some everywhere,
-            beside which a faint scratch no longer stands out.
-    """
-    back = cv2.invertAffineTransform(motion)
-    for fixed, moving, way in ((first, second, motion), (second, first, back)):
-        for interpolation in (cv2.INTER_LINEAR, cv2.INTER_CUBIC):
-            warped, inside = alignment.warped(moving, way, fixed.shape, interpolation)
-            if same_photo.differs_by_rounding(fixed, warped, inside):
-                comparison = same_photo.examine(fixed, warped, inside, resampled=True)
-                if comparison.same_photograph and comparison.deviation <= most:
-                    return comparison
-    return None
-
-
-def lies_better(
-    comparison: same_photo.Comparison, before: same_photo.Comparison
-) -> bool:
-    """Whether two pictures are better aligned than in the way tried before."""
-    if before.same_photograph:
-        return False
-    if before.same_exposure:
-        # Better aligned, they differ less everywhere; a scratch stays in any alignment.
-        return comparison.same_exposure and comparison.deviation < before.deviation / 2
-    better = comparison.shared_grain > np.nan_to_num(before.shared_grain, nan=-1)
-    return comparison.same_photograph or bool(better)

@@ -62,6 +62,12 @@ class Measuring:
     fresh: bool = False
     """Read every image anew and keep no measures."""
 
+    @property
+    def kept_in(self) -> pathlib.Path | None:
+        """The folder of what earlier runs have found; None for a fresh one."""
+        told = self.cache and pathlib.Path(self.cache)
+        return None if self.fresh else told or scan_cache.default_folder()
+
 
 @dataclasses.dataclass(frozen=True)
 class Options:
@@ -114,7 +120,7 @@ def prepare(
             measures = _measured(run, options.measuring, on_progress)
             _fill(run, measures)
         with _timed(run, "copies and twins"):
-            _find_copies(run, measures, options.measuring.workers, on_progress)
+            _find_copies(run, measures, options.measuring, on_progress)
         with _timed(run, "clean"):
             _clean(run, options.reading)
         del measures
@@ -176,13 +182,11 @@ def _earlier(
 def _measured(
     run: prepared.Prepared, measuring: Measuring, on_progress: progress.Callback
 ) -> dict[str, measurement.Measures]:
-    told = measuring.cache and pathlib.Path(measuring.cache)
-    cache = told or scan_cache.default_folder()
     return scan.measure(
         run.raw,
         [row.path for row in run.rows if row.path not in run.folder.messages],
         workers=measuring.workers,
-        cache=None if measuring.fresh else cache,
+        cache=measuring.kept_in,
         max_pixels=run.max_pixels,
         on_progress=on_progress,
     )
@@ -230,7 +234,7 @@ def _fill(run: prepared.Prepared, measures: dict[str, measurement.Measures]) -> 
 def _find_copies(
     run: prepared.Prepared,
     measures: dict[str, measurement.Measures],
-    workers: int | None,
+    measuring: Measuring,
     on_progress: progress.Callback,
 ) -> None:
     pictures = [
@@ -238,13 +242,15 @@ def _find_copies(
         for row in run.rows
         if row.path not in run.messages
     ]
-    findings = search.find(
-        pictures,
-        load=functools.partial(_pixels, run.raw, run.max_pixels),
-        qualities=functools.partial(_qualities, run.raw),
-        workers=workers or os.cpu_count() or 1,
-        on_progress=on_progress,
-    )
+    with search.pairs_known(measuring.kept_in) as known:
+        findings = search.find(
+            pictures,
+            load=functools.partial(_pixels, run.raw, run.max_pixels),
+            qualities=functools.partial(_qualities, run.raw),
+            known=known,
+            workers=measuring.workers or os.cpu_count() or 1,
+            on_progress=on_progress,
+        )
     run.findings = decisions.without_denied(findings, run.decided)
     resolve.name_groups(run.rows, run.findings)
 

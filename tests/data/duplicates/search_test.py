@@ -12,7 +12,7 @@ import pytest
 from hypothesis import strategies
 
 from nexperia_tf.data import images, manifest
-from nexperia_tf.data.duplicates import resolve, same_photo, search, verify
+from nexperia_tf.data.duplicates import laying, resolve, same_photo, search
 from nexperia_tf.data.measure import measurement
 from nexperia_tf.data.prepare import splits
 from nexperia_tf.sample import command as sample
@@ -232,9 +232,9 @@ def test_a_scratch_is_not_wiped_away_by_resampling():
         **whole, max_local_residual=7, deviation=0.29, resampled=True, departure=0.3
     )
     assert resampled.same_photograph and not scratched.same_photograph
-    assert not verify.lies_better(resampled, scratched)
+    assert not laying.lies_better(resampled, scratched)
     shifted = dataclasses.replace(scratched, deviation=2.0)  # half a pixel, say
-    assert verify.lies_better(resampled, shifted)
+    assert laying.lies_better(resampled, shifted)
 
 
 def test_resampling_in_vain_proves_nothing(monkeypatch):
@@ -261,5 +261,5 @@ def test_resampling_in_vain_proves_nothing(monkeypatch):
         monkeypatch.setattr(same_photo, "examine", examined)
         monkeypatch.setattr(same_photo, "differs_by_rounding", lambda *seen: True)
         picture = np.random.default_rng(0).uniform(50, 200, (40, 40)).astype("float32")
-        evidence, _ = verify._best_alignment(picture, picture, np.eye(2, 3))
+        evidence, _ = laying.best_alignment(picture, picture, np.eye(2, 3))
         assert evidence.altered and resampled.same_photograph

@@ -1,11 +1,20 @@
 """Alignment of two pictures, and which of two alignments is the better one."""
 
+import unittest.mock
+
 import cv2
 import numpy as np
 import pytest
 
-from nexperia_tf.data.duplicates import alignment, same_photo, verify
-from nexperia_tf.data.measure import views
+from nexperia_tf.data.duplicates import (
+    alignment,
+    candidates,
+    laying,
+    same_photo,
+    search,
+    verify,
+)
+from nexperia_tf.data.measure import signature, views
 from nexperia_tf.sample import command as sample
 
 SIDE = 128
@@ -63,6 +72,41 @@ def test_one_photograph_is_never_given_up_for_a_better_alignment():
     )
     assert proven.same_photograph
     nearer = same_photo.Comparison(**same, deviation=0.1)
-    assert not verify.lies_better(nearer, proven)
-    assert verify.lies_better(nearer, same_photo.Comparison(**same, deviation=0.3))
-    assert not verify.lies_better(nearer, same_photo.Comparison(**same, deviation=0.15))
+    assert not laying.lies_better(nearer, proven)
+    assert laying.lies_better(nearer, same_photo.Comparison(**same, deviation=0.3))
+    assert not laying.lies_better(nearer, same_photo.Comparison(**same, deviation=0.15))
+
+
+def test_what_an_earlier_run_found_is_neither_computed_nor_another(
+    tmp_path, monkeypatch
+):
+    parts = [sample.device(number, 1)[0] for number in range(4)]
+    noise = np.random.default_rng(0).normal(0, 2, parts[0].shape)
+    pictures = [*parts, np.clip(parts[0] + noise, 0, 255).astype(np.uint8)]
+    pictures += [parts[1][2:, 1:], 255 - parts[2]]
+    small = [
+        cv2.resize(p, (signature.SIDE,) * 2, interpolation=cv2.INTER_AREA)
+        for p in pictures
+    ]
+    pairs = [candidates.Candidate(a, b, 0) for b in range(4, 7) for a in range(4)]
+
+    def judged(names) -> list:
+        with search.pairs_known(tmp_path) as known:
+            verifier = verify.Verifier(
+                np.stack(small),
+                pictures.__getitem__,
+                [False] * len(pictures),
+                contents=names,
+                known=known,
+            )
+            monkeypatch.setattr(alignment, "align", looks := unittest.mock.Mock())
+            looks.side_effect = align
+            return [verifier.verdict(pair) for pair in pairs], looks.call_count
+
+    align = alignment.align
+    first, some = judged("abcdefg")
+    assert some > 0 and any(verdict.same_photograph for verdict in first)
+    again, none = judged("abcdefg")
+    assert again == first and none == 0
+    _, anew = judged("ABCDEFG")
+    assert anew == some
