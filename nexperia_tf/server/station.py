@@ -139,9 +139,14 @@ class Station:
         )
 
     async def refresh(self) -> None:
-        """Looks for new versions once."""
-        for model in self.models.values():
+        """Looks for new versions once, of all models side by side."""
+        await asyncio.gather(*map(self._refresh, self.models.values()))
+
+    async def _refresh(self, model: versions.Model) -> None:
+        try:
             await model.refresh()
+        except OSError as error:  # a drive is away; what is loaded answers on
+            print(f"{model.name}: {error}", file=sys.stderr, flush=True)
 
     async def follow(self, every: float) -> None:
         """Looks for new versions for ever.
@@ -150,10 +155,7 @@ class Station:
             every: seconds between two looks.
         """
         while True:
-            try:
-                await self.refresh()
-            except OSError as error:  # a drive is away; what is loaded answers on
-                print(f"looking for versions: {error}", file=sys.stderr, flush=True)
+            await self.refresh()
             await asyncio.sleep(every)
 
     def model(self, name: str) -> versions.Model:

@@ -13,6 +13,7 @@ from nexperia_tf.server.front import describing, gates, json_form
 from nexperia_tf.server.models import child
 
 REQUEST_ID = "x-request-id"
+_MANY = 1_000_000  # files of a form; the station's own cap says how many it takes
 _LARGE = 1 << 20  # bytes of a body that is read in a thread
 
 
@@ -137,7 +138,7 @@ async def _uploaded(
     names, pictures = [], []
     try:
         # Larger ones lie in temporary files until they are read here.
-        async with request.form(max_part_size=max_body) as form:
+        async with request.form(max_part_size=max_body, max_files=_MANY) as form:
             for _, value in form.multi_items():
                 if isinstance(value, datastructures.UploadFile):
                     names.append(value.filename or "")

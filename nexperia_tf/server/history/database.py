@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import datetime
 import hashlib
+import os
 import pathlib
 import queue
 import threading
@@ -140,7 +141,8 @@ def url_of(place: str) -> sql.URL:
     if url.get_backend_name() == "sqlite":
         return url
     if url.get_backend_name() == "postgresql":
-        return url.set(drivername="postgresql+pg8000")
+        password = url.password or os.environ.get("PGPASSWORD")  # which ps shows not
+        return url.set(drivername="postgresql+pg8000", password=password)
     raise errors.BadInput(
         f"{url.get_backend_name()}: no such history; name a SQLite file, or "
         "postgresql://USER:PASSWORD@HOST/DATABASE."

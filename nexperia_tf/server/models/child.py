@@ -68,6 +68,7 @@ class Child:
         """
         self._loop = asyncio.get_running_loop()
         self._ready: asyncio.Future = self._loop.create_future()
+        self._gone = asyncio.Event()
         await asyncio.to_thread(self._begin)
         await self._ready
 
@@ -103,9 +104,14 @@ class Child:
                 await asyncio.to_thread(frames.send, self._connection, header, blobs)
             return await answered
         except OSError:
+            await self.ended()
             raise Died("its process has ended") from None
         finally:
             self._asked.pop(number, None)
+
+    async def ended(self) -> None:
+        """Returns when its end has been noticed, and `on_end` been called."""
+        await self._gone.wait()
 
     async def close(self) -> None:
         """Ends the process; what it still works on is lost."""
@@ -148,6 +154,7 @@ class Child:
             _settle(asked, error=error)
         if self._on_end:
             self._on_end()
+        self._gone.set()
 
 
 def _settle(

@@ -27,6 +27,7 @@ class Options:
         batch_size: pictures that are scored at once, at most.
         max_pixels: a picture with more is not read.
         keep: how many versions stay loaded.
+        patience: seconds after which a process that does not answer is ended.
         on_batch: is told the size of each batch.
         on_restart: is told when a process has to be started again.
     """
@@ -34,6 +35,7 @@ class Options:
     batch_size: int = 32
     max_pixels: int = 64_000_000
     keep: int = 2
+    patience: float = 120.0
     on_batch: Callable[[int], None] = lambda size: None
     on_restart: Callable[[], None] = lambda: None
 
@@ -94,7 +96,15 @@ class Version:
         return started
 
     async def _ask(self, pictures: list[child.Picture]) -> list[dict]:
-        return await self._child.ask(pictures)
+        asked = self._child
+        try:
+            async with asyncio.timeout(self._options.patience):
+                return await asked.ask(pictures)
+        except TimeoutError:
+            asked.kill()
+            await asked.ended()  # by then it is being started again
+            message = f"no answer within {self._options.patience:g} seconds"
+            raise child.Died(message) from None
 
     def _ended(self) -> None:
         """Its process has died, unasked."""
@@ -152,6 +162,7 @@ class Model:
         self._wholeness, self._options = library.Wholeness(base), options
         self._ending: set[asyncio.Task] = set()
         self._failed: dict[int, Version] = {}
+        self._warned = False
 
     @property
     def available(self) -> list[int]:
@@ -196,8 +207,20 @@ class Model:
                 await self._load(number, found[number])
         wanted = self._wanted(found)
         for number in [n for n in self.available if n not in wanted]:
-            if len(self.available) > 1:  # a drive may be away for a moment
+            # A drive may be away for a moment; and a pin holds while it can.
+            if len(self.available) > 1 and number != self.pinned:
                 self._unload(number)
+        self._warn_of_pin()
+
+    def _warn_of_pin(self) -> None:
+        """Says once that another version answers than the one that was pinned."""
+        missing = self.pinned is not None and self.pinned not in self.available
+        if missing and missing != self._warned:
+            _say(
+                f"{self.name}: version {self.pinned} is pinned but not there; version "
+                f"{self.serving()} answers."
+            )
+        self._warned = missing
 
     def _forget_failures(self, found: dict[int, pathlib.Path]) -> None:
         """What could not be loaded is tried again when its folder is another."""
