@@ -12,6 +12,7 @@ right if the SavedModel itself, in a process of its own, says the same of the sa
 """
 
 import argparse
+import atexit
 import base64
 import contextlib
 import http.client
@@ -73,14 +74,13 @@ print(json.dumps([scores, labels, rate]))
 
 
 class Server:
-    """A server in a process of its own."""
-
     def __init__(self, place: pathlib.Path, *words: object):
         self.log = place / "log.txt"
         argv = ["-m", "nexperia_tf", "serve", *map(str, words)]
         argv = [sys.executable, *argv, "--port", "0", "--grpc-port", "0"]
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(argv, stdout=log, stderr=log)
+        atexit.register(self.process.kill)
         self.started = time.monotonic()
         self.port = int(
             self.wait(lambda: re.search(r"REST on port (\d+)", self.said()))[1]
@@ -415,20 +415,17 @@ def judge_history(rows: list, told_of: dict, files: int) -> int:
     for request_id, item, score, _ in rows:
         stored.setdefault((request_id, item), []).append(score)
     asked = [(i, n) for i, scores in told_of.items() for n in range(len(scores))]
-    lost = [key for key in asked if key not in stored]
+    kept = [key for key in asked if key in stored]
+    lost = len(asked) - len(kept)
     doubled = [key for key, scores in stored.items() if len(scores) > 1]
-    other = [
-        key
-        for key in asked
-        if key in stored and stored[key][0] != told_of[key[0]][key[1]]
-    ]
+    other = sum(stored[i, n][0] != told_of[i][n] for i, n in kept)
     paths = [path for request_id, *_, path in rows if request_id.startswith("watch:")]
     print(
-        f"{len(asked)} verdicts told to clients: {len(lost)} lost, {len(other)} other "
+        f"{len(asked)} verdicts told to clients: {lost} lost, {other} other "
         f"than stored; {files} watched files: {files - len(set(paths))} lost; "
         f"{len(doubled)} doubled, {len(paths) - len(set(paths))} of them watched"
     )
-    return len(lost) + len(doubled) + len(other) + abs(files - len(set(paths)))
+    return lost + len(doubled) + other + abs(files - len(set(paths)))
 
 
 def speed(place: pathlib.Path, options: argparse.Namespace) -> int:
@@ -490,6 +487,7 @@ def main() -> None:
     for name, value in defaults.items():
         parser.add_argument(f"--{name}", type=type(value), default=value)
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     place = pathlib.Path(tempfile.mkdtemp(prefix="serving-load-"))
     try:
         sys.exit(bool(globals()[options.part](place, options)))

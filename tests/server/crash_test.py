@@ -1,0 +1,51 @@
+"""A model's process that is killed, or stands still, while clients ask."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name != "posix", reason="signals are POSIX"),
+]
+KILLS = 4
+
+
+@pytest.fixture(scope="module")
+def server(start, publish_tiny, tmp_path_factory):
+    base = tmp_path_factory.mktemp("models") / "line"
+    publish_tiny(base)
+    return start(base, "--deadline", 600).ready()
+
+
+def test_killing_a_models_process_costs_no_request_its_verdicts(server, pictures):
+    right = server.predict(pictures)[1]["outputs"]
+    wrong, answers, over = [], [], threading.Event()
+
+    def client() -> None:
+        while not over.is_set():
+            status, answer = server.predict(pictures)
+            found = answer.get("outputs", {})
+            answers.append(status)
+            same = found.get("label") == right["label"] and "problem" not in found
+            if status != 200 or not same:
+                wrong.append((status, answer))
+
+    threads = [threading.Thread(target=client) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(KILLS):
+        count = len(answers)
+        server.wait_for(lambda: len(answers) > count + 20)  # noqa: B023
+        for process in server.models():
+            process.send_signal(signal.SIGKILL)
+        count = len(answers)
+        server.wait_for(lambda: len(answers) > count + 20)  # noqa: B023
+    over.set()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    restarts = server.said().count("its process has ended; it is started again")
+    assert restarts == KILLS
