@@ -3,7 +3,9 @@
 import os
 import signal
 import threading
+import time
 
+import psutil
 import pytest
 
 pytestmark = [
@@ -17,7 +19,9 @@ KILLS = 4
 def server(start, publish_tiny, tmp_path_factory):
     base = tmp_path_factory.mktemp("models") / "line"
     publish_tiny(base)
-    return start(base, "--deadline", 600).ready()
+    server = start(base, "--deadline", 600).ready()
+    server.base = base
+    return server
 
 
 def test_killing_a_models_process_costs_no_request_its_verdicts(server, pictures):
@@ -49,3 +53,15 @@ def test_killing_a_models_process_costs_no_request_its_verdicts(server, pictures
     assert wrong == []
     restarts = server.said().count("its process has ended; it is started again")
     assert restarts == KILLS
+
+
+@pytest.mark.parametrize("pause", [0, 0.05, 1])
+def test_a_server_that_is_stopped_while_it_loads_leaves_no_process(
+    start, server, pause, tmp_path
+):
+    other = start(server.base, "--history", tmp_path / "h.sqlite")
+    time.sleep(pause)
+    children = psutil.Process(other.process.pid).children()
+    assert other.stop() == 0 and "Traceback" not in other.said()
+    _, alive = psutil.wait_procs(children, timeout=60)
+    assert alive == []

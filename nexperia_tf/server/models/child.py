@@ -69,7 +69,12 @@ class Child:
         self._loop = asyncio.get_running_loop()
         self._ready: asyncio.Future = self._loop.create_future()
         self._gone = asyncio.Event()
-        await asyncio.to_thread(self._begin)
+        begun = asyncio.create_task(asyncio.to_thread(self._begin))
+        try:
+            await asyncio.shield(begun)
+        except asyncio.CancelledError:
+            await begun  # else there would be a process that nobody ends
+            raise
         await self._ready
 
     def _begin(self) -> None:
