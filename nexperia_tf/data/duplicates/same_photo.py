@@ -406,20 +406,25 @@ def _residuals(
     np.minimum(_texture(expected), texture, out=texture)
     blurred = cv2.GaussianBlur(difference, (0, 0), _SPOT)
     deviation = _deviation(blurred, inside)
-    spots = _in_deviations(blurred, _ROUNDED / _SPOT, texture, inside)
+    parts = _of_like_texture(texture, inside)
+    spots = _in_deviations(blurred, _ROUNDED / _SPOT, texture, inside, parts)
     largest = float(max(spots.max(), -spots.min()))
     if largest > LARGEST_RESIDUAL:
         return largest, float("inf"), deviation
     blurred = cv2.GaussianBlur(difference, (0, 0), _THIN)
-    thin = _in_deviations(blurred, _ROUNDED / _THIN, texture, inside)
+    thin = _in_deviations(blurred, _ROUNDED / _THIN, texture, inside, parts)
     return largest, _largest_line(thin), deviation
 
 
-def _in_deviations(differences, least, texture, inside):
-    """The differences relative to those at places of like texture; 0 outside."""
+def _of_like_texture(texture: np.ndarray, inside: np.ndarray) -> list[np.ndarray]:
+    """Places in the flat picture, in parts of ever more texture."""
     places = _every_fifth(inside)
     places = places[np.argsort(texture.ravel()[places], kind="stable")]
-    parts = np.array_split(places, 12)
+    return np.array_split(places, 12)
+
+
+def _in_deviations(differences, least, texture, inside, parts):
+    """The differences relative to those at places of like texture; 0 outside."""
     at = [float(texture.ravel()[part].mean()) for part in parts]
     flat = differences.ravel()
     spread = [tone_curve.spread(np.abs(flat[part])) for part in parts]
@@ -448,7 +453,7 @@ def _largest_line(deviations) -> float:
     """
     deviations = deviations.astype(np.float32, copy=False)
     return max(
-        float(np.abs(cv2.blur(_turned_by(piece, angle), (_LINE, 1))).max())
+        cv2.norm(cv2.blur(_turned_by(piece, angle), (_LINE, 1)), cv2.NORM_INF)
         for piece in _pieces(deviations)
         for angle in 180 * np.arange(_BEARINGS) / _BEARINGS
     )
