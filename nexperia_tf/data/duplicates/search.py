@@ -16,20 +16,22 @@ import numpy as np
 
 from nexperia_tf.data import images, progress
 from nexperia_tf.data.duplicates import (
-    alignment,
     candidates,
     clusters,
     connected,
+    judging,
+    verify,
+)
+from nexperia_tf.data.measure import measurement, pair_cache, signature, views
+from nexperia_tf.data.proof import (
+    alignment,
     evidence,
     jpeg_traces,
-    judging,
     laying,
     same_photo,
     sampled,
     tone_curve,
-    verify,
 )
-from nexperia_tf.data.measure import measurement, pair_cache, signature, views
 
 BYTE, PIXEL, PHOTOMETRIC, GEOMETRIC = "byte", "pixel", "photometric", "geometric"
 TWIN = "twin"

@@ -16,18 +16,20 @@ import numpy as np
 
 from nexperia_tf.data import images
 from nexperia_tf.data.duplicates import (
-    alignment,
     candidates,
-    evidence,
     fingerprints,
+    product,
+)
+from nexperia_tf.data.measure import pair_cache, signature, views
+from nexperia_tf.data.proof import (
+    alignment,
+    evidence,
     jpeg_traces,
     laying,
     memory,
-    product,
     same_photo,
     sampled,
 )
-from nexperia_tf.data.measure import pair_cache, signature, views
 
 TWIN = 0.90  # correlation of what is left; parts as alike must not be split
 OWN = 0.17  # deviation of a band; who shows less of its own counts as if it showed this

@@ -19,7 +19,7 @@ import tyro
 
 from nexperia_tf import bounds, command, errors, files, labels
 from nexperia_tf.data import images, manifest, progress, source
-from nexperia_tf.data.duplicates import jpeg_traces, resolve, search
+from nexperia_tf.data.duplicates import resolve, search
 from nexperia_tf.data.measure import depth, measurement, scan, scan_cache, signature
 from nexperia_tf.data.prepare import (
     cleaning,
@@ -32,6 +32,7 @@ from nexperia_tf.data.prepare import (
     splits,
     summary,
 )
+from nexperia_tf.data.proof import jpeg_traces
 from nexperia_tf.data.raw import file_names, layouts, masks
 
 SUMMARY = "summary.json"

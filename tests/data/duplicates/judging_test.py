@@ -10,11 +10,11 @@ from nexperia_tf.data import images
 from nexperia_tf.data.duplicates import (
     candidates,
     connected,
-    jpeg_traces,
     judging,
     verify,
 )
 from nexperia_tf.data.measure import signature
+from nexperia_tf.data.proof import jpeg_traces
 
 pytestmark = pytest.mark.slow
 

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import strategies
 
 from nexperia_tf.data import images, manifest
-from nexperia_tf.data.duplicates import laying, resolve, same_photo, search
+from nexperia_tf.data.duplicates import resolve, search
 from nexperia_tf.data.measure import measurement
 from nexperia_tf.data.prepare import splits
+from nexperia_tf.data.proof import laying, same_photo
 from nexperia_tf.sample import command as sample
 
 pytestmark = pytest.mark.slow

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from nexperia_tf.data import images, manifest
-from nexperia_tf.data.duplicates import same_photo, search
+from nexperia_tf.data.duplicates import search
 from nexperia_tf.data.measure import measurement
+from nexperia_tf.data.proof import same_photo
 
 
 def _strip(rng, height: int, width: int, *, defect: bool = False) -> np.ndarray:

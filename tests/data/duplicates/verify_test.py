@@ -6,15 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from nexperia_tf.data.duplicates import (
-    alignment,
-    candidates,
-    laying,
-    same_photo,
-    search,
-    verify,
-)
+from nexperia_tf.data.duplicates import candidates, search, verify
 from nexperia_tf.data.measure import signature, views
+from nexperia_tf.data.proof import alignment, laying, same_photo
 from nexperia_tf.sample import command as sample
 
 SIDE = 128

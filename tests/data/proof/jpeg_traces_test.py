@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from nexperia_tf.data import images
-from nexperia_tf.data.duplicates import jpeg_traces
+from nexperia_tf.data.proof import jpeg_traces
 
 
 def levels(seed: int, shape=(160, 200)) -> np.ndarray:

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 
-from nexperia_tf.data.duplicates import same_photo
+from nexperia_tf.data.proof import same_photo
 
 _NUMBERS = [field.name for field in dataclasses.fields(same_photo.Comparison)]
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from nexperia_tf.data.duplicates import alignment, same_photo
+from nexperia_tf.data.proof import alignment, same_photo
 
 
 def best_alignment(first, second, motion) -> tuple[same_photo.Comparison, bool]:

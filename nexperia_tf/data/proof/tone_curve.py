@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import scipy.ndimage
 
-from nexperia_tf.data.duplicates import memory
+from nexperia_tf.data.proof import memory
 
 BLACK, WHITE = 2.0, 250.0  # levels at or beyond which a pixel may be clipped
 _FEW = 20  # pixels of a level; below it levels near it count more than their mean

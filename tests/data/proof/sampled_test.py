@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from nexperia_tf.data.duplicates import alignment, sampled
 from nexperia_tf.data.measure import views
+from nexperia_tf.data.proof import alignment, sampled
 from nexperia_tf.sample import command as sample
 
 SIDE = 300

@@ -24,8 +24,8 @@ from collections.abc import Callable, Iterator
 import cv2
 import numpy as np
 
-from nexperia_tf.data.duplicates import jpeg_traces, memory, tone_curve
 from nexperia_tf.data.measure import views
+from nexperia_tf.data.proof import jpeg_traces, memory, tone_curve
 
 LARGEST_RESIDUAL = 8.0  # copies reach 5.7; most scratches of 15 levels begin at 10
 LARGEST_LINE = 3.7  # copies reach 3.2; most scratches that pass the other more

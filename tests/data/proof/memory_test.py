@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from nexperia_tf.data.duplicates import memory
+from nexperia_tf.data.proof import memory
 
 
 def test_the_arrays_asked_for_last_are_kept_up_to_their_bytes():

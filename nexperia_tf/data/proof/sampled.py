@@ -13,7 +13,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from nexperia_tf.data.duplicates import memory, tone_curve
+from nexperia_tf.data.proof import memory, tone_curve
 
 LARGEST = 4_000_000  # pixels; of larger pictures the rest of the look costs more anyway
 _LONGEST = 32_000  # pixels a side; OpenCV's remap takes no 32,768

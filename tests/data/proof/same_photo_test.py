@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from nexperia_tf.data.duplicates import same_photo
+from nexperia_tf.data.proof import same_photo
 
 
 @pytest.fixture(scope="module")

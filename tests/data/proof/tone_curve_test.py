@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nexperia_tf.data.duplicates import tone_curve
+from nexperia_tf.data.proof import tone_curve
 
 
 @pytest.fixture

@@ -1,8 +1,9 @@
 import cv2
 import numpy as np
 
-from nexperia_tf.data.duplicates import alignment, candidates, verify
+from nexperia_tf.data.duplicates import candidates, verify
 from nexperia_tf.data.measure import signature
+from nexperia_tf.data.proof import alignment
 
 SIDE = (signature.SIDE, signature.SIDE)
 
