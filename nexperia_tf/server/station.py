@@ -9,7 +9,7 @@ import pathlib
 import sys
 import time
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from nexperia_tf.server import metrics, refusals
 from nexperia_tf.server.history import database, keeping
@@ -17,6 +17,7 @@ from nexperia_tf.server.models import child, versions, worker
 
 REVIEW = "review"
 _DAY = 86400.0  # seconds
+_UNFAMILIAR_FROM = 1.0  # times the distance that few familiar pictures exceed
 _LONGEST_ID = 200  # characters, as the history has room for
 
 
@@ -47,13 +48,14 @@ class Judged:
         model: its name.
         version: the number of what answered; of a repeated request, what did then.
         entries: a verdict for each picture.
-        maps: for each, the model's map or None; a repeated request gets none.
+        more: for each, the model's further outputs by name, such as its map; a
+            repeated request gets none.
     """
 
     model: str
     version: int
     entries: Sequence[database.Entry]
-    maps: Sequence[list | None]
+    more: Sequence[Mapping[str, object]]
 
     @property
     def all_unreadable(self) -> bool:
@@ -268,7 +270,7 @@ class Station:
                 refusals.CONFLICT,
                 f"request id {asked.request_id} was used for other pictures",
             )
-        return Judged(asked.model, found[0].version, found, [None] * len(found))
+        return Judged(asked.model, found[0].version, found, [{}] * len(found))
 
     async def _judged(self, asked: Asked, hashes: Sequence[str]) -> Judged:
         version = self.model(asked.model).version(asked.version)
@@ -286,8 +288,8 @@ class Station:
             told = entry.verdict or "unreadable"
             number = str(version.number)
             self.metrics.verdicts.labels(asked.model, number, told).inc()
-        maps = [answer.get(worker.MAP) for answer in answers]
-        return Judged(asked.model, version.number, entries, maps)
+        more = [answer.get(worker.MORE, {}) for answer in answers]
+        return Judged(asked.model, version.number, entries, more)
 
     async def _answers(self, version: versions.Version, asked: Asked) -> list[dict]:
         """What the model says of each picture, in time or not at all."""
@@ -324,7 +326,10 @@ class Station:
         score, label = answer.get(worker.SCORE), answer.get(worker.LABEL, "")
         low, high = self._limits.review or (2.0, 2.0)  # scores end at 1
         size, changed = asked.file_state or (None, None)
-        doubtful = score is not None and low <= score <= high
+        unfamiliar = answer.get(worker.MORE, {}).get(worker.UNFAMILIAR)
+        doubtful = score is not None and (
+            low <= score <= high or (unfamiliar or 0) >= _UNFAMILIAR_FROM
+        )
         return database.Entry(
             time=database.now(),
             station=self._name,
@@ -338,6 +343,7 @@ class Station:
             model=asked.model,
             version=version.number,
             score=score,
+            unfamiliar=unfamiliar,
             threshold=version.threshold,
             label=label,
             verdict=REVIEW if doubtful else label,

@@ -15,13 +15,14 @@ class Slow:
 
     def __init__(self):
         self.number, self.threshold, self.go = 3, 0.5, asyncio.Event()
+        self.more = {"map": [[0.5]]}
         self.batcher = batching.Batcher(self.ask, batch_size=4)
         self.batcher.open()
 
     async def ask(self, pictures):
         await self.go.wait()
         score = {worker.SCORE: 0.55, worker.LABEL: "defect"}
-        return [score | {worker.MAP: [[0.5]]} for _ in pictures]
+        return [score | {worker.MORE: self.more} for _ in pictures]
 
 
 @contextlib.asynccontextmanager
@@ -131,9 +132,22 @@ def test_scores_in_a_band_are_for_a_person_and_maps_come_once(tmp_path):
             first = await of.judge(asked(request_id="r"))
             again = await of.judge(asked(request_id="r"))
             assert first.entries == again.entries
-            assert (first.maps, again.maps) == ([[[0.5]]], [None])
+            assert (first.more, again.more) == ([{"map": [[0.5]]}], [{}])
             (entry,) = first.entries
             assert (entry.label, entry.verdict) == ("defect", "review")
+
+    asyncio.run(scenario())
+
+
+def test_what_is_unfamiliar_to_the_model_is_for_a_person(tmp_path):
+    async def scenario():
+        async with opened(tmp_path) as (of, slow):
+            slow.go.set()
+            for far, verdict in ((0.99, "defect"), (1.0, "review")):
+                slow.more = {"unfamiliar": far}
+                (entry,) = (await of.judge(asked())).entries
+                assert (entry.label, entry.verdict) == ("defect", verdict)
+                assert entry.unfamiliar == far
 
     asyncio.run(scenario())
 

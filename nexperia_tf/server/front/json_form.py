@@ -180,19 +180,23 @@ def answer(judged: station.Judged, form: str, *, with_verdict: bool) -> dict:
     if form == ROW:
         return {"predictions": rows}
     names = list(dict.fromkeys(name for row in rows for name in row))
-    empty = {"problem": ""}
+    empty = {"problem": "", "verdict": ""}
     columns = {n: [row.get(n, empty.get(n)) for row in rows] for n in names}
     return {"outputs": columns or {"score": [], "label": []}}
 
 
 def rows_of(judged: station.Judged, *, with_verdict: bool) -> Sequence[Mapping]:
-    """Score, label and what else there is of each picture."""
+    """Score, label and what else there is of each picture.
+
+    A model that says what is unfamiliar to it has a third verdict, too.
+    """
     rows = []
-    for entry, places in zip(judged.entries, judged.maps):
+    for entry, more in zip(judged.entries, judged.more):
         row = {"label": entry.label, "score": entry.score}
-        row |= {"map": places} if places is not None else {}
+        row |= more
         row |= {"problem": entry.problem} if entry.problem else {}
-        row |= {"verdict": entry.verdict} if with_verdict else {}
+        if with_verdict or entry.unfamiliar is not None:
+            row |= {"verdict": entry.verdict}
         rows.append(row)
     return rows
 

@@ -84,13 +84,13 @@ def outputs(judged: station.Judged, *, with_verdict: bool) -> dict[str, _Tensor]
     rows = json_form.rows_of(judged, with_verdict=with_verdict)
     scores = [math.nan if row["score"] is None else row["score"] for row in rows]
     found = {"score": _floats(scores), "label": _texts([row["label"] for row in rows])}
-    if any("problem" in row for row in rows):
-        found["problem"] = _texts([row.get("problem", "") for row in rows])
-    if with_verdict:
-        found["verdict"] = _texts([row["verdict"] for row in rows])
-    if maps := [row["map"] for row in rows if "map" in row]:
-        blank = np.full_like(np.array(maps[0], np.float32), math.nan)
-        found["map"] = _array([np.array(row.get("map", blank)) for row in rows])
+    for name in ("problem", "verdict"):
+        if any(name in row for row in rows):
+            found[name] = _texts([row.get(name, "") for row in rows])
+    for name in {name: None for more in judged.more for name in more}:
+        given = [np.float32(more[name]) for more in judged.more if name in more]
+        blank = np.full_like(given[0], math.nan)
+        found[name] = _array([more.get(name, blank) for more in judged.more])
     return found
 
 

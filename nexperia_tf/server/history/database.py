@@ -44,6 +44,7 @@ VERDICTS = sql.Table(
     sql.Column("model", sql.String(200), nullable=False),
     sql.Column("version", _NUMBER, nullable=False),
     sql.Column("score", sql.Float(53)),
+    sql.Column("unfamiliar", sql.Float(53)),
     sql.Column("threshold", sql.Float(53), nullable=False),
     sql.Column("label", sql.String(20), nullable=False),
     sql.Column("verdict", sql.String(20), nullable=False),
@@ -77,6 +78,8 @@ class Entry:
         picture_sha256: of the bytes as they came.
         model, version: what scored it.
         score: probability of a defect; None where it could not be read.
+        unfamiliar: how far the picture is from those of the training, over the limit,
+            where the model says so.
         threshold: lowest score of a defect.
         label: good, defect, or "" where it could not be read.
         verdict: the label, or review where a person has to look.
@@ -96,6 +99,7 @@ class Entry:
     model: str
     version: int
     score: float | None
+    unfamiliar: float | None = None
     threshold: float
     label: str
     verdict: str

@@ -25,7 +25,8 @@ if typing.TYPE_CHECKING:
 # Keys of messages.
 ID, ITEMS, ANSWERS, FAILED, READY = "id", "items", "answers", "failed", "ready"
 SHAPE = "shape"  # of an item that is pixels, uint8; other items are a file's bytes
-SCORE, LABEL, MAP, PROBLEM = "score", "label", "map", "problem"
+SCORE, LABEL, PROBLEM = "score", "label", "problem"
+MORE, UNFAMILIAR = "more", "unfamiliar"  # further outputs by name, and one of them
 _Canvas = tuple[np.ndarray | None, str]
 
 
@@ -153,19 +154,21 @@ def _answers(served: "export.Served", canvases: Sequence[_Canvas]) -> list[dict]
 
 
 def _score(served: "export.Served", canvases: list[np.ndarray]) -> list[dict]:
-    """Score, label and, where the model gives one, map of each canvas."""
+    """Score, label and whatever else the model gives, of each canvas."""
     from nexperia_tf.serving import servable
 
     signature = served.signature(servable.PIXELS)
     given = signature(image_pixels=_tensor(np.stack(canvases)))
     found = {name: values.numpy() for name, values in given.items()}
-    rows = [
-        {SCORE: float(score), LABEL: label.decode()}
-        for score, label in zip(found[servable.SCORE], found[servable.LABEL])
+    scores, labels = found.pop(servable.SCORE), found.pop(servable.LABEL)
+    return [
+        {
+            SCORE: float(score),
+            LABEL: label.decode(),
+            MORE: {name: values[i].tolist() for name, values in found.items()},
+        }
+        for i, (score, label) in enumerate(zip(scores, labels))
     ]
-    for row, places in zip(rows, found.get(servable.MAP, ())):
-        row[MAP] = places.tolist()
-    return rows
 
 
 def _tensor(pixels: np.ndarray) -> object:

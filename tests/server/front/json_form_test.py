@@ -92,7 +92,7 @@ def test_what_is_no_request_is_refused_in_servings_words(body, said):
 
 
 def test_answers_have_the_form_of_the_request_and_bad_pictures_a_problem():
-    judged = station.Judged("line", 1, [entry(), UNREADABLE], [[[0.5]], None])
+    judged = station.Judged("line", 1, [entry(), UNREADABLE], [{"map": [[0.5]]}, {}])
     assert json_form.answer(judged, "instances", with_verdict=False) == {
         "predictions": [
             {"label": "good", "score": 0.25, "map": [[0.5]]},
@@ -108,6 +108,10 @@ def test_answers_have_the_form_of_the_request_and_bad_pictures_a_problem():
             "verdict": ["review", ""],
         }
     }
+    far = station.Judged("line", 1, [entry(unfamiliar=1.5)], [{"unfamiliar": 1.5}])
+    assert json_form.answer(far, "instances", with_verdict=False)["predictions"] == [
+        {"label": "good", "score": 0.25, "unfamiliar": 1.5, "verdict": "review"}
+    ]
     json_form.refuse_if_unreadable(judged)
     with pytest.raises(refusals.Refused, match="no picture can be read: is torn"):
-        json_form.refuse_if_unreadable(station.Judged("line", 1, [UNREADABLE], [None]))
+        json_form.refuse_if_unreadable(station.Judged("line", 1, [UNREADABLE], [{}]))

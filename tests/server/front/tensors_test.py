@@ -83,7 +83,7 @@ def entry(**changed) -> database.Entry:
 
 def test_verdicts_are_tensors_that_tensorflow_reads():
     unreadable = entry(score=None, label="", verdict="", problem="is torn")
-    maps = [[[0.5, 0.25]], None]
+    maps = [{"map": [[0.5, 0.25]], "unfamiliar": 0.5}, {}]
     judged = station.Judged("line", 1, [entry(), unreadable], maps)
     found = tensors.outputs(judged, with_verdict=True)
     arrays = {name: tf.make_ndarray(tensor) for name, tensor in found.items()}
@@ -92,5 +92,6 @@ def test_verdicts_are_tensors_that_tensorflow_reads():
     assert arrays["problem"].tolist() == [b"", b"is torn"]
     assert arrays["verdict"].tolist() == [b"good", b""]
     assert arrays["map"].shape == (2, 1, 2) and np.isnan(arrays["map"][1]).all()
-    plain = station.Judged("line", 1, [entry()], [None])
+    np.testing.assert_array_equal(arrays["unfamiliar"], np.float32([0.5, np.nan]))
+    plain = station.Judged("line", 1, [entry()], [{}])
     assert set(tensors.outputs(plain, with_verdict=False)) == {"score", "label"}
