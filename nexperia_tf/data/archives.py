@@ -89,6 +89,28 @@ def check_arrays(
                 raise ValueError(f"{name} promises more than it holds")
 
 
+def read_arrays(
+    path: str | os.PathLike, names: Collection[str]
+) -> dict[str, np.ndarray]:
+    """All arrays of a .npz file of a run, by name.
+
+    Raises:
+        errors.BadInput: no such file, it is damaged, or holds others.
+    """
+    try:
+        check_arrays(path, names=[f"{name}.npy" for name in names])
+        # np.load leaves a damaged file that it opened itself open.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in names}
+    except errors.BadInput:
+        raise
+    except Exception as error:  # of zip and of NumPy; they raise many kinds
+        what = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise errors.BadInput(
+            f"{path}: cannot be read ({what}); restore it or train again."
+        ) from None
+
+
 def _leaves(name: str) -> bool:
     """Whether a member would be written outside of the folder it is unpacked to."""
     parts = name.replace("\\", "/").split("/")

@@ -115,6 +115,23 @@ def as_kept(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, outputs, name=model.name)
 
 
+def stage_means(model: keras.Model) -> keras.Model:
+    """A model from the classifier's pictures to what describes them.
+
+    Returns:
+        model to float32 of shape `(batch, channels of all stages)`: the mean over the
+            picture of each channel of `stage1` ... `stage4`; layers are shared.
+    """
+    means = [
+        keras.layers.GlobalAveragePooling2D(dtype="float32", name=f"{name}_mean")(
+            model.get_layer(name).output
+        )
+        for name in (f"stage{number}" for number in range(1, 5))
+    ]
+    described = keras.layers.Concatenate(dtype="float32", name="stage_means")(means)
+    return keras.Model(model.input, described, name=f"{model.name}_described")
+
+
 def take_map(model: keras.Model, source: keras.Model) -> None:
     """Gives the model's map the weights of another's, where both have one."""
     if has_map(model) and has_map(source):

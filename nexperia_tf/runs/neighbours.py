@@ -185,18 +185,7 @@ def read(path: str | os.PathLike) -> Neighbours:
         errors.BadInput: no such file, it is damaged, or its arrays do not fit together.
     """
     names = [field.name for field in dataclasses.fields(Neighbours)]
-    try:
-        archives.check_arrays(path, names=[f"{name}.npy" for name in names])
-        # np.load leaves a damaged file that it opened itself open.
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in names}
-    except errors.BadInput:
-        raise
-    except Exception as error:  # of zip and of NumPy; they raise many kinds
-        what = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise errors.BadInput(
-            f"{path}: cannot be read ({what}); restore it or train again."
-        ) from None
+    found = archives.read_arrays(path, names)
     if said := _problem(found):
         raise errors.BadInput(f"{path}: {said}; restore it or train again.")
     return Neighbours(**found)

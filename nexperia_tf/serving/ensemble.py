@@ -40,25 +40,28 @@ def publish(
     Returns:
         the version's folder; its signatures are those of `export.publish_logit`. Their
         `map` is the mean of the members' maps where all have one of the same shape,
-        whatever the weights of their logits; else there is none.
+        and `unfamiliar` the mean of theirs where all give it, whatever the weights of
+        their logits; else there is none.
     """
     import tensorflow as tf
 
     from nexperia_tf.serving import export
 
     shapes = {member.served.map_shape for member in members}
-    has_map = len(shapes) == 1 and None not in shapes
+    shared = [export.MAP] if len(shapes) == 1 and None not in shapes else []
+    if all(member.served.gives(export.UNFAMILIAR) for member in members):
+        shared.append(export.UNFAMILIAR)
 
     def logit(images: tf.Tensor) -> tf.Tensor | dict[str, tf.Tensor]:
         # No member waits for another: TensorFlow runs them side by side.
-        if not has_map:
+        if not shared:
             return joined([member.logit(images) for member in members])
-        found = [member.served.logit_and_map(images) for member in members]
-        maps = tf.stack([one[export.MAP] for one in found])
-        return {
-            export.LOGIT: joined([one[export.LOGIT] for one in found]),
-            export.MAP: tf.reduce_mean(maps, axis=0),
+        found = [member.served.everything(images) for member in members]
+        means = {
+            name: tf.reduce_mean(tf.stack([one[name] for one in found]), axis=0)
+            for name in shared
         }
+        return {export.LOGIT: joined([one[export.LOGIT] for one in found]), **means}
 
     def joined(logits: list[tf.Tensor]) -> tf.Tensor:
         return in_force.logits(combined.logit(tf.stack(logits)))

@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from nexperia_tf import errors, files, labels, locks, preprocess, sizes
 from nexperia_tf.models import classifier, folding
-from nexperia_tf.runs import run_folders, training_pictures
+from nexperia_tf.runs import familiar as familiar_pictures
+from nexperia_tf.runs import familiarity, run_folders, training_pictures
 from nexperia_tf.serving import servable, version_folders
 from nexperia_tf.statistics import choices
 
@@ -22,6 +23,8 @@ NUMBER_TYPE = "number_type"  # in FACTS
 FLOAT32, BFLOAT16 = "float32", "bfloat16"  # what a model computes in
 BYTES, PIXELS = servable.BYTES, servable.PIXELS
 LOGIT, MAP = classifier.LOGIT, classifier.MAP
+UNFAMILIAR = servable.UNFAMILIAR
+FALSE_ALARM = "unfamiliar_false_alarm"  # in FACTS
 
 
 def publish(
@@ -35,6 +38,7 @@ def publish(
     depth_range: tuple[float, float] | None = None,
     number_type: str = FLOAT32,
     beside: Mapping[str, Mapping] | None = None,
+    familiar: familiarity.Familiarity | None = None,
 ) -> pathlib.Path:
     """Writes the next version of a classifier below `base`, whole or not at all.
 
@@ -52,21 +56,37 @@ def publish(
             where it knows none.
         number_type: what it computes in, as `folding.fold_batch_norm` takes it.
         beside: as of `publish_logit`.
+        familiar: what pictures like its own look like; None gives no `unfamiliar`.
 
     Returns:
         the version's folder.
     """
     kept = classifier.as_kept(model)
     folded = folding.fold_batch_norm(kept, number_type=number_type)
+    answered = folded
+    if familiar:
+        answered = keras.Model(
+            folded.input,
+            {
+                LOGIT: classifier.without_map(folded).output,
+                **({MAP: folded.output[MAP]} if classifier.has_map(folded) else {}),
+                UNFAMILIAR: classifier.stage_means(folded).output,
+            },
+        )
 
     def calibrated(logits: tf.Tensor) -> tf.Tensor:
         return calibration.logits(tf.squeeze(logits, axis=-1))  # (N,)
 
     def logit(images: tf.Tensor) -> tf.Tensor | dict[str, tf.Tensor]:
-        found = folded(images, training=False)
-        if not classifier.has_map(folded):
+        found = answered(images, training=False)
+        if not isinstance(found, dict):
             return calibrated(found)
-        return {LOGIT: calibrated(found[LOGIT]), MAP: tf.sigmoid(found[MAP])}
+        given = {LOGIT: calibrated(found[LOGIT])}
+        if MAP in found:
+            given[MAP] = tf.sigmoid(found[MAP])
+        if familiar:
+            given[UNFAMILIAR] = _unfamiliar(familiar, found[UNFAMILIAR])
+        return given
 
     _, *sides, channels = model.input.shape
     return publish_logit(
@@ -80,10 +100,23 @@ def publish(
             choices.CHOSE_AMONG: chose_among,
             DEPTH_RANGE: depth_range,
             NUMBER_TYPE: number_type,
+            FALSE_ALARM: familiar and familiar.false_alarm,
         },
         trained_on=trained_on,
         beside=beside,
     )
+
+
+def _unfamiliar(familiar: familiarity.Familiarity, features: tf.Tensor) -> tf.Tensor:
+    """`Familiarity.unfamiliar` in the graph: float32 of shape `(N,)`."""
+    from_mean = (features - familiar.mean) / familiar.scale
+    along = tf.matmul(from_mean, familiar.components, transpose_b=True)
+    # What the directions leave, and not a difference of two squares, which float32
+    # would round away.
+    rest = from_mean - tf.matmul(along, familiar.components)
+    squares = tf.reduce_sum(along**2 / familiar.variances, -1)
+    squares += tf.reduce_sum(rest**2, -1) / familiar.noise
+    return tf.sqrt(squares) / familiar.limit
 
 
 def publish_run(
@@ -106,6 +139,7 @@ def publish_run(
         chose_among=choices.of_run(run, "validation").count,
         trained_on=training_pictures.of_run(run.folder),
         depth_range=run.config.data.depth_range,
+        familiar=familiar_pictures.of_run(run.folder),
         **knobs,
     )
     if not out:
@@ -129,8 +163,9 @@ def publish_logit(
 
     Signatures: `serving_default` takes `image_bytes` (string, `(N,)`), `image_pixels`
     takes uint8 of shape `(N, height, width, channels)`; both give `score` (float32,
-    `(N,)`, calibrated probability of defect) and `label` (string, `(N,)`), and `map`
-    (float32, `(N, rows, columns)`) where there is one. Decode, resize, scale,
+    `(N,)`, calibrated probability of defect) and `label` (string, `(N,)`), and, where
+    there are such, `map` (float32, `(N, rows, columns)`) and `unfamiliar` (float32,
+    `(N,)`: 1 or more is unlike the training pictures). Decode, resize, scale,
     calibration and threshold are part of the graph. Its folder also holds warm-up
     requests, nexperia.json and MANIFEST.sha256. What a server could not load, or would
     answer differently, is not published.
@@ -138,7 +173,7 @@ def publish_logit(
     Args:
         logit: from uint8 of shape `(N, *image_size, channels)`, letterboxed, to the
             calibrated logit, float32 of shape `(N,)`, or to a dict of that `logit` and
-            a `map`, probabilities of a defect in each place.
+            a `map`, probabilities of a defect in each place, or `unfamiliar`, or both.
         base: the folder TensorFlow Serving watches; a subfolder for each version.
         image_size: of the canvas that pictures are letterboxed to.
         channels: 1 or 3.
@@ -194,7 +229,7 @@ def publish_logit(
 def _graph(logit: Callable, image_size: sizes.Size, channels: int) -> tf.Module:
     """The calibrated logit as a function, with the variables that it reads.
 
-    Where there is a map, `logit_and_map` gives both.
+    Where it gives more than that, `everything` gives a dict of all.
     """
     graph = tf.Module()
     # An ensemble calls them: its members then share one decode.
@@ -202,7 +237,7 @@ def _graph(logit: Callable, image_size: sizes.Size, channels: int) -> tf.Module:
     graph.logit = traced = _function(logit, images)
     called = traced.get_concrete_function()
     if isinstance(called.structured_outputs, dict):
-        graph.logit_and_map = traced
+        graph.everything = traced
         graph.logit = _function(lambda images: traced(images)[LOGIT], images)
     # As the function lists them. Keras' variables are wrappers: a session restores what
     # is tracked, and the graph reads what is wrapped.
@@ -211,13 +246,13 @@ def _graph(logit: Callable, image_size: sizes.Size, channels: int) -> tf.Module:
 
 
 def _answer(graph: tf.Module) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-    """From letterboxed pictures to `score` and, where there is one, `map`."""
+    """From letterboxed pictures to `score` and, where there are, what else is given."""
 
     def answer(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        if not hasattr(graph, "logit_and_map"):
+        if not hasattr(graph, "everything"):
             return {servable.SCORE: tf.sigmoid(graph.logit(images))}
-        found = graph.logit_and_map(images)
-        return {servable.SCORE: tf.sigmoid(found[LOGIT]), servable.MAP: found[MAP]}
+        found = dict(graph.everything(images))
+        return {servable.SCORE: tf.sigmoid(found.pop(LOGIT)), **found}
 
     return answer
 
@@ -293,9 +328,19 @@ class Served:
         return tuple(given[servable.MAP].shape[1:]) if servable.MAP in given else None
 
     @property
-    def logit_and_map(self) -> Callable:
-        """The same as `logit`, but to a dict of `logit` and `map`."""
-        return self._loaded.logit_and_map
+    def everything(self) -> Callable:
+        """The same as `logit`, but to a dict of `logit`, `map` and `unfamiliar`.
+
+        The last two are those that `gives` names.
+        """
+        for name in ("everything", "logit_and_map"):  # as older ones called it
+            if hasattr(self._loaded, name):
+                return getattr(self._loaded, name)
+        return lambda images: {LOGIT: self.logit(images)}
+
+    def gives(self, output: str) -> bool:
+        """Whether its signatures have such an output."""
+        return output in self.signature(PIXELS).structured_outputs
 
     @property
     def logit(self) -> Callable:

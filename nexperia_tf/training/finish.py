@@ -25,6 +25,7 @@ from nexperia_tf.models import classifier
 from nexperia_tf.runs import (
     advice,
     curves,
+    familiar,
     neighbours,
     run_folders,
     training_pictures,
@@ -77,6 +78,9 @@ def finish(
         without_defects=config.drawn.drawn_only,
     )
     neighbours.write(folder / neighbours.NEIGHBOURS, kept)
+    known = familiar.of_model(model, dataset, seed=config.run.seed)
+    if known:
+        familiar.write(folder / familiar.FAMILIAR, known)
     with checkpoints.writing(folder / run_folders.SAVED_MODEL):
         export.publish(
             model,
@@ -86,6 +90,7 @@ def finish(
             chose_among=reached["validation"][choices.CHOSE_AMONG],
             trained_on=training_set,
             depth_range=config.data.depth_range,
+            familiar=known,
         )
     files.write_manifest(folder)
 
