@@ -364,6 +364,14 @@ class Served:
         """Scores and labels of uint8 pictures `(N, height, width, channels)`."""
         return _read(self.signature(PIXELS)(image_pixels=tf.constant(pixels)))
 
+    def answers(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
+        """All that the signature of pixels gives, by name.
+
+        `label` is bytes; `map` and `unfamiliar` are there where the model gives them.
+        """
+        found = self.signature(PIXELS)(image_pixels=tf.constant(pixels))
+        return {name: values.numpy() for name, values in found.items()}
+
 
 def _read(answer: Mapping[str, tf.Tensor]) -> tuple[list[float], list[str]]:
     words = [word.decode() for word in answer["label"].numpy()]

@@ -218,6 +218,7 @@ def _summary(
         f"{_not_scored(table.problems)}"
     )
     yield f"Scored {table.rows - len(table.seen)} pictures {times}"
+    yield _unlike(times.unfamiliar)
     if threshold is None:
         yield f"In force: {own.words}"
     else:
@@ -225,6 +226,20 @@ def _summary(
             own, threshold=threshold, origin=run_folders.SET, basis="for this table"
         )
         yield f"In this table: {here.words}; the model's own: {own.words}"
+
+
+def _unlike(unfamiliar: dict[str, float]) -> str:
+    """What was met that training has not shown the model, or ""."""
+    if not unfamiliar:
+        return ""
+    worst = sorted(unfamiliar, key=unfamiliar.get, reverse=True)
+    shown = ", ".join(
+        f"{name} ({unfamiliar[name]:.1f} times the limit)" for name in worst[:3]
+    )
+    return (
+        f"{len(worst)} pictures are unlike those the model was trained on, so their "
+        f"verdicts say little: {shown}{', ...' if len(worst) > 3 else ''}"
+    )
 
 
 def _not_scored(problems: collections.Counter) -> str:

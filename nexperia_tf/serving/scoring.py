@@ -34,15 +34,18 @@ _THREADS = 16  # more would only wait for one another
 
 @dataclasses.dataclass
 class Times:
-    """Where the time went, in seconds.
+    """Where the time went, in seconds, and which pictures were met that are unlike.
 
     Attributes:
         waited: the network for pictures.
         total: from the first picture's file to the last one's score.
+        unfamiliar: pictures unlike those the model was trained on, path -> distance
+            over the limit, 1 or more; empty of models that do not say.
     """
 
     waited: float = 0.0
     total: float = 0.0
+    unfamiliar: dict[str, float] = dataclasses.field(default_factory=dict)
 
     def __str__(self) -> str:
         """
@@ -91,7 +94,7 @@ def batches(
         batch = list(itertools.islice(decoded, batch_size))
         times.waited += time.perf_counter() - before
         if batch:
-            rows = _rows(served, batch, threshold)
+            rows = _rows(served, batch, threshold, times.unfamiliar)
         times.total = time.perf_counter() - start
         if not batch:
             return
@@ -119,10 +122,16 @@ def _rows(
     served: "export.Served",
     batch: list[tuple[str, np.ndarray | None, str]],
     threshold: float | None,
+    unfamiliar: dict[str, float],
 ) -> list[dict]:
     used = served.calibration.threshold if threshold is None else threshold
+    names = [name for name, _, problem in batch if not problem]
     canvases = [canvas for _, canvas, problem in batch if not problem]
-    scores, verdicts = served.score_pixels(np.stack(canvases)) if canvases else ([], [])
+    found = served.answers(np.stack(canvases)) if canvases else {"score": []}
+    scores = [float(score) for score in found["score"]]
+    verdicts = [label.decode() for label in found.get("label", [])]
+    far = zip(names, found.get("unfamiliar", []))
+    unfamiliar |= {name: float(distance) for name, distance in far if distance >= 1}
     if threshold is not None:  # compared in float32, as a SavedModel would
         verdicts = run_folders.verdicts(np.float32(scores), np.float32(threshold))
     answers = ((score, label, used, "") for score, label in zip(scores, verdicts))
