@@ -1,6 +1,7 @@
 """The classifier: raw pixels in, one logit out, as one flat functional graph."""
 
 import math
+import re
 
 import keras
 
@@ -120,13 +121,14 @@ def stage_means(model: keras.Model) -> keras.Model:
 
     Returns:
         model to float32 of shape `(batch, channels of all stages)`: the mean over the
-            picture of each channel of `stage1` ... `stage4`; layers are shared.
+            picture of each channel of `stage1`, `stage2` ...; layers are shared.
     """
     means = [
-        keras.layers.GlobalAveragePooling2D(dtype="float32", name=f"{name}_mean")(
-            model.get_layer(name).output
+        keras.layers.GlobalAveragePooling2D(dtype="float32", name=f"{stage.name}_mean")(
+            stage.output
         )
-        for name in (f"stage{number}" for number in range(1, 5))
+        for stage in model.layers
+        if re.fullmatch(r"stage\d+", stage.name)
     ]
     described = keras.layers.Concatenate(dtype="float32", name="stage_means")(means)
     return keras.Model(model.input, described, name=f"{model.name}_described")

@@ -117,12 +117,10 @@ def _problem(arrays: dict[str, np.ndarray]) -> str:
     shape = arrays["components"].shape
     wanted = {"components": shape, "variances": shape[:1]}
     wanted |= dict.fromkeys(("mean", "scale"), shape[1:])
-    for name, values in arrays.items():
-        if (
-            values.dtype != np.float32
-            or values.shape != wanted[name]
-            or len(shape) != 2
-        ):
+    for name, kind in wanted.items():
+        values = arrays[name]
+        fits = values.dtype == np.float32 and values.shape == kind
+        if not fits or len(shape) != 2:
             return f"{name} is {values.dtype} of shape {values.shape}"
         if not np.isfinite(values).all():
             return f"{name} is not finite"

@@ -83,7 +83,7 @@ def fit(
         false_alarm: share of familiar devices that may lie beyond the limit.
 
     Returns:
-        None where either holds fewer than FEWEST.
+        None where either holds fewer than FEWEST, or all training pictures are one.
 
     Reference:
         Vovk, Gammerman & Shafer, Algorithmic Learning in a Random World (2005), 2.2.
@@ -92,11 +92,12 @@ def fit(
     if min(len(training), len(held_out)) < FEWEST:
         return None
     mean, spread = training.mean(0), training.std(0)
-    scale = np.maximum(spread, max(_NARROWEST * spread.max(), 1e-12))
+    if not spread.any():
+        return None
+    scale = np.maximum(spread, _NARROWEST * spread.max())
     most = min(COMPONENTS, len(training) // _FOR_A_COMPONENT, training.shape[1] - 1)
     found = decomposition.PCA(max(1, most)).fit((training - mean) / scale)
-    # Pictures that are all alike have no spread; a distance divides by it.
-    least = 1e-6 * max(found.explained_variance_[0], 1e-6)
+    least = 1e-6 * found.explained_variance_[0]  # a distance divides by it
     open_ended = Familiarity(
         mean=mean.astype(np.float32),
         scale=scale.astype(np.float32),
