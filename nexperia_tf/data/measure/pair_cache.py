@@ -46,9 +46,11 @@ class Pairs:
             folder: of the cache; None keeps nothing.
             made_by: the modules that decide what is found.
         """
-        pairs = cls(
-            folder and pathlib.Path(folder) / f"pairs-{_digest(made_by)}.sqlite"
-        )
+        try:
+            name = f"pairs-{_digest(made_by)}.sqlite"
+        except OSError:  # the source is not at hand
+            folder, name = None, ""
+        pairs = cls(folder and pathlib.Path(folder) / name)
         try:
             yield pairs
         finally:

@@ -48,6 +48,13 @@ def test_without_a_folder_nothing_is_kept(code):
         assert pairs.get(b"key") is None
 
 
+def test_code_without_its_source_keeps_nothing(tmp_path, code):
+    code.__file__ = str(tmp_path / "gone.py")
+    with pair_cache.Pairs.opened(tmp_path / "cache", [code]) as pairs:
+        pairs.add(b"key", "found")
+        assert pairs.get(b"key") is None
+
+
 def test_a_damaged_file_is_done_without(tmp_path, code):
     with pair_cache.Pairs.opened(tmp_path, [code]) as pairs:
         pairs.add(b"key", "found")
