@@ -4,6 +4,7 @@ import io
 
 import pytest
 import rich.console
+import rich.progress
 
 from nexperia_tf.data import progress
 
@@ -70,3 +71,13 @@ def test_a_step_that_fails_is_not_called_done(capsys):
         for _ in progress.track(["a.png"], "Scoring pictures"):
             raise OSError("no disk")
     assert capsys.readouterr().err == ""
+
+
+def test_the_time_left_is_by_the_pace_since_the_step_began():
+    task = rich.progress.Task(
+        rich.progress.TaskID(0), "", total=400, completed=100, _get_time=lambda: 50.0
+    )
+    task.start_time = 20.0
+    assert str(progress._TimeLeft().render(task)) == "0:01:30"
+    task.completed = 0
+    assert str(progress._TimeLeft().render(task)) == "-:--:--"

@@ -143,3 +143,17 @@ def test_a_step_that_overflows_is_skipped_and_the_scale_halved(policy):
     fitted(model, batch_size=8)
     assert float(optimizer.dynamic_scale) == 2.0**10
     assert "logit" in moved(model, start)
+
+
+def test_a_step_is_traced_once_also_where_a_map_is_learned(monkeypatch):
+    model = built(drawn_map=1.0)
+    traced = []
+    step = model.train_step
+    monkeypatch.setattr(
+        model, "train_step", lambda data: traced.append(1) or step(data)
+    )
+    images = np.zeros((8, 32, 32, 1), "uint8")
+    places = model.output["map"].shape[1:]
+    targets = {"logit": np.zeros(8, "f4"), "map": np.zeros((8, *places), "f4")}
+    model.fit(images, targets, batch_size=4, epochs=2, verbose=0)
+    assert sum(traced) == 1
