@@ -134,9 +134,8 @@ class Client(threading.Thread):
         self.failed: list[str] = []
 
     def run(self) -> None:
-        connection = http.client.HTTPConnection(
-            "127.0.0.1", self._server.port, timeout=PATIENCE
-        )
+        port = self._server.port
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
         for request in self._requests:
             start = time.perf_counter()
             try:
@@ -162,9 +161,8 @@ def draw(folder: pathlib.Path, count: int, side: int) -> list[bytes]:
     rng, contents = np.random.default_rng(0), []
     for i in range(count):
         small = rng.integers(0, 256, (side // 8, side // 8), np.uint8)
-        picture = Image.fromarray(small).resize((side, side), Image.BICUBIC)
         file = io.BytesIO()
-        picture.save(file, "PNG")
+        Image.fromarray(small).resize((side, side), Image.BICUBIC).save(file, "PNG")
         contents.append(file.getvalue())
         (folder / f"{i:05}.png").write_bytes(file.getvalue())
     return contents
@@ -175,12 +173,15 @@ def publish(place: pathlib.Path, backbone: str, side: int, *seeds: int) -> None:
     subprocess.run([sys.executable, "-c", PUBLISH, *map(str, words)], check=True)
 
 
+def line(place: pathlib.Path, backbone: str, side: int) -> None:
+    publish(place, backbone, side, 0)
+    shutil.move(place / "published" / "0", place / "line")
+
+
 def scored(model: pathlib.Path, folder: pathlib.Path, batch: int, seconds: float):
     """Scores and labels by the SavedModel itself, and pictures a second."""
-    words = map(str, (model, folder, batch, seconds))
-    run = subprocess.run(
-        [sys.executable, "-c", SCORE, *words], check=True, capture_output=True
-    )
+    words = [sys.executable, "-c", SCORE, model, folder, batch, seconds]
+    run = subprocess.run([*map(str, words)], check=True, capture_output=True)
     return json.loads(run.stdout.splitlines()[-1])
 
 
@@ -224,8 +225,7 @@ def _is_right(model, request, rows) -> bool:
 
 def load(place: pathlib.Path, options: argparse.Namespace) -> int:
     """Many requests, some pictures corrupt."""
-    publish(place, "tiny", 32, 0)
-    shutil.move(place / "published" / "0", place / "line")
+    line(place, "tiny", 32)
     contents = draw(place / "pictures", 200, 64)
     expected = scored(place / "line", place / "pictures", 32, 0)
     server = Server(place, place / "line", "--history", place / "h.sqlite").ready()
@@ -258,12 +258,12 @@ def load(place: pathlib.Path, options: argparse.Namespace) -> int:
     )
     print(*failed[:5], sep="\n", end="\n" * bool(failed))
     told(memory)
-    print(f"SIGTERM ends it with {server.end()}")
+    wrong = len(failed) + server.end()
     with contextlib.closing(sqlite3.connect(place / "h.sqlite")) as history:
         count = "select count(*), sum(score is null) from verdicts"
         rows, unreadable = history.execute(count).fetchone()
     print(f"in the history: {rows} verdicts, {unreadable} of them unreadable")
-    return len(failed) + abs(rows - pictures) + abs(unreadable - corrupt)
+    return wrong + abs(rows - pictures) + abs(unreadable - corrupt)
 
 
 def watched(server: Server, clients: list[Client]) -> tuple[list, float]:
@@ -336,8 +336,7 @@ def swaps(place: pathlib.Path, options: argparse.Namespace) -> int:
 
 def kills(place: pathlib.Path, options: argparse.Namespace) -> int:
     """`kill -9` again and again; clients ask again with the same request id."""
-    publish(place, "tiny", 32, 0)
-    shutil.move(place / "published" / "0", place / "line")
+    line(place, "tiny", 32)
     contents = draw(place / "pictures", 50, 64)
     (place / "in").mkdir()
     words = ("--history", place / "h.sqlite", "--watch", place / "in")
@@ -431,8 +430,10 @@ def judge_history(rows: list, told_of: dict, files: int) -> int:
 def speed(place: pathlib.Path, options: argparse.Namespace) -> int:
     """Pictures a second and latency, beside the SavedModel in one process."""
     side = options.side
-    publish(place, options.backbone, side, 0)
-    shutil.move(place / "published" / "0", place / "line")
+    if options.model:
+        shutil.copytree(options.model, place / "line")
+    else:
+        line(place, options.backbone, side)
     contents = draw(place / "pictures", 64, side)
     wrong = 0
     for turn in range(options.turns):
@@ -483,7 +484,7 @@ def main() -> None:
     parser.add_argument("part", choices=("load", "swaps", "kills", "speed"))
     defaults = {"requests": 10_000, "clients": 8, "corrupt": 0.01, "swaps": 100}
     defaults |= {"pause": 0.05, "kills": 10, "backbone": "resnext50_32x4d"}
-    defaults |= {"side": 224, "seconds": 60.0, "turns": 2}
+    defaults |= {"side": 224, "seconds": 60.0, "turns": 2, "model": ""}
     for name, value in defaults.items():
         parser.add_argument(f"--{name}", type=type(value), default=value)
     options = parser.parse_args()
