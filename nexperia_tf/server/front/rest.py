@@ -13,6 +13,7 @@ from nexperia_tf.server.front import describing, gates, json_form
 from nexperia_tf.server.models import child
 
 REQUEST_ID = "x-request-id"
+_PREFIX = "/v1/models"
 _MANY = 1_000_000  # files of a form; the station's own cap says how many it takes
 _LARGE = 1 << 20  # bytes of a body that is read in a thread
 
@@ -25,8 +26,9 @@ def app(
     api = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     api.add_exception_handler(refusals.Refused, _refused)
     api.add_exception_handler(starlette.exceptions.HTTPException, _malformed)
-    api.include_router(_health(of))
-    api.include_router(_models(of, with_verdict=with_verdict, max_body=max_body))
+    predictions = _predictions(of, with_verdict=with_verdict, max_body=max_body)
+    for routes in (_health(of), predictions, _choosing(of), _descriptions(of)):
+        api.include_router(routes)
     return gates.Gates(api, token=token, max_body=max_body)
 
 
@@ -49,10 +51,10 @@ def _health(of: station.Station) -> fastapi.APIRouter:
     return routes
 
 
-def _models(
+def _predictions(
     of: station.Station, *, with_verdict: bool, max_body: int
 ) -> fastapi.APIRouter:
-    routes = fastapi.APIRouter(prefix="/v1/models")
+    routes = fastapi.APIRouter(prefix=_PREFIX)
 
     async def predicted(
         request: fastapi.Request, name: str, version: int | None
@@ -62,15 +64,13 @@ def _models(
         asked = {"model": name, "version": version, "request_id": request_id}
         if kind.startswith("multipart/form-data"):
             names, pictures = await _uploaded(request, max_body)
-            judged = await of.judge(
-                station.Asked(source="upload", pictures=pictures, paths=names, **asked)
-            )
+            asked |= {"source": "upload", "pictures": pictures, "paths": names}
+            judged = await of.judge(station.Asked(**asked))
             return _json(_of_files(judged, names, with_verdict=with_verdict))
         body = await request.body()
         parsed = await _in_thread(json_form.parse, body, large=len(body) > _LARGE)
-        judged = await of.judge(
-            station.Asked(source="rest", pictures=parsed.pictures, **asked)
-        )
+        asked |= {"source": "rest", "pictures": parsed.pictures}
+        judged = await of.judge(station.Asked(**asked))
         json_form.refuse_if_unreadable(judged)
         form = parsed.form
         return _json(json_form.answer(judged, form, with_verdict=with_verdict))
@@ -84,6 +84,13 @@ def _models(
         request: fastapi.Request, name: str, version: str
     ) -> fastapi.Response:
         return await predicted(request, name, _number(request, version))
+
+    return routes
+
+
+def _choosing(of: station.Station) -> fastapi.APIRouter:
+    """Which version answers."""
+    routes = fastapi.APIRouter(prefix=_PREFIX)
 
     @routes.post("/{name}:rollback")
     async def rollback(name: str) -> fastapi.Response:
@@ -100,6 +107,12 @@ def _models(
     ) -> fastapi.Response:
         number = _number(request, version)
         return _json({"serving": await of.pin(name, number), "pinned": True})
+
+    return routes
+
+
+def _descriptions(of: station.Station) -> fastapi.APIRouter:
+    routes = fastapi.APIRouter(prefix=_PREFIX)
 
     @routes.get("/{name}/metadata")
     async def metadata(name: str) -> fastapi.Response:
