@@ -48,7 +48,10 @@ def verdicts(
     ):
         judging = _Judging(verifier, pool)
         done, total = 0, len(pairs)
-        for k, part in enumerate(_spread(list(_parts(pairs)))):
+        parts = list(_parts(pairs))
+        if len(pairs) > _PARTS * _AT_LEAST:  # it takes minutes, and no device is torn
+            parts = _spread(parts)
+        for k, part in enumerate(parts):
             for judged in judging.all_of(part):
                 done += judged
                 on_progress(done, total)
