@@ -44,18 +44,24 @@ def main() -> None:
     shape = (batch, *size, 3)
     pixels = tf.cast(tf.random.uniform(shape, 0, 256, tf.int32), tf.uint8)
     with tempfile.TemporaryDirectory() as folder:
-        published = export.publish(
-            model,
-            pathlib.Path(folder),
-            backbone=model.name,
-            calibration=run_folders.Calibration(),
-        )
-        answer = export.load(published).signature(export.PIXELS)
+        jobs = {}
+        for number_type in (export.FLOAT32, export.BFLOAT16):
+            published = export.publish(
+                model,
+                pathlib.Path(folder),
+                backbone=model.name,
+                calibration=run_folders.Calibration(),
+                number_type=number_type,
+            )
+            answer = export.load(published).signature(export.PIXELS)
 
-        def score(count: int):
-            return timed(lambda: answer(image_pixels=pixels[:count])["score"].numpy())
+            def score(count: int, answer=answer):
+                return timed(
+                    lambda: answer(image_pixels=pixels[:count])["score"].numpy()
+                )
 
-        jobs = {"ours": score(batch), "ours, one picture": score(1)}
+            name = "ours" if number_type == export.FLOAT32 else "ours in bfloat16"
+            jobs |= {name: score(batch), f"{name}, one picture": score(1)}
         peer = None
         if arguments.torch_python:
             peer = Peer(
@@ -89,15 +95,17 @@ def main() -> None:
             f"{1000 * result['cpu_seconds']:.0f} ms of CPU time, "
             f"{rate * work / gemm:.0%} of the matrix rate"
         )
-    if peer:
+    for ours in ("ours", "ours in bfloat16"):
         for name, result in results.items():
-            if name.startswith("timm"):
-                ours = "ours" + ", one picture" * name.endswith("one picture")
-                ratio, by_cpu = (
-                    result[unit] / results[ours][unit]
-                    for unit in ("seconds", "cpu_seconds")
-                )
-                print(f"ours / {name}: {ratio:.2f}, by CPU time {by_cpu:.2f}")
+            if name.partition(",")[0] in (ours, "ours in bfloat16"):
+                continue
+            mine = results[ours + ", one picture" * name.endswith("one picture")]
+            ratio, by_cpu = (
+                result.get(unit, float("nan")) / mine[unit]
+                for unit in ("seconds", "cpu_seconds")
+            )
+            print(f"{ours} / {name}: {ratio:.2f}, by CPU time {by_cpu:.2f}")
+    if peer:
         peer.close()
 
 

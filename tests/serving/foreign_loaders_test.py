@@ -41,7 +41,7 @@ RUNS = {  # name: backbone and flags; a family, a precision, a colour each
     "wide": ("wide_resnet26_2",),
 }
 COLOUR = "wide"
-MAPPED = ("resnext", "init", "logit-mean")  # all of whose members give a map
+MAPPED = ("resnext", "init", "logit-mean", "bfloat16")  # all of whose members do
 SIDE = 4  # of a map: 32 pixels in steps of 8
 ENSEMBLES = {  # name: members and method
     "mean": (("runs/resnet", "runs/resnext"), ("mean",)),
@@ -52,6 +52,7 @@ ENSEMBLES = {  # name: members and method
 KINDS = {name: f"runs/{name}" for name in RUNS}
 KINDS |= {name: f"models/{name}" for name in ENSEMBLES}
 KINDS["mixed_float16"] = "models/mixed_float16"
+KINDS["bfloat16"] = "models/bfloat16"
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +91,8 @@ def place(tmp_path_factory, run_command):
         for name, (members, method) in ENSEMBLES.items():
             argv = [*members, "--method", *method, "--out", f"models/{name}"]
             assert run_command("ensemble", *argv) == 0
+        argv = ["--run", "runs/init", "--precision", "bfloat16"]
+        assert run_command("export", *argv, "--out", "models/bfloat16") == 0
     _publish_mixed_float16(place / "models" / "mixed_float16")
     return place
 
@@ -188,8 +191,10 @@ def jobs(place, expected):
     return path
 
 
-def _asked(program: str, *arguments, cwd: pathlib.Path) -> list[list[dict]]:
-    environment = os.environ | {"PYTHONPATH": ""}
+def _asked(
+    program: str, *arguments, cwd: pathlib.Path, **environment: str
+) -> list[list[dict]]:
+    environment = os.environ | {"PYTHONPATH": ""} | environment
     done = subprocess.run(
         [sys.executable, "-I", FOREIGN / program, *arguments],
         cwd=cwd,
@@ -234,6 +239,17 @@ def _check_maps(kind: str, many: dict, *singles: dict) -> None:
 
 def test_a_tf1_session_gives_our_verdicts(jobs, expected, tmp_path):
     _check(_asked("session.py", jobs, cwd=tmp_path), expected)
+
+
+def test_bfloat16_is_served_without_onednn(jobs, expected, tmp_path):
+    (kind,) = (
+        job for job in json.loads(jobs.read_text()) if "bfloat16" in job["folder"]
+    )
+    (tmp_path / "jobs.json").write_text(json.dumps([kind]))
+    asked = ("session.py", tmp_path / "jobs.json")
+    ((_, _, answer, *_),) = _asked(*asked, cwd=tmp_path, TF_ENABLE_ONEDNN_OPTS="0")
+    scores = [score for score, _ in expected["bfloat16"].values()]
+    np.testing.assert_allclose(answer["score"], scores, atol=0.02, rtol=0)
 
 
 @pytest.mark.skipif(not LIBRARY.is_file(), reason="only Linux wheels hold the library")
