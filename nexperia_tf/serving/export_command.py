@@ -20,8 +20,8 @@ class Arguments(command.Options):
 
     precision: Literal["float32", "bfloat16"] = "float32"
     """bfloat16 takes half the space, and scores batches faster where the processor has
-    amx_bf16 or avx512_bf16. Its threshold is chosen anew, as that of the run was; up to 500 test
-    pictures say which verdicts change."""
+    amx_bf16 or avx512_bf16. Its threshold is chosen anew, as that of the run was; up to
+    500 test pictures say which verdicts change."""
 
 
 def main(arguments: Arguments) -> None:
