@@ -17,6 +17,8 @@ NEEDED = {
     "sample": ["OUT"],
     "prepare": ["RAW", "--out", "DIR"],
     "predict": ["MODEL", "FOLDER", "--out", "scores.csv"],
+    "repeat": ["MODEL", "FOLDER"],
+    "serve": ["MODELS"],
     "ensemble": ["A", "B", "--out", "BASE"],
     "forest": ["FEATURES", "--out", "FOREST"],
     "weights": ["resnet50"],

@@ -47,23 +47,17 @@ def test_diagonal_is_the_transpose_of_widened(kernel, copies):
     np.testing.assert_allclose(there, back, rtol=1e-4)
 
 
-@pytest.mark.parametrize(("side", "stride"), [(1, 1), (1, 2), (3, 1), (3, 2)])
-def test_the_gradient_by_matrices_is_tensorflows(side, stride):
+@pytest.mark.parametrize("side", [1, 3])
+def test_the_gradient_by_matrices_is_tensorflows(side):
     images = tf.random.stateless_normal((2, 7, 7, 5), (0, 4))
     weights = tf.random.stateless_normal((side, side, 5, 6), (0, 5))
     margin = side // 2
     padding = [[0, 0], [margin] * 2, [margin] * 2, [0, 0]]
     with tf.GradientTape() as tape:
         tape.watch(weights)
-        outputs = tf.nn.conv2d(tf.pad(images, padding), weights, stride, "VALID")
+        outputs = tf.nn.conv2d(tf.pad(images, padding), weights, 1, "VALID")
     upstream = tf.random.stateless_normal(outputs.shape, (0, 6))
     expected = tape.gradient(outputs, weights, upstream)
-    same = stride == 1 and margin
-    found = tensorflow_ops._kernel_by_matrices(
-        images if same else tf.pad(images, padding),
-        upstream,
-        side,
-        strides=[1, stride, stride, 1],
-        padding="SAME" if same else "VALID",
-    )
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    for shown, word in ((images, "SAME"), (tf.pad(images, padding), "VALID")):
+        found = tensorflow_ops._kernel_by_matrices(shown, upstream, side, word)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
