@@ -145,6 +145,8 @@ def _station(arguments: Arguments, models: dict[str, pathlib.Path]):
     from nexperia_tf.server.history import database, keeping
     from nexperia_tf.server.models import versions
 
+    # What cannot be is refused before there is a new history.
+    keeper = keeping.Keeper(keeping.Rule.of(arguments.keep), _kept_in(arguments))
     return station.Station(
         models,
         database.Database(arguments.history),
@@ -160,7 +162,7 @@ def _station(arguments: Arguments, models: dict[str, pathlib.Path]):
             deadline=arguments.deadline,
             review=arguments.review,
         ),
-        keeper=keeping.Keeper(keeping.Rule.of(arguments.keep), _kept_in(arguments)),
+        keeper=keeper,
     )
 
 
@@ -193,6 +195,11 @@ def _check(arguments: Arguments, token: str) -> None:
             raise errors.BadInput(
                 f"--review {low:g} {high:g}: two scores, 0 <= LOW <= HIGH <= 1."
             )
+    if arguments.port and arguments.port == arguments.grpc_port:
+        raise errors.BadInput(
+            f"--port {arguments.port} --grpc-port {arguments.grpc_port}: REST and gRPC "
+            "need a port each."
+        )
     if arguments.watch and not os.path.isdir(arguments.watch):
         raise errors.BadInput(f"--watch {arguments.watch}: no such folder.")
 
@@ -211,7 +218,12 @@ def _token(file: str) -> str:
     """The token in a file, which `ps` does not show."""
     if not file:
         return ""
-    token = pathlib.Path(file).read_text("utf-8").strip()
+    try:
+        token = pathlib.Path(file).read_text("utf-8").strip()
+    except UnicodeDecodeError:
+        raise errors.BadInput(
+            f"--token-file {file}: is no text; write a token into it, in UTF-8."
+        ) from None
     if not token:
         raise errors.BadInput(f"--token-file {file}: is empty; write a token into it.")
     return token

@@ -236,9 +236,10 @@ def _unlike(unfamiliar: dict[str, float]) -> str:
     shown = ", ".join(
         f"{name} ({unfamiliar[name]:.1f} times the limit)" for name in worst[:3]
     )
+    who = "1 picture is" if len(worst) == 1 else f"{len(worst)} pictures are"
     return (
-        f"{len(worst)} pictures are unlike those the model was trained on, so their "
-        f"verdicts say little: {shown}{', ...' if len(worst) > 3 else ''}"
+        f"{who} unlike those the model was trained on; a verdict on it says little: "
+        f"{shown}{', ...' if len(worst) > 3 else ''}"
     )
 
 

@@ -79,6 +79,8 @@ def test_a_token_and_tls_are_asked_for_over_both_protocols(start, models, tmp_pa
         (["--keep", "all"], "rejects, review, every:N or none is expected"),
         (["--history", "mysql://a/b"], "mysql: no such history"),
         (["--token-file", "empty"], "is empty; write a token into it"),
+        (["--token-file", "latin"], "is no text; write a token into it, in UTF-8"),
+        (["--port", "7001", "--grpc-port", "7001"], "REST and gRPC need a port each"),
         (["--batch-size", "0"], "--batch-size 0: a whole number"),
     ],
 )
@@ -88,9 +90,13 @@ def test_what_does_not_go_together_is_one_line(
     monkeypatch.chdir(models.parent)
     for name in ("key", "empty"):
         (models.parent / name).touch()
+    (models.parent / "latin").write_bytes(b"\xe9")
     assert run_command("serve", models, *words) == 2
     shown = capsys.readouterr().err
     assert said in shown and shown.count("\n") == 1
+    assert not list(
+        models.parent.glob("*.sqlite")
+    )  # no history of a server that is not
 
 
 def test_a_taken_port_is_one_line(models, run_command, capsys, monkeypatch):

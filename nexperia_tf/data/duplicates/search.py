@@ -19,15 +19,24 @@ from nexperia_tf.data.duplicates import (
     candidates,
     clusters,
     connected,
+    fingerprints,
     judging,
+    product,
     verify,
 )
-from nexperia_tf.data.measure import measurement, pair_cache, signature, views
+from nexperia_tf.data.measure import (
+    gradients,
+    measurement,
+    pair_cache,
+    signature,
+    views,
+)
 from nexperia_tf.data.proof import (
     alignment,
     evidence,
     jpeg_traces,
     laying,
+    memory,
     same_photo,
     sampled,
     tone_curve,
@@ -156,10 +165,10 @@ def pairs_known(
     folder: pathlib.Path | None,
 ) -> contextlib.AbstractContextManager[pair_cache.Pairs]:
     """What pairs of files were found to be by this code, kept in a cache folder."""
-    decide = (alignment, evidence, jpeg_traces, laying, sampled, same_photo)
-    return pair_cache.Pairs.opened(
-        folder, (*decide, tone_curve, verify, images, measurement, views)
-    )
+    measured = (images, gradients, measurement, signature, views)
+    proved = (alignment, evidence, jpeg_traces, laying, memory, same_photo, sampled)
+    found = (candidates, fingerprints, product, tone_curve, verify)
+    return pair_cache.Pairs.opened(folder, (*measured, *proved, *found))
 
 
 def preference(picture: Measured) -> tuple:

@@ -43,6 +43,7 @@ _KEPT_VIEWS = 256  # candidates are sorted: one of the two was looked at just be
 _KEPT_GRAIN = 100_000_000  # bytes, four a pixel
 _KEPT_BLOCKS = 10_000_000  # bytes, a sixteenth of one a pixel
 _KEPT_ANSWERS = 100_000  # small ones
+_MOTION_BYTES = 24  # float32 of shape (2, 3), as it is kept
 _EXAMINED = 16_000_000  # pixels that are compared at a time, by some 40 bytes each
 # Shares of the grain of two that cannot be copies: on the best way known, and on that
 # one, unmoved and rimless. On no other way they then share what makes twins.
@@ -269,7 +270,7 @@ class Verifier:
         """`alignment.align` of a pair's thumbnails or views, perhaps found before."""
         key = pair and self._key(pair, start, first.shape, model, blur)
         told = key and self._known.get(key)
-        if told is not None:
+        if told is not None and len(told) in (0, _MOTION_BYTES):
             return np.frombuffer(told, np.float32).reshape(2, 3) if told else None
         found = alignment.align(first, second, start, model=model, blur=blur)
         if key:

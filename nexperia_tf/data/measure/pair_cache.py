@@ -9,11 +9,14 @@ import hashlib
 import pathlib
 import sqlite3
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from types import ModuleType
 
 import cv2
 import numpy as np
+
+_LONG = 30 * 86400.0  # seconds
 
 
 class Pairs:
@@ -27,6 +30,7 @@ class Pairs:
             return
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
+            _remove_old(file)
             self._database = sqlite3.connect(file, timeout=1, check_same_thread=False)
             with self._database as database:
                 database.execute(
@@ -87,6 +91,14 @@ class Pairs:
         if self._database:
             self._database.close()
         self._database = None
+
+
+def _remove_old(file: pathlib.Path) -> None:
+    """What other code has kept beside it and not touched for long."""
+    for other in file.parent.glob("pairs-*.sqlite"):
+        with contextlib.suppress(OSError):  # another process was quicker
+            if other != file and time.time() - other.stat().st_mtime > _LONG:
+                other.unlink()
 
 
 def _digest(modules: Iterable[ModuleType]) -> str:

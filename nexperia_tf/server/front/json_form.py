@@ -188,14 +188,16 @@ def answer(judged: station.Judged, form: str, *, with_verdict: bool) -> dict:
 def rows_of(judged: station.Judged, *, with_verdict: bool) -> Sequence[Mapping]:
     """Score, label and what else there is of each picture.
 
-    A model that says what is unfamiliar to it has a third verdict, too.
+    A model that says what is unfamiliar to it has a third verdict, too; then every row
+    has the key.
     """
+    says_so = any(entry.unfamiliar is not None for entry in judged.entries)
     rows = []
     for entry, more in zip(judged.entries, judged.more):
         row = {"label": entry.label, "score": entry.score}
         row |= more
         row |= {"problem": entry.problem} if entry.problem else {}
-        if with_verdict or entry.unfamiliar is not None:
+        if with_verdict or says_so:
             row |= {"verdict": entry.verdict}
         rows.append(row)
     return rows

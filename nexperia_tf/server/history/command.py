@@ -9,6 +9,7 @@ import tyro
 
 from nexperia_tf import command, errors, files
 from nexperia_tf.server import extra
+from nexperia_tf.serving import score_table
 
 STANDARD_OUTPUT = "-"
 
@@ -32,12 +33,17 @@ class Arguments(command.Options):
     station: str = ""
     """Verdicts of this station alone."""
 
+    force: bool = False
+    """Replace a table that exists."""
+
 
 def main(arguments: Arguments) -> None:
     """Writes the table."""
     extra.require()
     from nexperia_tf.server.history import database
 
+    if arguments.out != STANDARD_OUTPUT:
+        score_table.check_table(arguments.out, force=arguments.force)
     since, until = (
         _time(flag, text)
         for flag, text in (("since", arguments.since), ("until", arguments.until))

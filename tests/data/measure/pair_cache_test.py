@@ -1,5 +1,7 @@
 """What was found of pairs is found again, by the same code only."""
 
+import os
+import time
 import types
 
 import pytest
@@ -32,6 +34,16 @@ def test_other_code_looks_again(tmp_path, code):
     (tmp_path / "code.py").write_text("LIMIT = 2")
     with pair_cache.Pairs.opened(tmp_path / "cache", [code]) as pairs:
         assert pairs.get(b"key") is None
+
+
+def test_what_other_code_kept_long_ago_is_removed(tmp_path, code):
+    old, recent = (tmp_path / f"pairs-{name}.sqlite" for name in ("old", "recent"))
+    for path, days in ((old, 31), (recent, 29)):
+        path.touch()
+        then = time.time() - days * 86400
+        os.utime(path, (then, then))
+    with pair_cache.Pairs.opened(tmp_path, [code]):
+        assert recent.exists() and not old.exists()
 
 
 def test_many_are_kept_before_the_end(tmp_path, code):

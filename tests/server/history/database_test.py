@@ -160,7 +160,10 @@ def test_the_table_of_a_history_has_every_verdict(tmp_path, run_command, capsys)
     opened = database.Database(str(place))
     opened.write([entry(i, time=f"2026-11-2{i}T10:00:00.000000Z") for i in range(3)])
     opened.close()
-    assert run_command("history", place, "--out", out) == 0
+    out.write_text("mine")
+    assert run_command("history", place, "--out", out) == 2
+    assert "exists already" in capsys.readouterr().err and out.read_text() == "mine"
+    assert run_command("history", place, "--out", out, "--force") == 0
     header, *rows = out.read_text().splitlines()
     assert header.split(",") == list(database.COLUMNS) and len(rows) == 3
     assert "0.30000000000000004" in rows[0]
