@@ -108,9 +108,11 @@ def test_answers_have_the_form_of_the_request_and_bad_pictures_a_problem():
             "verdict": ["review", ""],
         }
     }
-    far = station.Judged("line", 1, [entry(unfamiliar=1.5)], [{"unfamiliar": 1.5}])
+    entries, more = [entry(unfamiliar=1.5), UNREADABLE], [{"unfamiliar": 1.5}, {}]
+    far = station.Judged("line", 1, entries, more)
     assert json_form.answer(far, "instances", with_verdict=False)["predictions"] == [
-        {"label": "good", "score": 0.25, "unfamiliar": 1.5, "verdict": "review"}
+        {"label": "good", "score": 0.25, "unfamiliar": 1.5, "verdict": "review"},
+        {"label": "", "score": None, "problem": "is torn", "verdict": ""},
     ]
     json_form.refuse_if_unreadable(judged)
     with pytest.raises(refusals.Refused, match="no picture can be read: is torn"):
