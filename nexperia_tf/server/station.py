@@ -49,7 +49,7 @@ class Judged:
         version: the number of what answered; of a repeated request, what did then.
         entries: a verdict for each picture.
         more: for each, the model's further outputs by name, such as its map; a
-            repeated request gets none.
+            repeated request gets what the history has of them.
     """
 
     model: str
@@ -247,7 +247,8 @@ class Station:
         """Two requests of one id are worked on one after the other."""
         key = (asked.model, asked.request_id)
         while key in self._running:
-            await self._running[key]
+            # Whoever stops waiting stops for himself alone.
+            await asyncio.shield(self._running[key])
         self._running[key] = done = asyncio.get_running_loop().create_future()
         try:
             yield
@@ -270,7 +271,11 @@ class Station:
                 refusals.CONFLICT,
                 f"request id {asked.request_id} was used for other pictures",
             )
-        return Judged(asked.model, found[0].version, found, [{}] * len(found))
+        more = [
+            {} if e.unfamiliar is None else {worker.UNFAMILIAR: e.unfamiliar}
+            for e in found
+        ]
+        return Judged(asked.model, found[0].version, found, more)
 
     async def _judged(self, asked: Asked, hashes: Sequence[str]) -> Judged:
         version = self.model(asked.model).version(asked.version)

@@ -1,5 +1,6 @@
 """A model's process that is killed, or stands still, while clients ask."""
 
+import asyncio
 import os
 import signal
 import threading
@@ -7,6 +8,8 @@ import time
 
 import psutil
 import pytest
+
+from nexperia_tf.server.models import child, versions, worker
 
 pytestmark = [
     pytest.mark.slow,
@@ -53,6 +56,24 @@ def test_killing_a_models_process_costs_no_request_its_verdicts(server, pictures
     assert wrong == []
     restarts = server.said().count("its process has ended; it is started again")
     assert restarts == KILLS
+
+
+def test_a_models_process_that_stands_still_is_ended_and_started_again(
+    server, pictures, capsys
+):
+    async def scenario():
+        patience = versions.Options(patience=2)
+        version = versions.Version(1, server.base / "1", patience)
+        await version.load()
+        stopped = version.pid
+        os.kill(stopped, signal.SIGSTOP)
+        answer = await version.batcher.submit(child.Picture(pictures[0]))
+        assert worker.PROBLEM not in answer and answer[worker.LABEL]
+        assert version.pid != stopped and not psutil.pid_exists(stopped)
+        await version.close()
+
+    asyncio.run(asyncio.wait_for(scenario(), 300))
+    assert capsys.readouterr().err.count("it is started again") == 1
 
 
 @pytest.mark.parametrize("pause", [0, 0.05, 1])

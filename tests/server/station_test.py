@@ -6,6 +6,7 @@ import contextlib
 import pytest
 
 from nexperia_tf.server import refusals, station
+from nexperia_tf.server.front import json_form
 from nexperia_tf.server.history import database, keeping
 from nexperia_tf.server.models import batching, child, versions, worker
 
@@ -135,6 +136,39 @@ def test_scores_in_a_band_are_for_a_person_and_maps_come_once(tmp_path):
             assert (first.more, again.more) == ([{"map": [[0.5]]}], [{}])
             (entry,) = first.entries
             assert (entry.label, entry.verdict) == ("defect", "review")
+
+    asyncio.run(scenario())
+
+
+def test_a_retry_that_is_given_up_leaves_the_others_their_verdicts(tmp_path):
+    async def scenario():
+        async with opened(tmp_path) as (of, slow):
+            first, second, third = (
+                asyncio.create_task(of.judge(asked(request_id="r"))) for _ in range(3)
+            )
+            await asyncio.sleep(0.05)
+            second.cancel()
+            await asyncio.sleep(0.05)
+            slow.go.set()
+            assert (await first).entries == (await third).entries
+            assert second.cancelled() and len(list(of.history.rows())) == 1
+
+    asyncio.run(scenario())
+
+
+def test_a_retry_is_told_again_what_is_unfamiliar_and_all_but_the_map(tmp_path):
+    async def scenario():
+        async with opened(tmp_path) as (of, slow):
+            slow.go.set()
+            for number, more in enumerate(({"unfamiliar": 1.5}, {"unfamiliar": 0.0})):
+                slow.more = more | {"map": [[0.5]]}
+                first = await of.judge(asked(2, request_id=f"{number}"))
+                again = await of.judge(asked(2, request_id=f"{number}"))
+                assert again.more == [more, more]
+                rows = json_form.rows_of(first, with_verdict=False)
+                for row in rows:
+                    del row["map"]
+                assert rows == json_form.rows_of(again, with_verdict=False)
 
     asyncio.run(scenario())
 

@@ -118,6 +118,10 @@ class Child:
         """Returns when its end has been noticed, and `on_end` been called."""
         await self._gone.wait()
 
+    def kill(self) -> None:
+        """Ends the process as if it had died: `on_end` is called."""
+        self._process.kill()
+
     async def close(self) -> None:
         """Ends the process; what it still works on is lost."""
         self._on_end = None

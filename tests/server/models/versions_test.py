@@ -3,6 +3,7 @@
 import asyncio
 import pathlib
 import types
+from unittest import mock
 
 import pytest
 
@@ -10,39 +11,31 @@ from nexperia_tf.server import refusals
 from nexperia_tf.server.models import child, versions
 
 
-class Fake(child.Child):
+CHILD = child.Child
+
+
+def pretended(version: pathlib.Path, max_pixels: int, on_end) -> mock.Mock:
     """Loads what does not say `bad`; never answers a picture of silence."""
 
-    def __init__(self, version, max_pixels, on_end):
-        self.version, self.on_end = version, on_end
-        self.facts, self.signatures = {"threshold": 0.5, "channels": 1}, b""
-        self.closed = False
-
-    pid = 0
-
-    async def start(self):
-        if (self.version / "bad").exists():
+    async def start():
+        if (version / "bad").exists():
             raise child.Unloadable("cannot be loaded")
 
-    async def ask(self, pictures):
+    async def ask(pictures):
         if pictures[0].content == b"silence":
             await asyncio.sleep(3600)
-        return [{"from": int(self.version.name)} for _ in pictures]
+        return [{"from": int(version.name)} for _ in pictures]
 
-    async def close(self):
-        self.closed = True
-
-    def kill(self):
-        self.on_end()
-
-    async def ended(self):
-        pass
+    made = mock.create_autospec(CHILD, instance=True)  # has what that has alone
+    made.start.side_effect, made.ask.side_effect = start, ask
+    made.kill.side_effect = on_end
+    return made
 
 
 @pytest.fixture
 def model(tmp_path, monkeypatch):
     """A model whose folders are whole as they are."""
-    monkeypatch.setattr(versions.child, "Child", Fake)
+    monkeypatch.setattr(versions.child, "Child", pretended)
     made = versions.Model("line", tmp_path, versions.Options(patience=0.2))
     whole = lambda: {int(p.name): p for p in tmp_path.iterdir()}  # noqa: E731
     made._wholeness = types.SimpleNamespace(whole=whole)
