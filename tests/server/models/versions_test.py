@@ -10,7 +10,6 @@ import pytest
 from nexperia_tf.server import refusals
 from nexperia_tf.server.models import child, versions
 
-
 CHILD = child.Child
 
 
