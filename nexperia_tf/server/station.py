@@ -181,7 +181,8 @@ class Station:
         if number is not None:
             model.version(number)
         setting = None if number is None else str(number)
-        await asyncio.to_thread(self._history.set, self._pin(name), setting)
+        with _told():
+            await asyncio.to_thread(self._history.set, self._pin(name), setting)
         model.pinned = number
         return model.version().number
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import sqlite3
 
 import pytest
 
@@ -44,6 +45,21 @@ async def opened(place, **limits):
     finally:
         of.models["line"].loaded.clear()
         await of.close()
+
+
+@contextlib.contextmanager
+def full(place):
+    """Has the database itself refuse every new row, as on a full disk."""
+    tables = ("verdicts", "settings")
+    with contextlib.closing(sqlite3.connect(place / "history.sqlite")) as other:
+        for table in tables:
+            other.execute(
+                f"CREATE TRIGGER full_{table} BEFORE INSERT ON {table} "
+                "BEGIN SELECT RAISE(FAIL, 'disk is full'); END"
+            )
+        yield
+        for table in tables:
+            other.execute(f"DROP TRIGGER full_{table}")
 
 
 def asked(count: int = 1, **changed) -> station.Asked:
@@ -122,6 +138,19 @@ def test_no_verdict_is_told_that_the_history_does_not_take(tmp_path, monkeypatch
             with pytest.raises(refusals.Refused, match="disk full") as told:
                 await of.judge(asked())
             assert code_of(told) == ("UNAVAILABLE", 503)
+
+    asyncio.run(scenario())
+
+
+def test_no_version_is_pinned_that_the_history_does_not_take(tmp_path):
+    async def scenario():
+        async with opened(tmp_path) as (of, _):
+            said = pytest.raises(refusals.Refused, match="disk is full")
+            with full(tmp_path), said as told:
+                await of.pin("line", 3)
+            assert code_of(told) == ("UNAVAILABLE", 503)
+            assert "\n" not in str(told.value) and of.models["line"].pinned is None
+            assert await of.pin("line", 3) == 3
 
     asyncio.run(scenario())
 

@@ -14,6 +14,7 @@ import os
 import pathlib
 import queue
 import threading
+import time
 import typing
 from collections.abc import Iterator, Sequence
 
@@ -22,7 +23,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from nexperia_tf import errors
 
-SCHEMA = "1"
+SCHEMA, _SCHEMA_NAME = "1", "schema"  # kept as a setting of this name
 WATCH = "watch"  # source of what was found in a folder
 _AT_ONCE = 500  # verdicts of a transaction
 _TABLES = sql.MetaData()
@@ -61,6 +62,12 @@ _SETTINGS = sql.Table(
     sql.Column("value", sql.Text, nullable=False),
 )
 COLUMNS = tuple(column.name for column in VERDICTS.columns)
+_TRIES, _BETWEEN = 5, 0.1  # of making tables beside another server; seconds
+_MADE_MEANWHILE = (  # what SQLite and PostgreSQL may say then
+    sql.exc.IntegrityError,
+    sql.exc.OperationalError,
+    sql.exc.ProgrammingError,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -160,8 +167,12 @@ def _safe(place: str) -> str:
 class Database:
     """A history that is open.
 
+    Args:
+        place: a SQLite file, or the URL of a PostgreSQL database.
+        must_exist: what is there is read, and nothing made.
+
     Raises:
-        errors.BadInput: it cannot be opened, or is of a later version.
+        errors.BadInput: it cannot be opened, is of a later version or something else.
     """
 
     def __init__(self, place: str, *, must_exist: bool = False):
@@ -172,23 +183,63 @@ class Database:
         self._engine = sql.create_engine(url, pool_pre_ping=True)
         self._insert = sqlite.insert
         if url.get_backend_name() == "sqlite":
-            sql.event.listen(self._engine, "connect", _durable)
+            connected = _patient if must_exist else _durable
+            sql.event.listen(self._engine, "connect", connected)
         else:
             self._insert = postgresql.insert
         try:
-            _TABLES.create_all(self._engine)
-            self._check_schema()
+            self._open(must_exist)
+        except errors.BadInput:
+            self.close()
+            raise
         except sql.exc.SQLAlchemyError as error:
+            self.close()
             raise errors.BadInput(
                 f"{self.name}: cannot be opened as a history ({_reason(error)}); name "
-                "another with --history."
+                "another."
             ) from None
 
-    def _check_schema(self) -> None:
-        found = self.setting("schema")
-        if found is None:
-            self.set("schema", SCHEMA)
-        elif found != SCHEMA:
+    def _open(self, must_exist: bool) -> None:
+        for tries in range(1, _TRIES + 1):
+            try:
+                self._check_tables(all_there=must_exist)
+                if not must_exist:
+                    self._make_tables()
+                return
+            except _MADE_MEANWHILE:
+                if tries == _TRIES:
+                    raise
+                time.sleep(_BETWEEN)
+
+    def _make_tables(self) -> None:
+        _TABLES.create_all(self._engine)
+        row = self._insert(_SETTINGS).values(name=_SCHEMA_NAME, value=SCHEMA)
+        with self._engine.begin() as connection:
+            connection.execute(row.on_conflict_do_nothing())
+
+    def _check_tables(self, *, all_there: bool) -> None:
+        """Refuses another program's tables, and those of a later version."""
+        with self._engine.connect() as connection:
+            there = sql.inspect(connection)
+            found = [t for t in _TABLES.sorted_tables if there.has_table(t.name)]
+            if _SETTINGS in found:
+                self._refuse_later(connection)
+            for table in found:
+                rows = sql.select(sql.text("*")).select_from(table).limit(0)
+                if set(connection.execute(rows).keys()) != set(table.columns.keys()):
+                    raise errors.BadInput(
+                        f"{self.name}: is no history of nexperia serve, but has a "
+                        f"table {table.name} with other columns; name another."
+                    )
+        if all_there and len(found) < len(_TABLES.sorted_tables):
+            raise errors.BadInput(
+                f"{self.name}: is no history of nexperia serve; name another."
+            )
+
+    def _refuse_later(self, connection: sql.Connection) -> None:
+        query = sql.select(_SETTINGS.c.value).where(_SETTINGS.c.name == _SCHEMA_NAME)
+        found = connection.execute(query).scalar()
+        if found not in (None, SCHEMA):
             raise errors.BadInput(
                 f"{self.name}: was written by a later version (schema {found}); update "
                 "nexperia_tf."
@@ -197,12 +248,12 @@ class Database:
     def setting(self, name: str) -> str | None:
         """What is kept under a name, or None."""
         query = sql.select(_SETTINGS.c.value).where(_SETTINGS.c.name == name)
-        with self._engine.connect() as connection:
+        with _told(), self._engine.connect() as connection:
             return connection.execute(query).scalar()
 
     def set(self, name: str, value: str | None) -> None:
         """Keeps a value under a name; None removes it."""
-        with self._engine.begin() as connection:
+        with _told(), self._engine.begin() as connection:
             connection.execute(sql.delete(_SETTINGS).where(_SETTINGS.c.name == name))
             if value is not None:
                 connection.execute(sql.insert(_SETTINGS).values(name=name, value=value))
@@ -247,7 +298,7 @@ class Database:
             yield from streamed.mappings()
 
     def forget(self, before: str, *, unless: typing.Callable) -> list[str]:
-        """Removes verdicts from before a time; returns the files kept for them.
+        """Removes verdicts from before a time; returns the files kept for them alone.
 
         Args:
             before: a time as rows have it.
@@ -257,10 +308,15 @@ class Database:
         with _told(), self._engine.begin() as connection:
             old = connection.execute(query).mappings().all()
             gone = [row for row in old if not unless(row)]
-            for start in range(0, len(gone), _AT_ONCE):
-                ids = [row["id"] for row in gone[start : start + _AT_ONCE]]
+            for ids in _in_parts([row["id"] for row in gone]):
                 connection.execute(sql.delete(VERDICTS).where(VERDICTS.c.id.in_(ids)))
-        return [row["kept_as"] for row in gone if row["kept_as"]]
+            kept = dict.fromkeys(row["kept_as"] for row in gone if row["kept_as"])
+            for names in _in_parts(list(kept)):
+                query = sql.select(VERDICTS.c.kept_as).distinct()
+                named = connection.execute(query.where(VERDICTS.c.kept_as.in_(names)))
+                for name in named.scalars().all():
+                    del kept[name]
+        return list(kept)
 
     def close(self) -> None:
         self._engine.dispose()
@@ -269,6 +325,12 @@ class Database:
 def watched(path: str) -> str:
     """The request id of a watched file; with its hash it makes the verdict single."""
     return f"{WATCH}:{hashlib.sha256(path.encode()).hexdigest()}"
+
+
+def _in_parts(values: Sequence) -> Iterator[Sequence]:
+    """What a statement can take, again and again."""
+    starts = range(0, len(values), _AT_ONCE)
+    return (values[start : start + _AT_ONCE] for start in starts)
 
 
 def _entry(row: typing.Mapping) -> Entry:
@@ -285,9 +347,17 @@ def _row(entry: Entry) -> dict:
 
 def _durable(connection, record) -> None:
     """Has a SQLite file outlast a power cut, and readers not wait for the writer."""
+    _patient(connection, record)
     cursor = connection.cursor()
-    for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=FULL"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL"):
         cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _patient(connection, record) -> None:
+    """Has a reader wait for a writer; changes nothing in the file."""
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA busy_timeout=10000")
     cursor.close()
 
 

@@ -1,8 +1,10 @@
 """The history in SQLite and, where one is installed, in a real PostgreSQL."""
 
 import asyncio
+import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import os
 import pathlib
 import pwd
@@ -136,6 +138,15 @@ def test_old_verdicts_go_but_for_those_that_must_stay(history):
     assert [row["item"] for row in history.rows(until="2026-11-13")] == [1]
 
 
+def test_a_picture_that_a_younger_verdict_names_stays(history):
+    history.write([entry(0, time="2026-11-10T1", kept_as="2026-11-10/a.png")])
+    history.write([entry(1, time="2026-11-10T2", kept_as="2026-11-10/b.png")])
+    history.write([entry(2, time="2026-11-10T3", kept_as="2026-11-10/a.png")])
+    forget = functools.partial(history.forget, unless=lambda row: False)
+    assert forget("2026-11-10T3") == ["2026-11-10/b.png"]
+    assert forget("2026-11-11") == ["2026-11-10/a.png"]
+
+
 def test_settings_are_kept_and_taken_back(history):
     assert history.setting("pin:line") is None
     history.set("pin:line", "3")
@@ -186,6 +197,38 @@ def test_what_is_no_history_is_refused_in_one_line(tmp_path):
         with pytest.raises(errors.BadInput, match=said) as told:
             database.Database(place)
         assert "secret" not in str(told.value)
+
+
+def test_another_programs_database_is_refused_and_not_changed(
+    tmp_path, run_command, capsys
+):
+    for name, made, said in (
+        ("app", "CREATE TABLE parts (id INTEGER)", "is no history of nexperia serve"),
+        ("their", "CREATE TABLE verdicts (id INTEGER)", "verdicts with other columns"),
+    ):
+        place = tmp_path / f"{name}.sqlite"
+        with contextlib.closing(sqlite3.connect(place)) as other:
+            other.execute(made)
+        before = place.read_bytes()
+        assert run_command("history", place, "--out", "-") == 2
+        shown = capsys.readouterr().err
+        assert said in shown and "--history" not in shown and shown.count("\n") == 1
+        assert place.read_bytes() == before
+    with pytest.raises(errors.BadInput, match="a table verdicts with other columns"):
+        database.Database(str(place))
+
+
+def test_servers_that_start_together_share_a_new_history(history, tmp_path):
+    """The tables are gone, and each server makes them at the same moment."""
+    place = history.name.replace("sqlite:///", "")
+    for _ in range(5):
+        database._TABLES.drop_all(history._engine)
+        history.close()
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            opened = list(pool.map(database.Database, [place] * 8))
+        for each in opened:
+            each.close()
+        assert history.setting("schema") == database.SCHEMA
 
 
 def test_a_later_history_is_left_alone(tmp_path):
