@@ -54,7 +54,15 @@ def refuse_unvouched(version: pathlib.Path) -> None:
     Raises:
         errors.BadInput: a file is missing, differs, or is named by neither.
     """
-    advice = "A SavedModel is a program: pass --trust to run it all the same"
+    if why := unvouched(version):
+        raise errors.BadInput(
+            f"{why} A SavedModel is a program: pass --trust to run it all the same, or "
+            "export it again."
+        )
+
+
+def unvouched(version: pathlib.Path) -> str:
+    """What is wrong with a SavedModel by its own or its run's manifest, or ""."""
     run = version.resolve().parents[1]
     in_run = version.resolve().parent.name == run_folders.SAVED_MODEL
     try:
@@ -65,11 +73,10 @@ def refuse_unvouched(version: pathlib.Path) -> None:
                 run, whole=f"{run_folders.SAVED_MODEL}/{version.resolve().name}"
             )
         else:
-            raise errors.BadInput(
-                f"{version}: holds no {files.MANIFEST}, which vouches for its files."
-            )
+            return f"{version}: holds no {files.MANIFEST}, which vouches for its files."
     except errors.BadInput as error:
-        raise errors.BadInput(f"{error} {advice}, or export it again.") from None
+        return str(error)
+    return ""
 
 
 def facts(version: pathlib.Path) -> dict:

@@ -4,6 +4,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import time
 import urllib.error
 import urllib.request
 
@@ -35,6 +36,7 @@ def test_a_token_and_tls_are_asked_for_over_both_protocols(start, models, tmp_pa
     (tmp_path / "token").write_text("secret\n")
     words = ("--token-file", tmp_path / "token", "--host", "0.0.0.0")
     words += ("--tls-certificate", tmp_path / "cert.pem")
+    words += ("--poll", 3600)  # nothing is said of the version meanwhile
     server = start(models, *words, "--tls-key", tmp_path / "key.pem")
     trust = ssl.create_default_context(cafile=tmp_path / "cert.pem")
     address = f"https://localhost:{server.rest}"
@@ -66,6 +68,23 @@ def test_a_token_and_tls_are_asked_for_over_both_protocols(start, models, tmp_pa
             assert told.value.code() is code
     assert server.stop() == 0
     assert "Traceback" not in server.said()
+
+
+def test_a_version_that_is_not_whole_is_said_once_and_listed(start, models):
+    server = start(models, "--poll", 0.02)
+    server.wait_for(lambda: server.get("/v1/models/line")[0] == 200)
+    _, answer = server.get("/v1/models/line")
+    (status,) = answer["model_version_status"]
+    assert (status["version"], status["state"]) == ("1", "END")
+    assert status["status"]["error_code"] == "UNKNOWN"
+    assert "holds no MANIFEST" in status["status"]["error_message"]
+    with grpc.insecure_channel(f"localhost:{server.grpc}") as channel:
+        stub = model_service_pb2_grpc.ModelServiceStub(channel)
+        (same,) = stub.GetModelStatus(asked(), 60).model_version_status
+    assert same.state == same.END and same.status.error_code
+    time.sleep(1)  # fifty looks
+    assert server.said().count("version 1 is not whole") == 1
+    assert server.get("/readyz")[0] == 503 and server.stop() == 0
 
 
 @pytest.mark.parametrize(

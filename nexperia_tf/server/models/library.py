@@ -1,5 +1,6 @@
 """Which models lie in a folder, and which of their versions are whole."""
 
+import dataclasses
 import os
 import pathlib
 from collections.abc import Iterator
@@ -7,6 +8,8 @@ from collections.abc import Iterator
 from nexperia_tf import errors
 from nexperia_tf.runs import run_folders
 from nexperia_tf.serving import version_folders
+
+STILL = 10  # looks in which what is being copied changes
 
 
 def models(folder: str | os.PathLike) -> dict[str, pathlib.Path]:
@@ -52,28 +55,54 @@ def _versions(folder: pathlib.Path) -> pathlib.Path | None:
     return folder if version_folders.versions(folder) else None
 
 
+@dataclasses.dataclass
+class _Looked:
+    """What a version was found to be.
+
+    Attributes:
+        state: changes with its files.
+        problem: what is wrong with it, or "".
+        still: how many looks in a row have found the same state.
+    """
+
+    state: tuple
+    problem: str
+    still: int = 1
+
+
 class Wholeness:
     """Which versions of a model are whole; what has not changed is not read again."""
 
     def __init__(self, base: pathlib.Path):
-        self._base = base
-        self._known: dict[pathlib.Path, tuple[tuple, str]] = {}
+        self._base, self._there = base, []
+        self._known: dict[pathlib.Path, _Looked] = {}
 
     def whole(self) -> dict[int, pathlib.Path]:
         """Number and folder of each version that its manifest vouches for."""
-        found = version_folders.versions(self._base)
-        return {int(path.name): path for path in found if not self.problem(path)}
+        self._there = version_folders.versions(self._base)
+        return {int(path.name): path for path in self._there if not self.problem(path)}
+
+    def damaged(self) -> dict[int, tuple[pathlib.Path, str]]:
+        """Folder and problem of each version that is not whole and nobody changes."""
+        looked = ((path, self._known.get(path)) for path in self._there)
+        return {
+            int(path.name): (path, known.problem)
+            for path, known in looked
+            if known and known.problem and known.still >= STILL
+        }
 
     def problem(self, version: pathlib.Path) -> str:
         """What is wrong with a version, or "": half copied, damaged."""
         try:
             state = tuple(_state(version))
             known = self._known.get(version)
-            if not known or known[0] != state:
-                self._known[version] = known = (state, _problem(version))
+            if known and known.state == state:
+                known.still += 1
+            else:
+                self._known[version] = known = _Looked(state, _problem(version))
         except OSError as error:  # it is being written or removed
             return f"{version}: {error.strerror}."
-        return known[1]
+        return known.problem
 
 
 def _state(version: pathlib.Path) -> Iterator[tuple]:
@@ -86,7 +115,8 @@ def _state(version: pathlib.Path) -> Iterator[tuple]:
 
 def _problem(version: pathlib.Path) -> str:
     try:
-        version_folders.refuse_unvouched(version)
+        if why := version_folders.unvouched(version):
+            return why
         version_folders.facts(version)
     except errors.BadInput as error:
         return str(error)

@@ -162,6 +162,7 @@ class Model:
         self._wholeness, self._options = library.Wholeness(base), options
         self._ending: set[asyncio.Task] = set()
         self._failed: dict[int, Version] = {}
+        self._damaged: dict[int, Version] = {}
         self._warned = False
 
     @property
@@ -195,12 +196,13 @@ class Model:
 
     def states(self) -> Iterable[Version]:
         """All that is known of its versions, newest first."""
-        known = self._failed | self.loaded
+        known = self._damaged | self._failed | self.loaded
         return [known[number] for number in sorted(known, reverse=True)]
 
     async def refresh(self) -> None:
         """Loads what has come and unloads what is no longer wanted."""
         found = await asyncio.to_thread(self._wholeness.whole)
+        self._note_damaged()
         self._forget_failures(found)
         for number in self._wanted(found):
             if number not in self.loaded:
@@ -211,6 +213,17 @@ class Model:
             if len(self.available) > 1 and number != self.pinned:
                 self._unload(number)
         self._warn_of_pin()
+
+    def _note_damaged(self) -> None:
+        """Says once what is not whole and stays so; it is listed as failed."""
+        before, self._damaged = self._damaged, {}
+        for number, (folder, problem) in self._wholeness.damaged().items():
+            noted = before.get(number)
+            if not noted or noted.problem != problem:
+                noted = Version(number, folder, self._options)
+                noted.state, noted.problem = END, problem
+                _say(f"{self.name}: version {number} is not whole: {problem}")
+            self._damaged[number] = noted
 
     def _warn_of_pin(self) -> None:
         """Says once that another version answers than the one that was pinned."""

@@ -69,6 +69,28 @@ def test_no_prefix_of_the_files_of_a_version_is_whole(version, tmp_path, seed):
     assert wholeness.whole() == {7: base / "7"}
 
 
+def test_what_stays_damaged_is_named_until_it_is_whole_or_gone(version, tmp_path):
+    base = tmp_path / "line"
+    shutil.copytree(version, base / "1")
+    graph = base / "1" / "saved_model.pb"
+    content = graph.read_bytes()
+    graph.write_bytes(content[:-1])
+    wholeness = library.Wholeness(base)
+    for look in range(1, library.STILL):
+        assert wholeness.whole() == wholeness.damaged() == {}, look
+    graph.write_bytes(content[:-2])  # somebody still works on it
+    for _ in range(library.STILL):
+        assert wholeness.damaged() == {}
+        assert wholeness.whole() == {}
+    ((number, (folder, problem)),) = wholeness.damaged().items()
+    assert (number, folder) == (1, base / "1") and "saved_model.pb" in problem
+    assert "--trust" not in problem and "\n" not in problem
+    graph.write_bytes(content)
+    assert list(wholeness.whole()) == [1] and wholeness.damaged() == {}
+    shutil.rmtree(base / "1")
+    assert wholeness.whole() == wholeness.damaged() == {}
+
+
 def test_a_version_that_changes_is_looked_at_again_and_only_then(
     version, tmp_path, monkeypatch
 ):

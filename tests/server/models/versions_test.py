@@ -37,7 +37,7 @@ def model(tmp_path, monkeypatch):
     monkeypatch.setattr(versions.child, "Child", pretended)
     made = versions.Model("line", tmp_path, versions.Options(patience=0.2))
     whole = lambda: {int(p.name): p for p in tmp_path.iterdir()}  # noqa: E731
-    made._wholeness = types.SimpleNamespace(whole=whole)
+    made._wholeness = types.SimpleNamespace(whole=whole, damaged=dict)
     return made
 
 
