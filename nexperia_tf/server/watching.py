@@ -63,6 +63,8 @@ class Watch:
         self._waiting: dict[str, _Seen] = {}
         self._done: dict[str, tuple[int, int]] = {}
         self._under_way: dict[str, asyncio.Task] = {}
+        self._said: dict[str, set[str]] = {}
+        self._problems: set[str] = set()
 
     async def run(self) -> None:
         """Watches until it is cancelled; what is under way then is finished."""
@@ -89,14 +91,23 @@ class Watch:
             if time.monotonic() - looked >= _LOOK_AGAIN:
                 await self._look()
                 looked = time.monotonic()
-            for name in list(self._waiting):
+            for name in list(self._waiting) if self._answers else ():
                 if len(self._under_way) < _AT_ONCE and name not in self._under_way:
                     self._check(name)
             await asyncio.sleep(self._still / 4)
 
+    @property
+    def _answers(self) -> bool:
+        return self._station.model(self._model).serving() is not None
+
     async def _look(self) -> None:
         """Notes every file that is there."""
         found = await asyncio.to_thread(listing.files, self._folder)
+        for name in self._problems - found.problems.keys():
+            self._said.pop(name, None)
+        self._problems = set(found.problems)
+        for name, why in found.problems.items():
+            self._say(name, why)
         for place, name in enumerate(found.files):
             if place % 100 == 0:
                 await asyncio.sleep(0)  # others have their turn
@@ -154,6 +165,7 @@ class Watch:
         if self._waiting.get(name) is seen:
             del self._waiting[name]
         self._done[name] = seen.state
+        self._said.pop(name, None)
         if self._state(name) != seen.state:  # another picture by now
             self._note_name(name)
 
@@ -170,7 +182,7 @@ class Watch:
         )
 
     def _read(self, name: str, state: tuple[int, int]) -> bytes | None:
-        """A file's bytes; None where it is too large to be read.
+        """A file's bytes; None where it is too large, or outside the folder.
 
         Raises:
             OSError: it cannot be read, or has changed meanwhile.
@@ -178,13 +190,21 @@ class Watch:
         if state[0] > self._max_bytes:
             self._say(name, f"is larger than {self._max_bytes} bytes; left alone")
             return None
-        content = file_names.on_disk(self._folder, name).read_bytes()
+        path = file_names.on_disk(self._folder, name).resolve(strict=True)
+        if not path.is_relative_to(self._folder.resolve()):
+            self._say(name, "a link leads out of the watched folder; left alone")
+            return None
+        content = path.read_bytes()
         if self._state(name) != state:
             raise OSError("has changed while it was read")
         return content
 
     def _say(self, name: str, what: object) -> None:
-        print(f"{self._folder / name}: {what}", file=sys.stderr, flush=True)
+        """Says it once of a file until that has its verdict."""
+        said = self._said.setdefault(name, set())
+        if str(what) not in said:
+            said.add(str(what))
+            print(f"{self._folder / name}: {what}", file=sys.stderr, flush=True)
 
 
 class _Told(events.FileSystemEventHandler):

@@ -55,9 +55,12 @@ class Station(station.Station):
         )
         self.answering = Model()
         self.models["line"].version = lambda number=None: self.answering
-        self.fails = 0
+        self.models["line"].serving = lambda: self.loaded
+        self.loaded: int | None = 1
+        self.fails = self.asked = 0
 
     async def judge(self, asked: station.Asked) -> station.Judged:
+        self.asked += 1
         if self.fails:
             self.fails -= 1
             raise refusals.Refused(refusals.FULL, "try again later")
@@ -173,6 +176,70 @@ def test_a_full_queue_or_a_history_away_only_delays_a_verdict(tmp_path, folder):
             assert of.fails == 0 and of.verdicts() == [("a.png", "good")]
 
     asyncio.run(scenario())
+
+
+def test_nothing_is_asked_or_said_until_a_model_is_loaded(tmp_path, folder, capsys):
+    async def scenario():
+        async with watched(tmp_path, folder) as of:
+            of.loaded = None
+            (folder / "a.png").write_bytes(b"good.")
+            await asyncio.sleep(6 * STILL)
+            assert of.asked == 0
+            of.loaded = 1
+            await until(lambda: of.verdicts())
+
+    asyncio.run(scenario())
+    assert capsys.readouterr().err == ""
+
+
+def test_what_delays_a_verdict_is_said_once(tmp_path, folder, capsys):
+    async def scenario():
+        async with watched(tmp_path, folder) as of:
+            of.fails = 3
+            (folder / "a.png").write_bytes(b"good.")
+            await until(lambda: of.verdicts())
+
+    asyncio.run(scenario())
+    assert capsys.readouterr().err.count("try again later") == 1
+
+
+def test_a_watched_folder_that_is_gone_is_said_once(
+    tmp_path, folder, capsys, monkeypatch
+):
+    monkeypatch.setattr(watching, "_LOOK_AGAIN", STILL)
+    said = []
+
+    def heard() -> str:
+        said.append(capsys.readouterr().err)
+        return "".join(said)
+
+    async def scenario():
+        async with watched(tmp_path, folder):
+            for times in (1, 2):
+                await asyncio.sleep(3 * STILL)
+                folder.rename(tmp_path / "away")
+                await until(lambda: heard().count(f"{folder}: the folder") == times)  # noqa: B023
+                await asyncio.sleep(6 * STILL)
+                assert heard().count("\n") == times
+                (tmp_path / "away").rename(folder)
+
+    asyncio.run(scenario())
+
+
+def test_no_link_is_followed_out_of_the_watched_folder(tmp_path, folder, capsys):
+    (tmp_path / "secret.png").write_bytes(b"Defect.")
+    (folder / "out.png").symlink_to(tmp_path / "secret.png")
+    (folder / "a.png").write_bytes(b"good.")
+    (folder / "in.png").symlink_to(folder / "a.png")
+
+    async def scenario():
+        async with watched(tmp_path, folder) as of:
+            await until(lambda: len(of.verdicts()) == 2)
+            await asyncio.sleep(4 * STILL)
+            assert sorted(of.verdicts()) == [("a.png", "good"), ("in.png", "good")]
+
+    asyncio.run(scenario())
+    assert capsys.readouterr().err.count("leads out of the watched folder") == 1
 
 
 def test_what_is_not_finished_or_no_picture_by_its_name_is_left_alone(tmp_path, folder):
