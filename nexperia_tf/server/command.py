@@ -147,10 +147,12 @@ def _station(arguments: Arguments, models: dict[str, pathlib.Path]):
 
     # What cannot be is refused before there is a new history.
     keeper = keeping.Keeper(keeping.Rule.of(arguments.keep), _kept_in(arguments))
+    name = arguments.station or socket.gethostname()
+    database.refuse_long(name)
     return station.Station(
         models,
         database.Database(arguments.history),
-        name=arguments.station or socket.gethostname(),
+        name=name,
         options=versions.Options(
             batch_size=arguments.batch_size,
             max_pixels=arguments.max_pixels,

@@ -13,6 +13,7 @@ TOO_LATE = "DEADLINE_EXCEEDED"
 CONFLICT = "ALREADY_EXISTS"
 UNAVAILABLE = "UNAVAILABLE"
 INTERNAL = "INTERNAL"
+CANCELLED = "CANCELLED"  # counted alone: the client does not wait any more
 UNREADABLE = "UNREADABLE"  # of a watched file that may still be written
 HTTP = {
     INVALID_ARGUMENT: 400,

@@ -8,7 +8,6 @@ import hashlib
 import pathlib
 import sys
 import time
-import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from nexperia_tf.server import metrics, refusals
@@ -120,6 +119,7 @@ class Station:
         self._name, self._limits, self._keeper = name, limits, keeper
         self._history, self._writer = history, database.Writer(history)
         self._running: dict[tuple[str, str], asyncio.Future] = {}
+        self._history_problem = ""
         self._open = self._bytes = 0
         for model in self.models.values():
             pinned = history.setting(self._pin(model.name))
@@ -135,14 +135,20 @@ class Station:
 
     @property
     def ready(self) -> bool:
-        """Whether each model has a version that answers, and no end is near."""
-        return not self.draining and all(
-            model.serving() is not None for model in self.models.values()
-        )
+        """Whether verdicts can be given: by each model, and by a history that works."""
+        serving = [model.serving() is not None for model in self.models.values()]
+        return not self.draining and not self._history_problem and all(serving)
 
     async def refresh(self) -> None:
-        """Looks for new versions once, of all models side by side."""
+        """Looks once for new versions, of all models side by side.
+
+        And whether a history that has failed works again: who asks whether the server
+        is ready before he sends a picture would never know.
+        """
         await asyncio.gather(*map(self._refresh, self.models.values()))
+        if self._history_problem:
+            with contextlib.suppress(refusals.Refused):
+                await self._set(f"tried:{self._name}", database.now())
 
     async def _refresh(self, model: versions.Model) -> None:
         try:
@@ -181,10 +187,30 @@ class Station:
         if number is not None:
             model.version(number)
         setting = None if number is None else str(number)
-        with _told():
-            await asyncio.to_thread(self._history.set, self._pin(name), setting)
+        await self._set(self._pin(name), setting)
         model.pinned = number
         return model.version().number
+
+    async def _set(self, name: str, value: str | None) -> None:
+        with self._told():
+            await asyncio.to_thread(self._history.set, name, value)
+        self._note_history("")
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """A history that fails is said to the client, who gets no verdict."""
+        try:
+            yield
+        except database.Unwritable as error:
+            self._note_history(str(error))
+            raise refusals.Refused(refusals.UNAVAILABLE, str(error)) from None
+
+    def _note_history(self, problem: str) -> None:
+        """Says once that the history cannot be used, and once that it can again."""
+        if bool(problem) != bool(self._history_problem):
+            line = f"{problem}; not ready until it can be" if problem else ""
+            print(line or "the history is written again", file=sys.stderr, flush=True)
+        self._history_problem = problem
 
     def _pin(self, model: str) -> str:
         return f"pin:{self._name}:{model}"  # other stations may share the history
@@ -221,6 +247,9 @@ class Station:
             yield
         except refusals.Refused as error:
             code = error.code
+            raise
+        except asyncio.CancelledError:
+            code = refusals.CANCELLED
             raise
         except BaseException:
             code = refusals.INTERNAL
@@ -259,7 +288,7 @@ class Station:
 
     async def _before(self, asked: Asked, hashes: Sequence[str]) -> Judged | None:
         """The verdicts of a request that has been answered before, or None."""
-        with _told():
+        with self._told():
             found = await asyncio.to_thread(
                 self._history.of_request, self._name, asked.model, asked.request_id
             )
@@ -288,8 +317,9 @@ class Station:
             for item, answer in enumerate(answers)
         ]
         entries = await self._keep(entries, asked.pictures)
-        with _told():
+        with self._told():
             await self._writer.write(entries)
+        self._note_history("")
         for entry in entries:
             told = entry.verdict or "unreadable"
             number = str(version.number)
@@ -360,7 +390,7 @@ class Station:
         self, entries: list[database.Entry], pictures: Sequence[child.Picture]
     ) -> list[database.Entry]:
         """The same verdicts, with the files in which some pictures now are."""
-        kept = [self._keeper.wants(entry) for entry in entries]
+        kept = [self._keeper.wants(*each) for each in zip(entries, pictures)]
         if not any(kept):
             return entries
 
@@ -416,12 +446,3 @@ def _hash(picture: child.Picture) -> str:
     """SHA-256 of the bytes as they came, behind their shape where they are pixels."""
     shape = repr(picture.shape).encode() if picture.shape else b""
     return hashlib.sha256(shape + picture.content).hexdigest()
-
-
-@contextlib.contextmanager
-def _told() -> typing.Iterator[None]:
-    """A history that fails is said to the client, who gets no verdict."""
-    try:
-        yield
-    except database.Unwritable as error:
-        raise refusals.Refused(refusals.UNAVAILABLE, str(error)) from None

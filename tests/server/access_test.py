@@ -100,6 +100,7 @@ def test_a_version_that_is_not_whole_is_said_once_and_listed(start, models):
         (["--token-file", "empty"], "is empty; write a token into it"),
         (["--token-file", "latin"], "is no text; write a token into it, in UTF-8"),
         (["--port", "7001", "--grpc-port", "7001"], "REST and gRPC need a port each"),
+        (["--station", "s" * 201], "201 characters; at most 200 are kept"),
         (["--batch-size", "0"], "--batch-size 0: a whole number"),
     ],
 )

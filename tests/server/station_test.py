@@ -142,6 +142,47 @@ def test_no_verdict_is_told_that_the_history_does_not_take(tmp_path, monkeypatch
     asyncio.run(scenario())
 
 
+def test_a_history_that_fails_leaves_the_station_not_ready_until_it_works(
+    tmp_path, capsys
+):
+    async def scenario():
+        async with opened(tmp_path) as (of, slow):
+            slow.go.set()
+            with full(tmp_path):
+                for _ in range(2):
+                    with pytest.raises(refusals.Refused, match="disk is full"):
+                        await of.judge(asked())
+                    await of.refresh()
+                    assert not of.ready
+            await of.refresh()  # nobody has asked it for a verdict
+            assert of.ready and (await of.judge(asked())).version == 3
+
+    asyncio.run(scenario())
+    bad, good = capsys.readouterr().err.splitlines()
+    assert "disk is full); not ready until it can be" in bad
+    assert good == "the history is written again"
+
+
+def test_a_request_that_its_client_cancels_is_counted_as_such(tmp_path):
+    async def scenario():
+        async with opened(tmp_path) as (of, _):
+            waiting = asyncio.create_task(of.judge(asked()))
+            await asyncio.sleep(0.05)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            counted = of.metrics.registry.get_sample_value
+            codes = {
+                code: counted(
+                    "nexperia_requests_total", {"source": "rest", "code": code}
+                )
+                for code in ("CANCELLED", "INTERNAL")
+            }
+            assert codes == {"CANCELLED": 1, "INTERNAL": None}
+
+    asyncio.run(scenario())
+
+
 def test_no_version_is_pinned_that_the_history_does_not_take(tmp_path):
     async def scenario():
         async with opened(tmp_path) as (of, _):

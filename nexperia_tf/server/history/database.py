@@ -160,6 +160,16 @@ def url_of(place: str) -> sql.URL:
     )
 
 
+def refuse_long(station: str) -> None:
+    """Raises errors.BadInput where the name of a station has no room in a row."""
+    room = VERDICTS.c.station.type.length
+    if len(station) > room:
+        raise errors.BadInput(
+            f"--station {errors.cut(station)}: {len(station)} characters; at most "
+            f"{room} are kept in the history."
+        )
+
+
 def _safe(place: str) -> str:
     return place.partition("://")[0] + "://..."
 

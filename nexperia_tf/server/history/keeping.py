@@ -12,6 +12,7 @@ import pathlib
 from PIL import Image
 
 from nexperia_tf import errors, files
+from nexperia_tf.data import images
 from nexperia_tf.server.history import database
 from nexperia_tf.server.models import child
 
@@ -25,8 +26,8 @@ class Rule:
     """What is kept.
 
     Attributes:
-        rejects: pictures of defects, and those that could not be read.
-        review: pictures that a person has to look at, and those that could not be read.
+        rejects: pictures of defects, and torn ones.
+        review: pictures that a person has to look at, and torn ones.
         every: also each n-th picture; 0 for none.
     """
 
@@ -72,8 +73,13 @@ class Keeper:
         self._rule, self._folder = rule, folder
         self._seen = itertools.count(1)
 
-    def wants(self, entry: database.Entry) -> bool:
-        """Whether the picture of a verdict is to be kept; each one is asked once."""
+    def wants(self, entry: database.Entry, picture: child.Picture) -> bool:
+        """Whether the picture of a verdict is to be kept; each one is asked once.
+
+        A torn picture is one, too; what is none by its first bytes is never kept.
+        """
+        if entry.problem and not (picture.shape or images.is_known(picture.content)):
+            return False
         nth = bool(self._rule.every) and next(self._seen) % self._rule.every == 0
         rejected = entry.label == "defect" or bool(entry.problem)
         doubtful = entry.verdict == "review" or bool(entry.problem)

@@ -49,7 +49,21 @@ def test_what_a_rule_names_is_kept(tmp_path, rule, kept):
         "unreadable": UNREADABLE,
     }
     keeper = keeping.Keeper(keeping.Rule.of(rule), tmp_path)
-    assert [name for name, each in entries.items() if keeper.wants(each)] == kept
+    picture = child.Picture(b"BM")
+    found = [name for name, each in entries.items() if keeper.wants(each, picture)]
+    assert found == kept
+
+
+@pytest.mark.parametrize("rule", ["rejects", "review", "every:1"])
+def test_what_is_no_picture_is_not_kept(rule, tmp_path):
+    keeper = keeping.Keeper(keeping.Rule.of(rule), tmp_path)
+    for content, is_one in (
+        (b"root:x:0:0:root:/root:/bin/sh", False),
+        (b"", False),
+        (b"\x89PNG\r\n\x1a\n, and no more", True),
+    ):
+        assert keeper.wants(UNREADABLE, child.Picture(content)) == is_one
+    assert keeper.wants(UNREADABLE, child.Picture(b"????", (2, 2, 1)))
 
 
 def test_a_picture_is_kept_under_its_hash_and_goes_with_its_verdict(tmp_path):
