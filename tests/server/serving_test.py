@@ -342,8 +342,11 @@ def test_a_process_that_dies_is_started_again_and_no_request_fails(server, pictu
 def test_rejects_and_each_third_are_kept_as_they_came(server, history):
     rows = exported(history)
     folder = history.with_suffix(".pictures")
-    rejected = [row for row in rows if row["label"] == "defect" or row["problem"]]
-    assert rejected and all(row["kept_as"] for row in rejected)
+    torn = [row for row in rows if "truncated" in row["problem"]]
+    rejected = torn + [row for row in rows if row["label"] == "defect"]
+    assert torn and rejected and all(row["kept_as"] for row in rejected)
+    empty = [row for row in rows if "is empty" in row["problem"]]
+    assert empty and not any(row["kept_as"] for row in empty)  # no picture
     assert sum(bool(row["kept_as"]) for row in rows) >= len(rows) // 3
     for row in rows:
         if row["kept_as"]:
