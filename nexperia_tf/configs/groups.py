@@ -131,7 +131,7 @@ class Network:
 
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
     """auto is mixed_float16 on a GPU; on a CPU mixed_bfloat16 where the processor has
-    amx_bf16 or avx512_bf16, else float32. mixed_float16 needs a GPU."""
+    amx_bf16, else float32. mixed_float16 needs a GPU."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,8 +11,9 @@ from nexperia_tf.library_internals import tensorflow_internals
 AUTO = "auto"
 FLOAT32, FLOAT16, BFLOAT16 = "float32", "mixed_float16", "mixed_bfloat16"
 NAMES = (FLOAT32, FLOAT16, BFLOAT16)  # of Keras' dtype policies
-# Instructions that multiply bfloat16 faster than float32 ones; benchmarks/RESULTS.md.
-FASTER = ("amx_bf16", "avx512_bf16")
+# Instructions by which bfloat16 is some ten times as fast as float32, and those by
+# which it is up to 1.9 times, too little to be taken unasked; benchmarks/RESULTS.md.
+FAST, FASTER = "amx_bf16", "avx512_bf16"
 CPUINFO = pathlib.Path("/proc/cpuinfo")
 
 
@@ -37,7 +38,7 @@ def decided(asked: str) -> Precision:
 
     Args:
         asked: one of NAMES, or auto: float16 on a GPU; on a CPU bfloat16 where its
-            processor multiplies that faster, else float32.
+            processor has the instructions of FAST, else float32.
 
     Raises:
         errors.BadInput: mixed_float16 is asked of a CPU.
@@ -56,15 +57,16 @@ def decided(asked: str) -> Precision:
 
 def _on_a_cpu() -> Precision:
     known = processor_flags()
-    fast = [flag for flag in FASTER if flag in known]
     if not known:
         return Precision(FLOAT32, "what this processor can do is not known")
-    if not fast:
-        lacking = " nor ".join(FASTER)
-        return Precision(FLOAT32, f"this processor has neither {lacking}")
+    if FAST not in known:
+        reason = f"this processor has no {FAST}"
+        if FASTER in known:
+            reason += f"; by its {FASTER} {BFLOAT16} is faster in large networks"
+        return Precision(FLOAT32, reason)
     if not tensorflow_internals.computes_with_onednn(tf.bfloat16):
         return Precision(FLOAT32, "TensorFlow computes without oneDNN here")
-    return Precision(BFLOAT16, f"this processor has {fast[0]}")
+    return Precision(BFLOAT16, f"this processor has {FAST}")
 
 
 def processor_flags(cpuinfo: pathlib.Path = CPUINFO) -> frozenset[str]:

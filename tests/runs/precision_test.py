@@ -35,8 +35,12 @@ def machine(monkeypatch, tmp_path):
     ("flags", "knobs", "said"),
     [
         ("fpu avx512_bf16 amx_bf16", {}, "mixed_bfloat16: this processor has amx_bf16"),
-        ("fpu avx512_bf16", {}, "mixed_bfloat16: this processor has avx512_bf16"),
-        ("fpu avx512f amx_bf16x", {}, "float32: this processor has neither amx_bf16"),
+        (
+            "fpu avx512_bf16",
+            {},
+            "float32: this processor has no amx_bf16; by its avx512_bf16",
+        ),
+        ("fpu avx512f amx_bf16x", {}, "float32: this processor has no amx_bf16"),
         ("amx_bf16", {"onednn": False}, "float32: TensorFlow computes without oneDNN"),
         (None, {}, "float32: what this processor can do is not known"),
         ("", {}, "float32: what this processor can do is not known"),
