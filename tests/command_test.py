@@ -1,5 +1,6 @@
 import dataclasses
 import errno
+import gc
 import os
 from typing import Annotated, Literal
 
@@ -134,3 +135,10 @@ def test_an_error_names_only_flags_of_the_command_that_prints_it(capsys):
     assert shown == (
         "error: x: say good NAME or a --size, or see `nexperia train --good NAME`.\n"
     )
+
+
+def test_garbage_between_two_commands_of_one_process_is_still_found():
+    command.import_tensorflow()
+    before = gc.get_freeze_count()
+    command.import_tensorflow()
+    assert gc.get_freeze_count() == before and gc.isenabled()
