@@ -406,8 +406,8 @@ def _uncollected() -> Iterator[None]:
     """Spares what is made in the block from the garbage collector, then and later.
 
     The 400,000 objects of TensorFlow stay for good; each search for garbage among them
-    takes a quarter of a second. Where it has been imported before, the collector is left
-    alone: what it has not found yet, such as a network of before, would stay, too.
+    takes a quarter of a second. Where it has been imported before, the collector is
+    left alone: what it has not found yet, such as a network of before, would stay, too.
     """
     if "tensorflow" in sys.modules:
         yield
