@@ -356,8 +356,8 @@ def _tracking_wrappers(patch):
     """What was once published: Keras' variables tracked, not those the graph reads."""
     fold, save, models = folding.fold_batch_norm, tf.saved_model.save, []
 
-    def folded(model):
-        models.append(fold(model))
+    def folded(model, **knobs):
+        models.append(fold(model, **knobs))
         return models[-1]
 
     def saved(graph, path, signatures):
