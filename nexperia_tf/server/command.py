@@ -142,13 +142,13 @@ def main(arguments: Arguments) -> None:
 def _station(arguments: Arguments, models: dict[str, pathlib.Path]):
     """The models and the history that were asked for."""
     from nexperia_tf.server import station
-    from nexperia_tf.server.history import database, keeping
+    from nexperia_tf.server.history import database, keeping, opening
     from nexperia_tf.server.models import versions
 
     # What cannot be is refused before there is a new history.
     keeper = keeping.Keeper(keeping.Rule.of(arguments.keep), _kept_in(arguments))
     name = arguments.station or socket.gethostname()
-    database.refuse_long(name)
+    opening.refuse_long(name)
     return station.Station(
         models,
         database.Database(arguments.history),

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from nexperia_tf.server import metrics, refusals
-from nexperia_tf.server.history import database, keeping
+from nexperia_tf.server.history import database, keeping, opening, tables, writing
 from nexperia_tf.server.models import child, versions, worker
 
 REVIEW = "review"
@@ -53,7 +53,7 @@ class Judged:
 
     model: str
     version: int
-    entries: Sequence[database.Entry]
+    entries: Sequence[tables.Entry]
     more: Sequence[Mapping[str, object]]
 
     @property
@@ -117,7 +117,7 @@ class Station:
             each: versions.Model(each, base, options) for each, base in models.items()
         }
         self._name, self._limits, self._keeper = name, limits, keeper
-        self._history, self._writer = history, database.Writer(history)
+        self._history, self._writer = history, writing.Writer(history)
         self._running: dict[tuple[str, str], asyncio.Future] = {}
         self._history_problem = ""
         self._open = self._bytes = 0
@@ -148,7 +148,7 @@ class Station:
         await asyncio.gather(*map(self._refresh, self.models.values()))
         if self._history_problem:
             with contextlib.suppress(refusals.Refused):
-                await self._set(f"tried:{self._name}", database.now())
+                await self._set(f"tried:{self._name}", tables.now())
 
     async def _refresh(self, model: versions.Model) -> None:
         try:
@@ -201,7 +201,7 @@ class Station:
         """A history that fails is said to the client, who gets no verdict."""
         try:
             yield
-        except database.Unwritable as error:
+        except opening.Unwritable as error:
             self._note_history(str(error))
             raise refusals.Refused(refusals.UNAVAILABLE, str(error)) from None
 
@@ -292,7 +292,7 @@ class Station:
             found = await asyncio.to_thread(
                 self._history.of_request, self._name, asked.model, asked.request_id
             )
-        if asked.source == database.WATCH:  # one id for all that a path ever held
+        if asked.source == tables.WATCH:  # one id for all that a path ever held
             found = [entry for entry in found if entry.picture_sha256 == hashes[0]]
         if not found:
             return None
@@ -358,7 +358,7 @@ class Station:
         item: int,
         sha256: str,
         answer: dict,
-    ) -> database.Entry:
+    ) -> tables.Entry:
         score, label = answer.get(worker.SCORE), answer.get(worker.LABEL, "")
         low, high = self._limits.review or (2.0, 2.0)  # scores end at 1
         size, changed = asked.file_state or (None, None)
@@ -366,8 +366,8 @@ class Station:
         doubtful = score is not None and (
             low <= score <= high or (unfamiliar or 0) >= _UNFAMILIAR_FROM
         )
-        return database.Entry(
-            time=database.now(),
+        return tables.Entry(
+            time=tables.now(),
             station=self._name,
             source=asked.source,
             request_id=asked.request_id or None,
@@ -387,14 +387,14 @@ class Station:
         )
 
     async def _keep(
-        self, entries: list[database.Entry], pictures: Sequence[child.Picture]
-    ) -> list[database.Entry]:
+        self, entries: list[tables.Entry], pictures: Sequence[child.Picture]
+    ) -> list[tables.Entry]:
         """The same verdicts, with the files in which some pictures now are."""
         kept = [self._keeper.wants(*each) for each in zip(entries, pictures)]
         if not any(kept):
             return entries
 
-        def keep() -> list[database.Entry]:
+        def keep() -> list[tables.Entry]:
             return [
                 self._keeper.keep(entry, picture) if wanted else entry
                 for entry, picture, wanted in zip(entries, pictures, kept)
@@ -410,9 +410,9 @@ class Station:
         """Removes what is older than so many days, for ever; see `Database.forget`."""
         while True:
             since = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=days)
-            with contextlib.suppress(database.Unwritable):  # the next time, then
+            with contextlib.suppress(opening.Unwritable):  # the next time, then
                 gone = await asyncio.to_thread(
-                    self._history.forget, database.stamp(since), unless=unless
+                    self._history.forget, tables.stamp(since), unless=unless
                 )
                 for kept in gone:
                     with contextlib.suppress(OSError):

@@ -19,7 +19,7 @@ from watchdog.observers import polling
 
 from nexperia_tf.data.raw import file_names, listing
 from nexperia_tf.server import refusals, station
-from nexperia_tf.server.history import database
+from nexperia_tf.server.history import tables
 from nexperia_tf.server.models import child
 
 UNFINISHED = (".part", ".partial", ".filepart", ".crdownload", ".tmp", ".temp")
@@ -172,10 +172,10 @@ class Watch:
     def _asked(self, name: str, seen: _Seen, content: bytes) -> station.Asked:
         still = time.monotonic() - seen.since
         return station.Asked(
-            source=database.WATCH,
+            source=tables.WATCH,
             model=self._model,
             pictures=[child.Picture(content)],
-            request_id=database.watched(name),
+            request_id=tables.watched(name),
             paths=[name],
             file_state=seen.state,
             final=still >= _DOUBT * self._still,
@@ -241,7 +241,7 @@ def keeps(folder: pathlib.Path | None):
     """
 
     def keep(row: Mapping) -> bool:
-        if row["source"] != database.WATCH or folder is None:
+        if row["source"] != tables.WATCH or folder is None:
             return False
         path = file_names.on_disk(folder, row["path"])
         return path.exists() or not folder.is_dir()

@@ -8,7 +8,7 @@ import pytest
 
 from nexperia_tf.server import refusals, station
 from nexperia_tf.server.front import json_form
-from nexperia_tf.server.history import database, keeping
+from nexperia_tf.server.history import database, keeping, opening
 from nexperia_tf.server.models import batching, child, versions, worker
 
 
@@ -129,7 +129,7 @@ def test_a_station_that_ends_takes_no_more_and_answers_what_it_has(tmp_path):
 
 def test_no_verdict_is_told_that_the_history_does_not_take(tmp_path, monkeypatch):
     def fail(self, entries):
-        raise database.Unwritable("the history cannot be used (disk full)")
+        raise opening.Unwritable("the history cannot be used (disk full)")
 
     async def scenario():
         async with opened(tmp_path) as (of, slow):

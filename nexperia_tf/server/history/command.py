@@ -40,7 +40,7 @@ class Arguments(command.Options):
 def main(arguments: Arguments) -> None:
     """Writes the table."""
     extra.require()
-    from nexperia_tf.server.history import database
+    from nexperia_tf.server.history import database, opening, tables
 
     if arguments.out != STANDARD_OUTPUT:
         score_table.check_table(arguments.out, force=arguments.force)
@@ -50,15 +50,15 @@ def main(arguments: Arguments) -> None:
     )
     opened = database.Database(arguments.history, must_exist=True)
     rows = opened.rows(since=since, until=until, station=arguments.station)
-    cells = ([row[name] for name in database.COLUMNS] for row in rows)
+    cells = ([row[name] for name in tables.COLUMNS] for row in rows)
     try:
         if arguments.out == STANDARD_OUTPUT:
             table = csv.writer(sys.stdout, lineterminator="\n")
-            table.writerows([database.COLUMNS])
+            table.writerows([tables.COLUMNS])
             table.writerows(cells)
         else:
-            files.write_csv(arguments.out, database.COLUMNS, cells)
-    except database.Unwritable as error:
+            files.write_csv(arguments.out, tables.COLUMNS, cells)
+    except opening.Unwritable as error:
         raise errors.BadInput(f"{opened.name}: {error}.") from None
     finally:
         opened.close()
@@ -66,7 +66,7 @@ def main(arguments: Arguments) -> None:
 
 def _time(flag: str, text: str) -> str:
     """A day or time as rows have it; empty stays empty."""
-    from nexperia_tf.server.history import database
+    from nexperia_tf.server.history import tables
 
     if not text:
         return ""
@@ -79,4 +79,4 @@ def _time(flag: str, text: str) -> str:
         ) from None
     if found.tzinfo is None:
         found = found.replace(tzinfo=datetime.UTC)
-    return database.stamp(found)
+    return tables.stamp(found)

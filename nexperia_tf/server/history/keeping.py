@@ -13,7 +13,7 @@ from PIL import Image
 
 from nexperia_tf import errors, files
 from nexperia_tf.data import images
-from nexperia_tf.server.history import database
+from nexperia_tf.server.history import tables
 from nexperia_tf.server.models import child
 
 NONE, REJECTS, REVIEW, EVERY = "none", "rejects", "review", "every:"
@@ -73,7 +73,7 @@ class Keeper:
         self._rule, self._folder = rule, folder
         self._seen = itertools.count(1)
 
-    def wants(self, entry: database.Entry, picture: child.Picture) -> bool:
+    def wants(self, entry: tables.Entry, picture: child.Picture) -> bool:
         """Whether the picture of a verdict is to be kept; each one is asked once.
 
         A torn picture is one, too; what is none by its first bytes is never kept.
@@ -87,7 +87,7 @@ class Keeper:
             nth or (self._rule.rejects and rejected) or (self._rule.review and doubtful)
         )
 
-    def keep(self, entry: database.Entry, picture: child.Picture) -> database.Entry:
+    def keep(self, entry: tables.Entry, picture: child.Picture) -> tables.Entry:
         """Writes the picture; returns the verdict with the file's path in it.
 
         Pixels become a PNG.

@@ -8,15 +8,15 @@ import pytest
 
 from nexperia_tf.server import refusals, station
 from nexperia_tf.server.front import json_form
-from nexperia_tf.server.history import database
+from nexperia_tf.server.history import tables
 
 B64 = {"b64": base64.b64encode(b"BM..").decode()}
 
 
-def entry(**changed) -> database.Entry:
+def entry(**changed) -> tables.Entry:
     plain = {"time": "", "station": "s", "source": "rest", "picture_sha256": ""}
     plain |= {"model": "line", "version": 1, "score": 0.25, "threshold": 0.5}
-    return database.Entry(**plain | {"label": "good", "verdict": "review"} | changed)
+    return tables.Entry(**plain | {"label": "good", "verdict": "review"} | changed)
 
 
 UNREADABLE = entry(score=None, label="", verdict="", problem="is torn")

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from nexperia_tf.server import refusals, station
 from nexperia_tf.server.front import tensors
-from nexperia_tf.server.history import database
+from nexperia_tf.server.history import tables
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 4, 5, 1), np.uint8)
 
@@ -75,10 +75,10 @@ def test_few_values_do_not_stand_for_more_than_memory_holds():
         read(tensor, "image_pixels")
 
 
-def entry(**changed) -> database.Entry:
+def entry(**changed) -> tables.Entry:
     plain = {"time": "", "station": "s", "source": "grpc", "picture_sha256": ""}
     plain |= {"model": "line", "version": 1, "score": 0.1, "threshold": 0.5}
-    return database.Entry(**plain | {"label": "good", "verdict": "good"} | changed)
+    return tables.Entry(**plain | {"label": "good", "verdict": "good"} | changed)
 
 
 def test_verdicts_are_tensors_that_tensorflow_reads():

@@ -15,16 +15,17 @@ import subprocess
 import tempfile
 
 import pytest
+import sqlalchemy as sql
 
 from nexperia_tf import errors
-from nexperia_tf.server.history import command, database
+from nexperia_tf.server.history import command, database, tables, writing
 
 WHERE = ("/usr/lib/postgresql", "/usr/local/bin", "/usr/bin")
 
 
-def entry(item: int = 0, **changed) -> database.Entry:
-    plain = database.Entry(
-        time=database.now(),
+def entry(item: int = 0, **changed) -> tables.Entry:
+    plain = tables.Entry(
+        time=tables.now(),
         station="s",
         source="rest",
         item=item,
@@ -118,7 +119,7 @@ def test_a_request_id_makes_retries_single(history):
 
 def test_verdicts_of_many_requests_share_transactions_and_all_are_told(history):
     async def scenario():
-        writer = database.Writer(history)
+        writer = writing.Writer(history)
         await asyncio.gather(*(writer.write([entry(i)]) for i in range(200)))
         assert len(list(history.rows())) == 200
         history.close()
@@ -157,7 +158,7 @@ def test_settings_are_kept_and_taken_back(history):
 
 
 def test_the_last_verdict_of_a_watched_file_says_what_it_was(history):
-    seen = {"source": database.WATCH, "path": "a.png"}
+    seen = {"source": tables.WATCH, "path": "a.png"}
     history.write([entry(**seen, file_size=1, file_time=2)])
     history.write([entry(1, **seen, file_size=3, file_time=4), entry(path="b.png")])
     assert history.watched_files("s") == {"a.png": (3, 4)}
@@ -176,7 +177,7 @@ def test_the_table_of_a_history_has_every_verdict(tmp_path, run_command, capsys)
     assert "exists already" in capsys.readouterr().err and out.read_text() == "mine"
     assert run_command("history", place, "--out", out, "--force") == 0
     header, *rows = out.read_text().splitlines()
-    assert header.split(",") == list(database.COLUMNS) and len(rows) == 3
+    assert header.split(",") == list(tables.COLUMNS) and len(rows) == 3
     assert "0.30000000000000004" in rows[0]
     words = ("--since", "2026-11-21", "--until", "2026-11-22T10:00", "--out", "-")
     assert run_command("history", place, *words) == 0
@@ -222,13 +223,41 @@ def test_servers_that_start_together_share_a_new_history(history, tmp_path):
     """The tables are gone, and each server makes them at the same moment."""
     place = history.name.replace("sqlite:///", "")
     for _ in range(5):
-        database._TABLES.drop_all(history._engine)
+        tables.ALL.drop_all(history._engine)
         history.close()
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
             opened = list(pool.map(database.Database, [place] * 8))
         for each in opened:
             each.close()
-        assert history.setting("schema") == database.SCHEMA
+        assert history.setting("schema") == tables.SCHEMA
+
+
+def test_an_older_history_is_read_as_it_is_and_completed_by_a_server(history):
+    """One that has neither the tables nor the indexes that came later."""
+    place = history.name.replace("sqlite:///", "")
+    history.write([entry()])
+    index = next(iter(tables.DECISIONS.indexes))
+    for older in (index, tables.DECISIONS):
+        with history.writing() as connection:
+            older.drop(connection)
+        before = _names(history)
+        read = database.Database(place, must_exist=True)
+        assert read.has(tables.DECISIONS) == (older is index)
+        assert len(list(read.rows())) == 1 and _names(read) == before
+        read.close()
+        served = database.Database(place)
+        assert served.has(tables.DECISIONS)
+        assert _names(served) == before | {index.name, tables.DECISIONS.name}
+        served.close()
+
+
+def _names(history: database.Database) -> set[str]:
+    """Of its tables and their indexes."""
+    with history.reading() as connection:
+        there = sql.inspect(connection)
+        named = there.get_table_names()
+        indexes = [each["name"] for n in named for each in there.get_indexes(n)]
+        return {*named, *indexes}
 
 
 def test_a_later_history_is_left_alone(tmp_path):

@@ -7,12 +7,12 @@ import pytest
 from PIL import Image
 
 from nexperia_tf import errors
-from nexperia_tf.server.history import database, keeping
+from nexperia_tf.server.history import keeping, tables
 from nexperia_tf.server.models import child
 
 
-def entry(label: str = "good", **changed) -> database.Entry:
-    plain = database.Entry(
+def entry(label: str = "good", **changed) -> tables.Entry:
+    plain = tables.Entry(
         time="2026-11-27T14:00:00.000000Z",
         station="s",
         source="rest",
