@@ -408,6 +408,7 @@ def _store(
         threshold=operating_point.serving_threshold(point.threshold),
         origin=run_folders.GUARANTEED,
         basis=certificate.promise(point),
+        reject_from=operating_point.serving_reject_from(report.runs[0].band),
     )
     thresholds.store(run, calibrated)
     stored = dataclasses.replace(subjects[0], in_force=calibrated)

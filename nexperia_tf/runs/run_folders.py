@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from nexperia_tf import configs, errors, files, labels, predictions, sizes
+from nexperia_tf import bounds, configs, errors, files, labels, predictions, sizes
 from nexperia_tf.data import source
 from nexperia_tf.data.measure import depth
 
@@ -37,6 +37,7 @@ SCORED_SPLITS = ("validation", "calibration", "test")
 
 
 # Where a threshold can come from, as it is said; GUARANTEED alone carries a promise.
+_REJECT_FROM = typing.Annotated[float | int | None, *bounds.within(gt=0, le=1)]
 DEFAULT, GUARANTEED, TARGET, SET = "default", "guaranteed", "target", "set"
 ORIGINS = {
     DEFAULT: "default",
@@ -55,6 +56,9 @@ class Calibration:
         threshold: devices with a score at or above it are called defect.
         origin: where the threshold comes from, one of `ORIGINS`.
         basis: what it rests on, in words, such as "tpr=.99 on validation of runs/a".
+        reject_from: score from which a device is certain enough to be rejected without
+            a look, so that scores between are for a person; None where no such score
+            has been certified.
     """
 
     temperature: float = 1.0
@@ -62,6 +66,7 @@ class Calibration:
     threshold: float = 0.5
     origin: str = DEFAULT
     basis: str = ""
+    reject_from: float | None = None
 
     def logits(self, raw):
         """Calibrated logits of a network's own; arrays and tensors of any shape."""
@@ -338,6 +343,10 @@ def calibration_from(payload: Mapping, *, where: str) -> Calibration:
     if found["origin"] not in ORIGINS:
         raise errors.BadInput(
             f"{where}: origin is {found['origin']!r}; one of {', '.join(ORIGINS)}."
+        )
+    if said := bounds.problem(found["reject_from"], _REJECT_FROM):
+        raise errors.BadInput(
+            f"{where}: reject_from is {found['reject_from']!r}: {said}."
         )
     if "origin" not in payload and found["threshold"] != Calibration.threshold:
         found["basis"] = "stored by an older version"

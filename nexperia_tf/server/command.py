@@ -44,7 +44,9 @@ class Arguments(command.Options):
     """Days after which a verdict and its picture are removed; 0 keeps them all."""
 
     review: tuple[float, float] | None = None
-    """Lowest and highest score of the verdict "review": a person has to look."""
+    """Lowest and highest score of the verdict "review": a person has to look (default:
+    from the guaranteed threshold to the score from which rejecting is guaranteed, too,
+    where nexperia evaluate has stored both; 0 0 is no such band)."""
 
     watch: str = ""
     """Folder whose pictures are scored as they come."""
@@ -134,7 +136,6 @@ def main(arguments: Arguments) -> None:
         watched_model=watched_model,
         by_polling=arguments.watch_polling,
         still=arguments.watch_still,
-        with_verdict=arguments.review is not None,
     )
     running.run(_station(arguments, models), ports, habits)
 

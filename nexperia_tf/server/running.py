@@ -53,7 +53,6 @@ class Habits:
         watched: the folder that is watched, or None.
         watched_model: the name of the model that scores it.
         by_polling, still: see `watching.Watch`.
-        with_verdict: say good, defect or review beside the label.
     """
 
     poll: float = 1.0
@@ -63,7 +62,6 @@ class Habits:
     watched_model: str = ""
     by_polling: bool = False
     still: float = 1.0
-    with_verdict: bool = False
 
 
 def run(of: station.Station, ports: Ports, habits: Habits) -> None:
@@ -79,10 +77,9 @@ async def _run(of: station.Station, ports: Ports, habits: Habits) -> None:
     try:
         with _listening(ports) as listening:
             asked = {"token": ports.token, "max_body": ports.max_body}
-            told = {"with_verdict": habits.with_verdict}
-            app = rest.app(of, **asked, **told)
+            app = rest.app(of, **asked)
             web = _Server(_config(app, ports, habits.grace))
-            calls = grpc_service.server(of, **asked, **told)
+            calls = grpc_service.server(of, **asked)
             grpc_port = _open_grpc(calls, ports)
             with _stopped_by_signals() as stopped:
                 await _serve(of, web, calls, listening, grpc_port, habits, stopped)

@@ -10,13 +10,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from nexperia_tf.server import metrics, refusals
+from nexperia_tf.server import metrics, refusals, reviewing
 from nexperia_tf.server.history import database, keeping, opening, tables, writing
 from nexperia_tf.server.models import child, versions, worker
 
-REVIEW = "review"
 _DAY = 86400.0  # seconds
-_UNFAMILIAR_FROM = 1.0  # times the distance that few familiar pictures exceed
 _LONGEST_ID = 200  # characters, as the history has room for
 
 
@@ -29,7 +27,8 @@ class Limits:
         items: pictures of one request.
         memory: bytes of all pictures that have no answer yet.
         deadline: seconds after which a request is given up.
-        review: lowest and highest score that a person has to look at; None for none.
+        review: lowest and highest score that a person has to look at; None leaves it
+            to the model.
     """
 
     queue: int = 1024
@@ -49,12 +48,14 @@ class Judged:
         entries: a verdict for each picture.
         more: for each, the model's further outputs by name, such as its map; a
             repeated request gets what the history has of them.
+        with_verdict: whether the client is told a verdict beside the label.
     """
 
     model: str
     version: int
     entries: Sequence[tables.Entry]
     more: Sequence[Mapping[str, object]]
+    with_verdict: bool = False
 
     @property
     def all_unreadable(self) -> bool:
@@ -305,7 +306,13 @@ class Station:
             {} if e.unfamiliar is None else {worker.UNFAMILIAR: e.unfamiliar}
             for e in found
         ]
-        return Judged(asked.model, found[0].version, found, more)
+        number = found[0].version
+        rule = self._rule(self.model(asked.model).loaded.get(number))
+        return Judged(asked.model, number, found, more, rule.is_told(found))
+
+    def _rule(self, version: versions.Version | None) -> reviewing.Rule:
+        """When a version's answer is for a person; None: it is loaded no more."""
+        return reviewing.Rule(self._limits.review, version and version.reject_from)
 
     async def _judged(self, asked: Asked, hashes: Sequence[str]) -> Judged:
         version = self.model(asked.model).version(asked.version)
@@ -325,7 +332,8 @@ class Station:
             number = str(version.number)
             self.metrics.verdicts.labels(asked.model, number, told).inc()
         more = [answer.get(worker.MORE, {}) for answer in answers]
-        return Judged(asked.model, version.number, entries, more)
+        told = self._rule(version).is_told(entries)
+        return Judged(asked.model, version.number, entries, more, told)
 
     async def _answers(self, version: versions.Version, asked: Asked) -> list[dict]:
         """What the model says of each picture, in time or not at all."""
@@ -359,13 +367,7 @@ class Station:
         sha256: str,
         answer: dict,
     ) -> tables.Entry:
-        score, label = answer.get(worker.SCORE), answer.get(worker.LABEL, "")
-        low, high = self._limits.review or (2.0, 2.0)  # scores end at 1
         size, changed = asked.file_state or (None, None)
-        unfamiliar = answer.get(worker.MORE, {}).get(worker.UNFAMILIAR)
-        doubtful = score is not None and (
-            low <= score <= high or (unfamiliar or 0) >= _UNFAMILIAR_FROM
-        )
         return tables.Entry(
             time=tables.now(),
             station=self._name,
@@ -378,11 +380,11 @@ class Station:
             picture_sha256=sha256,
             model=asked.model,
             version=version.number,
-            score=score,
-            unfamiliar=unfamiliar,
+            score=answer.get(worker.SCORE),
+            unfamiliar=reviewing.unfamiliar(answer),
             threshold=version.threshold,
-            label=label,
-            verdict=REVIEW if doubtful else label,
+            label=answer.get(worker.LABEL, ""),
+            verdict=self._rule(version).verdict(answer),
             problem=answer.get(worker.PROBLEM, ""),
         )
 

@@ -184,11 +184,20 @@ def guaranteed(
     )
     if not choice.guaranteed:
         raise errors.BadInput(f"--max-escape {max_escape}: refused: {choice.refusal}")
+    band = operating_point.band(
+        scored.label,
+        scored.score,
+        pass_below=choice.threshold,
+        groups=groups,
+        choices=usage.models,
+        confidence=confidence,
+    )
     return dataclasses.replace(
         fitted,
         threshold=operating_point.serving_threshold(
             choice.threshold, rounding=rounding
         ),
+        reject_from=operating_point.serving_reject_from(band, rounding=rounding),
         origin=run_folders.GUARANTEED,
         basis=certificate.promise(choice.certificate(scored.source)),
     )

@@ -65,7 +65,11 @@ def decided(
     """
     if wanted.threshold is not None:
         return dataclasses.replace(
-            before, threshold=wanted.threshold, origin=run_folders.SET, basis=""
+            before,
+            threshold=wanted.threshold,
+            origin=run_folders.SET,
+            basis="",
+            reject_from=None,
         )
     (point,) = metrics.fpr_at_tpr(chosen_on.label, chosen_on.score, (wanted.tpr,))
     n_defect = int((chosen_on.label == labels.POSITIVE).sum())
@@ -80,6 +84,7 @@ def decided(
         threshold=operating_point.serving_threshold(point.threshold, rounding=rounding),
         origin=run_folders.TARGET,
         basis=basis,
+        reject_from=None,
     )
 
 

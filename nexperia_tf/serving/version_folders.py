@@ -97,6 +97,10 @@ def facts(version: pathlib.Path) -> dict:
     return found
 
 
+def _short(number: float | None) -> str:
+    return "none" if number is None else f"{number:.6g}"
+
+
 def disagreement(run: run_folders.Run) -> str:
     """How the newest SavedModel of a run differs from its calibration.json, or ""."""
     published = versions(run.folder / run_folders.SAVED_MODEL)
@@ -106,12 +110,13 @@ def disagreement(run: run_folders.Run) -> str:
     baked = run_folders.calibration_from(
         files.read_json(version / FACTS), where=str(version / FACTS)
     )
-    for name in ("temperature", "offset", "threshold"):
+    for name in ("temperature", "offset", "threshold", "reject_from"):
         stored, served = getattr(run.calibration, name), getattr(baked, name)
         if stored != served:
+            path = run.folder / run_folders.CALIBRATION
             return (
-                f"{run.folder / run_folders.CALIBRATION}: its {name} is {stored:.6g}, "
-                f"but {version} has {served:.6g} baked in; export the run again: "
+                f"{path}: its {name} is {_short(stored)}, but "
+                f"{version} has {_short(served)} baked in; export the run again: "
                 f"nexperia export --run {run.folder}"
             )
     return ""

@@ -79,6 +79,17 @@ def band(
     )
 
 
+def serving_reject_from(chosen: Band, *, rounding: float = ROUNDING) -> float | None:
+    """Where a server rejects without a look; None where the band has no upper edge.
+
+    The good device that set the limit must not be rejected because its served score
+    differs from the evaluated one by `rounding`.
+    """
+    if chosen.reject_from is None:
+        return None
+    return min(1.0, max(chosen.reject_from, chosen.good_limit + 2 * rounding))
+
+
 @dataclasses.dataclass(frozen=True)
 class Shares:
     """Shares of one class that pass, are reviewed, are rejected, with limits."""

@@ -98,7 +98,13 @@ def reported(run_folder, run_command, tmp_path_factory):
         for name in ("roc", "histogram", "reliability"):
             patch.setattr(plots, name, lambda *_, **__: "<svg></svg>")
         assert (
-            run_command("evaluate", run_folder, "--max-escape", ".3", "--out", out) == 0
+            run_command(
+                "evaluate",
+                run_folder,
+                *("--max-escape", ".3", "--max-overkill", ".3"),
+                *("--out", out),
+            )
+            == 0
         )
     return out
 
@@ -143,6 +149,8 @@ def test_a_guaranteed_threshold_is_stored_and_exported(run_folder, reported, ser
     assert stored.origin == "guaranteed" and "at most 30 % escapes" in stored.words
     assert export.load(run_folder).calibration == stored
     assert threshold - 1.1e-5 < stored.threshold < threshold
+    band = figures_in(reported)["review_band"]
+    assert stored.reject_from == pytest.approx(band["reject_from"], abs=3e-5)
     files.verify_manifest(run_folder)
     assert served.facts["threshold"] == stored.threshold
     # The calibration defect that set the threshold is rejected by the served label.

@@ -26,6 +26,7 @@ def test_what_is_written_is_read_again(tmp_path):
         threshold=0.31,
         origin=run_folders.TARGET,
         basis="tpr=.99 on a validation",
+        reject_from=0.9,
     )
     run_folders.write_calibration(tmp_path / "calibration.json", before)
     assert run_folders.read_calibration(tmp_path / "calibration.json") == before
@@ -44,6 +45,9 @@ def test_what_is_written_is_read_again(tmp_path):
         ("threshold", 1.5),
         ("threshold", True),
         ("origin", "guess"),
+        ("reject_from", 0),
+        ("reject_from", 1.5),
+        ("reject_from", "high"),
     ],
 )
 def test_a_calibration_without_sense_is_refused_by_name(tmp_path, key, value):

@@ -17,7 +17,7 @@ class Slow:
 
     def __init__(self):
         self.number, self.threshold, self.go = 3, 0.5, asyncio.Event()
-        self.more = {"map": [[0.5]]}
+        self.reject_from, self.more = None, {"map": [[0.5]]}
         self.batcher = batching.Batcher(self.ask, batch_size=4)
         self.batcher.open()
 
@@ -210,6 +210,26 @@ def test_scores_in_a_band_are_for_a_person_and_maps_come_once(tmp_path):
     asyncio.run(scenario())
 
 
+def test_between_what_may_pass_and_what_may_be_rejected_a_person_looks(tmp_path):
+    async def scenario():
+        async with opened(tmp_path) as (of, slow):
+            slow.go.set()
+            plain = await of.judge(asked())
+            assert (plain.entries[0].verdict, plain.with_verdict) == ("defect", False)
+            for reject_from, verdict in ((0.56, "review"), (0.55, "defect")):
+                slow.reject_from = reject_from
+                judged = await of.judge(asked(request_id=verdict))
+                again = await of.judge(asked(request_id=verdict))
+                assert judged.entries[0].verdict == verdict
+                assert judged.with_verdict and again.with_verdict
+        async with opened(tmp_path, review=(0, 0)) as (of, slow):
+            slow.go.set()
+            slow.reject_from = 0.56
+            assert (await of.judge(asked())).entries[0].verdict == "defect"
+
+    asyncio.run(scenario())
+
+
 def test_a_retry_that_is_given_up_leaves_the_others_their_verdicts(tmp_path):
     async def scenario():
         async with opened(tmp_path) as (of, slow):
@@ -235,10 +255,10 @@ def test_a_retry_is_told_again_what_is_unfamiliar_and_all_but_the_map(tmp_path):
                 first = await of.judge(asked(2, request_id=f"{number}"))
                 again = await of.judge(asked(2, request_id=f"{number}"))
                 assert again.more == [more, more]
-                rows = json_form.rows_of(first, with_verdict=False)
+                rows = json_form.rows_of(first)
                 for row in rows:
                     del row["map"]
-                assert rows == json_form.rows_of(again, with_verdict=False)
+                assert rows == json_form.rows_of(again)
 
     asyncio.run(scenario())
 

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -140,6 +142,18 @@ def test_the_served_threshold_forgives_the_fifth_decimal(threshold):
     assert 0 < served < threshold
     assert np.float32(threshold) >= np.float32(served)
     assert threshold - served <= 1.0001e-5
+
+
+def test_a_server_rejects_no_good_device_that_the_band_leaves_for_a_look():
+    found = band_of(3003)[2]
+    served = operating_point.serving_reject_from(found)
+    assert found.reject_from <= served <= 1
+    assert served > found.good_limit + operating_point.ROUNDING
+    close = dataclasses.replace(found, reject_from=0.4 + 1e-9, good_limit=0.4)
+    assert operating_point.serving_reject_from(close) == pytest.approx(0.4 + 2e-5)
+    top = dataclasses.replace(found, reject_from=1.0, good_limit=1 - 1e-9)
+    assert operating_point.serving_reject_from(top) == 1.0
+    assert operating_point.serving_reject_from(band_of(500)[2]) is None
 
 
 def test_mapie_never_finds_a_higher_safe_threshold():

@@ -30,8 +30,8 @@ def _answering(method: Callable) -> Callable:
 class _Service:
     """What both services have: a station, and a token that clients must bring."""
 
-    def __init__(self, of: station.Station, *, token: str, with_verdict: bool):
-        self.station, self._token, self.with_verdict = of, token, with_verdict
+    def __init__(self, of: station.Station, token: str):
+        self.station, self._token = of, token
 
     def check(self, context: grpc.aio.ServicerContext) -> None:
         """Raises refusals.Refused where the token is not brought."""
@@ -59,7 +59,7 @@ class Prediction(
         )
         judged = await self.station.judge(asked)
         json_form.refuse_if_unreadable(judged)
-        found = tensors.outputs(judged, with_verdict=self.with_verdict)
+        found = tensors.outputs(judged)
         answer = protos.predict_pb2.PredictResponse()
         answer.model_spec.name = judged.model
         answer.model_spec.version.value = judged.version
@@ -124,9 +124,7 @@ def _sent(context: grpc.aio.ServicerContext, name: str) -> str | None:
     return next(found, None)
 
 
-def server(
-    of: station.Station, *, token: str, max_body: int, with_verdict: bool
-) -> grpc.aio.Server:
+def server(of: station.Station, *, token: str, max_body: int) -> grpc.aio.Server:
     """A server of both services, without a port."""
     made = grpc.aio.server(
         options=(
@@ -135,9 +133,8 @@ def server(
             ("grpc.so_reuseport", 0),  # a second server is told that the port is taken
         )
     )
-    given = {"token": token, "with_verdict": with_verdict}
     add = protos.prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server
-    add(Prediction(of, **given), made)
+    add(Prediction(of, token), made)
     add = protos.model_service_pb2_grpc.add_ModelServiceServicer_to_server
-    add(Models(of, **given), made)
+    add(Models(of, token), made)
     return made

@@ -168,15 +168,14 @@ def _shown(value: object) -> str:
     return errors.cut(json.dumps(value))
 
 
-def answer(judged: station.Judged, form: str, *, with_verdict: bool) -> dict:
+def answer(judged: station.Judged, form: str) -> dict:
     """What a client gets.
 
     Args:
         judged: the verdicts.
         form: that of the request.
-        with_verdict: say good, defect or review beside the label.
     """
-    rows = list(rows_of(judged, with_verdict=with_verdict))
+    rows = list(rows_of(judged))
     if form == ROW:
         return {"predictions": rows}
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -185,19 +184,14 @@ def answer(judged: station.Judged, form: str, *, with_verdict: bool) -> dict:
     return {"outputs": columns or {"score": [], "label": []}}
 
 
-def rows_of(judged: station.Judged, *, with_verdict: bool) -> Sequence[Mapping]:
-    """Score, label and what else there is of each picture.
-
-    A model that says what is unfamiliar to it has a third verdict, too; then every row
-    has the key.
-    """
-    says_so = any(entry.unfamiliar is not None for entry in judged.entries)
+def rows_of(judged: station.Judged) -> Sequence[Mapping]:
+    """Score, label and what else there is of each picture."""
     rows = []
     for entry, more in zip(judged.entries, judged.more):
         row = {"label": entry.label, "score": entry.score}
         row |= more
         row |= {"problem": entry.problem} if entry.problem else {}
-        if with_verdict or says_so:
+        if judged.with_verdict:
             row |= {"verdict": entry.verdict}
         rows.append(row)
     return rows

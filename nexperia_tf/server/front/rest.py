@@ -18,15 +18,13 @@ _MANY = 1_000_000  # files of a form; the station's own cap says how many it tak
 _LARGE = 1 << 20  # bytes of a body that is read in a thread
 
 
-def app(
-    of: station.Station, *, token: str, max_body: int, with_verdict: bool
-) -> Callable:
+def app(of: station.Station, *, token: str, max_body: int) -> Callable:
     """The ASGI application of a station."""
     # Its pages of documentation would be fetched from the internet.
     api = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     api.add_exception_handler(refusals.Refused, _refused)
     api.add_exception_handler(starlette.exceptions.HTTPException, _malformed)
-    predictions = _predictions(of, with_verdict=with_verdict, max_body=max_body)
+    predictions = _predictions(of, max_body)
     for routes in (_health(of), predictions, _choosing(of), _descriptions(of)):
         api.include_router(routes)
     return gates.Gates(api, token=token, max_body=max_body)
@@ -51,9 +49,7 @@ def _health(of: station.Station) -> fastapi.APIRouter:
     return routes
 
 
-def _predictions(
-    of: station.Station, *, with_verdict: bool, max_body: int
-) -> fastapi.APIRouter:
+def _predictions(of: station.Station, max_body: int) -> fastapi.APIRouter:
     routes = fastapi.APIRouter(prefix=_PREFIX)
 
     async def predicted(
@@ -66,14 +62,13 @@ def _predictions(
             names, pictures = await _uploaded(request, max_body)
             asked |= {"source": "upload", "pictures": pictures, "paths": names}
             judged = await of.judge(station.Asked(**asked))
-            return _json(_of_files(judged, names, with_verdict=with_verdict))
+            return _json(_of_files(judged, names))
         body = await request.body()
         parsed = await _in_thread(json_form.parse, body, large=len(body) > _LARGE)
         asked |= {"source": "rest", "pictures": parsed.pictures}
         judged = await of.judge(station.Asked(**asked))
         json_form.refuse_if_unreadable(judged)
-        form = parsed.form
-        return _json(json_form.answer(judged, form, with_verdict=with_verdict))
+        return _json(json_form.answer(judged, parsed.form))
 
     @routes.post("/{name}:predict")
     async def predict(request: fastapi.Request, name: str) -> fastapi.Response:
@@ -164,9 +159,9 @@ async def _uploaded(
     return names, pictures
 
 
-def _of_files(judged: station.Judged, names: list[str], *, with_verdict: bool) -> dict:
+def _of_files(judged: station.Judged, names: list[str]) -> dict:
     """An answer by file; each says what is wrong with it."""
-    rows = json_form.rows_of(judged, with_verdict=with_verdict)
+    rows = json_form.rows_of(judged)
     return {"predictions": [{"file": n} | row for n, row in zip(names, rows)]}
 
 

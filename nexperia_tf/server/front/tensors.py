@@ -76,12 +76,12 @@ def _refuse_huge(size: int) -> None:
         raise _wrong(f"image_pixels: {size} values; at most {most} are taken")
 
 
-def outputs(judged: station.Judged, *, with_verdict: bool) -> dict[str, _Tensor]:
+def outputs(judged: station.Judged) -> dict[str, _Tensor]:
     """Score, label and what else there is, as tensors by name.
 
     A picture that cannot be read has score NaN, label "" and a problem.
     """
-    rows = json_form.rows_of(judged, with_verdict=with_verdict)
+    rows = json_form.rows_of(judged)
     scores = [math.nan if row["score"] is None else row["score"] for row in rows]
     found = {"score": _floats(scores), "label": _texts([row["label"] for row in rows])}
     for name in ("problem", "verdict"):

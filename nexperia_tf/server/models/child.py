@@ -41,7 +41,8 @@ class Child:
     """One process.
 
     Attributes:
-        facts: threshold, channels and image_size of the model, once it is ready.
+        facts: what the model says of itself, as `worker` introduces it, once it is
+            ready.
         signatures: a serialised `SignatureDefMap`, once it is ready.
         pid: of the process.
     """

@@ -64,6 +64,11 @@ class Version:
         return self._child.facts["threshold"]
 
     @property
+    def reject_from(self) -> float | None:
+        """Score from which nobody has to look; None where the model says none."""
+        return self._child.facts["reject_from"]
+
+    @property
     def channels(self) -> int:
         return self._child.facts["channels"]
 

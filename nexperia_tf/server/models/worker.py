@@ -69,6 +69,7 @@ def _introduced(served: "export.Served") -> tuple[dict, list[bytes]]:
     """What the server needs to know of the model, and its signatures in one message."""
     facts = {
         "threshold": served.calibration.threshold,
+        "reject_from": served.calibration.reject_from,
         "channels": _channels(served),
         "image_size": list(served.image_size),
     }

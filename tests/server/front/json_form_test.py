@@ -1,6 +1,7 @@
 """JSON in the form of TensorFlow Serving; its words are those of its json_tensor.cc."""
 
 import base64
+import dataclasses
 import json
 
 import numpy as np
@@ -93,13 +94,14 @@ def test_what_is_no_request_is_refused_in_servings_words(body, said):
 
 def test_answers_have_the_form_of_the_request_and_bad_pictures_a_problem():
     judged = station.Judged("line", 1, [entry(), UNREADABLE], [{"map": [[0.5]]}, {}])
-    assert json_form.answer(judged, "instances", with_verdict=False) == {
+    assert json_form.answer(judged, "instances") == {
         "predictions": [
             {"label": "good", "score": 0.25, "map": [[0.5]]},
             {"label": "", "score": None, "problem": "is torn"},
         ]
     }
-    assert json_form.answer(judged, "inputs", with_verdict=True) == {
+    told = dataclasses.replace(judged, with_verdict=True)
+    assert json_form.answer(told, "inputs") == {
         "outputs": {
             "label": ["good", ""],
             "score": [0.25, None],
@@ -109,8 +111,8 @@ def test_answers_have_the_form_of_the_request_and_bad_pictures_a_problem():
         }
     }
     entries, more = [entry(unfamiliar=1.5), UNREADABLE], [{"unfamiliar": 1.5}, {}]
-    far = station.Judged("line", 1, entries, more)
-    assert json_form.answer(far, "instances", with_verdict=False)["predictions"] == [
+    far = station.Judged("line", 1, entries, more, with_verdict=True)
+    assert json_form.answer(far, "instances")["predictions"] == [
         {"label": "good", "score": 0.25, "unfamiliar": 1.5, "verdict": "review"},
         {"label": "", "score": None, "problem": "is torn", "verdict": ""},
     ]

@@ -84,8 +84,8 @@ def entry(**changed) -> tables.Entry:
 def test_verdicts_are_tensors_that_tensorflow_reads():
     unreadable = entry(score=None, label="", verdict="", problem="is torn")
     maps = [{"map": [[0.5, 0.25]], "unfamiliar": 0.5}, {}]
-    judged = station.Judged("line", 1, [entry(), unreadable], maps)
-    found = tensors.outputs(judged, with_verdict=True)
+    judged = station.Judged("line", 1, [entry(), unreadable], maps, True)
+    found = tensors.outputs(judged)
     arrays = {name: tf.make_ndarray(tensor) for name, tensor in found.items()}
     np.testing.assert_array_equal(arrays["score"], np.float32([0.1, np.nan]))
     assert arrays["label"].tolist() == [b"good", b""]
@@ -94,4 +94,4 @@ def test_verdicts_are_tensors_that_tensorflow_reads():
     assert arrays["map"].shape == (2, 1, 2) and np.isnan(arrays["map"][1]).all()
     np.testing.assert_array_equal(arrays["unfamiliar"], np.float32([0.5, np.nan]))
     plain = station.Judged("line", 1, [entry()], [{}])
-    assert set(tensors.outputs(plain, with_verdict=False)) == {"score", "label"}
+    assert set(tensors.outputs(plain)) == {"score", "label"}
