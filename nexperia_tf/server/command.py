@@ -99,6 +99,9 @@ class Arguments(command.Options):
     deadline: _Seconds = 30.0
     """Seconds after which a request that has no verdict is given up."""
 
+    load_patience: _Seconds = 600.0
+    """Seconds that a version has to load before it is given up."""
+
     grace: _Seconds = 30.0
     """Seconds that requests have to end when the server is stopped."""
 
@@ -144,29 +147,38 @@ def _station(arguments: Arguments, models: dict[str, pathlib.Path]):
     """The models and the history that were asked for."""
     from nexperia_tf.server import station
     from nexperia_tf.server.history import database, keeping, opening
-    from nexperia_tf.server.models import versions
+    from nexperia_tf.server.models import library, versions
 
     # What cannot be is refused before there is a new history.
     keeper = keeping.Keeper(keeping.Rule.of(arguments.keep), _kept_in(arguments))
     name = arguments.station or socket.gethostname()
     opening.refuse_long(name)
-    return station.Station(
-        models,
-        database.Database(arguments.history),
-        name=name,
-        options=versions.Options(
+    history = database.Database(arguments.history)
+    settings = {
+        "name": name,
+        "options": versions.Options(
             batch_size=arguments.batch_size,
             max_pixels=arguments.max_pixels,
             keep=arguments.keep_versions,
+            patience=max(arguments.deadline, versions.Options.patience),
+            load_patience=arguments.load_patience,
         ),
-        limits=station.Limits(
+        "limits": station.Limits(
             queue=arguments.queue,
             items=arguments.max_items,
             deadline=arguments.deadline,
             review=arguments.review,
         ),
-        keeper=keeper,
-    )
+        "keeper": keeper,
+        "find": lambda: library.models(arguments.models),
+    }
+    try:
+        return station.Station(models, history, **settings)
+    except opening.Unwritable as error:
+        history.close()
+        raise errors.BadInput(
+            f"{history.name}: {error}; mend it or name another."
+        ) from None
 
 
 def _kept_in(arguments: Arguments) -> pathlib.Path:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from nexperia_tf import errors
 from nexperia_tf.server import metrics, refusals, reviewing
 from nexperia_tf.server.history import database, keeping, opening, tables, writing
 from nexperia_tf.server.models import child, versions, worker
@@ -107,6 +108,7 @@ class Station:
         options: versions.Options,
         limits: Limits,
         keeper: keeping.Keeper,
+        find: Callable[[], Mapping[str, pathlib.Path]] = dict,
     ):
         self.metrics, self.draining = metrics.Metrics(), False
         options = dataclasses.replace(
@@ -114,17 +116,21 @@ class Station:
             on_batch=self.metrics.batch.observe,
             on_restart=self.metrics.restarts.inc,
         )
-        self.models = {
-            each: versions.Model(each, base, options) for each, base in models.items()
-        }
+        self.models: dict[str, versions.Model] = {}
+        self._options, self._find, self._cannot_find = options, find, ""
         self._name, self._limits, self._keeper = name, limits, keeper
         self._history, self._writer = history, writing.Writer(history)
         self._running: dict[tuple[str, str], asyncio.Future] = {}
         self._history_problem = ""
         self._open = self._bytes = 0
-        for model in self.models.values():
-            pinned = history.setting(self._pin(model.name))
-            model.pinned = int(pinned) if pinned else None
+        for model, base in models.items():
+            self._add(model, base)
+
+    def _add(self, name: str, base: pathlib.Path) -> None:
+        model = versions.Model(name, base, self._options)
+        pinned = self._history.setting(self._pin(name))
+        model.pinned = int(pinned) if pinned else None
+        self.models[name] = model
 
     @property
     def name(self) -> str:
@@ -137,19 +143,38 @@ class Station:
     @property
     def ready(self) -> bool:
         """Whether verdicts can be given: by each model, and by a history that works."""
-        serving = [model.serving() is not None for model in self.models.values()]
-        return not self.draining and not self._history_problem and all(serving)
+        return not self.why_not_ready()
+
+    def why_not_ready(self) -> list[str]:
+        """What is missing, in a line each."""
+        why = ["the server is being stopped"] if self.draining else []
+        why += [self._history_problem] if self._history_problem else []
+        idle = (m for m in self.models.values() if m.serving() is None)
+        return why + [model.why_not_serving() for model in idle]
 
     async def refresh(self) -> None:
-        """Looks once for new versions, of all models side by side.
+        """Looks once for new models and versions, of all models side by side.
 
         And whether a history that has failed works again: who asks whether the server
         is ready before he sends a picture would never know.
         """
+        await self._look_for_models()
         await asyncio.gather(*map(self._refresh, self.models.values()))
         if self._history_problem:
             with contextlib.suppress(refusals.Refused):
                 await self._set(f"tried:{self._name}", tables.now())
+
+    async def _look_for_models(self) -> None:
+        problem = ""
+        try:
+            found = await asyncio.to_thread(self._find)
+            for name in found.keys() - self.models.keys():
+                await asyncio.to_thread(self._add, name, found[name])
+        except (errors.BadInput, OSError, opening.Unwritable) as error:
+            problem = f"new models are not looked for: {error}"
+        if problem and problem != self._cannot_find:
+            print(problem, file=sys.stderr, flush=True)
+        self._cannot_find = problem
 
     async def _refresh(self, model: versions.Model) -> None:
         try:
@@ -312,7 +337,8 @@ class Station:
 
     def _rule(self, version: versions.Version | None) -> reviewing.Rule:
         """When a version's answer is for a person; None: it is loaded no more."""
-        return reviewing.Rule(self._limits.review, version and version.reject_from)
+        reject_from = None if version is None else version.reject_from
+        return reviewing.Rule(self._limits.review, reject_from)
 
     async def _judged(self, asked: Asked, hashes: Sequence[str]) -> Judged:
         version = self.model(asked.model).version(asked.version)

@@ -19,12 +19,13 @@ from watchdog.observers import polling
 
 from nexperia_tf.data.raw import file_names, listing
 from nexperia_tf.server import refusals, station
-from nexperia_tf.server.history import tables
+from nexperia_tf.server.history import opening, tables
 from nexperia_tf.server.models import child
 
 UNFINISHED = (".part", ".partial", ".filepart", ".crdownload", ".tmp", ".temp")
 _DOUBT = 10  # moments that an unreadable file is waited for
 _AT_ONCE = 64  # files under way
+_TRY_AGAIN = 1.0  # seconds, of what could not be read
 _LOOK_AGAIN = 60.0  # seconds: what no event told of, such as on a network drive
 
 
@@ -69,8 +70,7 @@ class Watch:
     async def run(self) -> None:
         """Watches until it is cancelled; what is under way then is finished."""
         loop = asyncio.get_running_loop()
-        history = self._station.history
-        self._done = await asyncio.to_thread(history.watched_files, self._station.name)
+        self._done = await self._known()
         observer = (
             polling.PollingObserver(timeout=max(self._still / 2, 0.1))
             if self._by_polling
@@ -84,6 +84,16 @@ class Watch:
         finally:
             observer.stop()
             await asyncio.gather(*self._under_way.values(), return_exceptions=True)
+
+    async def _known(self) -> dict[str, tuple[int, int]]:
+        """What has a verdict already; waits for a history that cannot be read now."""
+        history, name = self._station.history, self._station.name
+        while True:
+            try:
+                return await asyncio.to_thread(history.watched_files, name)
+            except opening.Unwritable as error:
+                self._say(".", f"not watched yet: {error}")
+                await asyncio.sleep(_TRY_AGAIN)
 
     async def _follow(self) -> None:
         looked = -_LOOK_AGAIN

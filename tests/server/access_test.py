@@ -132,6 +132,25 @@ def test_a_taken_port_is_one_line(models, run_command, capsys, monkeypatch):
         assert "name another port" in capsys.readouterr().err
 
 
+def test_a_history_that_fails_at_the_start_is_one_line(
+    models, run_command, capsys, monkeypatch
+):
+    from nexperia_tf.server.history import database, opening
+
+    def away(self, name):
+        raise opening.Unwritable("the history cannot be used (disk I/O error)")
+
+    monkeypatch.chdir(models.parent)
+    monkeypatch.setattr(database.Database, "setting", away)
+    history = models.parent / "away.sqlite"
+    assert run_command("serve", models, "--history", history) == 2
+    shown = capsys.readouterr().err
+    assert "away.sqlite: the history cannot be used" in shown
+    assert "disk I/O error" in shown and shown.count("\n") == 1
+    for made in models.parent.glob("away.sqlite*"):
+        made.unlink()
+
+
 def test_a_missing_library_is_named_with_what_installs_it(
     models, run_command, capsys, monkeypatch
 ):

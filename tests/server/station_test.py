@@ -6,6 +6,7 @@ import sqlite3
 
 import pytest
 
+from nexperia_tf import errors
 from nexperia_tf.server import refusals, station
 from nexperia_tf.server.front import json_form
 from nexperia_tf.server.history import database, keeping, opening
@@ -28,7 +29,7 @@ class Slow:
 
 
 @contextlib.asynccontextmanager
-async def opened(place, **limits):
+async def opened(place, find=dict, **limits):
     of = station.Station(
         {"line": place},
         database.Database(str(place / "history.sqlite")),
@@ -36,6 +37,7 @@ async def opened(place, **limits):
         options=versions.Options(),
         limits=station.Limits(**limits),
         keeper=keeping.Keeper(keeping.Rule.of("none"), place),
+        find=find,
     )
     slow = Slow()
     of.models["line"].loaded[3] = slow
@@ -116,6 +118,7 @@ def test_a_station_that_ends_takes_no_more_and_answers_what_it_has(tmp_path):
             await asyncio.sleep(0.05)
             ending = asyncio.create_task(of.drain(10))
             await asyncio.sleep(0.05)
+            assert of.why_not_ready() == ["the server is being stopped"]
             assert not of.ready and not ending.done()
             with pytest.raises(refusals.Refused) as told:
                 await of.judge(asked())
@@ -161,6 +164,46 @@ def test_a_history_that_fails_leaves_the_station_not_ready_until_it_works(
     bad, good = capsys.readouterr().err.splitlines()
     assert "disk is full); not ready until it can be" in bad
     assert good == "the history is written again"
+
+
+def test_who_is_not_ready_says_what_is_missing(tmp_path):
+    async def scenario():
+        async with opened(tmp_path) as (of, slow):
+            assert of.ready and of.why_not_ready() == []
+            del of.models["line"].loaded[3]
+            assert of.why_not_ready() == ["line: no whole version is there"]
+            of.models["line"].loaded[3] = slow
+            slow.state, slow.problem = versions.LOADING, ""
+            assert of.why_not_ready() == ["line: version 3 is LOADING"]
+            slow.state, slow.problem = versions.END, "is torn"
+            assert of.why_not_ready() == ["line: version 3 is END (is torn)"]
+            assert not of.ready
+
+    asyncio.run(scenario())
+
+
+def test_a_model_that_comes_later_is_found_with_its_pin(tmp_path, capsys):
+    found = {}
+
+    def find():
+        if not found:
+            raise errors.BadInput("a run is torn.")
+        return found
+
+    async def scenario():
+        async with opened(tmp_path, find) as (of, _):
+            for _ in range(2):
+                await of.refresh()
+            of.history.set("pin:s:other", "7")
+            found["other"] = tmp_path / "other"
+            await of.refresh()
+            assert list(of.models) == ["line", "other"]
+            assert of.models["other"].pinned == 7
+            assert of.model("other").serving() is None
+
+    asyncio.run(scenario())
+    said = capsys.readouterr().err
+    assert said.count("new models are not looked for: a run is torn.") == 1
 
 
 def test_a_request_that_its_client_cancels_is_counted_as_such(tmp_path):

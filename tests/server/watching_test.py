@@ -9,7 +9,7 @@ import shutil
 import pytest
 
 from nexperia_tf.server import refusals, station, watching
-from nexperia_tf.server.history import database
+from nexperia_tf.server.history import database, opening
 from nexperia_tf.server.models import child, worker
 
 STILL = 0.08  # seconds
@@ -21,6 +21,7 @@ class Model:
 
     def __init__(self):
         self.number, self.threshold, self.asked = 1, 0.5, []
+        self.reject_from = None
         self.batcher = self
 
     def __len__(self):
@@ -190,6 +191,28 @@ def test_nothing_is_asked_or_said_until_a_model_is_loaded(tmp_path, folder, caps
 
     asyncio.run(scenario())
     assert capsys.readouterr().err == ""
+
+
+def test_a_history_that_cannot_be_read_at_the_start_only_delays_it(
+    tmp_path, folder, capsys, monkeypatch
+):
+    reads, read = [], database.Database.watched_files
+
+    def fails_first(self, name):
+        reads.append(name)
+        if len(reads) < 3:
+            raise opening.Unwritable("the history cannot be used (is away)")
+        return read(self, name)
+
+    async def scenario():
+        monkeypatch.setattr(database.Database, "watched_files", fails_first)
+        monkeypatch.setattr(watching, "_TRY_AGAIN", STILL)
+        async with watched(tmp_path, folder) as of:
+            (folder / "a.png").write_bytes(b"D.")
+            await until(lambda: of.verdicts() == [("a.png", "defect")])
+
+    asyncio.run(scenario())
+    assert capsys.readouterr().err.count("not watched yet") == 1
 
 
 def test_what_delays_a_verdict_is_said_once(tmp_path, folder, capsys):

@@ -40,7 +40,9 @@ def _health(of: station.Station) -> fastapi.APIRouter:
     @routes.get("/readyz")
     async def ready() -> fastapi.Response:
         serving = {name: model.serving() for name, model in of.models.items()}
-        return _json({"ready": of.ready, "serving": serving}, 200 if of.ready else 503)
+        why_not = of.why_not_ready()
+        told = {"ready": not why_not, "serving": serving, "why_not": why_not}
+        return _json(told, 503 if why_not else 200)
 
     @routes.get("/metrics")
     async def measured() -> fastapi.Response:

@@ -28,6 +28,7 @@ class Options:
         max_pixels: a picture with more is not read.
         keep: how many versions stay loaded.
         patience: seconds after which a process that does not answer is ended.
+        load_patience: seconds after which one that does not load is ended.
         on_batch: is told the size of each batch.
         on_restart: is told when a process has to be started again.
     """
@@ -35,7 +36,8 @@ class Options:
     batch_size: int = 32
     max_pixels: int = 64_000_000
     keep: int = 2
-    patience: float = 120.0
+    patience: float = 30.0
+    load_patience: float = 600.0
     on_batch: Callable[[int], None] = lambda size: None
     on_restart: Callable[[], None] = lambda: None
 
@@ -93,8 +95,13 @@ class Version:
 
     async def _started(self) -> child.Child:
         started = child.Child(self.folder, self._options.max_pixels, self._ended)
+        patience = self._options.load_patience
         try:
-            await started.start()
+            async with asyncio.timeout(patience):
+                await started.start()
+        except TimeoutError:
+            await started.close()
+            raise child.Died(f"was not loaded within {patience:g} seconds") from None
         except BaseException:
             await started.close()
             raise
@@ -198,6 +205,14 @@ class Model:
         which = f"Latest({self.name})" if number is None else f"{self.name} / {number}"
         message = f"Servable not found for request: {which}"
         raise refusals.Refused(refusals.NOT_FOUND, message)
+
+    def why_not_serving(self) -> str:
+        """What is known of a model of which no version answers, in a line."""
+        known = []
+        for each in self.states():
+            why = f" ({each.problem})" if each.problem else ""
+            known.append(f"version {each.number} is {each.state}{why}")
+        return f"{self.name}: " + ("; ".join(known) or "no whole version is there")
 
     def states(self) -> Iterable[Version]:
         """All that is known of its versions, newest first."""

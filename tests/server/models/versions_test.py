@@ -17,6 +17,8 @@ def pretended(version: pathlib.Path, max_pixels: int, on_end) -> mock.Mock:
     """Loads what does not say `bad`; never answers a picture of silence."""
 
     async def start():
+        if (version / "slow").exists():
+            await asyncio.sleep(3600)
         if (version / "bad").exists():
             raise child.Unloadable("cannot be loaded")
 
@@ -35,7 +37,9 @@ def pretended(version: pathlib.Path, max_pixels: int, on_end) -> mock.Mock:
 def model(tmp_path, monkeypatch):
     """A model whose folders are whole as they are."""
     monkeypatch.setattr(versions.child, "Child", pretended)
-    made = versions.Model("line", tmp_path, versions.Options(patience=0.2))
+    made = versions.Model(
+        "line", tmp_path, versions.Options(patience=0.2, load_patience=0.2)
+    )
     whole = lambda: {int(p.name): p for p in tmp_path.iterdir()}  # noqa: E731
     made._wholeness = types.SimpleNamespace(whole=whole, damaged=dict)
     return made
@@ -78,6 +82,19 @@ def test_what_cannot_be_loaded_leaves_the_older_one_in_its_place(model, tmp_path
         (tmp_path / "2" / "bad").unlink()  # it is another folder now
         await model.refresh()
         assert await answers(model) == 2
+        await model.close()
+
+    asyncio.run(scenario())
+
+
+def test_what_does_not_load_in_time_is_given_up(model, tmp_path):
+    async def scenario():
+        add(tmp_path, 1, 2)
+        (tmp_path / "2" / "slow").touch()
+        await model.refresh()
+        assert await answers(model) == 1
+        (late, _) = model.states()
+        assert late.problem == "was not loaded within 0.2 seconds"
         await model.close()
 
     asyncio.run(scenario())
