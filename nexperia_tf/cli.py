@@ -37,6 +37,10 @@ COMMANDS = {
         "nexperia_tf.evaluation.repeat",
         "how many verdicts flip when pictures change a little",
     ),
+    "golden": (
+        "nexperia_tf.promotion.golden_command",
+        "keep pictures whose verdict must never change, check a model by them",
+    ),
     "serve": (
         "nexperia_tf.server.command",
         "answer over REST and gRPC, watch a folder, keep every verdict",

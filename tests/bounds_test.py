@@ -18,6 +18,7 @@ NEEDED = {
     "prepare": ["RAW", "--out", "DIR"],
     "predict": ["MODEL", "FOLDER", "--out", "scores.csv"],
     "repeat": ["MODEL", "FOLDER"],
+    "golden": ["check", "MODEL"],
     "serve": ["MODELS"],
     "ensemble": ["A", "B", "--out", "BASE"],
     "forest": ["FEATURES", "--out", "FOREST"],

@@ -10,7 +10,7 @@ import tyro
 
 from nexperia_tf import bounds, command, errors, files, predictions
 from nexperia_tf.data.source import NOTHING, DataSource
-from nexperia_tf.evaluation import candidates
+from nexperia_tf.evaluation import candidates, golden
 from nexperia_tf.evaluation.report import judging, page, pictures, results, terminal
 from nexperia_tf.evaluation.subjects import Subject, average
 from nexperia_tf.runs import training_pictures
@@ -76,7 +76,8 @@ class Arguments(command.Options):
     """Share of defects on the line, for yield loss and DPPM."""
 
     golden: Annotated[str, *bounds.a_file()] = ""
-    """List of image ids that must never escape; if one does, the exit code is 1."""
+    """List of image ids that must never escape, or the golden.csv of a golden set,
+    whose pictures are known by content; if one escapes, the exit code is 1."""
 
     submission: str = ""
     """Write id,defect_score of every device of the split to this file; no report."""
@@ -106,9 +107,10 @@ def main(arguments: Arguments) -> int:
     if arguments.submission:
         _submit(arguments, judged)
         return 0
-    settings = _settings(arguments)
+    listed = golden.read(arguments.golden) if arguments.golden else ()
     out = report_folder(arguments)
     judged, facts = _prepared(arguments, judged)
+    settings = _settings(arguments, listed, judged[0])
     subjects = _compared(arguments, [candidate.subject for candidate in judged])
     report = page.report_of(subjects, settings, **facts)
     stage = arguments.stage if arguments.heatmaps else None
@@ -268,32 +270,20 @@ def _refuse_seen(arguments: Arguments, judged: list[candidates.Candidate]) -> No
             raise errors.BadInput(f"refused: {candidate.subject.name}: {because}.")
 
 
-def _settings(arguments: Arguments) -> results.Settings:
+def _settings(
+    arguments: Arguments, listed: Sequence[golden.Line], first: candidates.Candidate
+) -> results.Settings:
     max_escape = arguments.max_escape
+    names, note = golden.must_be_caught(listed, first, path=arguments.golden)
+    if note:
+        print(note)
     return results.Settings(
         max_escape=certificate.MAX_ESCAPE if max_escape is None else max_escape,
         max_overkill=arguments.max_overkill,
         confidence=arguments.confidence,
         prevalence=arguments.prevalence,
-        golden=_golden(arguments.golden),
+        golden=names,
     )
-
-
-def _golden(path: str) -> tuple[str, ...]:
-    """Image ids of a golden list: one a line, with or without header and columns."""
-    if not path:
-        return ()
-    try:
-        lines = pathlib.Path(path).read_text("utf-8-sig").splitlines()
-    except (FileNotFoundError, IsADirectoryError, UnicodeDecodeError):
-        raise errors.BadInput(
-            f"{path}: no such text file; write one image id a line."
-        ) from None
-    names = [line.split(",")[0].strip() for line in lines]
-    names = [name for name in names if name and name != "image_id"]
-    if not names:
-        raise errors.BadInput(f"{path}: names no device; write one image id a line.")
-    return tuple(dict.fromkeys(names))
 
 
 def report_folder(arguments: Arguments) -> pathlib.Path:
