@@ -149,7 +149,7 @@ def test_a_guaranteed_threshold_is_stored_and_exported(run_folder, reported, ser
     assert stored.origin == "guaranteed" and "at most 30 % escapes" in stored.words
     assert export.load(run_folder).calibration == stored
     assert threshold - 1.1e-5 < stored.threshold < threshold
-    band = figures_in(reported)["review_band"]
+    band = figures_in(reported)["band"]
     assert stored.reject_from == pytest.approx(band["reject_from"], abs=3e-5)
     files.verify_manifest(run_folder)
     assert served.facts["threshold"] == stored.threshold

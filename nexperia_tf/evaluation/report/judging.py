@@ -174,9 +174,20 @@ def on_the_line(
     return results.OnTheLine(
         in_force=in_force(subject, confidence),
         judged_at=results.JudgedAt(threshold, in_force=known is not None),
+        confusion=_confusion(subject.scored, threshold),
         slices=_slices(subject, threshold, confidence),
         golden=devices.golden(subject.scored, settings.golden, threshold),
         worst=devices.worst(subject.scored, threshold),
+    )
+
+
+def _confusion(table: predictions.Predictions, threshold: float) -> results.Confusion:
+    rejected, defect = table.score >= threshold, table.label == 1
+    return results.Confusion(
+        caught=int(np.sum(defect & rejected)),
+        escaped=int(np.sum(defect & ~rejected)),
+        passed=int(np.sum(~defect & ~rejected)),
+        rejected=int(np.sum(~defect & rejected)),
     )
 
 

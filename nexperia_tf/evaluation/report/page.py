@@ -1,7 +1,9 @@
 """report.json and report.html: the same figures, for programs and for people."""
 
+import base64
 import datetime
 import functools
+import json
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -16,15 +18,17 @@ from nexperia_tf.evaluation.report import (
     formats,
     gallery,
     judging,
+    misses,
     plots,
     results,
     summary,
+    sweep,
 )
 from nexperia_tf.evaluation.subjects import Subject
 from nexperia_tf.statistics import comparison, intervals, wording
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
-JSON, HTML = "report.json", "report.html"
+JSON, HTML, MISSES = "report.json", "report.html", "misses.csv"
 # How an interval is called in the report.
 METHODS = {
     "logit-delong": "logit-DeLong",
@@ -62,7 +66,7 @@ def write(
     subjects: Sequence[Subject],
     pictures: Mapping[str, Mapping[str, gallery.DevicePicture]] | None = None,
 ) -> None:
-    """Writes both files into `folder`.
+    """Writes the page, the figures and the devices decided wrongly into `folder`.
 
     Args:
         folder: made when it is not there; an earlier report in it is replaced.
@@ -71,13 +75,16 @@ def write(
         pictures: by run name, then by image id.
     """
     folder = pathlib.Path(folder)
-    html = page(report, subjects, pictures or {})
+    content = {
+        HTML: page(report, subjects, pictures or {}),
+        MISSES: misses.table(subjects, report.runs),
+    }
     with locks.held(folder, busy="writes a report there"):
         if folder.exists():
-            _write_both(folder, html, report)
+            _write(folder, content, report)
         else:
             with files.new_folder(folder) as partial:
-                _write_both(partial, html, report)
+                _write(partial, content, report)
 
 
 def is_report(folder: pathlib.Path) -> bool:
@@ -89,11 +96,18 @@ def is_report(folder: pathlib.Path) -> bool:
         kept = files.read_json(folder / JSON)
     except errors.BadInput:
         return False
-    return names <= {HTML, JSON} and {"schema", "auc", "operating_point"} <= set(kept)
+    return names <= {HTML, JSON, MISSES} and {
+        "schema",
+        "auc",
+        "operating_point",
+    } <= set(kept)
 
 
-def _write_both(folder: pathlib.Path, html: str, report: results.Report) -> None:
-    files.write_text(folder / HTML, html)
+def _write(
+    folder: pathlib.Path, content: Mapping[str, str], report: results.Report
+) -> None:
+    for name, text in content.items():
+        files.write_text(folder / name, text)
     files.write_json(folder / JSON, report.as_json())
 
 
@@ -113,6 +127,12 @@ def page(
             "reliability": plots.reliability(run.calibration.bins),
             "slices": _slices_by_column(run.slices),
             "pictures": pictures.get(subject.name, {}),
+            "misses": _link(misses.table([subject], [run])),
+            "sweep": sweep.of(
+                subject.scored,
+                in_force=run.judged_at.threshold,
+                confidence=report.settings.confidence,
+            ),
         }
         for subject, run in zip(subjects, report.runs)
     ]
@@ -127,6 +147,12 @@ def page(
             pictures=pictures,
         )
     )
+
+
+def _link(text: str) -> str:
+    """A file as the address of a link that saves it."""
+    encoded = base64.b64encode(text.encode()).decode()
+    return f"data:text/csv;charset=utf-8;base64,{encoded}"
 
 
 def _thresholds(run: results.Run) -> dict[str, float]:
@@ -208,6 +234,11 @@ def _ends(auc: intervals.Interval, digits: int = 5, signed: bool = False) -> str
     return formats.ends(auc, digits, signed=signed).replace(" to ", f" to{NO_BREAK}")
 
 
+def _stops(stops: Sequence[sweep.Stop]) -> str:
+    """The slider's stops as JSON, which holds no text of devices."""
+    return json.dumps([(s.shown, s.escape, s.overkill) for s in stops])
+
+
 @functools.cache  # its templates are compiled
 def environment(*folders: pathlib.Path, escaped: bool = True) -> jinja2.Environment:
     """Where templates find the report's style and its filters.
@@ -228,4 +259,5 @@ def environment(*folders: pathlib.Path, escaped: bool = True) -> jinja2.Environm
     environment.filters["method"] = lambda name: METHODS.get(name, name)
     environment.filters["judged_at"] = summary.judged_at
     environment.filters["percent"] = wording.percent
+    environment.filters["stops"] = _stops
     return environment

@@ -261,6 +261,21 @@ class JudgedAt:
 
 
 @dataclasses.dataclass(frozen=True)
+class Confusion:
+    """How many devices a threshold decides rightly and wrongly.
+
+    Attributes:
+        caught, escaped: defects.
+        passed, rejected: good devices.
+    """
+
+    caught: int
+    escaped: int
+    passed: int
+    rejected: int
+
+
+@dataclasses.dataclass(frozen=True)
 class ScoredDevice:
     """A device by name, with its score."""
 
@@ -351,6 +366,7 @@ class OnTheLine:
 
     in_force: InForce | None
     judged_at: JudgedAt
+    confusion: Confusion
     slices: tuple[slices.Slice, ...]
     golden: Golden | None
     worst: WorstDevices

@@ -1,3 +1,4 @@
+import base64
 import html.parser
 import json
 import re
@@ -14,7 +15,7 @@ PIXEL = gallery.DevicePicture(
 class Page(html.parser.HTMLParser):
     """Collects what could leave the page, and whether every tag is closed."""
 
-    VOID = ("meta", "img", "br", "image", "rect", "path", "use", "hr", "link")
+    VOID = ("meta", "img", "br", "image", "input", "rect", "path", "use", "hr", "link")
 
     def __init__(self, text):
         super().__init__()
@@ -69,6 +70,17 @@ def test_the_page_is_self_contained_and_answers_first(report, tmp_path, subject)
     assert "is too few" not in said and "None" not in said and "nan" not in said
     assert f"{report.runs[0].auc.value:.5f}" in said
     assert "@media print" in text
+    saved = (tmp_path / "r" / "misses.csv").read_text()
+    link = re.search(r'download="misses.csv" href="([^"]*)"', text)[1]
+    assert base64.b64decode(link.split(",")[1]).decode() == saved
+    counted = report.runs[0].confusion
+    assert f"{counted.caught} caught" in said and f"{counted.escaped} escape" in said
+    stops = json.loads(
+        re.search(r'<script type="application/json">(.*?)</script>', text)[1]
+    )
+    assert f"{counted.escaped} of {report.runs[0].n_defect} defects escape" in str(
+        stops
+    )
 
 
 def test_the_comparison_page_says_what_is_not_known(compared):
@@ -130,7 +142,7 @@ def test_names_of_devices_cannot_break_the_page(table):
     facts = {"split": "test", "labels": None, "notes": []}
     report = page.report_of([one], results.Settings(), **facts)
     text = page.page(report, [one], {})
-    assert "<script>" not in text
+    assert text.count("<script>") == 1  # its own
     assert "&lt;script&gt;d" in text
 
 
