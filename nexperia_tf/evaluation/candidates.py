@@ -122,6 +122,7 @@ def _run(
             run.predictions(there[0]), source=f"{run.name} {there[0]}"
         )
     scored = dataclasses.replace(run.predictions(split), source=f"{run.name} {split}")
+    curves = run.folder / run_folders.CURVES
     subject = Subject(
         name=run.name,
         scored=scored,
@@ -131,6 +132,7 @@ def _run(
         selection=choices.of_run(run, there[0] if there else split),
         baseline=_baseline(run, split, scored),
         search=recipes_tried.of_run(run.folder),
+        curves=curves if curves.is_file() else None,
     )
     return Candidate(
         subject,

@@ -1,6 +1,7 @@
 """What is judged: scores, and what is known of the model behind them."""
 
 import dataclasses
+import pathlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -45,6 +46,7 @@ class Subject:
         seen_calibration: the same of the devices that choose the threshold.
         baseline: what simple numbers reach; None where nobody knows.
         search: which recipes its training tried; None where it did not search.
+        curves: picture of its learning curves; None where there is none.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Subject:
     seen_calibration: training_pictures.Overlap | None = None
     baseline: Baseline | None = None
     search: recipes_tried.Search | None = None
+    curves: pathlib.Path | None = None
 
     @property
     def chosen_on(self) -> predictions.Predictions:

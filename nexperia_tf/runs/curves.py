@@ -8,9 +8,10 @@ from matplotlib import figure
 from nexperia_tf import files
 from nexperia_tf.data import tables
 
-# Columns of history.csv that share an axis.
+# Columns of history.csv that share an axis. Of a model that learns a map, the loss of
+# the logit is of one kind with validation's.
 PANELS = {
-    "loss": ("loss", "val_log_loss"),
+    "loss": ("logit_loss", "val_loss"),
     "share of pairs ranked right": ("val_auc", "val_partial_auc"),
     "overkill": ("val_fpr_at_tpr_0.991", "val_fpr_at_tpr_0.995"),
 }
@@ -29,6 +30,8 @@ def draw(history: pathlib.Path, path: pathlib.Path, *, kept: tuple[int, str]) ->
     sheet = figure.Figure(figsize=(12, 3.5), layout="constrained")
     for axes, (title, names) in zip(sheet.subplots(1, len(PANELS)), PANELS.items()):
         for name in names:
+            if name == "logit_loss" and name not in table.header:
+                name = "loss"
             if name not in table.header:  # a run that an older version began
                 continue
             values = [float(value) for value in table.column(name)]

@@ -273,7 +273,17 @@ class Monitor(keras.callbacks.Callback):
                 "smaller --learning-rate, --clip-norm 1 or --precision float32."
             )
         scores = run_folders.probability(logits)
-        return histories.validation_figures(self._labels, scores)
+        figures = histories.validation_figures(self._labels, scores)
+        return figures | {"val_loss": self._loss(logits)}
+
+    def _loss(self, logits: np.ndarray) -> float:
+        """What training lowers, on validation: beside `loss`, or a map's `logit_loss`.
+
+        Training's own is of changed pictures, and weighted where classes are.
+        """
+        loss = self.model.loss
+        of_logits = loss[classifier.LOGIT] if isinstance(loss, dict) else loss
+        return float(of_logits(self._labels, logits))
 
     def _write_history(self) -> None:
         histories.write(self._folder / run_folders.HISTORY, self.history)

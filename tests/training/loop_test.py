@@ -24,7 +24,7 @@ from nexperia_tf.runs import (
 )
 from nexperia_tf.serving import export
 from nexperia_tf.statistics import metrics
-from nexperia_tf.training import checkpoints, finish, fitting, loop, monitor
+from nexperia_tf.training import checkpoints, finish, fitting, loop, losses, monitor
 
 pytestmark = pytest.mark.usefixtures("tiny_backbone")
 
@@ -383,6 +383,7 @@ def test_a_map_is_learned_and_kept_beside_the_logit(config, tmp_path, monkeypatc
     assert float(second["map_loss"]) < float(first["map_loss"])
     total = float(first["logit_loss"]) + float(first["map_loss"])
     assert float(first["loss"]) == pytest.approx(total, rel=1e-4)
+    _check_loss_of_validation(run_folders.load(run), [first, second])
     _check_resumed(config, tmp_path / "resumed", flags, run, monkeypatch)
     # What was learned with a map is a start without one, and the other way round.
     from_it = {"init": str(run), "drawn_map": 0.0, "epochs": 1}
@@ -421,6 +422,18 @@ def _check_resumed(config, out, flags, whole, monkeypatch):
         np.testing.assert_array_equal(ours, theirs)
     name = neighbours.NEIGHBOURS
     assert (whole / name).read_bytes() == (out / name).read_bytes()
+
+
+def _check_loss_of_validation(run, rows):
+    """It is the logit's own loss, of the model that was kept."""
+    best = files.read_json(run.folder / run_folders.METRICS)["epochs"]["best"]
+    kept = next(row for row in rows if int(row["epoch"]) == best)
+    loss = losses.named(
+        run.config.loss.loss, alpha=run.config.loss.alpha, gamma=run.config.loss.gamma
+    )
+    raw = run_folders.logits_of(run.model(), run.dataset, "validation")
+    labels = run.predictions("validation").label.astype("float32")
+    assert float(kept["val_loss"]) == pytest.approx(float(loss(labels, raw)), rel=1e-3)
 
 
 def _check_map_is_kept(run):

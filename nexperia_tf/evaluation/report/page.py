@@ -127,7 +127,9 @@ def page(
             "reliability": plots.reliability(run.calibration.bins),
             "slices": _slices_by_column(run.slices),
             "pictures": pictures.get(subject.name, {}),
-            "misses": _link(misses.table([subject], [run])),
+            "misses": _link(misses.table([subject], [run]).encode(), "text/csv"),
+            "curves": subject.curves
+            and _link(subject.curves.read_bytes(), "image/png"),
             "sweep": sweep.of(
                 subject.scored,
                 in_force=run.judged_at.threshold,
@@ -149,10 +151,9 @@ def page(
     )
 
 
-def _link(text: str) -> str:
-    """A file as the address of a link that saves it."""
-    encoded = base64.b64encode(text.encode()).decode()
-    return f"data:text/csv;charset=utf-8;base64,{encoded}"
+def _link(content: bytes, kind: str) -> str:
+    """A file as an address, so that the page needs none beside it."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def _thresholds(run: results.Run) -> dict[str, float]:
