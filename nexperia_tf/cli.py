@@ -41,6 +41,10 @@ COMMANDS = {
         "nexperia_tf.promotion.golden_command",
         "keep pictures whose verdict must never change, check a model by them",
     ),
+    "drift": (
+        "nexperia_tf.evaluation.drift",
+        "whether pictures have changed since training, and how",
+    ),
     "serve": (
         "nexperia_tf.server.command",
         "answer over REST and gRPC, watch a folder, keep every verdict",

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from nexperia_tf import errors, files, labels, locks, preprocess, sizes
+from nexperia_tf.drift import reference
 from nexperia_tf.models import classifier, folding
 from nexperia_tf.runs import familiar as familiar_pictures
 from nexperia_tf.runs import familiarity, run_folders, training_pictures
@@ -39,6 +40,7 @@ def publish(
     number_type: str = FLOAT32,
     beside: Mapping[str, Mapping] | None = None,
     familiar: familiarity.Familiarity | None = None,
+    drift: reference.Reference | None = None,
 ) -> pathlib.Path:
     """Writes the next version of a classifier below `base`, whole or not at all.
 
@@ -57,6 +59,7 @@ def publish(
         number_type: what it computes in, as `folding.fold_batch_norm` takes it.
         beside: as of `publish_logit`.
         familiar: what pictures like its own look like; None gives no `unfamiliar`.
+        drift: pictures to compare later ones with; None leaves drift.npz out.
 
     Returns:
         the version's folder.
@@ -104,6 +107,7 @@ def publish(
         },
         trained_on=trained_on,
         beside=beside,
+        drift=drift,
     )
 
 
@@ -140,6 +144,7 @@ def publish_run(
         trained_on=training_pictures.of_run(run.folder),
         depth_range=run.config.data.depth_range,
         familiar=familiar_pictures.of_run(run.folder),
+        drift=reference.of_run(run.folder),
         **knobs,
     )
     if not out:
@@ -158,6 +163,7 @@ def publish_logit(
     facts: Mapping,
     trained_on: training_pictures.TrainingSet | None = None,
     beside: Mapping[str, Mapping] | None = None,
+    drift: reference.Reference | None = None,
 ) -> pathlib.Path:
     """Writes the next version of anything that gives a calibrated logit.
 
@@ -181,6 +187,7 @@ def publish_logit(
         facts: what else to write to nexperia.json.
         trained_on: the pictures it was trained on.
         beside: what other JSON files are to hold, by their path in the version.
+        drift: as of `publish`.
 
     Returns:
         the version's folder.
@@ -207,6 +214,8 @@ def publish_logit(
                 training_pictures.write(
                     partial / training_pictures.EXPORTED, trained_on, groups=False
                 )
+            if drift:
+                reference.write(partial / reference.EXPORTED, drift)
             servable.write_warmup(partial / servable.WARMUP, shown[0])
             own = _own_answers(answer, shown, image_size)
             try:

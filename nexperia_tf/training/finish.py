@@ -13,6 +13,7 @@ from nexperia_tf import configs, files, labels, predictions
 from nexperia_tf.baseline import scoring
 from nexperia_tf.data import manifest
 from nexperia_tf.data.records import reading, store
+from nexperia_tf.drift import reference
 from nexperia_tf.evaluation import recipes_tried
 from nexperia_tf.evaluation.report import (
     formats,
@@ -45,7 +46,7 @@ def finish(
     training_set: training_pictures.TrainingSet,
     epochs: dict,
 ) -> None:
-    """Calibration, scores, metrics, neighbours and SavedModel of the best model.
+    """Calibration, scores, metrics, what is kept of pictures, and the SavedModel.
 
     The manifest, written last, ends the run.
 
@@ -81,6 +82,8 @@ def finish(
     known = familiar.of_model(model, dataset, seed=config.run.seed)
     if known:
         familiar.write(folder / familiar.FAMILIAR, known)
+    fine = reference.of_model(model, dataset, familiar=known, seed=config.run.seed)
+    reference.write(folder / reference.DRIFT, fine)
     with checkpoints.writing(folder / run_folders.SAVED_MODEL):
         export.publish(
             model,
@@ -91,6 +94,7 @@ def finish(
             trained_on=training_set,
             depth_range=config.data.depth_range,
             familiar=known,
+            drift=fine,
         )
     files.write_manifest(folder)
 
