@@ -1,5 +1,6 @@
 """Pictures as drift sees them: their numbers, what the network said, and their lots."""
 
+import collections
 import dataclasses
 from collections.abc import Iterator
 
@@ -41,13 +42,29 @@ class Pictures:
 
     def lots(self, fewest: int = FEWEST_IN_LOT) -> Iterator["Pictures"]:
         """The pictures of each lot on each machine that has at least so many."""
-        keys = np.stack([self.lot, self.machine], axis=1)
-        known = np.flatnonzero(self.lot != "")
-        if not len(known):
+        known = self[self.lot != ""]
+        known = dataclasses.replace(known, machine=_machines(known.lot, known.machine))
+        keys = np.stack([known.lot, known.machine], axis=1)
+        if not len(keys):
             return
-        _, numbers = np.unique(keys[known], axis=0, return_inverse=True)
+        _, numbers = np.unique(keys, axis=0, return_inverse=True)
         order = np.argsort(numbers.reshape(-1), kind="stable")
         ends = np.cumsum(np.bincount(numbers.reshape(-1)))[:-1]
-        for places in np.split(known[order], ends):
+        for places in np.split(order, ends):
             if len(places) >= fewest:
-                yield self[places]
+                yield known[places]
+
+
+def _machines(lot: np.ndarray, machine: np.ndarray) -> np.ndarray:
+    """A picture that names no machine is of its lot's, where that has only one.
+
+    >>> lot, machine = np.array(["a", "a", "b", "b"]), np.array(["7", "", "7", "8"])
+    >>> _machines(lot, machine).tolist(), _machines(lot[2:], machine[1:3]).tolist()
+    (['7', '7', '7', '8'], ['7', '7'])
+    """
+    named = {(a, b) for a, b in zip(lot.tolist(), machine.tolist()) if b}
+    counts = collections.Counter(a for a, _ in named)
+    only = {a: b for a, b in named if counts[a] == 1}
+    return np.array(
+        [b or only.get(a, "") for a, b in zip(lot.tolist(), machine.tolist())], str
+    )

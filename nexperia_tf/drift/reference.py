@@ -8,6 +8,7 @@ import dataclasses
 import os
 import pathlib
 import typing
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -29,6 +30,7 @@ MOST = 4_000  # pictures of a split
 MOST_OF_A_LOT = 64
 THUMBNAILS, SIDE = 8, 128  # how many, pixels of the longer side
 _TOGETHER = 32  # pictures that the network sees at once
+_SAID, _MEANS = "said", "means"  # outputs of the network
 _RANKS = {"numbers": 2, "thumbnails": 4}
 _KINDS = {"lot": "i", "machine": "U", "trained_on": "b", "thumbnails": "u"}
 
@@ -88,7 +90,8 @@ def of_model(
 
     splits = [TRAIN, *run_folders.SCORED_SPLITS]
     splits = [name for name in splits if name in reading.split_sizes(dataset)]
-    parts = [_of_split(model, dataset, name, familiar, seed, most) for name in splits]
+    look, shape = _looker(model, familiar), model.input.shape[1:]
+    parts = [_of_split(dataset, name, look, shape, seed, most) for name in splits]
     joined = {
         name: np.concatenate([part[name] for part in parts])
         for name in parts[0]
@@ -100,10 +103,10 @@ def of_model(
 
 
 def _of_split(
-    model: "keras.Model",
     dataset: "store.Dataset",
     split: str,
-    familiar: familiarity.Familiarity | None,
+    look: Callable,
+    shape: tuple[int, int, int],
     seed: int,
     most: int,
 ) -> dict[str, np.ndarray]:
@@ -112,9 +115,9 @@ def _of_split(
 
     columns = reading.metadata(dataset, split, ("label", "group", "machine"))
     places = chosen(columns["group"], most=most, seed=seed)
-    _, *sides, channels = model.input.shape
+    *sides, channels = shape
     shown = shown_pictures.Pictures(sizes.Size(*sides), channels, cache="none")
-    take, look = shown.taker(dataset, split), _looker(model, familiar)
+    take = shown.taker(dataset, split)
     numbers, logit, unfamiliar, thumbnails = [], [], [], []
     to_show = set(_to_show(columns["label"][places]) if split != TRAIN else ())
     for start in progress.track(
@@ -167,26 +170,28 @@ def _to_show(label: np.ndarray) -> list[int]:
     return good[:: max(1, len(good) // THUMBNAILS)][:THUMBNAILS].tolist()
 
 
-def _looker(model: "keras.Model", familiar: familiarity.Familiarity | None):
+def _looker(
+    model: "keras.Model", familiar: familiarity.Familiarity | None
+) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """A function from canvases to the network's logits and distances."""
     import keras
     import tensorflow as tf
 
     from nexperia_tf.models import classifier
 
-    outputs = [classifier.without_map(model).output]
+    outputs = {_SAID: classifier.without_map(model).output}
     if familiar:
-        outputs.append(classifier.stage_means(model).output)
+        outputs[_MEANS] = classifier.stage_means(model).output
     part = keras.Model(model.input, outputs)
     given = tf.TensorSpec((None, *model.input.shape[1:]), tf.uint8)
     answer = tf.function(lambda x: part(x, training=False), input_signature=[given])
 
     def look(canvases: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        said, *described = answer(canvases)
+        found = answer(canvases)
         distance = np.full(len(canvases), np.nan)
         if familiar:
-            distance = familiar.unfamiliar(described[0].numpy())
-        return said.numpy().reshape(-1), distance.astype(np.float32)
+            distance = familiar.unfamiliar(found[_MEANS].numpy())
+        return found[_SAID].numpy().reshape(-1), distance.astype(np.float32)
 
     return look
 

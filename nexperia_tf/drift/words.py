@@ -29,12 +29,12 @@ _DOWN_AND_UP = {
 }
 _OF_A_PLACE = {
     measure.BRIGHTNESS: (
-        "the {place} of the picture is {} darker beside the rest",
-        "the {place} of the picture is {} brighter beside the rest",
+        "the picture's {place} is {} darker, beside the rest,",
+        "the picture's {place} is {} brighter, beside the rest,",
     ),
     measure.FINE: (
-        "the {place} of the picture is blurred: {} less fine detail than the rest",
-        "the {place} of the picture holds {} more fine detail than the rest",
+        "the picture's {place} is blurred: {} less fine detail, beside the rest,",
+        "the picture's {place} holds {} more fine detail, beside the rest,",
     ),
 }
 _CHECK = {
@@ -63,13 +63,19 @@ def said(drift: judging.Drift, *, than: str = "when the model was trained") -> s
     if drift.state == judging.CHANGED:
         first = of_change(drift.changes[0], than=than)
         more = len(drift.changes) - 1
-        return f"Changed: {first}{f'; {more} more numbers' if more else ''}."
+        return f"Changed: {first}{_more(more)}."
     if drift.state == judging.TOO_LITTLE:
         return _too_little(drift)
     return (
         f"No change found: {drift.pictures} pictures of {lots(drift.lots)} beside "
         f"{lots(drift.known)} that were fine.{_unseen(drift)}"
     )
+
+
+def _more(count: int) -> str:
+    if not count:
+        return ""
+    return f"; and {count} more number{'' if count == 1 else 's'}"
 
 
 def lots(count: int) -> str:
@@ -138,7 +144,7 @@ def _what(change: judging.Change, than: str) -> str:
         what = forms[rises].format(size, place=place(*change.place))
     else:
         what = _DOWN_AND_UP[change.name][rises].format(size)
-    return f"{what} than {than}" if "than the rest" not in what else what
+    return f"{what} than {than}"
 
 
 def _two(change: judging.Change) -> tuple[float, float]:
@@ -154,12 +160,14 @@ def place(row: int, column: int) -> str:
     """Where a place of the grid lies.
 
     >>> place(0, 0), place(2, 1), place(3, 2), place(1, 3)
-    ('upper left', 'middle', 'lower middle', 'middle right')
+    ('upper left', 'lower left of the centre', 'lower middle', 'middle right')
     """
     last = measure.GRID - 1
-    up = {0: "upper", last: "lower"}.get(row, "middle")
-    left = {0: "left", last: "right"}.get(column, "middle")
-    return "middle" if up == left else f"{up} {left}"
+    up = "upper" if 2 * row < last else "lower"
+    left = "left" if 2 * column < last else "right"
+    if 0 < row < last:
+        return f"{up} {left} of the centre" if 0 < column < last else f"middle {left}"
+    return f"{up} middle" if 0 < column < last else f"{up} {left}"
 
 
 def in_units(name: str, value: float) -> float:

@@ -21,8 +21,10 @@ import numpy as np
 
 DRAWS = 9_999  # at least; more where a smaller p is asked for
 MOST_DRAWS = 4_000_000
-_TOGETHER = 20_000  # numbers that are drawn at once, over lots
-_SMALLEST_SPREAD = 1e-3  # of a lot's mean: what varies less does not alarm by that
+_ENOUGH = 20  # draws beyond what is asked for
+_FIRST = 999  # draws, after which most windows are known to be like the others
+_TOGETHER = 1_000_000  # lots times draws at once
+_SMALLEST_SPREAD = 1e-3  # of a lot's mean: less must not divide
 _SAME = 1 - 1e-5  # a draw that is the new lots themselves, in float32
 
 
@@ -76,6 +78,8 @@ def compare(
     strata = _strata(known_strata, new_strata, len(known), len(new))
     shared = _shared(strata, is_new)
     values, is_new, strata = values[shared], is_new[shared], strata[shared]
+    if not len(values):
+        return _nothing(values.shape[1])
     rises = np.zeros(values.shape[1], bool) if one_sided is None else one_sided
     centred = values - _by_stratum(strata, values)
     worth = _worth(strata, is_new)
@@ -85,17 +89,22 @@ def compare(
     found = test.statistic(is_new[np.newaxis])[0]
     largest = test.largest(found.max(initial=0), false_alarms)
     exceeded = (largest[:, np.newaxis] >= found * _SAME).sum(0)
-    difference = centred[is_new].sum(0) / worth if worth else np.zeros(len(spread))
     known_mean = _by_stratum(strata, values, where=~is_new)
     return Comparison(
-        difference=difference,
+        difference=centred[is_new].sum(0) / worth,
         p=(1 + exceeded) / (1 + len(largest)),
-        unseen=_limit(largest, false_alarms, test.least_p) * spread / max(worth, 1e-9),
+        unseen=_limit(largest, false_alarms, test.least_p) * spread / worth,
         least_p=test.least_p,
         up=(values > known_mean)[is_new].sum(0),
         lots=int(is_new.sum()),
         known=int((~is_new).sum()),
     )
+
+
+def _nothing(numbers: int) -> Comparison:
+    """No lots to compare."""
+    none, one = np.zeros(numbers), np.ones(numbers)
+    return Comparison(none, one, one * math.inf, 1.0, none.astype(int), 0, 0)
 
 
 def _strata(known, new, known_count: int, new_count: int) -> np.ndarray:
@@ -131,10 +140,17 @@ def _worth(strata: np.ndarray, is_new: np.ndarray) -> float:
 
 
 def _limit(largest: np.ndarray, false_alarms: float, least_p: float) -> float:
-    """From where on a statistic is an alarm; infinite where none can be."""
-    if least_p > false_alarms or not len(largest):
+    """From where on a statistic is an alarm; infinite where none can be.
+
+    Where the draws were too few to tell, as a Gumbel distribution goes on from them.
+    """
+    if least_p > false_alarms:
         return math.inf
-    return float(np.quantile(largest, 1 - false_alarms))
+    if false_alarms * len(largest) >= _ENOUGH:
+        return float(np.quantile(largest, 1 - false_alarms))
+    scale = math.sqrt(6) / math.pi * float(largest.std())
+    beyond = -np.euler_gamma - math.log(-math.log1p(-false_alarms))
+    return float(largest.mean()) + scale * beyond
 
 
 class _Draws:
@@ -173,18 +189,15 @@ class _Draws:
     def largest(self, found: float, false_alarms: float) -> np.ndarray:
         """The largest statistic of each draw; few draws where p is large anyway."""
         most = max(DRAWS, min(MOST_DRAWS, math.ceil(10 / false_alarms)))
+        refuted = max(_ENOUGH, false_alarms * (1 + most))
+        at_once = max(_FIRST, _TOGETHER // len(self._order))
         drawn, count, exceeded = [], 0, 0
-        while count < most:
-            step = min(
-                most - count, max(999, _TOGETHER * 50 // max(1, len(self._order)))
-            )
-            step = min(step, 999) if not count else step
+        while count < most and exceeded < refuted:
+            step = min(most - count, at_once, max(_FIRST, count))
             largest = self.statistic(self._draw(step)).max(axis=1, initial=0)
             drawn.append(largest)
             count += step
             exceeded += int((largest >= found * _SAME).sum())
-            if exceeded >= 100 and exceeded > 2 * false_alarms * (1 + most):
-                break
         return np.concatenate(drawn)
 
     def _draw(self, count: int) -> np.ndarray:
