@@ -58,6 +58,7 @@ def test_a_run_folder_holds_everything_of_the_contract(run_folder):
         "calibration.json",
         "neighbours.npz",
         "familiar.npz",
+        "drift.npz",
         "saved_model/1/saved_model.pb",
         "tensorboard",
         "MANIFEST.sha256",
