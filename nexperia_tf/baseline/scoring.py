@@ -10,7 +10,8 @@ import numpy as np
 from nexperia_tf import errors, predictions
 from nexperia_tf.baseline import floor, records
 from nexperia_tf.data.records import reading, store
-from nexperia_tf.evaluation.report import judging, results, serialise
+from nexperia_tf.evaluation import serialise
+from nexperia_tf.evaluation.report import judging, results
 from nexperia_tf.evaluation.subjects import Baseline, Subject
 from nexperia_tf.runs import run_folders
 from nexperia_tf.statistics import certificate, metrics

@@ -3,7 +3,8 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from nexperia_tf.evaluation.report import comparisons, judging, results, serialise
+from nexperia_tf.evaluation import serialise
+from nexperia_tf.evaluation.report import comparisons, judging, results
 from nexperia_tf.models import costs
 from nexperia_tf.statistics import intervals
 from nexperia_tf.study import tables

@@ -14,12 +14,11 @@ from nexperia_tf.baseline import scoring
 from nexperia_tf.data import manifest
 from nexperia_tf.data.records import reading, store
 from nexperia_tf.drift import reference
-from nexperia_tf.evaluation import recipes_tried
+from nexperia_tf.evaluation import recipes_tried, serialise
 from nexperia_tf.evaluation.report import (
     formats,
     judging,
     results,
-    serialise,
     summary,
 )
 from nexperia_tf.models import classifier

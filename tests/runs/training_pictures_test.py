@@ -6,7 +6,8 @@ import pytest
 
 from nexperia_tf import errors, files, predictions
 from nexperia_tf.data import manifest
-from nexperia_tf.evaluation.report import judging, results, serialise, summary
+from nexperia_tf.evaluation import serialise
+from nexperia_tf.evaluation.report import judging, results, summary
 from nexperia_tf.runs import training_pictures
 
 

@@ -15,10 +15,10 @@ from nexperia_tf.data import pages
 from nexperia_tf.evaluation import slices
 from nexperia_tf.evaluation.report import (
     comparisons,
+    devices,
     formats,
     gallery,
     judging,
-    misses,
     plots,
     results,
     summary,
@@ -77,7 +77,7 @@ def write(
     folder = pathlib.Path(folder)
     content = {
         HTML: page(report, subjects, pictures or {}),
-        MISSES: misses.table(subjects, report.runs),
+        MISSES: devices.misses(subjects, report.runs),
     }
     with locks.held(folder, busy="writes a report there"):
         if folder.exists():
@@ -127,7 +127,7 @@ def page(
             "reliability": plots.reliability(run.calibration.bins),
             "slices": _slices_by_column(run.slices),
             "pictures": pictures.get(subject.name, {}),
-            "misses": _link(misses.table([subject], [run]).encode(), "text/csv"),
+            "misses": _link(devices.misses([subject], [run]).encode(), "text/csv"),
             "curves": subject.curves
             and _link(subject.curves.read_bytes(), "image/png"),
             "sweep": sweep.of(

@@ -7,8 +7,13 @@ the very end. A report is always a list of runs, also of a single one.
 import dataclasses
 from collections.abc import Mapping
 
-from nexperia_tf.evaluation import heatmaps, recipes_tried, repeatability, slices
-from nexperia_tf.evaluation.report import serialise
+from nexperia_tf.evaluation import (
+    heatmaps,
+    recipes_tried,
+    repeatability,
+    serialise,
+    slices,
+)
 from nexperia_tf.runs import run_folders, training_pictures
 from nexperia_tf.statistics import (
     calibration,

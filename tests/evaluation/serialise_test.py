@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nexperia_tf.evaluation.report import serialise
+from nexperia_tf.evaluation import serialise
 
 NUMBERS = st.one_of(
     st.floats(),
