@@ -45,6 +45,14 @@ COMMANDS = {
         "nexperia_tf.evaluation.drift",
         "whether pictures have changed since training, and how",
     ),
+    "promote": (
+        "nexperia_tf.promotion.command",
+        "publish a newer model if it is no worse, and record why",
+    ),
+    "rollback": (
+        "nexperia_tf.promotion.rollback",
+        "publish an older version again",
+    ),
     "serve": (
         "nexperia_tf.server.command",
         "answer over REST and gRPC, watch a folder, keep every verdict",

@@ -19,6 +19,8 @@ NEEDED = {
     "predict": ["MODEL", "FOLDER", "--out", "scores.csv"],
     "repeat": ["MODEL", "FOLDER"],
     "golden": ["check", "MODEL"],
+    "promote": ["NEW"],
+    "rollback": ["MODELS"],
     "serve": ["MODELS"],
     "ensemble": ["A", "B", "--out", "BASE"],
     "forest": ["FEATURES", "--out", "FOREST"],

@@ -4,13 +4,13 @@ import dataclasses
 import itertools
 import pathlib
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated
 
 import numpy as np
 import tyro
 
-from nexperia_tf import bounds, command, errors, files, labels, preprocess
+from nexperia_tf import bounds, command, errors, files, labels, preprocess, sizes
 from nexperia_tf.data import limits, progress
 from nexperia_tf.data.raw import layouts, listing
 from nexperia_tf.evaluation import repeatability
@@ -146,8 +146,7 @@ def _scored(
         picture, problem = pixels(name)
         if problem:
             return name, [], problem
-        changed = repeatability.variants(picture)
-        return name, [preprocess.letterbox_pixels(p, size) for p in changed], ""
+        return name, _canvases(picture, size), ""
 
     kept, scores, problems = [], [], {}
     with progress.reporting() as report:
@@ -166,6 +165,25 @@ def _scored(
             report(STEP, len(kept) + len(problems), len(names))
     columns = 1 + len(repeatability.CHANGES)
     return Scored(kept, np.reshape(scores, (-1, columns)), problems)
+
+
+def _canvases(picture: np.ndarray, size: sizes.Size) -> list[np.ndarray]:
+    changed = repeatability.variants(picture)
+    return [preprocess.letterbox_pixels(pixels, size) for pixels in changed]
+
+
+def scores_of(served: "export.Served", pictures: Iterable[np.ndarray]) -> np.ndarray:
+    """Scores of pictures as they are and changed, shape `(pictures, 1 + changes)`.
+
+    Args:
+        served: the model.
+        pictures: uint8 arrays of shape `(height, width, channels)`.
+    """
+    pictures, scores = iter(pictures), []
+    while batch := list(itertools.islice(pictures, AT_ONCE)):
+        shown = [c for picture in batch for c in _canvases(picture, served.image_size)]
+        scores += served.score_pixels(np.stack(shown))[0]
+    return np.reshape(scores, (-1, 1 + len(repeatability.CHANGES)))
 
 
 def _rows(scored: Scored, kinds: dict[str, str], threshold: float) -> Iterator[tuple]:

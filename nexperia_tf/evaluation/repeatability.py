@@ -86,6 +86,17 @@ def variants(pixels: np.ndarray) -> list[np.ndarray]:
     return [pixels, *(change(pixels) for change in CHANGES.values())]
 
 
+def flipped(scores: np.ndarray, threshold: float) -> np.ndarray:
+    """Whether each change flips the verdict, bool of shape `(pictures, changes)`.
+
+    Args:
+        scores: shape `(pictures, 1 + len(CHANGES))`, as `variants` orders them.
+        threshold: from which a score is a defect's.
+    """
+    verdicts = np.asarray(scores) >= threshold
+    return verdicts[:, 1:] != verdicts[:, :1]
+
+
 @dataclasses.dataclass(frozen=True)
 class Flips:
     """What one change does to the verdicts.
@@ -193,7 +204,7 @@ def judge(
             f"changes. Received shape {scores.shape}."
         )
     verdicts = scores >= threshold
-    flipped = verdicts[:, 1:] != verdicts[:, :1]  # (pictures, changes)
+    flips = flipped(scores, threshold)
 
     def share(hits: np.ndarray, among: np.ndarray | slice) -> intervals.Interval:
         part = None if groups is None else np.asarray(groups)[among]
@@ -212,19 +223,17 @@ def judge(
 
     apart = np.abs(scores[:, 1:] - scores[:, :1])
     changes = [
-        line(
-            name, flipped[:, i], _kappa(verdicts[:, 0], verdicts[:, i + 1]), apart[:, i]
-        )
+        line(name, flips[:, i], _kappa(verdicts[:, 0], verdicts[:, i + 1]), apart[:, i])
         for i, name in enumerate(CHANGES)
     ]
-    changes.append(line(ANY, flipped.any(axis=1), None, apart))
+    changes.append(line(ANY, flips.any(axis=1), None, apart))
     of_kind = np.array([kind or NO_KIND for kind in kinds or []])
     return Repeatability(
         n=len(scores),
         threshold=float(threshold),
         changes=tuple(changes),
         kinds=tuple(
-            _of_kind(kind, flipped[of_kind == kind], share, of_kind == kind)
+            _of_kind(kind, flips[of_kind == kind], share, of_kind == kind)
             for kind in np.unique(of_kind)
         ),
     )

@@ -153,7 +153,12 @@ def _pictures(
             yield name, found.path(name)
 
 
-def _line(name: str, path: pathlib.Path, verdict: str) -> golden.Line:
+def hashes_of(path: pathlib.Path) -> tuple[str, str]:
+    """Hex SHA-256 of a picture's file, and of its pixels as a manifest has it.
+
+    Raises:
+        errors.BadInput: it cannot be read.
+    """
     try:
         content = path.read_bytes()
         picture = images.load(content, max_pixels=limits.MAX_PIXELS)
@@ -163,11 +168,15 @@ def _line(name: str, path: pathlib.Path, verdict: str) -> golden.Line:
         ) from None
     except (images.UnreadableImage, images.UnsupportedImage) as error:
         raise errors.BadInput(f"{path}: {error}.") from None
-    digest = hashlib.sha256(content).hexdigest()
+    return hashlib.sha256(content).hexdigest(), images.pixel_hash(picture.native)
+
+
+def _line(name: str, path: pathlib.Path, verdict: str) -> golden.Line:
+    digest, pixels = hashes_of(path)
     return golden.Line(
         image_id=name,
         verdict=verdict,
-        pixel_sha256=images.pixel_hash(picture.native),
+        pixel_sha256=pixels,
         sha256=digest,
         file=f"{PICTURES}/{digest}{path.suffix.lower()}",
     )

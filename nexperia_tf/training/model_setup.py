@@ -123,7 +123,7 @@ def started(
     if weights not in checks.STARTS and not pathlib.Path(weights).is_file():
         raise errors.BadInput(f"--weights {weights}: {checks.missing(config)}.")
     if weights != "none":
-        lines = [f"weights: {_named(weights, name)}"]
+        lines = [f"weights: {in_words(weights, name)}"]
     tuned = fine_tuning.applied(config)
     if tuned != config:
         lines.append(
@@ -148,7 +148,7 @@ def _said_of_none(backbone: str, machines: int) -> list[str]:
     ]
 
 
-def _named(weights: str, backbone: str) -> str:
+def in_words(weights: str, backbone: str) -> str:
     """What a run starts from, in words: hub name and licence, or the file."""
     timm = published.IMAGENET.get(backbone)
     repository = f"models--timm--{timm.fine_tuning}" if timm else ""

@@ -81,7 +81,7 @@ def with_repeatability(
     if dataset is None or not devices:
         return report
     for model in (c for c in judged if c.run is not None):
-        table = _of_each_class(model.subject.scored, devices)
+        table = of_each_class(model.subject.scored, devices)
         examples = _examples(dataset, split, list(table.image_id))
         scores = _of_variants(model.run, [examples[name] for name in table.image_id])
         run = next(run for run in report.runs if run.name == model.subject.name)
@@ -100,7 +100,7 @@ def with_repeatability(
     return report
 
 
-def _of_each_class(
+def of_each_class(
     table: predictions.Predictions, devices: int, *, seed: int = 0
 ) -> predictions.Predictions:
     """Up to so many devices of each class, in the order of the table."""
