@@ -376,6 +376,18 @@ def _a_size_or_auto(value: object) -> object:
     return value
 
 
+def _a_fold(value: str) -> str:
+    number, _, count = value.partition("/")
+    if value and not (
+        number.isdecimal()
+        and count.isdecimal()
+        and 1 <= int(number) <= int(count)
+        and int(count) >= 2
+    ):
+        raise ValueError("a fold of how many is expected, such as 1/5")
+    return value
+
+
 # Bounds that several commands share.
 MOST_OF_16_BITS = 65535
 DEPTH_RANGE = (pydantic.BeforeValidator(_two_values),)
@@ -392,4 +404,5 @@ IMAGE_SIZE_OR_AUTO = (
     pydantic.BeforeValidator(_a_size_or_auto),
     tyro.conf.arg(metavar="auto|SIDE|HEIGHTxWIDTH"),
 )
+FOLD = (pydantic.AfterValidator(_a_fold), tyro.conf.arg(metavar="I/K"))
 CALIBRATION_SHARE = within(ge=0, lt=0.7)

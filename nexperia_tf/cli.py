@@ -24,6 +24,10 @@ COMMANDS = {
         "nexperia_tf.baseline.command",
         "what simple numbers reach without a network, in seconds",
     ),
+    "audit": (
+        "nexperia_tf.audit.command",
+        "find what is labelled wrongly, and decide on it in a browser",
+    ),
     "train": (
         "nexperia_tf.training.command",
         "train a classifier; writes a run folder",

@@ -6,7 +6,7 @@ validation and test have chosen nothing.
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import threadpoolctl
@@ -180,20 +180,45 @@ def _tried(train: Table, seed: int) -> dict[str, float]:
     """AUC of each model by folds of whole groups; empty where there are too few."""
     from sklearn import metrics
 
-    folds = list(_folds(train, seed))
-    aucs = {}
-    for name in (TREES, REGRESSION) if folds else ():
-        scores = np.full(len(train), np.nan)
-        for fitted_on, held_out in folds:
-            model = _model(name, GROWN["choosing"], seed)
-            model.fit(train.values[fitted_on], train.label[fitted_on])
-            scores[held_out] = _scores(model, train.values[held_out])
+    folds, aucs = list(_folds(train, seed)), {}
+    if not folds:
+        return aucs
+    for name, scores in held_out(train, folds, trees=GROWN["choosing"], seed=seed):
         judged = np.isfinite(scores)
         if len(set(train.label[judged])) == 2:
             aucs[name] = float(
                 metrics.roc_auc_score(train.label[judged], scores[judged])
             )
     return aucs
+
+
+def held_out(
+    table: Table,
+    folds: Sequence[tuple[np.ndarray, np.ndarray]],
+    *,
+    trees: int = GROWN["kept"],
+    seed: int = 0,
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Scores by models that have not seen the picture.
+
+    Args:
+        table: labelled pictures.
+        folds: places to fit on and places to score, for each fold.
+        trees: how many are grown.
+        seed: of the trees.
+
+    Yields:
+        name and scores of each model, TREES first; float64 of shape `(pictures,)`, NaN
+        where a picture is in no fold.
+    """
+    for name in (TREES, REGRESSION):
+        scores = np.full(len(table), np.nan)
+        for fitted_on, scored in folds:
+            model = _model(name, trees, seed)
+            with threadpoolctl.threadpool_limits(1):
+                model.fit(table.values[fitted_on], table.label[fitted_on])
+                scores[scored] = _scores(model, table.values[scored])
+        yield name, scores
 
 
 def _folds(train: Table, seed: int):

@@ -40,6 +40,10 @@ class Data(source.DataSource):
     auto takes those of the same raw folder in --data-dir (of --init, else the newest
     with the same --calibration-share, else the newest), none splits anew."""
 
+    fold: Annotated[str, *bounds.FOLD] = ""
+    """Such as 2/5: deal all labelled pictures to so many folds, in whole groups, hold
+    this one out as the test split and learn from the others; for nexperia audit."""
+
     refuse_seen: bool = False
     """Refuse to train if a picture of another split, or its twin, is a training picture
     of this run or of one it starts from; by default that is reported, with the AUC of

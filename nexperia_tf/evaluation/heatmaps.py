@@ -66,16 +66,16 @@ def of_model(
     from nexperia_tf.models import classifier
 
     if look == MAP:
-        return on_canvas(_learned(model, images), size)
+        return on_canvas(learned(model, images), size)
     plain = classifier.without_map(model)
     stage = STAGES[0] if look == BOTH else look
     maps = on_canvas(class_activation_maps(plain, images, stage=stage), size)
     if look == BOTH:
-        maps = _to_one(maps * on_canvas(_learned(model, images), size))
+        maps = _to_one(maps * on_canvas(learned(model, images), size))
     return maps
 
 
-def _learned(model: "keras.Model", images: np.ndarray) -> np.ndarray:
+def learned(model: "keras.Model", images: np.ndarray) -> np.ndarray:
     """Chance of a defect by the model's own map, `(batch, rows, columns)`."""
     parts = [images[i : i + BATCH] for i in range(0, len(images), BATCH)]
     places = [np.asarray(model(part, training=False)[MAP]) for part in parts]
@@ -258,7 +258,7 @@ class _Pointing:
 
 
 def _pointing(heatmap: np.ndarray, boxes: np.ndarray) -> _Pointing:
-    inside = _mask(boxes, heatmap.shape)
+    inside = touched(boxes, heatmap.shape)
     total = float(heatmap.sum())
     brightest = np.unravel_index(int(heatmap.argmax()), heatmap.shape)
     rows, columns = heatmap.shape
@@ -277,7 +277,7 @@ def _nearness(boxes: np.ndarray, shape: tuple[int, int]) -> float:
     return -float(np.hypot(*middle.T).min(initial=math.inf))
 
 
-def _mask(boxes: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def touched(boxes: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Pixels whose area a box touches; a box of no width still holds one."""
     inside = np.zeros(shape, dtype=bool)
     for x1, y1, x2, y2 in boxes:

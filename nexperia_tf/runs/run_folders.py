@@ -236,17 +236,22 @@ def dataset_of(config: configs.Config, pictures: pathlib.Path) -> "store.Dataset
     keep_splits, depth_range = config.data.keep_splits, depth_range_of(config)
     is_kept = depth_range is not None and not config.data.depth_range
     data = dataclasses.replace(config.data, depth_range=depth_range)
+    fold, place = config.data.fold, data.data_dir
+    if fold:
+        place = store.fold_place(place)
     if pictures.is_file():
-        found = store.of_manifest(pictures, data.data_dir, depth_range=depth_range)
+        found = store.of_manifest(pictures, place, depth_range=depth_range)
         if found:
             return found
-        keep_splits = str(pictures.parent)
+        if not fold:  # whose splits are dealt anew, alike
+            keep_splits = str(pictures.parent)
     return store.build(
         data,
         calibration_share=config.data.calibration_share,
         keep_splits=keep_splits,
         init=config.network.init,
         seen_by=depth.Model(config.network.init, depth_range) if is_kept else None,
+        fold=fold,
     )
 
 

@@ -11,7 +11,8 @@ with the header `path,decision,value`:
     good/e.bmp,not_a_duplicate,good/f.bmp
 
 Paths are those of the manifest, with or without the ending. `not_a_duplicate` without a
-value denies every copy of the image. Further columns, such as notes, are ignored.
+value denies every copy of the image. `unsure` changes nothing: someone has looked and
+could not say. Further columns, such as who decided and when, are ignored.
 """
 
 import dataclasses
@@ -25,7 +26,8 @@ from nexperia_tf.data.duplicates import search
 
 NAME = "decisions.csv"
 LISTED = 20  # unmatched rows for which the closest name is searched
-KINDS = ("not_a_duplicate", "keep", "drop", "relabel")
+UNSURE = "unsure"
+KINDS = ("not_a_duplicate", "keep", "drop", "relabel", UNSURE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -226,7 +228,7 @@ def _checked_label(where: str, value: str) -> str:
 def _refuse_contradictions(file: str, decisions: list[Decision]) -> None:
     earlier_decisions: dict[tuple[str, str], Decision] = {}
     for decision in decisions:
-        if decision.kind == "not_a_duplicate":
+        if decision.kind in ("not_a_duplicate", UNSURE):
             continue
         topic = "label" if decision.kind == "relabel" else "use"
         earlier = earlier_decisions.setdefault((decision.path, topic), decision)

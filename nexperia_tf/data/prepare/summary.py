@@ -47,7 +47,7 @@ def summary(run: prepared.Prepared) -> dict:
         "images": len(rows),
         "used": sum(row.used for row in rows),
         "dropped": dropped(rows),
-        "splits": {name: _counts(part) for name, part in by_split(rows).items()},
+        "splits": counts_by_split(rows),
         "given_splits": run.folder.given_splits,
         "kept_splits": kept_splits.numbers(run.kept),
         "lacking": run.lacking,
@@ -184,6 +184,11 @@ def why_missing(run: prepared.Prepared, missing: Sequence[str]) -> str:
         f"{start}: {all_of_them} dropped{most} as {reason}, such as {first}{why}; "
         f"{REMEDIES[reason]}"
     )
+
+
+def counts_by_split(rows: Sequence[manifest.Row]) -> dict[str, dict[str, int]]:
+    """Images, good ones and defects of each split."""
+    return {name: _counts(part) for name, part in by_split(rows).items()}
 
 
 def by_split(rows: Iterable[manifest.Row]) -> dict[str, list[manifest.Row]]:

@@ -15,7 +15,7 @@ from nexperia_tf.data.measure import depth
 from nexperia_tf.data.prepare import command as prepare
 from nexperia_tf.data.prepare import kept_splits
 from nexperia_tf.data.raw import file_names, layouts
-from nexperia_tf.data.records import builder, origin, prepared_folder
+from nexperia_tf.data.records import builder, folds, origin, prepared_folder
 from nexperia_tf.data.source import DataSource
 from nexperia_tf.sample import command as sample
 
@@ -54,6 +54,7 @@ def build(
     keep_splits: str | os.PathLike = kept_splits.AUTO,
     init: str | os.PathLike = "",
     seen_by: depth.Model | None = None,
+    fold: str = "",
 ) -> Dataset:
     """The records of some pictures, made on the way when they are not there yet.
 
@@ -69,6 +70,8 @@ def build(
         init: run folder that is to be learned on from.
         seen_by: the model that is to see the pictures, where there is one already; its
             depth range is taken where `source` names none.
+        fold: such as 2/5: all labelled pictures are dealt to so many folds, and this
+            one is the test split; kept in `data_dir`/folds.
 
     Raises:
         errors.BadInput: no such folder, nothing in it that can be used, or 16-bit
@@ -79,7 +82,20 @@ def build(
     dataset = _of_source(source, calibration_share, keep_splits, init, seen_by)
     if seen_by and not source.depth_range and dataset.depth_range:
         seen_by.check(source.data)
+    if fold:
+        return _of_fold(dataset, folds.Fold.of(fold), fold_place(source.data_dir))
     return dataset
+
+
+def fold_place(data_dir: str | os.PathLike) -> pathlib.Path:
+    """Where the records of folds are kept."""
+    return pathlib.Path(data_dir) / folds.PLACE
+
+
+def _of_fold(dataset: Dataset, fold: folds.Fold, place: pathlib.Path) -> Dataset:
+    found = prepared_folder.read(folds.prepared(dataset.prepared, fold, place))
+    folder = _of_prepared(found, place)
+    return Dataset(f"nexperia/{found.layout}", folder, folder / "prepared")
 
 
 def _of_source(

@@ -38,7 +38,11 @@ class DevicePicture:
 
 
 def embed(
-    content: bytes, *, boxes: Iterable = (), heatmap: np.ndarray | None = None
+    content: bytes,
+    *,
+    boxes: Iterable = (),
+    heatmap: np.ndarray | None = None,
+    side: int = SIDE,
 ) -> DevicePicture:
     """Encodes a photograph for the page.
 
@@ -46,14 +50,15 @@ def embed(
         content: the encoded photograph.
         boxes: `[x1, y1, x2, y2]` in pixels of the photograph.
         heatmap: float of shape `(height, width)` of the model's canvas, 0..1.
+        side: pixels of the longer side, at most.
     """
     pixels = images.load(content, max_pixels=bounds.MOST_PIXELS).pixels
     colour = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=-1)
     height, width = colour.shape[:2]
     boxes = tuple((x1, y1, x2 - x1, y2 - y1) for x1, y1, x2, y2 in boxes)
-    shown = None if heatmap is None else _shrunk(_under(colour, heatmap))
+    shown = None if heatmap is None else _shrunk(_under(colour, heatmap), side)
     blank = heatmap is not None and not heatmap.any()
-    return DevicePicture(_shrunk(colour), shown, width, height, boxes, blank)
+    return DevicePicture(_shrunk(colour, side), shown, width, height, boxes, blank)
 
 
 def _under(colour: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
@@ -72,9 +77,9 @@ def _under(colour: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
     return np.rint(colour * (1 - weight) + tint * weight).astype(np.uint8)
 
 
-def _shrunk(colour: np.ndarray) -> str:
+def _shrunk(colour: np.ndarray, side: int) -> str:
     photograph = PIL.Image.fromarray(colour)
-    photograph.thumbnail((SIDE, SIDE))
+    photograph.thumbnail((side, side))
     return pages.data_uri(photograph, quality=QUALITY)
 
 

@@ -181,7 +181,7 @@ class ExplainedModel:
         """The devices with their heat maps, by image id."""
         if not examples:
             return {}
-        maps = self._maps(self.model, self.canvases(examples))
+        maps = self.maps(examples)
         return {e.image_id: _picture(e, heatmap) for e, heatmap in zip(examples, maps)}
 
     def localisation(
@@ -191,7 +191,7 @@ class ExplainedModel:
         if not examples:
             return None
         canvases = self.canvases(examples)
-        boxes = [self._boxes(example) for example in examples]
+        boxes = [self.boxes(example) for example in examples]
         grouped = groups_of(examples)
         played = [
             heatmaps.localisation(self._maps(model, canvases), boxes, **grouped)
@@ -209,10 +209,15 @@ class ExplainedModel:
             ]
         )
 
+    def maps(self, examples: Sequence["reading.Example"]) -> np.ndarray:
+        """Heat maps on the canvas, 0..1, float32 `(devices, height, width)`."""
+        return self._maps(self.model, self.canvases(examples))
+
     def _maps(self, model: "keras.Model", canvases: np.ndarray) -> np.ndarray:
         return heatmaps.of_model(model, canvases, self.stage, size=self.run.image_size)
 
-    def _boxes(self, example: "reading.Example") -> np.ndarray:
+    def boxes(self, example: "reading.Example") -> np.ndarray:
+        """A device's boxes on the canvas, `(boxes, 4)`."""
         height, width = preprocess.decode(example.image, 1).shape[:2]
         return preprocess.boxes_on_canvas(
             example.boxes, height=height, width=width, size=self.run.image_size

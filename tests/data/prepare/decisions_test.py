@@ -126,3 +126,11 @@ def test_a_denied_pair_is_parted_and_the_first_image_stays(
 def test_lines_that_are_not_understood_are_named(tmp_path, lines, message):
     with pytest.raises(errors.BadInput, match=message):
         _read(tmp_path, lines)
+
+
+def test_who_is_unsure_changes_nothing_and_contradicts_nobody(tmp_path):
+    found = _read(tmp_path, "g/a,unsure,\ng/a,keep,\ng/b,unsure,\n")
+    rows = _rows()
+    decisions.apply_labels(rows, found)
+    assert rows == _rows()
+    assert found.kept == {"g/a.bmp"} and found.judged == {"g/a.bmp"}
