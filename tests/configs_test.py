@@ -35,7 +35,7 @@ def test_pictures_are_named_in_old_and_new_files_as_ever(tmp_path):
         path.write_text(json.dumps(written))
         assert configs.load(str(path)) == configs.of(**told)
     kept = [*told, "depth_range", "max_pixels"]
-    kept += ["calibration_share", "keep_splits", "refuse_seen"]
+    kept += ["calibration_share", "keep_splits", "fold", "refuse_seen"]
     assert list(configs.to_json(configs.of(**told), {})["data"]) == kept
 
 

@@ -47,7 +47,7 @@ class Arguments(opening.Options, command.Options):
     disagree is listed and left undecided."""
 
     source: DataSource = NOTHING
-    """How DATA is read."""
+    """How DATA is read; with one RUN other pictures than its own."""
 
 
 def main(arguments: Arguments) -> None:
@@ -59,8 +59,6 @@ def main(arguments: Arguments) -> None:
     if arguments.merge:
         _merge(arguments)
         return
-    if arguments.source.data:
-        raise errors.BadInput("--data: name the pictures first, without a flag.")
     start = time.perf_counter()
     command.import_tensorflow()
     from nexperia_tf.audit import auditing

@@ -77,7 +77,7 @@ def named(names: Sequence[str], method: str, source: DataSource) -> Named:
     Args:
         names: one of pictures, or of run folders.
         method: one of the command's.
-        source: how pictures are read; its `data` is not looked at.
+        source: how pictures are read; its `data` are other pictures of one run.
 
     Raises:
         errors.BadInput: nothing, or what does not go with the method.
@@ -96,6 +96,12 @@ def named(names: Sequence[str], method: str, source: DataSource) -> Named:
         )
     runs = tuple(run_folders.load(name) for name in names) if is_run[0] else ()
     method = _method(method, names, runs)
+    if source.data and len(runs) != 1:
+        raise errors.BadInput(
+            f"--data {source.data}: goes with one RUN; name pictures without a flag."
+        )
+    if len(runs) == 1:
+        runs = (runs[0].at(source),)
     if runs:
         return Named(runs[0].dataset, runs, method)
     data = dataclasses.replace(source, data=names[0])

@@ -72,7 +72,7 @@ def test_what_cannot_be_audited_is_refused_in_one_line(audited, run_command, cap
         ),
         ((raw, "--out", out, "--method", "features", *data), "name one run folder"),
         ((raw, "--out", out, "--folds", 9, *data), "from 2 to 7 folds"),
-        ((raw, "--out", out, "--data", raw, *data), "--data: name the pictures"),
+        ((raw, "--out", out, "--data", raw, *data), "goes with one RUN"),
     ):
         assert run_command("audit", *words) == 2
         error = capsys.readouterr().err

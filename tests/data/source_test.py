@@ -18,7 +18,7 @@ from nexperia_tf.models import backbones
 from nexperia_tf.study import features, networks
 
 FLAGS = {"data", "data_dir", "unboxed", "good", "group", "depth_range", "max_pixels"}
-NAMING_DATA = ("baseline", "train", "evaluate", "features", "study", "promote")
+NAMING_DATA = ("audit", "baseline", "train", "evaluate", "features", "study", "promote")
 TRAYS = 12
 
 
