@@ -16,7 +16,7 @@ def runs(tmp_path_factory, run_command, small_backbone, wrongly_labelled):
     raw = wrongly_labelled(folder / "raw", boxed=True)
     words = ("--data", raw, "--data-dir", folder / "data", "--image-size", 32)
     words += ("--backbone", small_backbone, "--recipe", "plain", "--weights", "none")
-    words += ("--epochs", 2, "--drawn", 0.5, "--drawn-map", 1)
+    words += ("--epochs", 2, "--batch-size", 8, "--drawn", 0.5, "--drawn-map", 1)
     for number in (1, 2):
         fold = ("--fold", f"{number}/2", "--out", folder / f"fold-{number}")
         assert run_command("train", *words, *fold) == 0
