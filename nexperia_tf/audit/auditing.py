@@ -126,5 +126,11 @@ def judges(named: opening.Named) -> list[tuple[run_folders.Run, list[manifest.Ro
 
 
 def _missed_boxes(named: opening.Named) -> list[boxes.Miss]:
-    missed = [miss for run, rows in judges(named) for miss in boxes.misses(run, rows)]
+    """Those of all runs, by the rows of the first, as each fold has its own splits."""
+    known = {row.path: row for row in held_out.labelled(named.dataset)}
+    missed = [
+        dataclasses.replace(miss, row=known[miss.row.path])
+        for run, rows in judges(named)
+        for miss in boxes.misses(run, rows)
+    ]
     return sorted(missed, key=lambda miss: miss.inside - miss.outside)
