@@ -33,7 +33,7 @@ def test_where_reviewers_disagree_nothing_is_decided(
     out = tmp_path / "merged.csv"
     assert run_command("audit", "--merge", *both, "--out", out) == 0
     printed = capsys.readouterr().out
-    assert "Decided by both: 4, alike: 2; Cohen's kappa 0.33" in printed
+    assert "Decided by both: 4, alike: 2; Cohen's kappa 0.38" in printed
     assert "c.png: Ann drop, second keep" in printed
     header, lines = tables.read(out, ("path", "decision"))
     decided = {cells["path"]: cells for _, cells in lines}
