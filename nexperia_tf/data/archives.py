@@ -8,11 +8,11 @@ import math
 import os
 import pathlib
 import zipfile
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 
-from nexperia_tf import errors
+from nexperia_tf import errors, files
 
 MOST = 20  # times the size of the file; what these files hold packs to a half at best
 SMALL = 64 << 20  # bytes that may be unpacked from any file
@@ -89,6 +89,16 @@ def check_arrays(
                 raise ValueError(f"{name} promises more than it holds")
 
 
+def write_arrays(path: str | os.PathLike, arrays: Mapping[str, object]) -> None:
+    """Publishes arrays and numbers as one .npz.
+
+    Raises:
+        OSError: the disk is full or the place not writable; nothing is left behind.
+    """
+    with files.new_file(path) as file:
+        np.savez(file, **arrays)
+
+
 def read_arrays(
     path: str | os.PathLike, names: Collection[str]
 ) -> dict[str, np.ndarray]:
@@ -115,3 +125,21 @@ def _leaves(name: str) -> bool:
     """Whether a member would be written outside of the folder it is unpacked to."""
     parts = name.replace("\\", "/").split("/")
     return ".." in parts or parts[0] == "" or ":" in parts[0]
+
+
+def kept_by_run(folder: str | os.PathLike, name: str, read: Callable):
+    """What a run keeps in a file; None where it is of an older version.
+
+    Args:
+        folder: of the run.
+        name: of the file.
+        read: gives what the file at a path holds.
+
+    Raises:
+        errors.BadInput: the file differs from what training wrote.
+    """
+    path = pathlib.Path(folder) / name
+    if not path.is_file():
+        return None
+    files.verify_manifest(folder, only=name)
+    return read(path)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from nexperia_tf import errors, files, sizes
+from nexperia_tf import errors, sizes
 from nexperia_tf.data import archives, progress
 from nexperia_tf.drift import measure, pictures
 from nexperia_tf.runs import familiarity, run_folders
@@ -214,8 +214,7 @@ def write(path: str | os.PathLike, reference: Reference) -> None:
     Raises:
         OSError: the disk is full or the place not writable; nothing is left behind.
     """
-    with files.new_file(path) as file:
-        np.savez(file, **vars(reference))
+    archives.write_arrays(path, vars(reference))
 
 
 def read(path: str | os.PathLike) -> Reference:
@@ -237,11 +236,7 @@ def of_run(folder: str | os.PathLike) -> Reference | None:
     Raises:
         errors.BadInput: the file differs from what training wrote.
     """
-    folder = pathlib.Path(folder)
-    if not (folder / DRIFT).is_file():
-        return None
-    files.verify_manifest(folder, only=DRIFT)
-    return read(folder / DRIFT)
+    return archives.kept_by_run(folder, DRIFT, read)
 
 
 def of_export(version: pathlib.Path) -> Reference | None:

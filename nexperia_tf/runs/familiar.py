@@ -2,12 +2,11 @@
 
 import dataclasses
 import os
-import pathlib
 import typing
 
 import numpy as np
 
-from nexperia_tf import errors, files, sizes
+from nexperia_tf import errors, sizes
 from nexperia_tf.data import archives, progress
 from nexperia_tf.runs import familiarity
 
@@ -80,8 +79,7 @@ def write(path: str | os.PathLike, familiar: familiarity.Familiarity) -> None:
     Raises:
         OSError: the disk is full or the place not writable; nothing is left behind.
     """
-    with files.new_file(path) as file:
-        np.savez(file, **vars(familiar))
+    archives.write_arrays(path, vars(familiar))
 
 
 def read(path: str | os.PathLike) -> familiarity.Familiarity:
@@ -105,11 +103,7 @@ def of_run(folder: str | os.PathLike) -> familiarity.Familiarity | None:
     Raises:
         errors.BadInput: the file differs from what training wrote.
     """
-    folder = pathlib.Path(folder)
-    if not (folder / FAMILIAR).is_file():
-        return None
-    files.verify_manifest(folder, only=FAMILIAR)
-    return read(folder / FAMILIAR)
+    return archives.kept_by_run(folder, FAMILIAR, read)
 
 
 def _problem(arrays: dict[str, np.ndarray]) -> str:

@@ -7,13 +7,12 @@ part, so that the file stays below a quarter of a gigabyte.
 
 import dataclasses
 import os
-import pathlib
 import typing
 from collections.abc import Mapping
 
 import numpy as np
 
-from nexperia_tf import errors, files, sizes
+from nexperia_tf import errors, sizes
 from nexperia_tf.data import archives, manifest, progress
 
 if typing.TYPE_CHECKING:
@@ -174,8 +173,7 @@ def write(path: str | os.PathLike, neighbours: Neighbours) -> None:
     Raises:
         OSError: the disk is full or the place not writable; nothing is left behind.
     """
-    with files.new_file(path) as file:
-        np.savez(file, **vars(neighbours))
+    archives.write_arrays(path, vars(neighbours))
 
 
 def read(path: str | os.PathLike) -> Neighbours:
@@ -197,11 +195,7 @@ def of_run(folder: str | os.PathLike) -> Neighbours | None:
     Raises:
         errors.BadInput: the file differs from what training wrote.
     """
-    folder = pathlib.Path(folder)
-    if not (folder / NEIGHBOURS).is_file():
-        return None
-    files.verify_manifest(folder, only=NEIGHBOURS)
-    return read(folder / NEIGHBOURS)
+    return archives.kept_by_run(folder, NEIGHBOURS, read)
 
 
 def _problem(arrays: Mapping[str, np.ndarray]) -> str:
