@@ -104,20 +104,40 @@ def main(arguments: Arguments) -> int:
         known = kept.pictures(served.calibration)
         than = "when the model was trained"
     new, channels = _measured(served, found, arguments), served.facts["channels"]
-    drift = judging.judge(
-        known,
-        new.pictures,
-        threshold=served.calibration.threshold,
-        channels=channels,
-        false_alarms=arguments.false_alarms / arguments.looks,
-        each_alone=arguments.lots == lots.EACH,
-    )
+    drift = _judged(served, known, new, arguments)
     if arguments.out:
         shown = _examples(before) if fine else kept.thumbnails
         _write(arguments, drift, than, shown, new, measure.names(channels))
     for line in _lines(drift, than, new, arguments):
         print(line)
     return 0
+
+
+def of_model(served: "export.Served", arguments: Arguments) -> judging.Drift:
+    """Compares a folder with the pictures that a model brings along.
+
+    Raises:
+        errors.BadInput: it brings none, or no picture of the folder can be read.
+    """
+    known = _kept(served).pictures(served.calibration)
+    found = predict.pictures(arguments.folder)
+    return _judged(served, known, _measured(served, found, arguments), arguments)
+
+
+def _judged(
+    served: "export.Served",
+    known: pictures.Pictures,
+    new: Measured,
+    arguments: Arguments,
+) -> judging.Drift:
+    return judging.judge(
+        known,
+        new.pictures,
+        threshold=served.calibration.threshold,
+        channels=served.facts["channels"],
+        false_alarms=arguments.false_alarms / arguments.looks,
+        each_alone=arguments.lots == lots.EACH,
+    )
 
 
 def _kept(served: "export.Served") -> reference.Reference:

@@ -150,8 +150,11 @@ def _limits(record: Record) -> Iterator[str]:
         yield "- Its output unfamiliar is 1 or more where a picture is unlike those."
     else:
         yield "- It does not say when a picture is unlike those."
-    if never := _never_trained(record):
-        yield f"- Kinds of defect it was tried on but never trained on: {never}."
+    untrained, untried = _one_sided(record)
+    if untrained:
+        yield f"- Kinds of defect it was tried on but never trained on: {untrained}."
+    if untried:
+        yield f"- Kinds of defect it was trained on but not tried on: {untried}."
     yield "- Kinds of defect that are in no table above were never shown to it."
     origin = record.new.served.calibration.origin
     if origin != run_folders.GUARANTEED:
@@ -160,12 +163,14 @@ def _limits(record: Record) -> Iterator[str]:
         yield f"- Its figures rest on {record.compared.groups} lots or groups."
 
 
-def _never_trained(record: Record) -> str:
+def _one_sided(record: Record) -> tuple[str, str]:
+    """Kinds of defect that were only tried, and those that were only trained on."""
     if record.new.run is None:
-        return ""
-    trained = {_kind(r) for r in _rows(record.new.run) if r.split == "train"}
-    tried = (kind.kind for kind in record.compared.kinds)
-    return ", ".join(kind for kind in tried if kind not in trained)
+        return "", ""
+    rows = [row for row in _rows(record.new.run) if row.used and row.split == "train"]
+    trained = {_kind(row) for row in rows if row.label == labels.DEFECT}
+    tried = {kind.kind for kind in record.compared.kinds}
+    return ", ".join(sorted(tried - trained)), ", ".join(sorted(trained - tried))
 
 
 def _made_with(model: models.Model, bill: pathlib.PurePosixPath) -> Iterator[str]:
@@ -175,6 +180,8 @@ def _made_with(model: models.Model, bill: pathlib.PurePosixPath) -> Iterator[str
     if path and path.is_file():
         told = files.read_json(path)
         versions = ", ".join(f"{k} {v}" for k, v in told.get("versions", {}).items())
-        yield f"Trained {told.get('started', '')} with {versions}, Python "
-        yield f"{told.get('python', '')} on {told.get('platform', '')}."
-    yield f"What it was compared and published with: {bill} (CycloneDX)."
+        yield (
+            f"Trained {told.get('started', '')} with {versions}, Python "
+            f"{told.get('python', '')} on {told.get('platform', '')}."
+        )
+    yield f"What it was compared and published with stands in {bill} (CycloneDX)."

@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import tyro
@@ -42,6 +42,13 @@ class Arguments(command.Options):
     golden: str = ""
     """Golden set that nexperia golden add has made."""
 
+    line: str = ""
+    """Folder of pictures that the line takes now, without labels: whether they are like
+    those of the newer model's training."""
+
+    lots: Literal["names", "folders", "each"] = "names"
+    """What tells the lot of a picture of --line, as of nexperia drift."""
+
     rule: Annotated[str, *bounds.a_file()] = ""
     """JSON file of what the newer model must show; the usual margins when empty."""
 
@@ -70,6 +77,8 @@ def main(arguments: Arguments) -> int:
         )
     if arguments.pictures and arguments.source.data:
         raise errors.BadInput("--pictures and --data: one of them; leave one out.")
+    if not arguments.line:
+        bounds.check_unused(arguments, ["lots"], "without --line")
     _check_out(out)
     files.check_writable(base)
     command.import_tensorflow()
@@ -89,6 +98,7 @@ def _decided(arguments: Arguments, rule: rules.Rule, base: pathlib.Path) -> Reco
     old = models.open_old(arguments.over, base, new, trust=arguments.trust)
     held = held_out.find(new, old, pictures=arguments.pictures, named=arguments.source)
     held = held_out.unseen(held, new, old)
+    drift = _drift(new, arguments) if arguments.line else None
     golden = None
     if arguments.golden:
         held_out.check_golden(held, golden_set.read(arguments.golden))
@@ -104,6 +114,7 @@ def _decided(arguments: Arguments, rule: rules.Rule, base: pathlib.Path) -> Reco
         golden=golden and golden[1],
         flips=flips,
         thresholds=[model.served.calibration for model in (new, old)],
+        drift=drift,
     )
     return Record(
         new=new,
@@ -140,6 +151,20 @@ def _flips(held, opened, rule: rules.Rule):
         groups=clustered.groups_of(table),
         confidence=rule.confidence,
     )
+
+
+def _drift(new, arguments: Arguments):
+    """Whether pictures of the line are like those of the newer model's training."""
+    from nexperia_tf.drift import reference
+    from nexperia_tf.evaluation import drift
+
+    if reference.of_export(new.served.folder) is None:
+        raise errors.BadInput(
+            f"--line {arguments.line}: {new.name} keeps no pictures of its training to "
+            "compare with, as an ensemble and older exports do; leave --line out."
+        )
+    asked = drift.Arguments(arguments.new, arguments.line, lots=arguments.lots)
+    return drift.of_model(new.served, asked)
 
 
 def _publish(record: Record, base: pathlib.Path, newest: pathlib.Path | None) -> int:

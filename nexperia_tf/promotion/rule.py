@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from nexperia_tf import bounds, errors, files
+from nexperia_tf.drift import judging, words
 from nexperia_tf.promotion import comparing, golden_set
 from nexperia_tf.runs import run_folders
 from nexperia_tf.statistics import non_inferiority, wording
@@ -30,6 +31,8 @@ class Rule:
         golden_overkills: golden good ones that it may reject.
         golden_needed: whether there must be a golden set.
         keep_guarantee: whether its threshold must be guaranteed where the old one's is.
+        drift_needed: whether pictures of the line must have been compared with those of
+            its training, and be steady.
     """
 
     confidence: Annotated[float, *bounds.within(ge=0.5, lt=1)] = (
@@ -37,12 +40,13 @@ class Rule:
     )
     catch_margin: Annotated[float, *bounds.SHARE] = 0.02
     overkill_margin: Annotated[float, *bounds.SHARE] = 0.02
-    flips_margin: Annotated[float, *bounds.SHARE] = 0.05
-    repeat: Annotated[int, *bounds.within(ge=0, le=10**6)] = 50
+    flips_margin: Annotated[float, *bounds.SHARE] = 0.1
+    repeat: Annotated[int, *bounds.within(ge=0, le=10**6)] = 100
     golden_escapes: Annotated[int, *bounds.within(ge=0, le=10**6)] = 0
     golden_overkills: Annotated[int, *bounds.within(ge=0, le=10**6)] = 0
     golden_needed: bool = False
     keep_guarantee: bool = True
+    drift_needed: bool = False
 
     @property
     def sha256(self) -> str:
@@ -96,6 +100,7 @@ def decide(
     golden: golden_set.Checked | None = None,
     flips: comparing.Flips | None = None,
     thresholds: Sequence[run_folders.Calibration] = (),
+    drift: judging.Drift | None = None,
 ) -> tuple[Check, ...]:
     """What the rule says of a newer model; it is published where all checks pass.
 
@@ -105,12 +110,16 @@ def decide(
         golden: what the newer one makes of the golden set; None where there is none.
         flips: verdicts that flip; None where none were tried.
         thresholds: those in force, of the newer and of the older model.
+        drift: pictures of the line beside those of the newer model's training; None
+            where there are none.
     """
     checks = [_golden(rule, golden), _catch(rule, compared), _overkill(rule, compared)]
     if rule.repeat:
         checks.append(_flips(rule, flips))
     if rule.keep_guarantee and thresholds:
         checks.append(_guarantee(*thresholds))
+    if drift or rule.drift_needed:
+        checks.append(_drift(rule, drift))
     return tuple(checks)
 
 
@@ -143,7 +152,9 @@ def _catch(rule: Rule, compared: comparing.Compared) -> Check:
         f"({_level(rule)}; allowed {_points(-rule.catch_margin)})"
     )
     passed = found.low > -rule.catch_margin
-    return Check("catch rate", passed, said + _too_few(rule.catch_margin, found, rule))
+    return Check(
+        "catch rate", passed, said + _too_few(passed, rule.catch_margin, found, rule)
+    )
 
 
 def _overkill(rule: Rule, compared: comparing.Compared) -> Check:
@@ -154,7 +165,9 @@ def _overkill(rule: Rule, compared: comparing.Compared) -> Check:
         f"({_level(rule)}; allowed {_points(rule.overkill_margin)})"
     )
     passed = found.high < rule.overkill_margin
-    return Check("overkill", passed, said + _too_few(rule.overkill_margin, found, rule))
+    return Check(
+        "overkill", passed, said + _too_few(passed, rule.overkill_margin, found, rule)
+    )
 
 
 def _flips(rule: Rule, flips: comparing.Flips | None) -> Check:
@@ -168,7 +181,7 @@ def _flips(rule: Rule, flips: comparing.Flips | None) -> Check:
     )
     passed = found.high < rule.flips_margin
     return Check(
-        "repeatability", passed, said + _too_few(rule.flips_margin, found, rule)
+        "repeatability", passed, said + _too_few(passed, rule.flips_margin, found, rule)
     )
 
 
@@ -180,10 +193,22 @@ def _guarantee(new: run_folders.Calibration, old: run_folders.Calibration) -> Ch
     return Check("guarantee", not lost, said)
 
 
-def _too_few(margin: float, found: non_inferiority.Difference, rule: Rule) -> str:
-    """What to say where so few devices can show nothing."""
+def _drift(rule: Rule, drift: judging.Drift | None) -> Check:
+    what = "drift"
+    if drift is None:
+        return Check(what, False, "no pictures of the line were named (--line)")
+    allowed = [judging.STEADY]
+    if not rule.drift_needed:
+        allowed.append(judging.TOO_LITTLE)
+    return Check(what, drift.state in allowed, words.said(drift))
+
+
+def _too_few(
+    passed: bool, margin: float, found: non_inferiority.Difference, rule: Rule
+) -> str:
+    """What to say of a check that failed where so few devices can show nothing."""
     needed = non_inferiority.devices_needed(margin, confidence=rule.confidence)
-    if found.of >= needed:
+    if passed or found.of >= needed:
         return ""
     return f"; {found.of} are too few to show that: at least {needed} are needed"
 

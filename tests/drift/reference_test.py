@@ -184,3 +184,13 @@ def test_a_model_without_pictures_to_compare_with_asks_for_them(
     said = capsys.readouterr().err
     assert "keeps no pictures to compare with" in said and "--reference" in said
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_is_compared_without_a_page(published, tmp_path):
+    from nexperia_tf.evaluation import drift
+
+    served = export.load(published)
+    for level, state in ((0.8, "changed"), (1.0, "steady")):
+        folder = shift(tmp_path / f"{level}", level=level)
+        asked = drift.Arguments(str(published), str(folder), lots="folders")
+        assert drift.of_model(served, asked).state == state

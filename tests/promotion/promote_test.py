@@ -216,6 +216,8 @@ def test_models_that_cannot_be_compared_are_refused_in_one_line(
     (tmp_path / "older" / "1" / "assets.extra" / "trained_on.csv").unlink()
     files.write_manifest(tmp_path / "older" / "1")
     assert "nobody knows which pictures" in said(tmp_path / "older")
+    words = ("--line", line)
+    assert "keeps no pictures of its training" in said(published["alike"], *words)
     shutil.copytree(published["other"], line / "2")
     (line / "2" / "assets.extra" / "nexperia.json").unlink()
     assert "nexperia.json: named by MANIFEST.sha256 but" in said(published["alike"])

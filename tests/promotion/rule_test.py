@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from nexperia_tf import errors, predictions
+from nexperia_tf.drift import judging
 from nexperia_tf.evaluation import golden
 from nexperia_tf.promotion import comparing, golden_set
 from nexperia_tf.promotion import rule as rules
@@ -66,6 +67,12 @@ def test_devices_in_few_lots_show_less():
     assert failed(few) == ["catch rate", "overkill"]
 
 
+def test_too_few_is_not_said_of_what_passed():
+    checks = rules.decide(RULE, compared((50, 0), (30, 0), n=50))
+    assert failed(checks) == ["overkill"]
+    assert "too few" not in checks[1].said and "too few" in checks[2].said
+
+
 def checked(*wrong):
     pictures = [
         golden_set.Asked(golden.Line(f"g{i}.png", verdict), 0.4, called)
@@ -114,6 +121,34 @@ def test_names_of_devices_that_are_newly_missed_and_kinds_are_kept():
     assert found.newly_rejected == ("d203", "d204")
     assert found.kinds == (comparing.OfKind("crack", N, 190, 195),)
     assert found.catch.value == pytest.approx(-0.025)
+
+
+def window(state):
+    changed = judging.Change("brightness", 0.0, 0.2, 0.001, 9, 9, 0.01)
+    return judging.Drift(
+        state, 900, 9, 0, 40, False, 0, 0.01, 0.001, (changed,) * (state == "changed")
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "needed", "passes"),
+    [
+        ("steady", True, True),
+        ("changed", False, False),
+        ("too_little", False, True),
+        ("too_little", True, False),
+        (None, True, False),
+        (None, False, None),
+    ],
+)
+def test_pictures_of_the_line_must_not_have_changed(state, needed, passes):
+    alike, asks = (
+        compared((195, 3), (195, 3)),
+        rules.Rule(repeat=0, drift_needed=needed),
+    )
+    checks = rules.decide(asks, alike, drift=state and window(state))
+    asked = [check.passed for check in checks if check.what == "drift"]
+    assert asked == ([] if passes is None else [passes])
 
 
 @pytest.mark.parametrize(
