@@ -51,8 +51,8 @@ class HeldOut:
             return self
         if not keep.any():
             raise errors.BadInput(
-                f"{self.table.source}: no device is left, of all {len(keep)} {reason}; "
-                "name others with --pictures FOLDER or --data PATH."
+                f"{self.table.source}: no device is left: {len(keep)} {reason}; name "
+                "others with --pictures FOLDER or --data PATH."
             )
         left = self.left_out | {reason: int((~keep).sum())}
         return dataclasses.replace(self, table=self.table.take(keep), left_out=left)

@@ -71,8 +71,8 @@ def open_model(folder: str | pathlib.Path, *, trust: bool = False) -> Model:
     """Opens a run folder or a SavedModel folder.
 
     Raises:
-        errors.BadInput: there is none, it is damaged, half published, not vouched for,
-            or nobody knows what it was trained on.
+        errors.BadInput: there is none, it is damaged, half published or not vouched
+            for.
     """
     folder = pathlib.Path(folder)
     is_run = (folder / run_folders.CONFIG).is_file()
@@ -83,14 +83,22 @@ def open_model(folder: str | pathlib.Path, *, trust: bool = False) -> Model:
         if is_run
         else training_pictures.of_export(served.folder)
     )
-    if unknown := trained.unknown:
-        raise errors.BadInput(
-            f"{folder}: nobody knows which pictures {', '.join(unknown)} was trained "
-            "on, an older version kept no list; train it again, or export it from a "
-            "run that kept one."
-        )
     chose = _chose(folder) if is_run else frozenset()
     return Model(str(folder), served, run, trained, chose)
+
+
+def check_known(model: Model) -> None:
+    """Refuses a model of which nobody knows what it was trained on.
+
+    Raises:
+        errors.BadInput: it is one.
+    """
+    if unknown := model.training_set.unknown:
+        raise errors.BadInput(
+            f"{model.name}: nobody knows which pictures {', '.join(unknown)} was "
+            "trained on, an older version kept no list; name its run, or train it "
+            "again."
+        )
 
 
 def _chose(run: pathlib.Path) -> frozenset[str]:
@@ -114,7 +122,8 @@ def open_old(
         trust: as in `export.load`.
 
     Raises:
-        errors.BadInput: there is none, `over` is another model, or both are the same.
+        errors.BadInput: there is none, `over` is another model, or both are the same,
+            or nobody knows what one of them was trained on.
     """
     published = version_folders.versions(base)
     if not published and not over:
@@ -134,4 +143,6 @@ def open_old(
             f"{new.name}: is the same model as {old.name}, weights and threshold; name "
             "a newer one."
         )
+    for model in (new, old):
+        check_known(model)
     return old
