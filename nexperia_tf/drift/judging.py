@@ -147,7 +147,7 @@ def judge(
         _compared(untrained, NETWORK, _answers, threshold=threshold, **asked),
     ]
     numbers = tuple(each for part, _, _ in found for each in part)
-    least_p, lots_known = found[0][1], found[0][2]
+    least_p, lots_known = min(part[1] for part in found), found[0][2]
     drift = Drift(
         state=STEADY,
         pictures=len(new),

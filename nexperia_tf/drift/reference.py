@@ -16,12 +16,13 @@ import numpy as np
 from nexperia_tf import errors, sizes
 from nexperia_tf.data import archives, progress
 from nexperia_tf.drift import measure, pictures
-from nexperia_tf.runs import familiarity, run_folders
+from nexperia_tf.runs import run_folders
 
 if typing.TYPE_CHECKING:
     import keras
 
     from nexperia_tf.data.records import store
+    from nexperia_tf.runs import familiarity
 
 DRIFT = "drift.npz"
 EXPORTED = pathlib.PurePosixPath("assets.extra") / DRIFT
@@ -73,7 +74,7 @@ def of_model(
     model: "keras.Model",
     dataset: "store.Dataset",
     *,
-    familiar: familiarity.Familiarity | None,
+    familiar: "familiarity.Familiarity | None",
     seed: int,
     most: int = MOST,
 ) -> Reference:
@@ -171,7 +172,7 @@ def _to_show(label: np.ndarray) -> list[int]:
 
 
 def _looker(
-    model: "keras.Model", familiar: familiarity.Familiarity | None
+    model: "keras.Model", familiar: "familiarity.Familiarity | None"
 ) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """A function from canvases to the network's logits and distances."""
     import keras

@@ -48,6 +48,13 @@ class Metrics:
             ("model",),
             registry=registry,
         )
+        self.drift = prometheus.Gauge(
+            "nexperia_drift",
+            "1 where pictures have changed since the model was trained, 0 where no "
+            "change was found, NaN where too little is known.",
+            ("model",),
+            registry=registry,
+        )
         self.restarts = prometheus.Counter(
             "nexperia_process_restarts",
             "Starts of a model's process after it had died.",

@@ -117,6 +117,7 @@ async def _serve(
 def _habits(of: station.Station, habits: Habits) -> Iterator:
     """What goes on beside answering."""
     yield of.follow(habits.poll)
+    yield of.watch_drift()
     if habits.retain_days:
         keep = watching.keeps(habits.watched)
         yield of.forget(habits.retain_days, unless=keep)

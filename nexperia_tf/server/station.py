@@ -5,13 +5,14 @@ import contextlib
 import dataclasses
 import datetime
 import hashlib
+import math
 import pathlib
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from nexperia_tf import errors
-from nexperia_tf.server import metrics, refusals, reviewing
+from nexperia_tf.server import drifting, metrics, refusals, reviewing
 from nexperia_tf.server.history import database, keeping, opening, tables, writing
 from nexperia_tf.server.models import child, versions, worker
 
@@ -120,6 +121,7 @@ class Station:
         self._options, self._find, self._cannot_find = options, find, ""
         self._name, self._limits, self._keeper = name, limits, keeper
         self._history, self._writer = history, writing.Writer(history)
+        self._drift = drifting.Watch(history, name)
         self._running: dict[tuple[str, str], asyncio.Future] = {}
         self._history_problem = ""
         self._open = self._bytes = 0
@@ -191,6 +193,27 @@ class Station:
         while True:
             await self.refresh()
             await asyncio.sleep(every)
+
+    async def watch_drift(self) -> None:
+        """Looks for ever whether pictures have changed; see `drifting.Watch`."""
+        while True:
+            await asyncio.sleep(drifting.PAUSE)
+            for model in list(self.models.values()):
+                number = model.serving()
+                if number is not None:
+                    folder = model.version(number).folder
+                    await self._drift.look(model.name, number, folder)
+
+    def drift(self, model: str) -> Mapping | None:
+        """What is known of the drift of a model; None where nothing can be.
+
+        Returns:
+            `state` (steady, changed, too_little or unknown), `said` in a sentence,
+            `pictures` and `lots` looked at `since` a time, and `changes`: each with
+            `what` in a sentence, `p`, `before`, `now`, `place`, `reference_picture`
+            (PNG) and `now_pictures` (ids of verdicts whose pictures are kept).
+        """
+        return self._drift.found(model)
 
     def model(self, name: str) -> versions.Model:
         """A model by its name.
@@ -353,6 +376,7 @@ class Station:
         with self._told():
             await self._writer.write(entries)
         self._note_history("")
+        self._drift.note(entries, answers)
         for entry in entries:
             told = entry.verdict or "unreadable"
             number = str(version.number)
@@ -467,6 +491,10 @@ class Station:
         self.metrics.waiting.set(waiting)
         for model in self.models.values():
             self.metrics.serving.labels(model.name).set(model.serving() or 0)
+            light = drifting.LIGHTS.get((self.drift(model.name) or {}).get("state"))
+            self.metrics.drift.labels(model.name).set(
+                math.nan if light is None else light
+            )
         return self.metrics.text()
 
 

@@ -21,6 +21,7 @@ import numpy as np
 
 DRAWS = 9_999  # at least; more where a smaller p is asked for
 MOST_DRAWS = 4_000_000
+_FINER = 4  # smallest p that draws can give, of the one that is asked for
 _ENOUGH = 20  # draws beyond what is asked for
 _FIRST = 999  # draws, after which most windows are known to be like the others
 _TOGETHER = 1_000_000  # lots times draws at once
@@ -38,7 +39,7 @@ class Comparison:
         p: of each number, adjusted for all of them, shape `(numbers,)`.
         unseen: how large a difference goes unseen in one of two cases, shape
             `(numbers,)`; infinite where no difference could be seen.
-        least_p: the smallest p that so few lots can give.
+        least_p: the smallest p that so few lots can give, or so many draws.
         up: new lots that lie above the mean of the known ones of their machine.
         lots, known: how many were compared.
     """
@@ -176,10 +177,11 @@ class _Draws:
             [np.sort(is_new[strata == s])[::-1] for s in np.unique(strata)] or [[]]
         ).astype(bool)
         self._random = np.random.default_rng(seed)
-        self.least_p = 1 / math.prod(
+        choices = math.prod(
             math.comb(int(np.sum(strata == s)), int(np.sum(is_new[strata == s])))
             for s in np.unique(strata)
         )
+        self.least_p = max(1 / choices, 1 / (1 + MOST_DRAWS))
 
     def statistic(self, chosen: np.ndarray) -> np.ndarray:
         """Of each draw and number, shape `(draws, numbers)`."""
@@ -188,7 +190,7 @@ class _Draws:
 
     def largest(self, found: float, false_alarms: float) -> np.ndarray:
         """The largest statistic of each draw; few draws where p is large anyway."""
-        most = max(DRAWS, min(MOST_DRAWS, math.ceil(10 / false_alarms)))
+        most = max(DRAWS, min(MOST_DRAWS, math.ceil(_FINER / false_alarms)))
         refuted = max(_ENOUGH, false_alarms * (1 + most))
         at_once = max(_FIRST, _TOGETHER // len(self._order))
         drawn, count, exceeded = [], 0, 0

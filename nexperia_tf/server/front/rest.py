@@ -8,7 +8,7 @@ import fastapi
 import starlette.exceptions
 from starlette import datastructures
 
-from nexperia_tf.server import metrics, refusals, station
+from nexperia_tf.server import drifting, metrics, refusals, station
 from nexperia_tf.server.front import describing, gates, json_form
 from nexperia_tf.server.models import child
 
@@ -110,6 +110,11 @@ def _choosing(of: station.Station) -> fastapi.APIRouter:
 
 def _descriptions(of: station.Station) -> fastapi.APIRouter:
     routes = fastapi.APIRouter(prefix=_PREFIX)
+
+    @routes.get("/{name}/drift")
+    async def drift(name: str) -> fastapi.Response:
+        of.model(name)
+        return _json(drifting.for_programs(of.drift(name)))
 
     @routes.get("/{name}/metadata")
     async def metadata(name: str) -> fastapi.Response:

@@ -120,6 +120,8 @@ class Database:
     def forget(self, before: str, *, unless: typing.Callable) -> list[str]:
         """Removes verdicts from before a time; returns the files kept for them alone.
 
+        What was measured of pictures before goes, too.
+
         Args:
             before: a time as rows have it.
             unless: takes a row; a true value keeps it.
@@ -128,6 +130,8 @@ class Database:
         with self.writing() as connection:
             old = connection.execute(query).mappings().all()
             gone = [row for row in old if not unless(row)]
+            measures = sql.delete(tables.MEASURES)
+            connection.execute(measures.where(tables.MEASURES.c.time < before))
             for ids in _in_parts([row["id"] for row in gone]):
                 connection.execute(sql.delete(_VERDICTS).where(_VERDICTS.c.id.in_(ids)))
             kept = dict.fromkeys(row["kept_as"] for row in gone if row["kept_as"])

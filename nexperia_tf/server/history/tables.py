@@ -60,6 +60,22 @@ DECISIONS = sql.Table(
     sql.Column("who", sql.String(200), nullable=False),
     sql.Column("note", sql.Text, nullable=False),
 )
+MEASURES = sql.Table(  # numbers of some pictures, to tell drift by
+    "measures",
+    ALL,
+    sql.Column("id", _NUMBER, primary_key=True, autoincrement=True),
+    sql.Column("time", sql.String(27), nullable=False),
+    sql.Column("station", sql.String(200), nullable=False),
+    sql.Column("model", sql.String(200), nullable=False),
+    sql.Column("version", _NUMBER, nullable=False),
+    sql.Column("picture_sha256", sql.String(64), nullable=False),
+    sql.Column("lot", sql.String(200), nullable=False),
+    sql.Column("machine", sql.String(200), nullable=False),
+    sql.Column("score", sql.Float(53), nullable=False),
+    sql.Column("unfamiliar", sql.Float(53)),
+    sql.Column("numbers", sql.LargeBinary, nullable=False),  # float32, little-endian
+    sql.Index("measures_of", "station", "model", "version", "id"),
+)
 FIRST = (VERDICTS, SETTINGS)  # without which a file is no history
 COLUMNS = tuple(column.name for column in VERDICTS.columns)
 

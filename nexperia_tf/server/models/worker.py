@@ -27,7 +27,9 @@ ID, ITEMS, ANSWERS, FAILED, READY = "id", "items", "answers", "failed", "ready"
 SHAPE = "shape"  # of an item that is pixels, uint8; other items are a file's bytes
 SCORE, LABEL, PROBLEM = "score", "label", "problem"
 MORE, UNFAMILIAR = "more", "unfamiliar"  # further outputs by name, and one of them
-_Canvas = tuple[np.ndarray | None, str]
+NUMBERS = "numbers"  # of a picture, where the model has others to compare with
+# Letterboxed pixels, what is wrong with them, and their numbers.
+_Canvas = tuple[np.ndarray | None, str, list[float] | None]
 
 
 def run(asked: connection.Connection, version: str, max_pixels: int) -> None:
@@ -91,12 +93,20 @@ def _signatures(served: "export.Served") -> bytes:
 def _look(served: "export.Served", max_pixels: int) -> Callable[[dict, bytes], _Canvas]:
     """A function from an item to its letterboxed pixels, or none and the problem."""
     from nexperia_tf import preprocess
+    from nexperia_tf.drift import measure, reference
     from nexperia_tf.serving import scoring
 
+    measured = (served.folder / reference.EXPORTED).is_file()
     canvas_of = scoring.canvases(served, max_pixels)
     channels, size = _channels(served), served.image_size
 
     def look(item: dict, blob: bytes) -> _Canvas:
+        canvas, problem = boxed(item, blob)
+        if problem or not measured:
+            return canvas, problem, None
+        return canvas, "", [round(float(n), 5) for n in measure.of_canvas(canvas)]
+
+    def boxed(item: dict, blob: bytes) -> tuple[np.ndarray | None, str]:
         try:
             if SHAPE not in item:
                 return canvas_of(blob)
@@ -149,9 +159,16 @@ def _read(
 
 
 def _answers(served: "export.Served", canvases: Sequence[_Canvas]) -> list[dict]:
-    found = [canvas for canvas, problem in canvases if not problem]
+    found = [canvas for canvas, problem, _ in canvases if not problem]
     scored = iter(_score(served, found) if found else ())
-    return [{PROBLEM: problem} if problem else next(scored) for _, problem in canvases]
+    return [
+        {PROBLEM: problem} if problem else next(scored) | _numbers(numbers)
+        for _, problem, numbers in canvases
+    ]
+
+
+def _numbers(numbers: list[float] | None) -> dict:
+    return {} if numbers is None else {NUMBERS: numbers}
 
 
 def _score(served: "export.Served", canvases: list[np.ndarray]) -> list[dict]:
