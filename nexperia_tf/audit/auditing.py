@@ -85,7 +85,7 @@ def audit(named: opening.Named, options: Options) -> Audit:
         missed=_missed_boxes(named),
         unlike=_unlike(scores, options.unlike),
     )
-    found = items.of(scores, ranked, lists)
+    found = items.with_copies(items.of(scores, ranked, lists), everything)
     return Audit(named, options, scores, ranked, found, everything)
 
 

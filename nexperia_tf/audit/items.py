@@ -1,5 +1,6 @@
 """What a person is to look at: each picture once, with every reason for it."""
 
+import collections
 import dataclasses
 import functools
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +33,7 @@ COLUMNS = (
     "margin",
     "group",
     "reasons",
+    "copies",
 )
 
 
@@ -48,6 +50,7 @@ class Item:
         score: held-out probability of defect; None where it has none.
         margin: of its label's doubt; None where it has none.
         other: the picture that it is compared with, for pairs.
+        copies: paths of the same photograph, which share a decision on its label.
     """
 
     kind: str
@@ -58,6 +61,7 @@ class Item:
     score: float | None = None
     margin: float | None = None
     other: manifest.Row | None = None
+    copies: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +115,32 @@ def table(items: Sequence[Item]) -> Iterator[Sequence]:
             None if item.margin is None else f"{item.margin:.6f}",
             row.group,
             "; ".join(item.reasons),
+            "; ".join(item.copies),
         )
+
+
+def with_copies(found: Sequence[Item], rows: Sequence[manifest.Row]) -> list[Item]:
+    """The items, each with the other files of its photograph.
+
+    Args:
+        found: items.
+        rows: all rows of the manifest, dropped ones among them.
+    """
+    of_cluster = collections.defaultdict(list)
+    for row in rows:
+        if row.cluster:
+            of_cluster[row.cluster].append(row.path)
+    return [
+        dataclasses.replace(
+            item,
+            copies=tuple(
+                path
+                for path in of_cluster.get(item.row.cluster, ())
+                if path != item.row.path
+            ),
+        )
+        for item in found
+    ]
 
 
 @dataclasses.dataclass(frozen=True)

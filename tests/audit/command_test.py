@@ -3,6 +3,8 @@ import json
 import re
 
 from nexperia_tf import files
+from nexperia_tf.audit import items
+from nexperia_tf.data import manifest
 
 
 def _suspects(folder):
@@ -105,3 +107,15 @@ def test_a_name_cannot_end_the_pages_script(tmp_path):
 
     assert "<" not in page.json_of({"path": "</script><b>"})
     assert json.loads(page.json_of({"path": "</script>"}))["path"] == "</script>"
+
+
+def test_the_files_of_one_photograph_are_named_together():
+    rows = [
+        manifest.Row("a", "a.png", label="good", cluster="c1"),
+        manifest.Row("b", "b.png", label="good", cluster="c1", dropped_because="x"),
+        manifest.Row("c", "c.png", label="good"),
+        manifest.Row("d", "d.png", label="good"),
+    ]
+    found = [items.Item(items.SUSPECT, row, ()) for row in (rows[0], rows[2])]
+    named = items.with_copies(found, rows)
+    assert [item.copies for item in named] == [("b.png",), ()]

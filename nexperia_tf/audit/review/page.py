@@ -103,6 +103,7 @@ class _Shown:
             "suggested": item.suggested,
             "score": item.score,
             "reasons": item.reasons,
+            "copies": item.copies,
             "picture": self._large(row),
             "other": item.other
             and {

@@ -198,13 +198,20 @@ function cell(value) {
 }
 
 function table() {
-  const lines = [HEADER];
+  const lines = [HEADER], written = new Set();
   items.forEach((each, at) => {
     const answer = said.answers[each.path];
     if (!answer) return;
-    const {image_id, label, reasons} = block("item-" + at);
+    const {image_id, label, reasons, copies} = block("item-" + at);
     lines.push([each.path, answer.decision, answer.value, said.who, answer.when,
       reasons.join("; "), image_id, label]);
+    // The same photograph under another name has the same label.
+    for (const path of ["relabel", "drop"].includes(answer.decision) ? copies : [])
+      if (!said.answers[path] && !written.has(path)) {
+        written.add(path);
+        lines.push([path, answer.decision, answer.value, said.who, answer.when,
+          "a copy of " + each.path, "", ""]);
+      }
   });
   return lines.map(line => line.map(cell).join(",") + "\n").join("");
 }
