@@ -25,7 +25,7 @@ class Options:
     method: Literal["auto", "baseline", "features", "runs"] = "auto"
     """Whose held-out scores: baseline, simple numbers of each picture; features, one
     RUN's network, though it has learned the labels in doubt; runs, what several RUNS
-    have held out. auto: runs where several are named, else baseline."""
+    have held out. auto: by what is named, DATA, one RUN or several."""
 
     folds: Annotated[int, *bounds.within(ge=2, le=1000)] = 5
     """Folds of whole lots, for baseline and features."""
@@ -110,7 +110,7 @@ def named(names: Sequence[str], method: str, source: DataSource) -> Named:
 
 def _method(method: str, names: Sequence[str], runs: Sequence[run_folders.Run]) -> str:
     if method == AUTO:
-        return RUNS if len(runs) > 1 else BASELINE
+        return (BASELINE, FEATURES, RUNS)[min(len(runs), 2)]
     if method == FEATURES and len(runs) != 1:
         raise errors.BadInput(
             f"--method features: name one run folder, whose network describes the "

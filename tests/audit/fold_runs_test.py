@@ -49,8 +49,7 @@ def test_the_audit_joins_them_and_shows_their_maps(runs, run_command, tmp_path):
 def test_features_of_one_run_are_doubted_and_said_so(
     runs, run_command, tmp_path, capsys
 ):
-    words = ("--method", "features", "--out", tmp_path / "out")
-    assert run_command("audit", runs[0], *words) == 0
+    assert run_command("audit", runs[0], "--out", tmp_path / "out") == 0
     assert "note: The network has learned" in capsys.readouterr().out
     facts = files.read_json(tmp_path / "out/audit.json")
     assert facts["method"] == "features" and facts["folds"] == 5
