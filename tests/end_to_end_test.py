@@ -18,7 +18,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from nexperia_tf import predictions, preprocess
 from nexperia_tf.data.records import reading
 from nexperia_tf.models import backbones
-from nexperia_tf.runs import run_folders
+from nexperia_tf.runs import neighbours, run_folders
 from nexperia_tf.sample import command as sample
 from nexperia_tf.serving import export
 from nexperia_tf.statistics import calibration
@@ -173,6 +173,24 @@ def test_pipeline_model_and_saved_model_agree(raw, run_folder):
     np.testing.assert_allclose(scores, by_bytes, atol=1e-5)
     pixels = served.signature("image_pixels")(image_pixels=images[0][None])
     np.testing.assert_allclose(pixels["score"], by_bytes[:1], atol=1e-5)
+
+
+def test_the_saved_model_describes_pictures_as_the_run_keeps_them(
+    run_folder, tmp_path, run_command, capsys
+):
+    run, served = run_folders.load(run_folder), export.load(run_folder)
+    kept = neighbours.of_version(served.folder)
+    names = list(kept.image_id[:20])
+    rows = reading.examples(run.dataset, "train", names)
+    boxed = preprocess.batch([rows[name].image for name in names], 32, 1)
+    features = served.features(boxed).numpy()
+    np.testing.assert_allclose(features, kept.features[:20], rtol=2e-3, atol=1e-3)
+    for most in (10, 0):
+        argv = ("--run", run_folder, "--out", tmp_path / f"{most}")
+        assert run_command("export", *argv, "--look-alikes", most) == 0
+        taken = neighbours.of_version(tmp_path / f"{most}" / "1")
+        assert (len(taken.label) if taken else 0) == most
+        assert ("small and with their names" in capsys.readouterr().out) == bool(most)
 
 
 def test_the_calibration_is_fitted_on_validation_and_baked_in(run_folder):

@@ -7,6 +7,7 @@ part, so that the file stays below a quarter of a gigabyte.
 
 import dataclasses
 import os
+import pathlib
 import typing
 from collections.abc import Mapping
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from nexperia_tf import errors, sizes
 from nexperia_tf.data import archives, manifest, progress
+from nexperia_tf.runs import run_folders
 
 if typing.TYPE_CHECKING:
     import keras
@@ -21,10 +23,13 @@ if typing.TYPE_CHECKING:
     from nexperia_tf.data.records import store
 
 NEIGHBOURS = "neighbours.npz"
+EXPORTED = pathlib.PurePosixPath("assets.extra") / NEIGHBOURS  # in a version
 _MANIFEST = "manifest.csv"  # of the records
 MOST = 20_000  # pictures that are kept
+MOST_EXPORTED = 2_000  # 20 MB beside a model of 100
 SIDE = 48  # pixels of a thumbnail's longer side, at most
 _TOGETHER = 32  # pictures that the network sees at once
+_COMPARED = 4096  # pictures that are compared with one at once
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -196,6 +201,51 @@ def of_run(folder: str | os.PathLike) -> Neighbours | None:
         errors.BadInput: the file differs from what training wrote.
     """
     return archives.kept_by_run(folder, NEIGHBOURS, read)
+
+
+def of_version(version: str | os.PathLike) -> Neighbours | None:
+    """What a published version has with it, or the run that it lies in; else None.
+
+    Raises:
+        errors.BadInput: a file is damaged or differs from what was written.
+    """
+    version = pathlib.Path(version).resolve()
+    if (version / EXPORTED).is_file():
+        return read(version / EXPORTED)
+    run = version.parents[1]
+    return of_run(run) if (run / run_folders.CONFIG).is_file() else None
+
+
+def part(kept: Neighbours, most: int) -> Neighbours:
+    """At most so many of them, half of them defects where there are enough of both."""
+    drawn = np.random.default_rng(0).permutation(len(kept.label))
+    defects, good = (drawn[kept.label[drawn] == label] for label in (1, 0))
+    room = min(len(defects), max(most // 2, most - len(good)))
+    places = np.sort(np.concatenate([defects[:room], good[: most - room]]))
+    return Neighbours(**{name: values[places] for name, values in vars(kept).items()})
+
+
+def nearest(
+    kept: Neighbours, features: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The pictures most like one, by the angle between their features.
+
+    Args:
+        kept: where they are looked for.
+        features: float array of shape `(numbers,)`, of the same network.
+        count: how many are wanted.
+
+    Returns:
+        their places, the most similar first, and their likeness: the cosine, up to 1.
+    """
+    wanted = features / max(np.linalg.norm(features), 1e-12)
+    cosines = np.empty(len(kept.features), np.float32)
+    for start in range(0, len(cosines), _COMPARED):
+        some = kept.features[start : start + _COMPARED].astype(np.float32)
+        lengths = np.maximum(np.linalg.norm(some, axis=1), 1e-12)
+        cosines[start : start + len(some)] = some @ wanted / lengths
+    places = np.argsort(-cosines, kind="stable")[:count]
+    return places, cosines[places]
 
 
 def _problem(arrays: Mapping[str, np.ndarray]) -> str:

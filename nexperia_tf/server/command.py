@@ -145,7 +145,7 @@ def main(arguments: Arguments) -> None:
 
 def _station(arguments: Arguments, models: dict[str, pathlib.Path]):
     """The models and the history that were asked for."""
-    from nexperia_tf.server import station
+    from nexperia_tf.server import asking, station
     from nexperia_tf.server.history import database, keeping, opening
     from nexperia_tf.server.models import library, versions
 
@@ -163,7 +163,7 @@ def _station(arguments: Arguments, models: dict[str, pathlib.Path]):
             patience=max(arguments.deadline, versions.Options.patience),
             load_patience=arguments.load_patience,
         ),
-        "limits": station.Limits(
+        "limits": asking.Limits(
             queue=arguments.queue,
             items=arguments.max_items,
             deadline=arguments.deadline,

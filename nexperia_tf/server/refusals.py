@@ -7,6 +7,7 @@ them, except that a full queue is 429, as web clients expect.
 INVALID_ARGUMENT = "INVALID_ARGUMENT"
 NOT_FOUND = "NOT_FOUND"
 UNAUTHENTICATED = "UNAUTHENTICATED"
+FORBIDDEN = "PERMISSION_DENIED"  # over REST alone: only browsers send such
 TOO_LARGE = "TOO_LARGE"  # over REST alone; gRPC refuses such messages itself
 FULL = "RESOURCE_EXHAUSTED"
 TOO_LATE = "DEADLINE_EXCEEDED"
@@ -18,6 +19,7 @@ UNREADABLE = "UNREADABLE"  # of a watched file that may still be written
 HTTP = {
     INVALID_ARGUMENT: 400,
     UNAUTHENTICATED: 401,
+    FORBIDDEN: 403,
     NOT_FOUND: 404,
     CONFLICT: 409,
     TOO_LARGE: 413,

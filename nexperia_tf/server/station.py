@@ -12,83 +12,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from nexperia_tf import errors
-from nexperia_tf.server import drifting, metrics, refusals, reviewing
+from nexperia_tf.server import asking, drifting, metrics, refusals, reviewing
 from nexperia_tf.server.history import database, keeping, opening, tables, writing
 from nexperia_tf.server.models import child, versions, worker
 
 _DAY = 86400.0  # seconds
 _LONGEST_ID = 200  # characters, as the history has room for
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What a station takes on.
-
-    Attributes:
-        queue: pictures that may wait, of all requests.
-        items: pictures of one request.
-        memory: bytes of all pictures that have no answer yet.
-        deadline: seconds after which a request is given up.
-        review: lowest and highest score that a person has to look at; None leaves it
-            to the model.
-    """
-
-    queue: int = 1024
-    items: int = 1024
-    memory: int = 1 << 30
-    deadline: float = 30.0
-    review: tuple[float, float] | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Judged:
-    """The answer to a request.
-
-    Attributes:
-        model: its name.
-        version: the number of what answered; of a repeated request, what did then.
-        entries: a verdict for each picture.
-        more: for each, the model's further outputs by name, such as its map; a
-            repeated request gets what the history has of them.
-        with_verdict: whether the client is told a verdict beside the label.
-    """
-
-    model: str
-    version: int
-    entries: Sequence[tables.Entry]
-    more: Sequence[Mapping[str, object]]
-    with_verdict: bool = False
-
-    @property
-    def all_unreadable(self) -> bool:
-        return bool(self.entries) and all(entry.problem for entry in self.entries)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Asked:
-    """A request.
-
-    Attributes:
-        source: rest, grpc, upload or watch.
-        model: its name.
-        version: a number, or None for the version in force.
-        pictures: as the client sent them.
-        request_id: by which a retry is known, or "".
-        deadline: seconds that the client waits, if fewer than the station's.
-        paths: names of uploaded or watched files; none for others.
-        file_state: size in bytes and time in nanoseconds of a watched file.
-        final: whether a picture that cannot be read gets its verdict, too.
-    """
-
-    source: str
-    model: str
-    version: int | None = None
-    pictures: Sequence[child.Picture]
-    request_id: str = ""
-    deadline: float | None = None
-    paths: Sequence[str] = ()
-    file_state: tuple[int, int] | None = None
-    final: bool = True
 
 
 class Station:
@@ -107,7 +36,7 @@ class Station:
         *,
         name: str,
         options: versions.Options,
-        limits: Limits,
+        limits: asking.Limits,
         keeper: keeping.Keeper,
         find: Callable[[], Mapping[str, pathlib.Path]] = dict,
     ):
@@ -141,6 +70,10 @@ class Station:
     @property
     def history(self) -> database.Database:
         return self._history
+
+    @property
+    def keeper(self) -> keeping.Keeper:
+        return self._keeper
 
     @property
     def ready(self) -> bool:
@@ -264,7 +197,7 @@ class Station:
     def _pin(self, model: str) -> str:
         return f"pin:{self._name}:{model}"  # other stations may share the history
 
-    async def judge(self, asked: Asked) -> Judged:
+    async def judge(self, asked: asking.Asked) -> asking.Judged:
         """Verdicts of all pictures of a request, kept in the history by then.
 
         Raises:
@@ -286,8 +219,22 @@ class Station:
                 # Another server of this station may have been faster.
                 return judged if stored.entries == judged.entries else stored
 
+    async def explained(
+        self, model: str, version: int | None, picture: child.Picture
+    ) -> dict:
+        """All that a version says of a picture, look-alikes too; nothing is kept.
+
+        Raises:
+            refusals.Refused: it cannot be asked.
+        """
+        picture = dataclasses.replace(picture, explained=True)
+        asked = asking.Asked(source="page", model=model, pictures=[picture])
+        answering = self.model(model).version(version)
+        (answer,) = await self._answers(answering, asked)
+        return answer
+
     @contextlib.contextmanager
-    def _counted(self, asked: Asked) -> Iterator[None]:
+    def _counted(self, asked: asking.Asked) -> Iterator[None]:
         """A request as Prometheus sees it, and as the end of the server waits for."""
         start, code = time.perf_counter(), "OK"
         size = sum(len(picture.content) for picture in asked.pictures)
@@ -309,7 +256,7 @@ class Station:
             seconds = time.perf_counter() - start
             self.metrics.seconds.labels(asked.source).observe(seconds)
 
-    def _check_size(self, asked: Asked) -> None:
+    def _check_size(self, asked: asking.Asked) -> None:
         if len(asked.request_id) > _LONGEST_ID:
             message = f"a request id has at most {_LONGEST_ID} characters"
             raise refusals.Refused(refusals.INVALID_ARGUMENT, message)
@@ -322,7 +269,7 @@ class Station:
             )
 
     @contextlib.asynccontextmanager
-    async def _alone(self, asked: Asked):
+    async def _alone(self, asked: asking.Asked):
         """Two requests of one id are worked on one after the other."""
         key = (asked.model, asked.request_id)
         while key in self._running:
@@ -335,7 +282,9 @@ class Station:
             del self._running[key]
             done.set_result(None)
 
-    async def _before(self, asked: Asked, hashes: Sequence[str]) -> Judged | None:
+    async def _before(
+        self, asked: asking.Asked, hashes: Sequence[str]
+    ) -> asking.Judged | None:
         """The verdicts of a request that has been answered before, or None."""
         with self._told():
             found = await asyncio.to_thread(
@@ -356,14 +305,16 @@ class Station:
         ]
         number = found[0].version
         rule = self._rule(self.model(asked.model).loaded.get(number))
-        return Judged(asked.model, number, found, more, rule.is_told(found))
+        return asking.Judged(asked.model, number, found, more, rule.is_told(found))
 
     def _rule(self, version: versions.Version | None) -> reviewing.Rule:
         """When a version's answer is for a person; None: it is loaded no more."""
         reject_from = None if version is None else version.reject_from
         return reviewing.Rule(self._limits.review, reject_from)
 
-    async def _judged(self, asked: Asked, hashes: Sequence[str]) -> Judged:
+    async def _judged(
+        self, asked: asking.Asked, hashes: Sequence[str]
+    ) -> asking.Judged:
         version = self.model(asked.model).version(asked.version)
         answers = await self._answers(version, asked)
         if not asked.final and any(worker.PROBLEM in answer for answer in answers):
@@ -383,9 +334,11 @@ class Station:
             self.metrics.verdicts.labels(asked.model, number, told).inc()
         more = [answer.get(worker.MORE, {}) for answer in answers]
         told = self._rule(version).is_told(entries)
-        return Judged(asked.model, version.number, entries, more, told)
+        return asking.Judged(asked.model, version.number, entries, more, told)
 
-    async def _answers(self, version: versions.Version, asked: Asked) -> list[dict]:
+    async def _answers(
+        self, version: versions.Version, asked: asking.Asked
+    ) -> list[dict]:
         """What the model says of each picture, in time or not at all."""
         waiting = sum(model.waiting for model in self.models.values())
         if self._bytes > self._limits.memory:
@@ -411,7 +364,7 @@ class Station:
 
     def _entry(
         self,
-        asked: Asked,
+        asked: asking.Asked,
         version: versions.Version,
         item: int,
         sha256: str,

@@ -18,7 +18,7 @@ from watchdog import events, observers
 from watchdog.observers import polling
 
 from nexperia_tf.data.raw import file_names, listing
-from nexperia_tf.server import refusals, station
+from nexperia_tf.server import asking, refusals, station
 from nexperia_tf.server.history import opening, tables
 from nexperia_tf.server.models import child
 
@@ -179,9 +179,9 @@ class Watch:
         if self._state(name) != seen.state:  # another picture by now
             self._note_name(name)
 
-    def _asked(self, name: str, seen: _Seen, content: bytes) -> station.Asked:
+    def _asked(self, name: str, seen: _Seen, content: bytes) -> asking.Asked:
         still = time.monotonic() - seen.since
-        return station.Asked(
+        return asking.Asked(
             source=tables.WATCH,
             model=self._model,
             pictures=[child.Picture(content)],

@@ -16,7 +16,7 @@ from nexperia_tf import labels, predictions
 from nexperia_tf.data.input import pictures as picturing
 from nexperia_tf.data.records import reading
 from nexperia_tf.models import classifier, folding
-from nexperia_tf.runs import run_folders, training_pictures
+from nexperia_tf.runs import neighbours, run_folders, training_pictures
 from nexperia_tf.serving import ensemble_calibration, export, thresholds
 from nexperia_tf.statistics import calibration, certificate, choices
 
@@ -80,13 +80,17 @@ class Comparison:
 
 
 def publish(
-    run: run_folders.Run, *, out: str | pathlib.Path = ""
+    run: run_folders.Run,
+    *,
+    out: str | pathlib.Path = "",
+    most_look_alikes: int = neighbours.MOST_EXPORTED,
 ) -> tuple[pathlib.Path, run_folders.Calibration, Comparison]:
     """Writes the next version of a run's best model in bfloat16.
 
     Args:
         run: the run; its own calibration.json and SavedModel stay as they are.
         out: base folder; `SAVED_MODEL` in the run when empty.
+        most_look_alikes: as of `export.publish_run`.
 
     Returns:
         the version's folder, what is in force in it, and how its verdicts compare.
@@ -102,6 +106,7 @@ def publish(
         run,
         in_force,
         out=out or run.folder / SAVED_MODEL,
+        most_look_alikes=most_look_alikes if out else 0,  # the run has them
         number_type=FORMAT,
         beside={COMPARED: {"schema": SCHEMA} | dataclasses.asdict(compared)},
     )

@@ -12,8 +12,13 @@ from nexperia_tf import errors, files, labels, locks, preprocess, sizes
 from nexperia_tf.drift import reference
 from nexperia_tf.models import classifier, folding
 from nexperia_tf.runs import familiar as familiar_pictures
-from nexperia_tf.runs import familiarity, run_folders, training_pictures
-from nexperia_tf.serving import servable, version_folders
+from nexperia_tf.runs import (
+    familiarity,
+    neighbours,
+    run_folders,
+    training_pictures,
+)
+from nexperia_tf.serving import graphs, servable, version_folders
 from nexperia_tf.statistics import choices
 
 SCHEMA = 1  # of FACTS
@@ -41,6 +46,7 @@ def publish(
     beside: Mapping[str, Mapping] | None = None,
     familiar: familiarity.Familiarity | None = None,
     drift: reference.Reference | None = None,
+    look_alikes: neighbours.Neighbours | None = None,
 ) -> pathlib.Path:
     """Writes the next version of a classifier below `base`, whole or not at all.
 
@@ -60,6 +66,7 @@ def publish(
         beside: as of `publish_logit`.
         familiar: what pictures like its own look like; None gives no `unfamiliar`.
         drift: pictures to compare later ones with; None leaves drift.npz out.
+        look_alikes: training pictures to be taken along, to find similar ones among.
 
     Returns:
         the version's folder.
@@ -91,10 +98,13 @@ def publish(
             given[UNFAMILIAR] = _unfamiliar(familiar, found[UNFAMILIAR])
         return given
 
+    described = keras.Model(folded.input, folded.get_layer("features").output)
     _, *sides, channels = model.input.shape
     return publish_logit(
         logit,
         base,
+        features=lambda images: tf.cast(described(images, training=False), tf.float32),
+        look_alikes=look_alikes,
         image_size=sizes.Size(*sides),
         channels=channels,
         calibration=calibration,
@@ -128,13 +138,18 @@ def publish_run(
     in_force: run_folders.Calibration,
     *,
     out: str | pathlib.Path = "",
+    most_look_alikes: int = neighbours.MOST_EXPORTED,
     **knobs,
 ) -> pathlib.Path:
     """Writes the next version of a run's best model; returns its folder.
 
     Without `out` it is written in the run, and then calibration.json, so that the two
-    agree. `knobs` are those of `publish`.
+    agree. Else it takes so many of the run's look-alikes along, at most. `knobs` are
+    those of `publish`.
     """
+    look_alikes = neighbours.of_run(run.folder) if out and most_look_alikes else None
+    if look_alikes:
+        look_alikes = neighbours.part(look_alikes, most_look_alikes)
     folder = publish(
         run.model(with_map=True),
         pathlib.Path(out or run.folder / run_folders.SAVED_MODEL),
@@ -145,6 +160,7 @@ def publish_run(
         depth_range=run.config.data.depth_range,
         familiar=familiar_pictures.of_run(run.folder),
         drift=reference.of_run(run.folder),
+        look_alikes=look_alikes,
         **knobs,
     )
     if not out:
@@ -164,6 +180,8 @@ def publish_logit(
     trained_on: training_pictures.TrainingSet | None = None,
     beside: Mapping[str, Mapping] | None = None,
     drift: reference.Reference | None = None,
+    features: Callable | None = None,
+    look_alikes: neighbours.Neighbours | None = None,
 ) -> pathlib.Path:
     """Writes the next version of anything that gives a calibrated logit.
 
@@ -188,6 +206,9 @@ def publish_logit(
         trained_on: the pictures it was trained on.
         beside: what other JSON files are to hold, by their path in the version.
         drift: as of `publish`.
+        features: from the same pictures to what they are compared by, float32 of shape
+            `(N, numbers)`; no signature gives it.
+        look_alikes: as of `publish`.
 
     Returns:
         the version's folder.
@@ -195,9 +216,9 @@ def publish_logit(
     Raises:
         errors.BadInput: it was not published; nothing is left behind.
     """
-    graph = _graph(logit, image_size, channels)
-    answer = _answer(graph)
-    signatures = _signatures(answer, image_size, channels, calibration.threshold)
+    graph = graphs.module(logit, image_size, channels, features)
+    answer = graphs.answerer(graph)
+    signatures = graphs.signatures(answer, image_size, channels, calibration.threshold)
     shown = servable.pictures(image_size, channels)
     facts = {"schema": SCHEMA, **facts, "image_size": image_size.plain}
     facts |= {"channels": channels, "labels": list(labels.NAMES)}
@@ -216,6 +237,8 @@ def publish_logit(
                 )
             if drift:
                 reference.write(partial / reference.EXPORTED, drift)
+            if look_alikes:
+                neighbours.write(partial / neighbours.EXPORTED, look_alikes)
             servable.write_warmup(partial / servable.WARMUP, shown[0])
             own = _own_answers(answer, shown, image_size)
             try:
@@ -233,37 +256,6 @@ def publish_logit(
                 ) from error
             files.write_manifest(partial)
     return target
-
-
-def _graph(logit: Callable, image_size: sizes.Size, channels: int) -> tf.Module:
-    """The calibrated logit as a function, with the variables that it reads.
-
-    Where it gives more than that, `everything` gives a dict of all.
-    """
-    graph = tf.Module()
-    # An ensemble calls them: its members then share one decode.
-    images = tf.TensorSpec((None, *image_size, channels), tf.uint8)
-    graph.logit = traced = _function(logit, images)
-    called = traced.get_concrete_function()
-    if isinstance(called.structured_outputs, dict):
-        graph.everything = traced
-        graph.logit = _function(lambda images: traced(images)[LOGIT], images)
-    # As the function lists them. Keras' variables are wrappers: a session restores what
-    # is tracked, and the graph reads what is wrapped.
-    graph.variables_read = list(called.variables)
-    return graph
-
-
-def _answer(graph: tf.Module) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-    """From letterboxed pictures to `score` and, where there are, what else is given."""
-
-    def answer(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        if not hasattr(graph, "everything"):
-            return {servable.SCORE: tf.sigmoid(graph.logit(images))}
-        found = dict(graph.everything(images))
-        return {servable.SCORE: tf.sigmoid(found.pop(LOGIT)), **found}
-
-    return answer
 
 
 def _own_answers(
@@ -347,6 +339,14 @@ class Served:
                 return getattr(self._loaded, name)
         return lambda images: {LOGIT: self.logit(images)}
 
+    @property
+    def features(self) -> Callable | None:
+        """The graph's function from letterboxed uint8 pictures to their features.
+
+        None in ensembles, and in what was exported before it was kept.
+        """
+        return getattr(self._loaded, "features", None)
+
     def gives(self, output: str) -> bool:
         """Whether its signatures have such an output."""
         return output in self.signature(PIXELS).structured_outputs
@@ -409,44 +409,3 @@ def load(folder: str | pathlib.Path, *, trust: bool = False) -> Served:
             f"{version}: cannot be loaded ({servable.reason(error)}); export again."
         ) from None
     return Served(version, facts, loaded)
-
-
-def _signatures(
-    answered: Callable, image_size: sizes.Size, channels: int, threshold: float
-) -> dict[str, Callable]:
-    """Both signatures, of one graph."""
-    names = tf.constant(labels.NAMES)
-
-    def answer(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        # oneDNN's fused convolutions fail on an empty batch: it gets one blank.
-        count = tf.shape(images)[0]
-        blanks = tf.cast(count == 0, tf.int32)
-        images = tf.pad(images, [[0, blanks], [0, 0], [0, 0], [0, 0]])
-        found = {name: value[:count] for name, value in answered(images).items()}
-        is_defect = tf.cast(found[servable.SCORE] >= threshold, tf.int32)
-        return found | {servable.LABEL: tf.gather(names, is_defect)}
-
-    def from_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        def boxed(content: tf.Tensor) -> tf.Tensor:
-            picture = preprocess.decode(content, channels)
-            return preprocess.letterbox(picture, image_size)
-
-        return answer(tf.map_fn(boxed, image_bytes, fn_output_signature=tf.uint8))
-
-    def from_pixels(image_pixels: tf.Tensor) -> dict[str, tf.Tensor]:
-        def boxed(picture: tf.Tensor) -> tf.Tensor:
-            return preprocess.letterbox(picture, image_size)
-
-        return answer(tf.map_fn(boxed, image_pixels, fn_output_signature=tf.uint8))
-
-    content = tf.TensorSpec((None,), tf.string, name="image_bytes")
-    pixels = tf.TensorSpec((None, None, None, channels), tf.uint8, "image_pixels")
-    return {
-        BYTES: _function(from_bytes, content),
-        PIXELS: _function(from_pixels, pixels),
-    }
-
-
-def _function(function: Callable, argument: tf.TensorSpec) -> Callable:
-    # Nothing here needs AutoGraph, which would translate all of Keras.
-    return tf.function(function, input_signature=[argument], autograph=False)

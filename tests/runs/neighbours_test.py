@@ -4,13 +4,14 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn import metrics
 
 from nexperia_tf import errors, files, preprocess, sizes
 from nexperia_tf.data import manifest
 from nexperia_tf.data.records import reading, store
 from nexperia_tf.data.source import DataSource
 from nexperia_tf.models import backbones, classifier
-from nexperia_tf.runs import neighbours
+from nexperia_tf.runs import neighbours, run_folders
 
 SHAPE = backbones.Shape((1, 1), planes=(4, 8), stem=4)
 SIZE = sizes.Size(96, 64)
@@ -149,6 +150,38 @@ def test_a_run_of_an_older_version_has_none(path, whole, tmp_path):
     path.write_bytes(path.read_bytes() + b"\0")
     with pytest.raises(errors.BadInput, match="differs from its SHA-256"):
         neighbours.of_run(tmp_path)
+
+
+def test_a_version_has_its_own_or_those_of_the_run_it_lies_in(path, whole, tmp_path):
+    version = tmp_path / "saved_model" / "1"
+    (version / "assets.extra").mkdir(parents=True)
+    files.write_manifest(tmp_path)
+    assert neighbours.of_version(version) is None  # the folder is no run's
+    (tmp_path / run_folders.CONFIG).write_text("{}")
+    assert len(neighbours.of_version(version).label) == PICTURES
+    neighbours.write(version / neighbours.EXPORTED, neighbours.part(whole, 4))
+    assert len(neighbours.of_version(version).label) == 4
+
+
+@pytest.mark.parametrize(("most", "defects"), [(4, 2), (20, 6), (99, 6)])
+def test_a_part_has_both_classes(most, defects, whole):
+    some = neighbours.part(whole, most)
+    assert len(some.label) == min(most, PICTURES) and some.label.sum() == defects
+    places = [whole.image_id.tolist().index(name) for name in some.image_id]
+    assert places == sorted(places)
+    np.testing.assert_array_equal(some.thumbnails, whole.thumbnails[places])
+
+
+def test_the_nearest_are_those_of_scikit_learn(whole, monkeypatch):
+    monkeypatch.setattr(neighbours, "_COMPARED", 7)  # they are compared in parts
+    wanted = whole.features[3].astype(np.float32) * 2
+    places, likeness = neighbours.nearest(whole, wanted, 5)
+    cosines = metrics.pairwise.cosine_similarity(
+        wanted[np.newaxis], whole.features.astype(np.float32)
+    )[0]
+    assert places[0] == 3 and likeness[0] == pytest.approx(1, abs=1e-6)
+    np.testing.assert_array_equal(places, np.argsort(-cosines)[:5])
+    np.testing.assert_allclose(likeness, cosines[places], atol=1e-6)
 
 
 def test_nothing_is_left_of_what_could_not_be_written(whole, tmp_path, monkeypatch):

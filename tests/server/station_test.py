@@ -7,7 +7,7 @@ import sqlite3
 import pytest
 
 from nexperia_tf import errors
-from nexperia_tf.server import refusals, station
+from nexperia_tf.server import asking, refusals, station
 from nexperia_tf.server.front import json_form
 from nexperia_tf.server.history import database, keeping, opening
 from nexperia_tf.server.models import batching, child, versions, worker
@@ -35,7 +35,7 @@ async def opened(place, find=dict, **limits):
         database.Database(str(place / "history.sqlite")),
         name="s",
         options=versions.Options(),
-        limits=station.Limits(**limits),
+        limits=asking.Limits(**limits),
         keeper=keeping.Keeper(keeping.Rule.of("none"), place),
         find=find,
     )
@@ -64,9 +64,9 @@ def full(place):
             other.execute(f"DROP TRIGGER full_{table}")
 
 
-def asked(count: int = 1, **changed) -> station.Asked:
+def asked(count: int = 1, **changed) -> asking.Asked:
     pictures = [child.Picture(bytes([i])) for i in range(count)]
-    return station.Asked(
+    return asking.Asked(
         **{"source": "rest", "model": "line", "pictures": pictures} | changed
     )
 

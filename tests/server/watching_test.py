@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 
-from nexperia_tf.server import refusals, station, watching
+from nexperia_tf.server import asking, refusals, station, watching
 from nexperia_tf.server.history import database, opening
 from nexperia_tf.server.models import child, worker
 
@@ -51,7 +51,7 @@ class Station(station.Station):
             database.Database(str(place / "history.sqlite")),
             name="s",
             options=versions.Options(),
-            limits=station.Limits(),
+            limits=asking.Limits(),
             keeper=keeping.Keeper(keeping.Rule.of("none"), place),
         )
         self.answering = Model()
@@ -60,7 +60,7 @@ class Station(station.Station):
         self.loaded: int | None = 1
         self.fails = self.asked = 0
 
-    async def judge(self, asked: station.Asked) -> station.Judged:
+    async def judge(self, asked: asking.Asked) -> asking.Judged:
         self.asked += 1
         if self.fails:
             self.fails -= 1

@@ -21,7 +21,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from nexperia_tf import errors, files, sizes
 from nexperia_tf.models import backbones, classifier, folding
 from nexperia_tf.runs import run_folders
-from nexperia_tf.serving import export
+from nexperia_tf.serving import export, graphs
 
 pytestmark = pytest.mark.slow
 
@@ -401,7 +401,7 @@ def _threshold_elsewhere(patch):
     save = tf.saved_model.save
 
     def saved(graph, path, signatures):
-        other = export._signatures(export._answer(graph), 32, 1, 1e-9)
+        other = graphs.signatures(graphs.answerer(graph), 32, 1, 1e-9)
         save(graph, path, other)
 
     patch.setattr(tf.saved_model, "save", saved)

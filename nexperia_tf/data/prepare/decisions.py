@@ -10,11 +10,14 @@ with the header `path,decision,value`:
     good/d.bmp,relabel,defect:scratch
     good/e.bmp,not_a_duplicate,good/f.bmp
 
-Paths are those of the manifest, with or without the ending. `not_a_duplicate` without a
-value denies every copy of the image. `unsure` changes nothing: someone has looked and
-could not say. Further columns, such as who decided and when, are ignored.
+Paths are those of the manifest, with or without the ending. Where there is a column
+`sha256`, a row that has one means the files of that SHA-256, whatever their path: so a
+server's history knows a picture. `not_a_duplicate` without a value denies every copy of
+the image. `unsure` changes nothing: someone has looked and could not say. Further
+columns, such as who decided and when, are ignored.
 """
 
+import collections
 import dataclasses
 import difflib
 import pathlib
@@ -25,6 +28,7 @@ from nexperia_tf.data import manifest, tables
 from nexperia_tf.data.duplicates import search
 
 NAME = "decisions.csv"
+HEADER, SHA256 = ("path", "decision", "value"), "sha256"
 LISTED = 20  # unmatched rows for which the closest name is searched
 UNSURE = "unsure"
 KINDS = ("not_a_duplicate", "keep", "drop", "relabel", UNSURE)
@@ -88,16 +92,25 @@ def read(
     }
     applied: list[Decision] = []
     unmatched: list[str] = []
-    header = ("path", "decision", "value")
-    lines = [line for table in tables_read for line in tables.read(table, header)[1]]
+    of_hash = collections.defaultdict(list)
+    for row in rows:
+        of_hash[row.sha256].append(row.path)
+    lines = [
+        line
+        for table in tables_read
+        for line in tables.read(table, HEADER, known=(SHA256,))[1]
+    ]
     for where, cells in lines:
-        decision = _decision(where, cells, paths)
-        if cells["decision"].lower() == "relabel" and cells["path"] in unlabelled:
-            raise errors.BadInput(
-                f"{where}: {cells['path']} came without a label and is only scored; "
-                "put it among the labelled images to learn from it."
-            )
-        (applied if isinstance(decision, Decision) else unmatched).append(decision)
+        for name in _names(cells, of_hash):
+            known = paths if name else {}  # no file has that hash
+            path = name or cells["path"] or cells.get(SHA256, "")
+            decision = _decision(where, cells | {"path": path}, known)
+            if cells["decision"].lower() == "relabel" and name in unlabelled:
+                raise errors.BadInput(
+                    f"{where}: {name} came without a label and is only scored; put it "
+                    "among the labelled images to learn from it."
+                )
+            (applied if isinstance(decision, Decision) else unmatched).append(decision)
     _refuse_contradictions(" and ".join(map(str, tables_read)), applied)
     unmatched = list(dict.fromkeys(unmatched))
     closest = _closest(unmatched[:LISTED], [row.path for row in rows])
@@ -108,6 +121,12 @@ def places(raw: pathlib.Path) -> list[pathlib.Path]:
     """The decisions.csv in the raw folder and the one next to it, where they exist."""
     inside, outside = raw / NAME, raw.resolve().parent / NAME
     return [file for file in (inside, outside) if file.is_file()]
+
+
+def _names(cells: dict[str, str], of_hash: Mapping[str, list[str]]) -> list[str]:
+    """The images that a line means; "" where it names a hash that none has."""
+    sha256 = cells.get(SHA256, "").lower()
+    return of_hash.get(sha256, [""]) if sha256 else [cells["path"]]
 
 
 def _closest(names: Sequence[str], paths: Sequence[str]) -> dict[str, str]:

@@ -1,12 +1,23 @@
-"""What a request has to pass before it is read: a token and a cap on its length."""
+"""What a request has to pass before it is read.
+
+It brings the token, or, from a browser, the cookie that stands for it; it is not longer
+than it may be; and where a browser sends it to change something, it comes from a page
+of this server: any other one that a person has open could send it, too.
+"""
 
 import hmac
 import json
-from collections.abc import Awaitable, Callable
+import urllib.parse
+from collections.abc import Awaitable, Callable, Mapping
+from http import cookies
 
 from nexperia_tf.server import refusals
+from nexperia_tf.server.front import sessions
 
-OPEN = ("/healthz", "/readyz")  # a load balancer has no token
+# A load balancer has no token, and a person none before the page to sign in.
+OPEN = ("/healthz", "/readyz", sessions.SIGN_IN, "/static/page.css", "/static/page.js")
+_SAFE = ("GET", "HEAD", "OPTIONS")  # methods that change nothing
+_FOR_PROGRAMS = ("/v1/", "/metrics")  # a cookie opens the page alone
 _SCHEME = "bearer"
 
 
@@ -21,6 +32,26 @@ def is_allowed(header: str | None, token: str) -> bool:
     scheme, _, given = (header or "").partition(" ")
     same = hmac.compare_digest(given.strip().encode(), token.encode())
     return same and scheme.lower() == _SCHEME
+
+
+def is_own(method: str, headers: Mapping[bytes, str]) -> bool:
+    """Whether a request that changes something comes from where it may.
+
+    A browser says where from; what says nothing is a program.
+
+    >>> is_own("POST", {b"origin": "https://a:1", b"host": "a:1"}), is_own("POST", {})
+    (True, True)
+    >>> is_own("POST", {b"origin": "https://b", b"host": "a:1"})
+    False
+    """
+    if method in _SAFE:
+        return True
+    if site := headers.get(b"sec-fetch-site"):
+        return site in ("same-origin", "none")
+    origin = headers.get(b"origin")
+    return origin is None or urllib.parse.urlsplit(origin).netloc == headers.get(
+        b"host"
+    )
 
 
 class Gates:
@@ -40,18 +71,32 @@ class Gates:
             await self._app(scope, receive, send)
             return
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        allowed = is_allowed(headers.get(b"authorization"), self._token)
-        if not allowed and scope["path"] not in OPEN:
+        path = scope["path"]
+        if path not in OPEN and not self._knows(path, headers):
+            if scope["method"] == "GET" and "text/html" in headers.get(b"accept", ""):
+                await _redirect(send, sessions.sign_in(path, scope["query_string"]))
+                return
             error = refusals.Refused(
                 refusals.UNAUTHENTICATED, "Authorization: Bearer TOKEN is expected"
             )
             await _refuse(send, error)
+            return
+        if not is_own(scope["method"], headers):
+            said = "a page of another server has sent this; it is not done"
+            await _refuse(send, refusals.Refused(refusals.FORBIDDEN, said))
             return
         promised = headers.get(b"content-length", "0")
         if promised.isdecimal() and int(promised) > self._max_body:
             await _refuse(send, self._too_large())
             return
         await self._counted(scope, receive, send)
+
+    def _knows(self, path: str, headers: Mapping[bytes, str]) -> bool:
+        if is_allowed(headers.get(b"authorization"), self._token):
+            return True
+        return not path.startswith(_FOR_PROGRAMS) and sessions.is_valid(
+            _cookie(headers.get(b"cookie", "")), self._token
+        )
 
     async def _counted(self, scope: dict, receive: Callable, send: Callable) -> None:
         """Passes on a request until it is longer than it may be."""
@@ -79,6 +124,21 @@ class Gates:
     def _too_large(self) -> refusals.Refused:
         message = f"the request is longer than {self._max_body} bytes"
         return refusals.Refused(refusals.TOO_LARGE, message)
+
+
+def _cookie(header: str) -> str:
+    """The session of a request, or ""."""
+    try:
+        found = cookies.SimpleCookie(header).get(sessions.COOKIE)
+    except cookies.CookieError:
+        return ""
+    return found.value if found else ""
+
+
+async def _redirect(send: Callable[[dict], Awaitable], to: str) -> None:
+    headers = [(b"location", to.encode()), (b"cache-control", b"no-store")]
+    await send({"type": "http.response.start", "status": 303, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
 
 
 async def _refuse(send: Callable[[dict], Awaitable], error: refusals.Refused) -> None:

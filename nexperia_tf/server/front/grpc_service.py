@@ -6,7 +6,7 @@ from collections.abc import Callable
 import grpc
 
 from nexperia_tf.library_internals import serving_protos as protos
-from nexperia_tf.server import refusals, station
+from nexperia_tf.server import asking, refusals, station
 from nexperia_tf.server.front import describing, gates, json_form, tensors
 
 REQUEST_ID = "x-request-id"
@@ -49,7 +49,7 @@ class Prediction(
     @_answering
     async def Predict(self, request, context):
         spec = request.model_spec
-        asked = station.Asked(
+        asked = asking.Asked(
             source="grpc",
             model=spec.name,
             version=_version(spec),

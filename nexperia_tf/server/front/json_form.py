@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from nexperia_tf import errors
-from nexperia_tf.server import refusals, station
+from nexperia_tf.server import asking, refusals
 from nexperia_tf.server.front import signatures
 from nexperia_tf.server.models import child
 
@@ -168,7 +168,7 @@ def _shown(value: object) -> str:
     return errors.cut(json.dumps(value))
 
 
-def answer(judged: station.Judged, form: str) -> dict:
+def answer(judged: asking.Judged, form: str) -> dict:
     """What a client gets.
 
     Args:
@@ -184,7 +184,7 @@ def answer(judged: station.Judged, form: str) -> dict:
     return {"outputs": columns or {"score": [], "label": []}}
 
 
-def rows_of(judged: station.Judged) -> Sequence[Mapping]:
+def rows_of(judged: asking.Judged) -> Sequence[Mapping]:
     """Score, label and what else there is of each picture."""
     rows = []
     for entry, more in zip(judged.entries, judged.more):
@@ -197,7 +197,7 @@ def rows_of(judged: station.Judged) -> Sequence[Mapping]:
     return rows
 
 
-def refuse_if_unreadable(judged: station.Judged) -> None:
+def refuse_if_unreadable(judged: asking.Judged) -> None:
     """A request of which nothing can be read is refused, as by other servers."""
     if judged.all_unreadable:
         problem = judged.entries[0].problem

@@ -6,15 +6,13 @@ from collections.abc import Callable
 
 import fastapi
 import starlette.exceptions
-from starlette import datastructures
 
-from nexperia_tf.server import drifting, metrics, refusals, station
-from nexperia_tf.server.front import describing, gates, json_form
-from nexperia_tf.server.models import child
+from nexperia_tf.server import asking, drifting, metrics, refusals, station
+from nexperia_tf.server.front import describing, forms, gates, json_form
+from nexperia_tf.server.page import routes as page
 
 REQUEST_ID = "x-request-id"
 _PREFIX = "/v1/models"
-_MANY = 1_000_000  # files of a form; the station's own cap says how many it takes
 _LARGE = 1 << 20  # bytes of a body that is read in a thread
 
 
@@ -27,6 +25,7 @@ def app(of: station.Station, *, token: str, max_body: int) -> Callable:
     predictions = _predictions(of, max_body)
     for routes in (_health(of), predictions, _choosing(of), _descriptions(of)):
         api.include_router(routes)
+    api.include_router(page.routes(of, token=token, max_body=max_body))
     return gates.Gates(api, token=token, max_body=max_body)
 
 
@@ -61,14 +60,14 @@ def _predictions(of: station.Station, max_body: int) -> fastapi.APIRouter:
         request_id = request.headers.get(REQUEST_ID, "")
         asked = {"model": name, "version": version, "request_id": request_id}
         if kind.startswith("multipart/form-data"):
-            names, pictures = await _uploaded(request, max_body)
-            asked |= {"source": "upload", "pictures": pictures, "paths": names}
-            judged = await of.judge(station.Asked(**asked))
-            return _json(_of_files(judged, names))
+            form = await forms.uploaded(request, max_body)
+            asked |= {"source": "upload", "pictures": form.pictures}
+            judged = await of.judge(asking.Asked(**asked, paths=form.names))
+            return _json(_of_files(judged, form.names))
         body = await request.body()
         parsed = await _in_thread(json_form.parse, body, large=len(body) > _LARGE)
         asked |= {"source": "rest", "pictures": parsed.pictures}
-        judged = await of.judge(station.Asked(**asked))
+        judged = await of.judge(asking.Asked(**asked))
         json_form.refuse_if_unreadable(judged)
         return _json(json_form.answer(judged, parsed.form))
 
@@ -142,31 +141,7 @@ def _descriptions(of: station.Station) -> fastapi.APIRouter:
     return routes
 
 
-async def _uploaded(
-    request: fastapi.Request, max_body: int
-) -> tuple[list[str], list[child.Picture]]:
-    """Names and pictures of a form with files.
-
-    Raises:
-        refusals.Refused: it holds none, or is no form.
-    """
-    names, pictures = [], []
-    try:
-        # Larger ones lie in temporary files until they are read here.
-        async with request.form(max_part_size=max_body, max_files=_MANY) as form:
-            for _, value in form.multi_items():
-                if isinstance(value, datastructures.UploadFile):
-                    names.append(value.filename or "")
-                    pictures.append(child.Picture(await value.read()))
-    except starlette.exceptions.HTTPException as error:
-        raise refusals.Refused(refusals.INVALID_ARGUMENT, error.detail) from None
-    if not pictures:
-        message = "the form holds no file; send one with -F picture=@FILE"
-        raise refusals.Refused(refusals.INVALID_ARGUMENT, message)
-    return names, pictures
-
-
-def _of_files(judged: station.Judged, names: list[str]) -> dict:
+def _of_files(judged: asking.Judged, names: list[str]) -> dict:
     """An answer by file; each says what is wrong with it."""
     rows = json_form.rows_of(judged)
     return {"predictions": [{"file": n} | row for n, row in zip(names, rows)]}

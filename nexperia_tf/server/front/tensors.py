@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from nexperia_tf.library_internals import serving_protos as protos
-from nexperia_tf.server import refusals, station
+from nexperia_tf.server import asking, refusals
 from nexperia_tf.server.front import json_form, signatures
 from nexperia_tf.server.models import child
 
@@ -76,7 +76,7 @@ def _refuse_huge(size: int) -> None:
         raise _wrong(f"image_pixels: {size} values; at most {most} are taken")
 
 
-def outputs(judged: station.Judged) -> dict[str, _Tensor]:
+def outputs(judged: asking.Judged) -> dict[str, _Tensor]:
     """Score, label and what else there is, as tensors by name.
 
     A picture that cannot be read has score NaN, label "" and a problem.

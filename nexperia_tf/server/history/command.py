@@ -1,9 +1,10 @@
-"""`nexperia history`: the verdicts of a server as a table."""
+"""`nexperia history`: the verdicts of a server, or what persons said, as a table."""
 
 import csv
 import dataclasses
 import datetime
 import sys
+from collections.abc import Iterable, Sequence
 
 import tyro
 
@@ -21,11 +22,15 @@ class Arguments(command.Options):
     history: tyro.conf.Positional[str]
     """SQLite file, or postgresql://USER:PASSWORD@HOST/DATABASE."""
 
-    out: str
+    out: str = ""
     """Table to write; - for standard output."""
 
+    decisions: str = ""
+    """decisions.csv to write: what persons decided on the page, for nexperia prepare
+    --decisions; - for standard output."""
+
     since: str = ""
-    """First day or time (UTC), such as 2026-11-27 or 2026-11-27T06:00."""
+    """First day or time (UTC) of --out, such as 2026-11-27 or 2026-11-27T06:00."""
 
     until: str = ""
     """Day or time (UTC) before which the table ends."""
@@ -38,30 +43,41 @@ class Arguments(command.Options):
 
 
 def main(arguments: Arguments) -> None:
-    """Writes the table."""
+    """Writes the tables that are asked for."""
     extra.require()
-    from nexperia_tf.server.history import database, opening, tables
+    from nexperia_tf.server.history import database, decisions, opening, tables
 
-    if arguments.out != STANDARD_OUTPUT:
-        score_table.check_table(arguments.out, force=arguments.force)
+    wanted = [place for place in (arguments.out, arguments.decisions) if place]
+    if not wanted:
+        raise errors.BadInput("--out, --decisions: say which table, and where to.")
+    for place in wanted:
+        if place != STANDARD_OUTPUT:
+            score_table.check_table(place, force=arguments.force)
     since, until = (
         _time(flag, text)
         for flag, text in (("since", arguments.since), ("until", arguments.until))
     )
     opened = database.Database(arguments.history, must_exist=True)
-    rows = opened.rows(since=since, until=until, station=arguments.station)
-    cells = ([row[name] for name in tables.COLUMNS] for row in rows)
     try:
-        if arguments.out == STANDARD_OUTPUT:
-            table = csv.writer(sys.stdout, lineterminator="\n")
-            table.writerows([tables.COLUMNS])
-            table.writerows(cells)
-        else:
-            files.write_csv(arguments.out, tables.COLUMNS, cells)
+        if arguments.out:
+            rows = opened.rows(since=since, until=until, station=arguments.station)
+            cells = ([row[name] for name in tables.COLUMNS] for row in rows)
+            _write(arguments.out, tables.COLUMNS, cells)
+        if arguments.decisions:
+            _write(arguments.decisions, decisions.HEADER, decisions.rows(opened))
     except opening.Unwritable as error:
         raise errors.BadInput(f"{opened.name}: {error}.") from None
     finally:
         opened.close()
+
+
+def _write(place: str, header: Sequence[str], rows: Iterable[Sequence]) -> None:
+    if place == STANDARD_OUTPUT:
+        table = csv.writer(sys.stdout, lineterminator="\n")
+        table.writerows([header])
+        table.writerows(rows)
+    else:
+        files.write_csv(place, header, rows)
 
 
 def _time(flag: str, text: str) -> str:

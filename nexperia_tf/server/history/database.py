@@ -120,13 +120,16 @@ class Database:
     def forget(self, before: str, *, unless: typing.Callable) -> list[str]:
         """Removes verdicts from before a time; returns the files kept for them alone.
 
-        What was measured of pictures before goes, too.
+        What was measured of pictures before goes, too. Those on which a person has
+        decided stay.
 
         Args:
             before: a time as rows have it.
             unless: takes a row; a true value keeps it.
         """
-        query = sql.select(_VERDICTS).where(_VERDICTS.c.time < before)
+        decided = tables.DECISIONS.c.verdict_id == _VERDICTS.c.id
+        undecided = ~sql.exists().where(decided)
+        query = sql.select(_VERDICTS).where(_VERDICTS.c.time < before, undecided)
         with self.writing() as connection:
             old = connection.execute(query).mappings().all()
             gone = [row for row in old if not unless(row)]

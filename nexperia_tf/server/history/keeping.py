@@ -73,6 +73,14 @@ class Keeper:
         self._rule, self._folder = rule, folder
         self._seen = itertools.count(1)
 
+    @property
+    def rule(self) -> Rule:
+        return self._rule
+
+    @property
+    def folder(self) -> pathlib.Path:
+        return self._folder
+
     def wants(self, entry: tables.Entry, picture: child.Picture) -> bool:
         """Whether the picture of a verdict is to be kept; each one is asked once.
 

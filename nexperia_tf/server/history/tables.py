@@ -41,6 +41,9 @@ VERDICTS = sql.Table(
     sql.UniqueConstraint(
         "station", "request_id", "model", "item", "picture_sha256", name="once"
     ),
+    # The page: the last of some verdicts, and counts of a time from the index alone.
+    sql.Index("verdicts_by_verdict", "verdict", "id"),
+    sql.Index("verdicts_counted", "time", "station", "model", "verdict"),
 )
 SETTINGS = sql.Table(
     "settings",
@@ -87,7 +90,7 @@ class Entry:
     Attributes:
         time: when it was given, UTC, as `2026-11-27T14:05:09.123456Z`.
         station: which server gave it.
-        source: rest, grpc, upload or watch.
+        source: rest, grpc, upload, page or watch.
         request_id: by which a retry is known; None where there is none.
         item: place of the picture in its request.
         path: of a watched file below its folder, or the name of an uploaded one.
@@ -148,7 +151,7 @@ def entry_of(row: typing.Mapping) -> Entry:
     return Entry(**{name: row[name] for name in COLUMNS if name != "id"})
 
 
-def row_of(entry: Entry) -> dict:
+def row_of(entry: object) -> dict:
     """Cells; PostgreSQL has no NUL in a text."""
     return {
         name: value.replace("\0", "") if isinstance(value, str) else value

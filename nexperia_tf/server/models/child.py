@@ -28,13 +28,16 @@ class Picture:
     Attributes:
         content: a file's bytes, or uint8 pixels of `shape`.
         shape: `(height, width, channels)` of pixels; None for a file.
+        explained: whether a person wants to know which training pictures it is like.
     """
 
     content: bytes
     shape: tuple[int, int, int] | None = None
+    explained: bool = False
 
     def described(self) -> dict:
-        return {worker.SHAPE: self.shape} if self.shape else {}
+        shape = {worker.SHAPE: self.shape} if self.shape else {}
+        return shape | ({worker.EXPLAINED: True} if self.explained else {})
 
 
 class Child:

@@ -11,6 +11,7 @@ import pathlib
 import sys
 from collections.abc import Callable, Iterable
 
+from nexperia_tf import sizes
 from nexperia_tf.server import refusals
 from nexperia_tf.server.models import batching, child, library
 
@@ -73,6 +74,10 @@ class Version:
     @property
     def channels(self) -> int:
         return self._child.facts["channels"]
+
+    @property
+    def image_size(self) -> sizes.Size:
+        return sizes.Size(*self._child.facts["image_size"])
 
     @property
     def signatures(self) -> bytes:

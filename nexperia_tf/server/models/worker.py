@@ -17,7 +17,7 @@ from multiprocessing import connection
 import numpy as np
 
 from nexperia_tf import command, errors
-from nexperia_tf.server.models import frames
+from nexperia_tf.server.models import explaining, frames
 
 if typing.TYPE_CHECKING:
     from nexperia_tf.serving import export
@@ -28,6 +28,8 @@ SHAPE = "shape"  # of an item that is pixels, uint8; other items are a file's by
 SCORE, LABEL, PROBLEM = "score", "label", "problem"
 MORE, UNFAMILIAR = "more", "unfamiliar"  # further outputs by name, and one of them
 NUMBERS = "numbers"  # of a picture, where the model has others to compare with
+EXPLAINED = "explained"  # of an item: its look-alikes are wanted, too
+ALIKE = "alike"  # in an answer: look-alikes, as `Explainer.alike` gives them
 # Letterboxed pixels, what is wrong with them, and their numbers.
 _Canvas = tuple[np.ndarray | None, str, list[float] | None]
 
@@ -41,7 +43,7 @@ def run(asked: connection.Connection, version: str, max_pixels: int) -> None:
             signal.signal(number, signal.SIG_IGN)
     try:
         served = _loaded(version)
-        look = _look(served, max_pixels)
+        look, explain = _look(served, max_pixels), explaining.Explainer(served)
         _score(served, [np.zeros((*served.image_size, _channels(served)), np.uint8)])
         ready, blobs = _introduced(served)
     except errors.BadInput as error:
@@ -49,7 +51,7 @@ def run(asked: connection.Connection, version: str, max_pixels: int) -> None:
         return
     try:
         frames.send(asked, {READY: ready}, blobs)
-        _answer(asked, served, look)
+        _answer(asked, served, look, explain)
     except (EOFError, OSError):  # the server has closed it, or ended
         return
 
@@ -121,7 +123,10 @@ def _look(served: "export.Served", max_pixels: int) -> Callable[[dict, bytes], _
 
 
 def _answer(
-    asked: connection.Connection, served: "export.Served", look: Callable
+    asked: connection.Connection,
+    served: "export.Served",
+    look: Callable,
+    explain: explaining.Explainer,
 ) -> None:
     """Answers batches in the order in which they come."""
     waiting: queue.SimpleQueue = queue.SimpleQueue()
@@ -131,10 +136,13 @@ def _answer(
         )
         reader.start()
         while (batch := waiting.get()) is not None:
-            number, looked = batch
+            number, items, looked = batch
             canvases = [each.result() for each in looked]
             try:
                 answers = _answers(served, canvases)
+                for item, answer, (canvas, *_) in zip(items, answers, canvases):
+                    if item.get(EXPLAINED) and canvas is not None:
+                        answer[ALIKE] = explain.alike(canvas)
             except Exception as error:  # such as no memory for so large a batch
                 failed = f"{type(error).__name__}: {error}"
                 frames.send(asked, {ID: number, FAILED: failed})
@@ -153,7 +161,7 @@ def _read(
         while True:
             header, blobs = frames.receive(asked)
             looked = [pool.submit(look, *each) for each in zip(header[ITEMS], blobs)]
-            waiting.put((header[ID], looked))
+            waiting.put((header[ID], header[ITEMS], looked))
     except (EOFError, OSError):
         waiting.put(None)
 

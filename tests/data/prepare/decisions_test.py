@@ -60,6 +60,26 @@ def test_an_image_that_is_only_scored_cannot_be_relabelled(tmp_path):
         decisions.read(None, tmp_path / "raw", rows)
 
 
+def test_a_hash_means_every_file_of_its_content_and_never_a_path(tmp_path):
+    rows = _rows()
+    for row, sha256 in zip(rows, ("1f", "2f", "1f", "")):
+        row.sha256 = sha256
+    table = tmp_path / "decisions.csv"
+    table.write_text(
+        "path,decision,value,SHA256,who\n"
+        "station/x.png,relabel,defect:scratch,1F,Ann\n"
+        "g/b,relabel,defect,9f,Ann\n"  # another picture of that name
+        "g/d,drop,,,Ann\n"
+    )
+    found = decisions.read(table, tmp_path, rows)
+    assert [(d.path, d.kind) for d in found.applied] == [
+        ("g/a.bmp", "relabel"),
+        ("g/c.bmp", "relabel"),
+        ("g/d.bmp", "drop"),
+    ]
+    assert found.unmatched == ("g/b",)
+
+
 def test_no_table_is_no_decision(tmp_path):
     assert decisions.read(None, tmp_path / "raw", _rows()) == decisions.Decisions()
     with pytest.raises(errors.BadInput, match="no such file"):

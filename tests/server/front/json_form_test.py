@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from nexperia_tf.server import refusals, station
+from nexperia_tf.server import asking, refusals
 from nexperia_tf.server.front import json_form
 from nexperia_tf.server.history import tables
 
@@ -93,7 +93,7 @@ def test_what_is_no_request_is_refused_in_servings_words(body, said):
 
 
 def test_answers_have_the_form_of_the_request_and_bad_pictures_a_problem():
-    judged = station.Judged("line", 1, [entry(), UNREADABLE], [{"map": [[0.5]]}, {}])
+    judged = asking.Judged("line", 1, [entry(), UNREADABLE], [{"map": [[0.5]]}, {}])
     assert json_form.answer(judged, "instances") == {
         "predictions": [
             {"label": "good", "score": 0.25, "map": [[0.5]]},
@@ -111,11 +111,11 @@ def test_answers_have_the_form_of_the_request_and_bad_pictures_a_problem():
         }
     }
     entries, more = [entry(unfamiliar=1.5), UNREADABLE], [{"unfamiliar": 1.5}, {}]
-    far = station.Judged("line", 1, entries, more, with_verdict=True)
+    far = asking.Judged("line", 1, entries, more, with_verdict=True)
     assert json_form.answer(far, "instances")["predictions"] == [
         {"label": "good", "score": 0.25, "unfamiliar": 1.5, "verdict": "review"},
         {"label": "", "score": None, "problem": "is torn", "verdict": ""},
     ]
     json_form.refuse_if_unreadable(judged)
     with pytest.raises(refusals.Refused, match="no picture can be read: is torn"):
-        json_form.refuse_if_unreadable(station.Judged("line", 1, [UNREADABLE], [{}]))
+        json_form.refuse_if_unreadable(asking.Judged("line", 1, [UNREADABLE], [{}]))

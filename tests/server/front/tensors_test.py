@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from nexperia_tf.server import refusals, station
+from nexperia_tf.server import asking, refusals
 from nexperia_tf.server.front import tensors
 from nexperia_tf.server.history import tables
 
@@ -84,7 +84,7 @@ def entry(**changed) -> tables.Entry:
 def test_verdicts_are_tensors_that_tensorflow_reads():
     unreadable = entry(score=None, label="", verdict="", problem="is torn")
     maps = [{"map": [[0.5, 0.25]], "unfamiliar": 0.5}, {}]
-    judged = station.Judged("line", 1, [entry(), unreadable], maps, True)
+    judged = asking.Judged("line", 1, [entry(), unreadable], maps, True)
     found = tensors.outputs(judged)
     arrays = {name: tf.make_ndarray(tensor) for name, tensor in found.items()}
     np.testing.assert_array_equal(arrays["score"], np.float32([0.1, np.nan]))
@@ -93,5 +93,5 @@ def test_verdicts_are_tensors_that_tensorflow_reads():
     assert arrays["verdict"].tolist() == [b"good", b""]
     assert arrays["map"].shape == (2, 1, 2) and np.isnan(arrays["map"][1]).all()
     np.testing.assert_array_equal(arrays["unfamiliar"], np.float32([0.5, np.nan]))
-    plain = station.Judged("line", 1, [entry()], [{}])
+    plain = asking.Judged("line", 1, [entry()], [{}])
     assert set(tensors.outputs(plain)) == {"score", "label"}
