@@ -76,8 +76,9 @@ def _check(found: list[str], fails: str) -> None:
 
 
 def _until(page: sync_api.Page, condition: str, name: str = "") -> None:
-    """Returns when a condition on the page and a name holds."""
+    """Returns when a condition on the page and a name holds, and its script has run."""
     page.wait_for_function(f"name => {condition}", arg=name)
+    page.wait_for_load_state()
 
 
 @pytest.fixture(scope="module")
