@@ -41,6 +41,10 @@ COMMANDS = {
         "nexperia_tf.evaluation.repeat",
         "how many verdicts flip when pictures change a little",
     ),
+    "explain": (
+        "nexperia_tf.evaluation.explain",
+        "one page on one picture: verdict, map, look-alikes",
+    ),
     "golden": (
         "nexperia_tf.promotion.golden_command",
         "keep pictures whose verdict must never change, check a model by them",

@@ -97,6 +97,21 @@ def no_network():
         yield
 
 
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium, driven by Playwright."""
+    from playwright import sync_api
+
+    found = (shutil.which(name) for name in ("chromium", "chromium-browser"))
+    if not (chromium := next(filter(None, found), None)):
+        pytest.skip("no Chromium is installed")
+    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_api.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=chromium, args=sandbox)
+        yield opened
+        opened.close()
+
+
 @pytest.fixture(scope="session")
 def publish_tiny(tmp_path_factory):
     """Publishes an untrained network of one narrow block a stage: seconds, not hours.

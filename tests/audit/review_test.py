@@ -1,26 +1,10 @@
 """The review page in a real browser, by real key presses."""
 
 import csv
-import shutil
 
 import pytest
 
 from nexperia_tf.data.prepare import decisions
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    api = pytest.importorskip("playwright.sync_api", reason="extra test")
-    if not CHROMIUM:
-        pytest.skip("no chromium is installed")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox"]
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -2,17 +2,13 @@
 
 import contextlib
 import io
-import os
 import re
-import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 from playwright import sync_api
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium is installed")
 HOSTILE = "<img src=x onerror=document.title='hacked'>.png"
 ZONE = "Asia/Kolkata"
 
@@ -24,15 +20,6 @@ def drawn(grey: int, kind: str = "PNG") -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, kind)
     return file.getvalue()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with sync_api.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=sandbox)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture
