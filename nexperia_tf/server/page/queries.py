@@ -95,7 +95,8 @@ class Queries:
             `(ten minutes, station, model, verdict, count)`, the first the begin of a
             time, such as `2026-11-27T14:0`.
         """
-        part = sql.func.substr(_V.time, 1, 15)
+        # Written out: PostgreSQL knows no two parameters to be one.
+        part = sql.func.substr(_V.time, sql.text("1"), sql.text("15"))
         groups = (part, _V.station, _V.model, _V.verdict)
         query = sql.select(*groups, sql.func.count())
         query = query.where(_V.time >= since, _V.time < until).group_by(*groups)
