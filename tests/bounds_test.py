@@ -18,6 +18,7 @@ NEEDED = {
     "prepare": ["RAW", "--out", "DIR"],
     "predict": ["MODEL", "FOLDER", "--out", "scores.csv"],
     "repeat": ["MODEL", "FOLDER"],
+    "explain": ["RUN", "PICTURE"],
     "drift": ["MODEL", "FOLDER"],
     "golden": ["check", "MODEL"],
     "promote": ["NEW"],
