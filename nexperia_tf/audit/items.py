@@ -10,15 +10,18 @@ from nexperia_tf.audit import boxes, pairs
 from nexperia_tf.audit.held_out import HeldOut
 from nexperia_tf.audit.ranking import Ranking
 from nexperia_tf.data import manifest
+from nexperia_tf.data.duplicates import search
 
 # Kinds of items, in the order in which they are looked at.
-SUSPECT, CONFLICT, BOX, UNLIKE, COPY = "suspect", "conflict", "box", "unlike", "copy"
+SUSPECT, CONFLICT, BOX, UNLIKE = "suspect", "conflict", "box", "unlike"
+COPY, TWIN = "copy", "twin"
 TITLES = {
     SUSPECT: "Labels in doubt",
     CONFLICT: "Alike, but labelled differently",
     BOX: "Boxes that miss the map",
     UNLIKE: "Unlike all others",
     COPY: "Copies that are not certain",
+    TWIN: "Near duplicates that are not certain",
 }
 HIGH_LOT = 1.0  # logits that a lot sits apart from which it is named as a reason
 COLUMNS = (
@@ -168,7 +171,7 @@ def _known(judged: _Judged, item: Item) -> Item:
 def _all(held_out: HeldOut, ranking: Ranking, lists: Lists) -> Iterator[Item]:
     yield from _suspects(held_out, ranking, lists.suspects)
     for pair in lists.alike:
-        yield from _of_pair(pair)
+        yield from of_pair(pair)
     for miss in lists.missed:
         yield Item(BOX, miss.row, (miss.words,))
     for place, times in lists.unlike:
@@ -207,10 +210,12 @@ def _reasons(held_out: HeldOut, ranking: Ranking, place: int) -> Iterator[str]:
         yield f"its lot scores {side} as a whole, which was allowed for"
 
 
-def _of_pair(pair: pairs.Pair) -> Iterator[Item]:
-    kind = CONFLICT if pair.differs else COPY
+def of_pair(pair: pairs.Pair) -> Iterator[Item]:
+    """Both pictures where their labels differ, else the one that was dropped."""
+    kind = TWIN if pair.kind == search.TWIN else COPY
+    kind = CONFLICT if pair.differs else kind
     ends = [(pair.first, pair.second), (pair.second, pair.first)]
-    if kind == COPY:  # the one that was dropped is the question
+    if kind != CONFLICT:  # one that was dropped is the question
         ends = [end for end in ends if not end[0].used][:1] or ends[:1]
     for row, other in ends:
         said = f"{pair.words} of {other.path}, labelled {label(other)}"

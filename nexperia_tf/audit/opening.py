@@ -40,7 +40,8 @@ class Options:
     """Pictures unlike all others to list."""
 
     copies: Annotated[int, *bounds.within(ge=0, le=100_000)] = 20
-    """Uncertain copies to list, those that look least alike."""
+    """Uncertain copies to list, those that look least alike; and as many near
+    duplicates."""
 
     seed: Annotated[int, *bounds.SEED] = 0
     """Of folds and trees."""

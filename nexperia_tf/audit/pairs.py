@@ -67,13 +67,12 @@ def conflicts(pairs: Sequence[Pair]) -> list[Pair]:
 
 
 def doubtful(pairs: Sequence[Pair], most: int) -> list[Pair]:
-    """Copies with the same label that are not proven by their bytes, the least alike.
+    """Pairs with the same label that are not proven by their bytes, the least alike.
 
-    One of the two was dropped for the other, so a wrong one costs a picture.
+    Copies, of which one was dropped for the other, so that a wrong one costs a picture;
+    then near duplicates, which were kept in one split. Up to `most` of each.
     """
-    unproven = [
-        pair
-        for pair in pairs
-        if not pair.differs and pair.kind not in (*PROVEN, search.TWIN)
-    ]
-    return unproven[::-1][:most]
+    open_ones = [p for p in pairs[::-1] if not p.differs and p.kind not in PROVEN]
+    copies = [pair for pair in open_ones if pair.kind != search.TWIN]
+    twins = [pair for pair in open_ones if pair.kind == search.TWIN]
+    return [*copies[:most], *twins[:most]]
