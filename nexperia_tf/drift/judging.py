@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from nexperia_tf.drift import measure, pictures
 from nexperia_tf.statistics import new_lots
@@ -192,8 +192,10 @@ def _compared(
     new = [(lot, summed_up(lot, threshold, fewest)) for lot in by_lot]
     new = [(lot, means) for lot, means in new if means is not None]
     sizes = [len(lot) for lot, _ in new] or [fewest]
-    old = []
+    machines, old = {_machine(lot) for lot, _ in new}, []
     for lot in known.lots(fewest):
+        if by_machine and _machine(lot) not in machines:
+            continue
         # A mean of more pictures than the new lots have would be a steadier one.
         thinned = lot[random.permutation(len(lot))[: random.choice(sizes)]]
         means = summed_up(thinned, threshold, fewest)
@@ -249,7 +251,7 @@ def _looks(
 ) -> np.ndarray | None:
     """Means of the numbers of a lot's pictures that are called good."""
     good = lot.numbers[lot.score < threshold]
-    return stats.trim_mean(good, _TRIMMED, axis=0) if len(good) >= fewest else None
+    return _trimmed(good) if len(good) >= fewest else None
 
 
 def _answers(
@@ -265,7 +267,13 @@ def _answers(
     return np.array(
         [
             np.mean(~good),
-            stats.trim_mean(logits, _TRIMMED),
-            stats.trim_mean(distances, _TRIMMED),
+            _trimmed(logits),
+            _trimmed(distances),
         ]
     )
+
+
+def _trimmed(values: np.ndarray) -> np.ndarray:
+    """Mean of the rows without the lowest and highest of each column."""
+    cut = int(_TRIMMED * len(values))
+    return np.sort(values, axis=0)[cut : len(values) - cut].mean(axis=0)

@@ -262,7 +262,10 @@ class _Model:
 def for_programs(found: Mapping | None) -> dict:
     """The JSON of what a look has found."""
     if found is None:
-        said = "This version brings no pictures to compare with; train it again."
+        said = (
+            "Not watched: the model is not loaded yet, or brings no drift.npz to "
+            "compare with, as ensembles and models of older versions."
+        )
         return {"state": "unknown", "said": said, "changes": []}
     changes = [
         {name: value for name, value in change.items() if name != _FINE}
