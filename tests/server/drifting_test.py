@@ -1,6 +1,7 @@
 """Drift, live: what is kept of pictures, when is looked, and what a look may cost."""
 
 import asyncio
+import contextlib
 import dataclasses
 import datetime
 import json
@@ -201,6 +202,20 @@ def test_pictures_that_could_not_be_read_are_no_part_of_it(history):
     watch._flush()
     with history.reading() as connection:
         assert not connection.execute(tables.MEASURES.select()).all()
+
+
+def test_postgresql_keeps_numbers_and_results_too(postgres, version):
+    with contextlib.closing(database.Database(postgres)) as history:
+        watch = drifting.Watch(history, "s")
+        feed(watch, history, shift=0.3, name="fine detail 3 0")
+        found = look(watch, version)
+        assert found["changes"][0]["place"] == [3, 0]
+        assert len(found["changes"][0]["now_pictures"]) == 6
+        assert look(drifting.Watch(history, "s"), version) == found
+        history.set("drift:1:s:line", None)
+        with history.writing() as connection:
+            for table in (tables.MEASURES, tables.VERDICTS):
+                connection.execute(table.delete())
 
 
 def test_numbers_of_old_pictures_go_with_their_verdicts(history):
