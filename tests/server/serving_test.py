@@ -256,6 +256,26 @@ def test_a_request_id_gives_the_same_verdict_again(server, pictures, history):
     assert rows() == count + 2
 
 
+def test_a_picture_that_a_person_drops_is_scored_and_looked_at(
+    server, pictures, expected, history, tmp_path
+):
+    (tmp_path / "dropped.png").write_bytes(pictures[0])
+    address = f"http://127.0.0.1:{server.rest}"
+    fields = {"model": "line", "request_id": "by-hand", "picture": "@dropped.png"}
+    form = [word for each in fields.items() for word in ("-F", "=".join(each))]
+    command = ["curl", "-s", *form, f"{address}/drop"]
+    ran = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, check=True, text=True
+    )
+    score = expected[2][0][0]
+    assert f"<strong>{score:.3f}</strong>" in ran.stdout
+    assert "no training pictures lie with this model" in ran.stdout
+    rows = [row for row in exported(history) if row["source"] == "page"]
+    assert [(row["path"], row["score"]) for row in rows] == [
+        ("dropped.png", pytest.approx(score, abs=1e-6))
+    ]
+
+
 def exported(history) -> list[dict]:
     from nexperia_tf.server.history import database
 
