@@ -34,7 +34,8 @@ if typing.TYPE_CHECKING:
 PAUSE = 5.0  # seconds between two writings of what has come
 EVERY = 4 * 3600.0  # seconds between two looks, at least
 RETRY = 600.0  # seconds until more is tried where a look told nothing
-LIGHTS = {"steady": 0.0, "changed": 1.0}  # as Prometheus is told them
+_CHANGED, _TOO_LITTLE = "changed", "too_little"  # as drift.judging has them
+LIGHTS = {"steady": 0.0, _CHANGED: 1.0}  # as Prometheus is told them
 _YEAR = 365.25 * 86400  # seconds
 _YEARLY = 0.01  # false alarms of a model, on average in a year
 _OF_AN_HOUR = 64  # pictures of a lot that are measured in an hour
@@ -119,11 +120,15 @@ class Watch:
         rows = self._window(model, number)
         if not rows or rows[0]["id"] == known.last:
             return
+        # An alarm stands until lots are like those of the training by an ordinary test.
+        alarmed = known.found["state"] == _CHANGED
         spent = known.spent or rows[-1]["time"]
-        allowed = _allowed(_seconds(spent))
+        allowed = _YEARLY if alarmed else _allowed(_seconds(spent))
         drift = known.judged(rows, allowed)
+        if alarmed and drift.state == _TOO_LITTLE:
+            return
         known.found = self._told(known, drift, rows)
-        if drift.state != "too_little":
+        if drift.state != _TOO_LITTLE:
             known.spent, known.last, known.pause = (
                 known.tried,
                 rows[0]["id"],

@@ -145,6 +145,16 @@ def test_a_look_costs_what_has_passed_since_the_one_before(history, version):
     assert found["false_alarms"] < 1e-8 and found["state"] == "too_little"
 
 
+def test_an_alarm_stands_until_lots_are_as_before(history, version):
+    watch = drifting.Watch(history, "s", every=0.0, retry=0.0)
+    feed(watch, history, shift=0.3)
+    assert look(watch, version)["state"] == "changed"
+    feed(watch, history, first=12, shift=0.06)  # less than before
+    assert look(watch, version)["state"] == "changed"
+    feed(watch, history, first=24)
+    assert look(watch, version)["state"] == "steady"
+
+
 def test_few_lots_tell_too_little_and_cost_nothing(history, version):
     watch = drifting.Watch(history, "s", retry=0.0)
     feed(watch, history, lots=1, shift=2.0)
