@@ -47,8 +47,16 @@ class Audit:
 
     @property
     def caution(self) -> str:
-        """What weakens the scores; "" where nothing does."""
-        return FITTED if self.scores.method == opening.FEATURES else ""
+        """What weakens the audit; "" where nothing does."""
+        if self.scores.method == opening.FEATURES:
+            return FITTED
+        if left_out := self.scores.facts.get("not_held_out"):
+            return (
+                f"{left_out:,} of {left_out + len(self.scores.rows):,} labelled "
+                "pictures were held out by none of the runs and are not audited; name "
+                "the runs of all folds."
+            )
+        return ""
 
     @property
     def suspects(self) -> list[items.Item]:

@@ -95,6 +95,7 @@ def named(names: Sequence[str], method: str, source: DataSource) -> Named:
         raise errors.BadInput(
             f"{other}: not a run folder; name one DATA, or run folders only."
         )
+    _refuse_twice(names)
     runs = tuple(run_folders.load(name) for name in names) if is_run[0] else ()
     method = _method(method, names, runs)
     if source.data and len(runs) != 1:
@@ -107,6 +108,16 @@ def named(names: Sequence[str], method: str, source: DataSource) -> Named:
         return Named(runs[0].dataset, runs, method)
     data = dataclasses.replace(source, data=names[0])
     return Named(store.build(data.over(DataSource())), (), method)
+
+
+def _refuse_twice(names: Sequence[str]) -> None:
+    """One fold named twice leaves out another one."""
+    places = [pathlib.Path(name).resolve() for name in names]
+    for number, place in enumerate(places):
+        if place in places[:number]:
+            raise errors.BadInput(
+                f"{names[number]}: is named twice; name each fold once."
+            )
 
 
 def _method(method: str, names: Sequence[str], runs: Sequence[run_folders.Run]) -> str:

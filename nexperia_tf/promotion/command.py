@@ -80,6 +80,7 @@ def main(arguments: Arguments) -> int:
     if not arguments.line:
         bounds.check_unused(arguments, ["lots"], "without --line")
     _check_out(out)
+    versions.refuse_run(base)
     files.check_writable(base)
     command.import_tensorflow()
     newest = next(reversed(version_folders.versions(base)), None)

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 
 from nexperia_tf import errors, files, locks
 from nexperia_tf.data import tables
+from nexperia_tf.runs import run_folders
 from nexperia_tf.serving import version_folders
 
 HISTORY = "versions.csv"
@@ -75,9 +76,11 @@ def copied(
         keep: whether what promoted `source` stays in it.
 
     Raises:
-        errors.BadInput: another version has been published meanwhile.
+        errors.BadInput: another version has been published meanwhile, or the history
+            is damaged.
     """
     with locks.held(base, busy=BUSY):
+        read_history(base)  # a damaged one is refused before anything is published
         newest = next(reversed(version_folders.versions(base)), None)
         if newest != expect:
             raise errors.BadInput(
@@ -177,9 +180,12 @@ def go_back(
         raise errors.BadInput(
             f"{base}: holds no version; name the folder whose subfolders are numbers."
         )
+    refuse_run(base)
     newest = published[max(published)]
+    if to is None:
+        _refuse_damaged(newest)  # servers skip it: what is in force is not known
     number = _target(base, published, newest, to)
-    version_folders.refuse_unvouched(published[number])
+    _refuse_damaged(published[number])
     told = {
         "schema": SCHEMA,
         "again": number,
@@ -190,6 +196,22 @@ def go_back(
     }
     target = copied(published[number], base, {ROLLBACK: told}, expect=newest, keep=True)
     return target, number
+
+
+def refuse_run(base: pathlib.Path) -> None:
+    """A run's own SavedModel goes with its calibration.json, not with a history."""
+    if (base.resolve().parent / run_folders.CONFIG).is_file():
+        raise errors.BadInput(
+            f"{base}: is the SavedModel of a run; name a folder that servers watch, "
+            "such as models/line."
+        )
+
+
+def _refuse_damaged(version: pathlib.Path) -> None:
+    if why := version_folders.unvouched(version):
+        raise errors.BadInput(
+            f"{why} Restore {version}, or name another version with --to."
+        )
 
 
 def _target(

@@ -46,6 +46,18 @@ def test_the_audit_joins_them_and_shows_their_maps(runs, run_command, tmp_path):
     assert '"heatmap": "data:image/jpeg;base64,' in page
 
 
+def test_a_fold_that_is_missing_or_named_twice_is_said(
+    runs, run_command, tmp_path, capsys
+):
+    words = ("--method", "runs", "--out", tmp_path / "out")
+    assert run_command("audit", runs[0], *words) == 0
+    facts = files.read_json(tmp_path / "out/audit.json")
+    left_out = f"{facts['not_held_out']} of 70 labelled pictures"
+    assert facts["not_held_out"] > 0 and left_out in capsys.readouterr().out
+    assert run_command("audit", runs[0], runs[0], "--out", tmp_path / "twice") == 2
+    assert "fold-1: is named twice" in capsys.readouterr().err
+
+
 def test_features_of_one_run_are_doubted_and_said_so(
     runs, run_command, tmp_path, capsys
 ):

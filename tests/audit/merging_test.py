@@ -52,6 +52,20 @@ def test_kappa_is_that_of_scikit_learn(both):
     assert merging.merge(first, second).kappa == pytest.approx(kappa)
 
 
+def test_the_same_label_written_otherwise_is_no_disagreement(tmp_path):
+    found = []
+    for name, said in (("a", "relabel,good"), ("b", "Relabel, GOOD ")):
+        (tmp_path / name).write_text(f"path,decision,value\na.png,{said}\n")
+        found.append(merging.read(tmp_path / name))
+    assert not merging.merge(*found).disagreed
+
+
+def test_a_new_label_that_is_none_is_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("path,decision,value\na.png,relabel,\n")
+    with pytest.raises(errors.BadInput, match="a.csv:2: label '' is unknown"):
+        merging.read(tmp_path / "a.csv")
+
+
 def test_reviewers_who_say_one_thing_only_have_no_kappa(both):
     found = merging.read(both[1])
     same = {path: found[path] for path in ("b.png", "c.png")}

@@ -279,6 +279,40 @@ def test_a_damaged_version_is_not_gone_back_to(published, line, run_command, cap
     assert not (line / "3").exists()
 
 
+def test_with_a_newest_version_half_copied_the_one_to_go_back_to_is_named(
+    published, line, run_command, capsys
+):
+    shutil.copytree(published["alike"], line / "2")
+    (line / "3").mkdir()
+    assert run_command("rollback", line) == 2
+    said = capsys.readouterr().err
+    assert f"Restore {line / '3'}, or name another version with --to" in said
+    assert run_command("rollback", line, "--to", 1) == 0
+    assert (line / "4").is_dir()
+
+
+def test_with_a_damaged_history_nothing_is_published(
+    published, line, run_command, capsys
+):
+    shutil.copytree(published["alike"], line / "2")
+    (line / "versions.csv").write_text("torn")
+    assert run_command("rollback", line) == 2
+    assert "versions.csv: column 'version' is missing" in capsys.readouterr().err
+    assert not (line / "3").exists()
+
+
+def test_a_run_has_no_history_of_versions(published, tmp_path, run_command, capsys):
+    base = tmp_path / "run" / "saved_model"
+    shutil.copytree(published["old"], base / "1")
+    (tmp_path / "run" / "config.json").write_text("{}")
+    for words in (
+        ("rollback", base),
+        ("promote", published["alike"], "--models", base),
+    ):
+        assert run_command(*words) == 2
+        assert "is the SavedModel of a run" in capsys.readouterr().err
+
+
 def test_a_promoted_version_stands_behind_the_one_published_meanwhile(
     published, line, tmp_path
 ):

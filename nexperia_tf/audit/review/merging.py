@@ -54,12 +54,8 @@ def read(path: str) -> dict[str, Decided]:
     found: dict[str, Decided] = {}
     for where, cells in tables.read(path, NEEDED, known=HEADER)[1]:
         given = {name: cells.get(name, "") for name in HEADER}
-        given["decision"] = given["decision"].lower()
-        if given["decision"] not in decisions.KINDS:
-            raise errors.BadInput(
-                f"{where}: decision {errors.quoted(given['decision'])} is unknown; "
-                f"write one of {', '.join(decisions.KINDS)}."
-            )
+        kind, value = decisions.understood(where, cells)
+        given |= {"decision": kind, "value": value}
         given["who"] = given["who"] or pathlib.Path(path).stem
         if given["path"] in found:
             raise errors.BadInput(

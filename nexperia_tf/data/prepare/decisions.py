@@ -213,19 +213,27 @@ def _tied(
     return sorted(sorted(part) for part in parts if len(part) > 1)
 
 
-def _decision(where: str, cells: dict[str, str], paths: dict[str, str]):
-    """The decision of a line, or the name in it that is no image."""
+def understood(where: str, cells: Mapping[str, str]) -> tuple[str, str]:
+    """Kind and value of a line, however they are written.
+
+    Raises:
+        errors.BadInput: the decision is unknown, or a new label is none.
+    """
     kind, value = cells["decision"].lower(), cells["value"]
     if kind not in KINDS:
         raise errors.BadInput(
             f"{where}: decision {errors.quoted(kind)} is unknown; write one of "
             f"{', '.join(KINDS)}."
         )
+    return kind, _checked_label(where, value) if kind == "relabel" else value
+
+
+def _decision(where: str, cells: dict[str, str], paths: dict[str, str]):
+    """The decision of a line, or the name in it that is no image."""
+    kind, value = understood(where, cells)
     path = _slashes(cells["path"])
     if path not in paths:
         return path
-    if kind == "relabel":
-        value = _checked_label(where, value)
     if kind == "not_a_duplicate" and value:
         if _slashes(value) not in paths:
             return _slashes(value)
