@@ -175,12 +175,12 @@ def go_back(
     Raises:
         errors.BadInput: there is no such version, or it is damaged.
     """
+    refuse_run(base)
     published = {int(path.name): path for path in version_folders.versions(base)}
     if not published:
         raise errors.BadInput(
             f"{base}: holds no version; name the folder whose subfolders are numbers."
         )
-    refuse_run(base)
     newest = published[max(published)]
     if to is None:
         _refuse_damaged(newest)  # servers skip it: what is in force is not known
@@ -200,10 +200,11 @@ def go_back(
 
 def refuse_run(base: pathlib.Path) -> None:
     """A run's own SavedModel goes with its calibration.json, not with a history."""
-    if (base.resolve().parent / run_folders.CONFIG).is_file():
+    places = base, base.resolve().parent
+    if any((place / run_folders.CONFIG).is_file() for place in places):
         raise errors.BadInput(
-            f"{base}: is the SavedModel of a run; name a folder that servers watch, "
-            "such as models/line."
+            f"{base}: belongs to a run; name a folder that servers watch, such as "
+            "models/line."
         )
 
 

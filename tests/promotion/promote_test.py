@@ -305,12 +305,11 @@ def test_a_run_has_no_history_of_versions(published, tmp_path, run_command, caps
     base = tmp_path / "run" / "saved_model"
     shutil.copytree(published["old"], base / "1")
     (tmp_path / "run" / "config.json").write_text("{}")
-    for words in (
-        ("rollback", base),
-        ("promote", published["alike"], "--models", base),
-    ):
-        assert run_command(*words) == 2
-        assert "is the SavedModel of a run" in capsys.readouterr().err
+    for place in (base, base.parent):
+        promote = ("promote", published["alike"], "--models", place)
+        for words in (("rollback", place), promote):
+            assert run_command(*words) == 2
+            assert f"{place}: belongs to a run" in capsys.readouterr().err
 
 
 def test_a_promoted_version_stands_behind_the_one_published_meanwhile(
