@@ -13,6 +13,7 @@ import getpass
 import hashlib
 import os
 import pathlib
+import re
 import typing
 from collections.abc import Iterator, Sequence
 
@@ -74,11 +75,19 @@ def read(folder: str | os.PathLike) -> tuple[golden.Line, ...]:
                 "for a golden set."
             )
         return lines
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and not (folder.is_dir() and _is_begun(folder)):
         raise errors.BadInput(
             f"{folder}: holds no {golden.NAME}; name a golden set or a new folder."
         )
     return ()
+
+
+def _is_begun(folder: pathlib.Path) -> bool:
+    """Whether it is empty, or holds what adding left when it was cut off."""
+    if any(path.name != PICTURES for path in folder.iterdir()):
+        return False
+    names = [path.name.lstrip(".") for path in (folder / PICTURES).glob("*")]
+    return all(re.match("[0-9a-f]{64}", name) for name in names)
 
 
 def add(

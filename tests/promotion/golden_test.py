@@ -84,6 +84,17 @@ def test_an_unreadable_picture_adds_nothing(parts, tmp_path, run_command, capsys
     assert not (tmp_path / "g").exists()
 
 
+def test_a_first_adding_that_was_cut_off_is_made_good_by_adding_again(parts, tmp_path):
+    out = tmp_path / "golden"
+    golden_set.add(out, [parts], "good")
+    (out / golden.NAME).unlink()
+    assert golden_set.add(out, [parts], "good").new == 6
+    (out / golden.NAME).unlink()
+    (out / "pictures" / "of_the_family.png").touch()
+    with pytest.raises(errors.BadInput, match="name a golden set or a new folder"):
+        golden_set.add(out, [parts], "good")
+
+
 def test_verdicts_that_hold_succeed_and_a_changed_one_fails_by_name(
     parts, model, tmp_path, run_command, capsys
 ):
