@@ -6,6 +6,7 @@ nexperia audit --merge first.csv second.csv --out decisions.csv
 """
 
 import dataclasses
+import os
 import pathlib
 import time
 import typing
@@ -78,6 +79,11 @@ def _merge(arguments: Arguments) -> None:
         raise errors.BadInput(
             "--merge: name the decisions.csv of two reviewers, and nothing to audit. "
             f"Received {' '.join((*arguments.merge, *arguments.names))}."
+        )
+    if len({os.path.realpath(table) for table in arguments.merge}) == 1:
+        raise errors.BadInput(
+            f"--merge: {arguments.merge[0]} is named twice; name the tables of two "
+            "reviewers."
         )
     merged = merging.merge(*map(merging.read, arguments.merge))
     merging.write(arguments.out, merged)

@@ -9,6 +9,7 @@ import tyro
 
 from nexperia_tf import bounds, command, errors, labels
 from nexperia_tf.promotion import golden_set
+from nexperia_tf.statistics import wording
 
 CHANGED = 1  # exit code, as of `evaluate --golden`
 
@@ -68,7 +69,8 @@ def _add(arguments: Arguments) -> int:
     defects = sum(line.verdict == labels.DEFECT for line in added.lines)
     print(
         f"{arguments.golden}: {added.new} added, {added.there} there already; now "
-        f"{defects} defects and {len(added.lines) - defects} good ones"
+        f"{wording.counted(defects, 'defect')} and "
+        f"{wording.counted(len(added.lines) - defects, 'good picture')}"
     )
     return 0
 

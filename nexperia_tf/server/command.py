@@ -1,7 +1,6 @@
 """`nexperia serve`: exported models behind REST and gRPC, and a history of verdicts."""
 
 import dataclasses
-import ipaddress
 import os
 import pathlib
 import socket
@@ -195,7 +194,9 @@ def _check(arguments: Arguments, token: str) -> None:
     Raises:
         errors.BadInput: one line on what, and what to do.
     """
-    if not (_is_here(arguments.host) or token or arguments.anyone):
+    from nexperia_tf.server.front import gates
+
+    if not (gates.is_here(arguments.host) or token or arguments.anyone):
         raise errors.BadInput(
             f"--host {arguments.host}: anyone in the network could ask; pass "
             "--token-file FILE, or --anyone if that is meant."
@@ -217,16 +218,6 @@ def _check(arguments: Arguments, token: str) -> None:
         )
     if arguments.watch and not os.path.isdir(arguments.watch):
         raise errors.BadInput(f"--watch {arguments.watch}: no such folder.")
-
-
-def _is_here(host: str) -> bool:
-    """Whether an address is of this machine alone."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _token(file: str) -> str:

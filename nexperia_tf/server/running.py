@@ -16,7 +16,7 @@ import uvicorn
 
 from nexperia_tf import errors
 from nexperia_tf.server import station, watching
-from nexperia_tf.server.front import grpc_service, rest
+from nexperia_tf.server.front import gates, grpc_service, rest
 
 _KEEP_ALIVE = 30  # seconds that an idle connection stays open
 
@@ -77,7 +77,7 @@ async def _run(of: station.Station, ports: Ports, habits: Habits) -> None:
     try:
         with _listening(ports) as listening:
             asked = {"token": ports.token, "max_body": ports.max_body}
-            app = rest.app(of, **asked)
+            app = rest.app(of, **asked, only_here=gates.is_here(ports.host))
             web = _Server(_config(app, ports, habits.grace))
             calls = grpc_service.server(of, **asked)
             grpc_port = _open_grpc(calls, ports)

@@ -55,11 +55,10 @@ class Station:
         self._history_problem = ""
         self._open = self._bytes = 0
         for model, base in models.items():
-            self._add(model, base)
+            self._add(model, base, history.setting(self._pin(model)))
 
-    def _add(self, name: str, base: pathlib.Path) -> None:
+    def _add(self, name: str, base: pathlib.Path, pinned: str | None) -> None:
         model = versions.Model(name, base, self._options)
-        pinned = self._history.setting(self._pin(name))
         model.pinned = int(pinned) if pinned else None
         self.models[name] = model
 
@@ -84,7 +83,8 @@ class Station:
         """What is missing, in a line each."""
         why = ["the server is being stopped"] if self.draining else []
         why += [self._history_problem] if self._history_problem else []
-        idle = (m for m in self.models.values() if m.serving() is None)
+        needed = (m for m in self.models.values() if m.is_needed)
+        idle = (model for model in needed if model.serving() is None)
         return why + [model.why_not_serving() for model in idle]
 
     async def refresh(self) -> None:
@@ -104,7 +104,10 @@ class Station:
         try:
             found = await asyncio.to_thread(self._find)
             for name in found.keys() - self.models.keys():
-                await asyncio.to_thread(self._add, name, found[name])
+                pin = self._pin(name)
+                pinned = await asyncio.to_thread(self._history.setting, pin)
+                self._add(name, found[name], pinned)
+                self.models[name].is_needed = False  # until it has been there once
         except (errors.BadInput, OSError, opening.Unwritable) as error:
             problem = f"new models are not looked for: {error}"
         if problem and problem != self._cannot_find:

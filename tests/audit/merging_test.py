@@ -82,4 +82,6 @@ def test_tables_that_cannot_be_merged_are_refused(both, tmp_path, run_command, c
         merging.read(str(tmp_path / "odd.csv"))
     assert run_command("audit", "--merge", both[0], "--out", out) == 2
     assert "decisions.csv of two reviewers" in capsys.readouterr().err
+    assert run_command("audit", "--merge", both[0], both[0], "--out", out) == 2
+    assert "is named twice" in capsys.readouterr().err
     assert not out.exists()

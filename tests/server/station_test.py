@@ -200,6 +200,10 @@ def test_a_model_that_comes_later_is_found_with_its_pin(tmp_path, capsys):
             assert list(of.models) == ["line", "other"]
             assert of.models["other"].pinned == 7
             assert of.model("other").serving() is None
+            # Who comes while others answer may be half copied: that stops nobody.
+            assert of.ready
+            of.models["other"].is_needed = True  # as it is once it has been loaded
+            assert of.why_not_ready() == ["other: no whole version is there"]
 
     asyncio.run(scenario())
     said = capsys.readouterr().err

@@ -156,7 +156,7 @@ def _unmatched(decided: Mapping) -> str:
     )
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     rows = "1 row names" if len(names) == 1 else f"{len(names)} rows name"
-    return f"decisions.csv: {rows} no picture that is there: {shown}{more}"
+    return f"decisions: {rows} no picture that is there: {shown}{more}"
 
 
 def dropped(rows: Iterable[manifest.Row]) -> dict[str, int]:

@@ -25,7 +25,7 @@ from nexperia_tf.evaluation.report import (
     sweep,
 )
 from nexperia_tf.evaluation.subjects import Subject
-from nexperia_tf.statistics import comparison, intervals, wording
+from nexperia_tf.statistics import comparison, intervals, operating_point, wording
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
 JSON, HTML, MISSES = "report.json", "report.html", "misses.csv"
@@ -158,7 +158,10 @@ def _link(content: bytes, kind: str) -> str:
 
 def _thresholds(run: results.Run) -> dict[str, float]:
     threshold, reject_from = run.operating_point.threshold, run.band.reject_from
-    lines = {f"reject from {threshold:.3g}": threshold}
+    now = run.judged_at.threshold
+    lines = {f"in force: reject from {now:.3g}": now} if run.judged_at.in_force else {}
+    if not lines or abs(now - threshold) > 2 * operating_point.ROUNDING:
+        lines[f"proposed: reject from {threshold:.3g}"] = threshold
     if reject_from is not None and reject_from > threshold:
         lines[f"without review from {reject_from:.3g}"] = reject_from
     return lines

@@ -6,6 +6,7 @@ of this server: any other one that a person has open could send it, too.
 """
 
 import hmac
+import ipaddress
 import json
 import urllib.parse
 from collections.abc import Awaitable, Callable, Mapping
@@ -54,6 +55,33 @@ def is_own(method: str, headers: Mapping[bytes, str]) -> bool:
     )
 
 
+def is_here(host: str) -> bool:
+    """Whether an address is of this machine alone.
+
+    >>> [is_here(host) for host in ("localhost", "127.0.0.1", "::1", "a.example")]
+    [True, True, True, False]
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def names_here(headers: Mapping[bytes, str]) -> bool:
+    """Whether a request asks for this machine by one of its own addresses.
+
+    Another server's name can be made to lead here for a browser, whose pages would then
+    count as this server's own (DNS rebinding).
+
+    >>> names_here({b"host": "localhost:8501"}), names_here({b"host": "b.example:8501"})
+    (True, False)
+    """
+    named = urllib.parse.urlsplit(f"//{headers.get(b'host', '')}").hostname
+    return named is None or is_here(named)
+
+
 class Gates:
     """ASGI middleware in front of an application.
 
@@ -61,10 +89,12 @@ class Gates:
         app: the application.
         token: what a client must bring, or "".
         max_body: bytes of a request, at most, whatever its header promises.
+        only_here: whether the server listens on this machine alone.
     """
 
-    def __init__(self, app: Callable, *, token: str, max_body: int):
+    def __init__(self, app: Callable, *, token: str, max_body: int, only_here: bool):
         self._app, self._token, self._max_body = app, token, max_body
+        self._only_here = only_here and not token
 
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
         if scope["type"] != "http":
@@ -72,6 +102,10 @@ class Gates:
             return
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         path = scope["path"]
+        if self._only_here and not names_here(headers):
+            said = "Host: names another machine; ask for localhost, or use a token"
+            await _refuse(send, refusals.Refused(refusals.FORBIDDEN, said))
+            return
         if path not in OPEN and not self._knows(path, headers):
             if scope["method"] == "GET" and "text/html" in headers.get(b"accept", ""):
                 await _redirect(send, sessions.sign_in(path, scope["query_string"]))

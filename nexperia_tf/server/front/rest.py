@@ -16,8 +16,10 @@ _PREFIX = "/v1/models"
 _LARGE = 1 << 20  # bytes of a body that is read in a thread
 
 
-def app(of: station.Station, *, token: str, max_body: int) -> Callable:
-    """The ASGI application of a station."""
+def app(
+    of: station.Station, *, token: str, max_body: int, only_here: bool = True
+) -> Callable:
+    """The ASGI application of a station; see `gates.Gates`."""
     # Its pages of documentation would be fetched from the internet.
     api = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     api.add_exception_handler(refusals.Refused, _refused)
@@ -26,7 +28,7 @@ def app(of: station.Station, *, token: str, max_body: int) -> Callable:
     for routes in (_health(of), predictions, _choosing(of), _descriptions(of)):
         api.include_router(routes)
     api.include_router(page.routes(of, token=token, max_body=max_body))
-    return gates.Gates(api, token=token, max_body=max_body)
+    return gates.Gates(api, token=token, max_body=max_body, only_here=only_here)
 
 
 def _health(of: station.Station) -> fastapi.APIRouter:

@@ -171,10 +171,11 @@ class Model:
         name: by which clients ask for it.
         pinned: the number of the version that is to answer; None for the newest.
         loaded: by number, the versions that are loaded or being loaded.
+        is_needed: whether the server is not ready without it.
     """
 
     def __init__(self, name: str, base: pathlib.Path, options: Options):
-        self.name, self.pinned = name, None
+        self.name, self.pinned, self.is_needed = name, None, True
         self.loaded: dict[int, Version] = {}
         self._wholeness, self._options = library.Wholeness(base), options
         self._ending: set[asyncio.Task] = set()
@@ -281,6 +282,7 @@ class Model:
             del self.loaded[number]
             raise
         if version.state == AVAILABLE:
+            self.is_needed = True
             _say(f"{self.name}: version {number} is loaded.")
             return
         del self.loaded[number]

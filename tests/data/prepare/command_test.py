@@ -370,7 +370,7 @@ def test_rows_of_decisions_that_name_nothing_are_told(
     (raw / "decisions.csv").write_text(f"path,decision,value\n{lines}")
     out = tmp_path / "out"
     assert run_command("prepare", raw, "--out", out) == 0
-    said = "decisions.csv: 1 row names no picture that is there: good/0O.png"
+    said = "decisions: 1 row names no picture that is there: good/0O.png"
     assert f"warning: {said}" in capsys.readouterr().out
     summary = _summary(out)
     assert summary["decisions"]["unmatched"] == ["good/0O.png"]

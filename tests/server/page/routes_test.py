@@ -249,6 +249,13 @@ def test_another_sites_page_changes_nothing(served):
     assert served.ask("POST", path, body, **kind, **own)[0] == 303
 
 
+def test_another_name_that_leads_here_reads_nothing(served):
+    """A page of evil.example whose name was made to lead to this machine."""
+    for name, status in (("evil.example:8501", 403), ("localhost:8501", 200)):
+        assert served.ask("GET", "/", Host=name)[0] == status
+        assert served.ask("GET", "/metrics", Host=name)[0] == status
+
+
 def test_the_lights_say_what_has_changed_with_pictures(served, monkeypatch):
     number = served.number("dark.tif")
     change = {"what": "Pictures are <b>darker", "now_pictures": [number]}
