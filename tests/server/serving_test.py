@@ -395,7 +395,7 @@ def test_every_answer_was_in_the_history_and_sigterm_lets_requests_end(
     rows = list(csv.DictReader(io.StringIO(out.read_text())))
     assert answered and len(rows) >= 8 * answered
     sources = {row["source"] for row in rows}
-    assert {"rest"} <= sources <= {"rest", "grpc", "upload"}
+    assert {"rest"} <= sources <= {"rest", "grpc", "upload", "page"}
     assert all(
         len(row["picture_sha256"]) == 64 and row["model"] == "line" for row in rows
     )
