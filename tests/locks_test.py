@@ -289,6 +289,7 @@ def test_two_reports_of_one_name_do_not_mix(tmp_path):
     shown = html.replace("\N{NO-BREAK SPACE}", " ")
     assert f"--max-escape {target}" in shown or said[target] in shown
     assert sorted(path.name for path in folder.iterdir()) == [
+        "misses.csv",
         "report.html",
         "report.json",
     ]
